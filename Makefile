@@ -1,0 +1,38 @@
+# One command does everything on a machine with Python 3.11 and git.
+PYTHON ?= python3.11
+VENV := .venv
+INSTALLED := $(VENV)/installed.lock
+RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+STORE := sqlite:///$(CURDIR)/mlflow.db
+
+.PHONY: demo test test-slow lint ui lock
+
+demo: $(INSTALLED) ## the whole chain on synthetic eyes
+	$(RUN) mlflow run . --env-manager local --experiment-name fundus
+
+test: $(INSTALLED) ## every test that takes seconds
+	$(RUN) pytest -m "not slow and not gpu"
+
+test-slow: $(INSTALLED) ## the longer checks too
+	$(RUN) pytest
+
+lint: $(INSTALLED)
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+
+ui: $(INSTALLED) ## look at runs, versions and pictures on http://127.0.0.1:5000
+	@echo "open http://127.0.0.1:5000/?workflowType=machine_learning"
+	$(RUN) MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --workers 1 --backend-store-uri "$(STORE)"
+
+lock: ## pin everything again after pyproject.toml changed; needs uv
+	uv pip compile --universal --python-version 3.11 --extra dev --no-emit-index-url \
+	  --no-header --no-annotate pyproject.toml | grep -v "python_full_version >= '3.12'" > pinned.tmp
+	(sed -n '/^#/p' requirements.lock; cat pinned.tmp) > requirements.tmp
+	mv requirements.tmp requirements.lock && rm pinned.tmp
+
+$(INSTALLED): requirements.lock
+	$(PYTHON) -m venv --clear $(VENV)
+	$(VENV)/bin/pip install --disable-pip-version-check --quiet --no-deps -r requirements.lock
+	$(VENV)/bin/python -c "from fundus_ml.imaging.opencv import cv2"
+	cp requirements.lock $(INSTALLED)

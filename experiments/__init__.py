@@ -1,0 +1,1 @@
+"""The runs anyone can start: one short module per entry point, named as in MLproject."""

@@ -1,0 +1,195 @@
+"""Entry point ``main``: the whole chain under one parent run.
+
+Photographs become a dataset folder, a classifier learns sex from it, adversarial training makes it
+robust, both are evaluated under the same attack, and both modulate the same eyes. Ends with
+``summary.json`` and ``summary.html`` in ``out``. The defaults are the demonstration on synthetic
+eyes, where the place of the difference between the sexes is known.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from experiments.evaluate import EvaluateConfig, evaluate
+from experiments.modulate import ModulateConfig, modulate_eyes
+from experiments.parameters import Number, Numbers, execute, run_entry_point
+from experiments.preprocess import PreprocessConfig, prepare
+from experiments.robustify import RobustifyConfig, robustify
+from experiments.session import make_folder
+from experiments.summary import ModelFindings, summarise, write_summary
+from experiments.train import TrainConfig, train
+from tracking.registry import ModelVersion
+from tracking.runs import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class MainConfig:
+    """Flags of ``main``."""
+
+    source: str = "synthetic"
+    """Release to read: synthetic, odir or folder."""
+    root: str = ""
+    """Folder of the release; not needed by synthetic."""
+    table: str = "labels.csv"
+    """folder: file name of the table."""
+    out: str = "data/demo"
+    """Folder for the dataset and the summary."""
+    size: int = 64
+    """Side of the square eyes, pixels."""
+    patients: int = 600
+    """synthetic: people to draw; each has one or two eyes."""
+    cue: str = "disc"
+    """synthetic: where the sexes differ: disc, vessels, macula or none."""
+    cue_strength: float = 4.0
+    """synthetic: distance between the sexes on the planted trait, standard deviations."""
+    arch: str = "resnet18"
+    """Torchvision backbone."""
+    weights: str = "none"
+    """Start weights: imagenet, none, or a state-dict file."""
+    epochs: int = 8
+    """Clean passes over the training split."""
+    lr: float = 1e-3
+    """Peak learning rate of the clean epochs."""
+    batch_size: int = 32
+    """Images per step."""
+    constraint: str = "l2"
+    """Ball of the attacks: l2 or linf."""
+    eps: Number = Number(1)
+    """Radius that adversarial training and evaluation use; pixels lie in [0, 1]."""
+    robust_epochs: int = 5
+    """Adversarial passes over the training split."""
+    robust_lr: float = 5e-4
+    """Peak learning rate of the adversarial epochs."""
+    attack_steps: int = 5
+    """Attack steps per batch of adversarial training."""
+    evaluate_steps: int = 20
+    """Attack steps of the evaluation."""
+    modulate_eps: Numbers = Numbers("0.5,1,2,4")
+    """Budgets of the modulation; `eps` must be among them."""
+    modulate_steps: int = 30
+    """Gradient steps per budget of the modulation."""
+    images: int = 12
+    """Eyes to modulate."""
+    bootstrap: int = 2000
+    """Resamples of people behind each interval."""
+    seed: int = 0
+    """Of the synthetic people, the split, the weights, the training and the choice of eyes."""
+    workers: int = 0
+    """Processes that read photographs; 0 is one per core."""
+    register_as: str = "fundus-sex"
+    """Name in the model registry."""
+
+    def __post_init__(self) -> None:
+        """Refuse what a later step would only find after minutes."""
+        for config in (
+            self.preprocess(),
+            self.train(),
+            self.robustify("models:/any/1"),
+            self.evaluate("models:/any/1"),
+            self.modulate("models:/any/1"),
+        ):
+            assert config is not None
+
+    @property
+    def dataset(self) -> str:
+        """Where the dataset folder goes."""
+        return f"{self.out}/dataset"
+
+    def preprocess(self) -> PreprocessConfig:
+        """Flags of the first step."""
+        return PreprocessConfig(
+            source=self.source,
+            root=self.root,
+            table=self.table,
+            out=self.dataset,
+            size=self.size,
+            patients=self.patients,
+            cue=self.cue,
+            cue_strength=self.cue_strength,
+            seed=self.seed,
+            workers=self.workers,
+        )
+
+    def train(self) -> TrainConfig:
+        """Flags of the clean training."""
+        return TrainConfig(
+            dataset=self.dataset,
+            arch=self.arch,
+            weights=self.weights,
+            epochs=self.epochs,
+            lr=self.lr,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            bootstrap=self.bootstrap,
+            register_as=self.register_as,
+        )
+
+    def robustify(self, model: str) -> RobustifyConfig:
+        """Flags of the adversarial training that starts from ``model``."""
+        return RobustifyConfig(
+            dataset=self.dataset,
+            model=model,
+            constraint=self.constraint,
+            eps=self.eps,
+            attack_steps=self.attack_steps,
+            epochs=self.robust_epochs,
+            lr=self.robust_lr,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            bootstrap=self.bootstrap,
+            register_as=self.register_as,
+        )
+
+    def evaluate(self, model: str) -> EvaluateConfig:
+        """Flags of the evaluation of ``model``."""
+        return EvaluateConfig(
+            dataset=self.dataset,
+            model=model,
+            constraint=self.constraint,
+            eps=Numbers(self.eps),
+            attack_steps=self.evaluate_steps,
+            bootstrap=self.bootstrap,
+            seed=self.seed,
+        )
+
+    def modulate(self, model: str) -> ModulateConfig:
+        """Flags of the modulation by ``model``."""
+        return ModulateConfig(
+            dataset=self.dataset,
+            model=model,
+            constraint=self.constraint,
+            eps=self.modulate_eps,
+            attack_steps=self.modulate_steps,
+            images=self.images,
+            bootstrap=self.bootstrap,
+            seed=self.seed,
+        )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run from the command line."""
+    run_entry_point("main", MainConfig, run_chain, argv)
+
+
+def run_chain(config: MainConfig, run: Run) -> None:
+    """Run every step as a child of this run, then write the summary."""
+    folder = make_folder(config.out)
+    execute("preprocess", prepare, config.preprocess())
+    clean = execute("train", train, config.train())
+    robust = execute("robustify", robustify, config.robustify(clean.uri))
+    findings = {"clean": _examine(config, clean), "robust": _examine(config, robust)}
+    summary = summarise(config, findings)
+    write_summary(run, summary, findings, folder)
+    sys.stdout.write(f"\nopen {folder / 'summary.html'}, or `make ui` for every run and picture\n")
+
+
+def _examine(config: MainConfig, version: ModelVersion) -> ModelFindings:
+    return ModelFindings(
+        version=version,
+        scores=execute("evaluate", evaluate, config.evaluate(version.uri)),
+        modulated=execute("modulate", modulate_eyes, config.modulate(version.uri)),
+    )
+
+
+if __name__ == "__main__":
+    main()

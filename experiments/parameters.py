@@ -1,0 +1,129 @@
+"""How a config dataclass becomes flags, and a user's mistake one clear line."""
+
+import dataclasses
+import inspect
+import re
+import sys
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+
+from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
+from jsonargparse.typing import register_type
+
+from fundus_ml.errors import InputError
+from tracking.errors import TrackingError
+from tracking.runs import Run, record_failure, start_run
+
+if TYPE_CHECKING:
+    from dataclasses import Field
+
+USER_MISTAKE = 2
+"""Exit code of a run that ended on a user's mistake."""
+
+
+class Number(float):
+    """A float that also reads as a fraction: ``0.5``, ``1e-3``, ``4/255``."""
+
+    def __new__(cls, text: object) -> "Number":
+        """Read ``text``."""
+        return super().__new__(cls, float(Fraction(str(text))))
+
+
+class Numbers(tuple[float, ...]):
+    """Numbers with commas between them: ``0.5,1,2`` or ``1/255,2/255``."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: object) -> "Numbers":
+        """Read ``text``."""
+        return super().__new__(cls, (float(Number(part)) for part in str(text).split(",")))
+
+    def __str__(self) -> str:
+        """Write the numbers as they are typed."""
+        return ",".join(f"{number:g}" for number in self)
+
+
+register_type(Number, serializer=str, deserializer=Number, fail_already_registered=False)
+register_type(Numbers, serializer=str, deserializer=Numbers, fail_already_registered=False)
+set_parsing_settings(docstring_parse_attribute_docstrings=True)
+
+
+class Config(Protocol):
+    """A frozen dataclass whose fields are the flags of one entry point."""
+
+    __dataclass_fields__: ClassVar[dict[str, "Field[Any]"]]
+
+
+C = TypeVar("C", bound=Config)
+T = TypeVar("T")
+
+
+def parse(config_class: type[C], argv: Sequence[str] | None, *, name: str) -> C:
+    """Turn flags into a config.
+
+    Args:
+        config_class: Frozen dataclass; field = flag.
+        argv: Flags without the program's name; None reads the command line.
+        name: Of the entry point, for the help text.
+
+    Raises:
+        InputError: An unknown or missing flag, or a value that its type refuses.
+    """
+    module = inspect.getmodule(config_class)
+    parser = ArgumentParser(
+        prog=f"python -m experiments.{name}",
+        description=inspect.getdoc(module),
+        exit_on_error=False,
+    )
+    parser.add_class_arguments(config_class, as_group=False)
+    try:
+        values = parser.parse_args(None if argv is None else list(argv))
+    except ArgumentError as error:
+        raise InputError(_one_line(str(error), config_class)) from error
+    return config_class(**{f.name: values[f.name] for f in dataclasses.fields(config_class)})
+
+
+def run_entry_point(
+    name: str,
+    config_class: type[C],
+    function: Callable[[C, Run], T],
+    argv: Sequence[str] | None,
+) -> None:
+    """Parse the flags and run ``function`` as one recorded run.
+
+    A user's mistake, in the flags or later, ends with one line on stderr, exit code 2, and a run
+    marked FAILED that carries the line as its tag ``failure``.
+    """
+    try:
+        config = parse(config_class, argv, name=name)
+    except InputError as error:
+        record_failure(name, str(error))
+        _stop(name, error)
+    try:
+        execute(name, function, config)
+    except (InputError, TrackingError) as error:
+        _stop(name, error)
+
+
+def execute(name: str, function: Callable[[C, Run], T], config: C) -> T:
+    """Run ``function`` with ``config`` as one recorded run, nested where a run is open."""
+    parameters = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
+    with start_run(name, parameters) as run:
+        return function(config, run)
+
+
+def _stop(name: str, error: Exception) -> None:
+    sys.stderr.write(f"{name}: {error}\n")
+    sys.exit(USER_MISTAKE)
+
+
+def _one_line(message: str, config_class: type[Config]) -> str:
+    allowed = ", ".join(field.name for field in dataclasses.fields(config_class))
+    if unknown := re.match(r"unrecognized arguments: --([\w-]+)", message):
+        return f"{unknown[1]}: unknown parameter; allowed: {allowed}"
+    if missing := re.match(r"the following arguments are required: (.+)", message):
+        return f"{missing[1]}: required and not given"
+    if wrong := re.match(r'Parser key "([^"]+)":\s*(.+)', message, re.DOTALL):
+        return f"{wrong[1]}: {' '.join(wrong[2].split())}"
+    return " ".join(message.split())

@@ -1,0 +1,215 @@
+"""The eyes of one or several dataset folders, read from memory-mapped pixels."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Self, cast
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from fundus_ml.dataset_folder import (
+    MANIFEST,
+    DatasetRecord,
+    pooled_statistics,
+    read_dataset_json,
+    read_shard,
+)
+from fundus_ml.errors import InputError
+from fundus_ml.imaging.pictures import to_images
+from fundus_ml.manifest import SPLITS, read_manifest, validate_manifest
+
+
+class FundusDataset(Dataset[tuple[Tensor, float]]):
+    """Eyes by row, their pixels left on disk until asked for.
+
+    Made by :func:`open_dataset`; pickles small, so that loader workers map the files themselves.
+
+    Attributes:
+        frame: Manifest rows, in order, with a fresh index.
+        paths: The dataset folders.
+        name: Their sources, joined by ``+``.
+        digest: Version of the whole content, also after :meth:`select` and :meth:`split`.
+        size: Side of the squares in pixels.
+        channel_mean: Red, green, blue over the training eyes, of pixels in [0, 1].
+        channel_std: Their standard deviation.
+    """
+
+    def __init__(
+        self, frame: pd.DataFrame, folder: NDArray[np.intp], records: Mapping[Path, DatasetRecord]
+    ) -> None:
+        members = list(records.values())
+        self.frame = frame
+        self.paths = tuple(records)
+        self.name = "+".join(record["name"] for record in members)
+        self.digest = _joint_digest([record["digest"] for record in members])
+        self.size = members[0]["size"]
+        self.channel_mean, self.channel_std = pooled_statistics(records)
+        self._records = records
+        self._folder = folder
+        self._has_regions = all(record["regions"] for record in members)
+        self._mapped: dict[tuple[str, int, int], NDArray[np.uint8]] = {}
+
+    def __len__(self) -> int:
+        """Count the eyes."""
+        return len(self.frame)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, float]:
+        """Return eye ``index`` as ``(3, H, W)`` uint8 with its label."""
+        pixels = torch.from_numpy(self.pixels([index])[0])
+        return pixels.permute(2, 0, 1).contiguous(), float(self.labels[index])
+
+    def __getstate__(self) -> dict[str, object]:
+        """Leave the mapped files behind, which would be copied whole."""
+        return self.__dict__ | {"_mapped": {}}
+
+    @property
+    def labels(self) -> NDArray[np.float32]:
+        """``(len(self),)`` float32, 0 female, 1 male."""
+        return self.frame["label"].to_numpy(np.float32)
+
+    def select(self, rows: ArrayLike) -> Self:
+        """Keep the eyes at ``rows``: positions in the order wanted, or a boolean mask."""
+        kept = np.arange(len(self))[np.asarray(rows)]
+        frame = self.frame.iloc[kept].reset_index(drop=True)
+        return type(self)(frame, self._folder[kept], self._records)
+
+    def split(self, name: str) -> Self:
+        """Keep the eyes of one split.
+
+        Raises:
+            InputError: No split is called so, or no eye is in it.
+        """
+        if name not in SPLITS:
+            raise InputError(f"split={name}: allowed: {', '.join(SPLITS)}")
+        mask = self.frame["split"].eq(name).to_numpy()
+        if not mask.any():
+            raise InputError(f"split={name}: no eye of {self.name} is in it")
+        return self.select(mask)
+
+    def pixels(self, indices: ArrayLike) -> NDArray[np.uint8]:
+        """Read the eyes at ``indices``, in their order, as ``(n, H, W, 3)`` uint8 RGB."""
+        return self._gather("pixels", indices, (self.size, self.size, 3))
+
+    def regions(self, indices: ArrayLike) -> NDArray[np.uint8] | None:
+        """Read the ``(n, H, W)`` uint8 region maps, or None where any folder lacks them."""
+        if not self._has_regions:
+            return None
+        return self._gather("regions", indices, (self.size, self.size))
+
+    def _gather(self, kind: str, indices: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        chosen = np.arange(len(self))[np.asarray(indices, np.intp)]
+        folder = self._folder[chosen]
+        shard = self.frame["shard"].to_numpy()[chosen]
+        row = self.frame["row"].to_numpy()[chosen]
+        gathered = np.empty((len(chosen), *shape), np.uint8)
+        order = np.lexsort((row, shard, folder))
+        edges = np.flatnonzero(np.diff(folder[order]) | np.diff(shard[order])) + 1
+        for places in np.split(order, edges):
+            if len(places):
+                squares = self._squares(kind, int(folder[places[0]]), int(shard[places[0]]))
+                gathered[places] = squares[row[places]]
+        return gathered
+
+    def _squares(self, kind: str, folder: int, shard: int) -> NDArray[np.uint8]:
+        key = (kind, folder, shard)
+        if key not in self._mapped:
+            self._mapped[key] = read_shard(self.paths[folder], kind, shard)
+        return self._mapped[key]
+
+
+def open_dataset(paths: str) -> FundusDataset:
+    """Open one dataset folder, or several given with commas as one composite.
+
+    Args:
+        paths: ``data/odir`` or ``data/odir,data/brset``.
+
+    Raises:
+        InputError: A path is missing, half-written or no dataset folder, the sizes of two
+            differ, an eye stands in two, or a person is in different splits of two.
+    """
+    folders = [Path(path.strip()) for path in paths.split(",") if path.strip()]
+    if not folders:
+        raise InputError(f"dataset={paths!r}: name a dataset folder, several with commas")
+    records = {folder: read_dataset_json(folder) for folder in folders}
+    if len(records) < len(folders):
+        raise InputError(f"dataset={paths}: names a folder twice")
+    first = folders[0]
+    for folder, record in records.items():
+        if record["size"] != records[first]["size"]:
+            raise InputError(
+                f"dataset={paths}: {first} holds eyes of size {records[first]['size']}, "
+                f"{folder} of size {record['size']}; preprocess them with one size"
+            )
+    frames = [_read_whole(folder, record) for folder, record in records.items()]
+    frame = pd.concat(frames, ignore_index=True)
+    if len(frames) > 1:
+        try:
+            frame = validate_manifest(frame)
+        except InputError as error:
+            raise InputError(f"dataset={paths}: together, {error}") from None
+    return FundusDataset(frame, np.repeat(np.arange(len(frames)), list(map(len, frames))), records)
+
+
+def batches(
+    dataset: FundusDataset,
+    batch_size: int,
+    *,
+    generator: torch.Generator | None = None,
+    drop_last: bool = False,
+    device: torch.device | str = "cpu",
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Go once through ``dataset``, straight from the mapped pixels.
+
+    Args:
+        dataset: Eyes to go through.
+        batch_size: Eyes per batch.
+        generator: Shuffles the eyes; without one they come in their order.
+        drop_last: Leave out a last batch that is not full.
+        device: Where the tensors go, as 8-bit pixels, to be widened there.
+
+    Yields:
+        ``(n, 3, H, W)`` float32 in [0, 1], channels-last in memory, and ``(n,)`` float32 labels.
+
+    Raises:
+        InputError: ``batch_size`` is below 1.
+    """
+    if batch_size < 1:
+        raise InputError(f"batch_size={batch_size}: must be at least 1")
+    labels = torch.from_numpy(dataset.labels)
+    count = len(dataset)
+    order = torch.arange(count) if generator is None else torch.randperm(count, generator=generator)
+    for rows in torch.split(order, batch_size):
+        if drop_last and len(rows) < batch_size:
+            return
+        yield to_images(dataset.pixels(rows.numpy()), device), labels[rows].to(device)
+
+
+def _read_whole(folder: Path, record: DatasetRecord) -> pd.DataFrame:
+    frame = read_manifest(folder / MANIFEST)
+    if len(frame) != record["eyes"]:
+        raise InputError(
+            f"dataset={folder}: manifest has {len(frame)} eyes, dataset.json says "
+            f"{record['eyes']}; run preprocess again"
+        )
+    size = record["size"]
+    shapes = {"pixels": (size, size, 3)} | ({"regions": (size, size)} if record["regions"] else {})
+    for kind, shape in shapes.items():
+        for shard, rows in frame["shard"].value_counts().items():
+            found = read_shard(folder, kind, cast("int", shard)).shape
+            if found != (rows, *shape):
+                raise InputError(
+                    f"dataset={folder}: {kind} of shard {shard} have shape {found}, must be "
+                    f"{(rows, *shape)}; run preprocess again"
+                )
+    return frame
+
+
+def _joint_digest(digests: list[str]) -> str:
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()

@@ -1,0 +1,5 @@
+"""What this package raises for a user's mistake."""
+
+
+class InputError(ValueError):
+    """A user's mistake, said in one line: what, which value, what is allowed."""

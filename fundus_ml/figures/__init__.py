@@ -1,0 +1,20 @@
+"""Every picture, from arrays: values in, a matplotlib figure out, no global state touched."""
+
+from fundus_ml.figures.budgets import auroc_by_eps, success_curve
+from fundus_ml.figures.densities import region_density_figure
+from fundus_ml.figures.discrimination import roc_figure, training_curves
+from fundus_ml.figures.panels import modulation_panel
+from fundus_ml.figures.sheets import contact_sheet, sample_sheet
+from fundus_ml.figures.style import figure_png
+
+__all__ = [
+    "auroc_by_eps",
+    "contact_sheet",
+    "figure_png",
+    "modulation_panel",
+    "region_density_figure",
+    "roc_figure",
+    "sample_sheet",
+    "success_curve",
+    "training_curves",
+]

@@ -1,0 +1,1 @@
+"""From a camera's frame to a square eye and its anatomy."""

@@ -1,0 +1,45 @@
+"""8-bit pictures: what is saved, and therefore what is measured."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fundus_ml.errors import InputError
+from fundus_ml.imaging.opencv import cv2
+
+
+def to_uint8(images: Tensor) -> NDArray[np.uint8]:
+    """Round ``(N, 3, H, W)`` float pixels in [0, 1] to ``(N, H, W, 3)`` uint8."""
+    rounded = (images.detach().float() * 255).round().clamp(0, 255).to(torch.uint8)
+    return rounded.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def to_images(pixels: NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
+    """Turn ``(N, H, W, 3)`` uint8 into ``(N, 3, H, W)`` float32 in [0, 1], channels-last."""
+    tensor = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
+    return tensor.permute(0, 3, 1, 2).float().div_(255)
+
+
+def write_png(pixels: NDArray[np.uint8], path: Path) -> None:
+    """Write ``(H, W, 3)`` uint8 RGB without loss, making the folder when missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    encoded, content = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+    assert encoded
+    path.write_bytes(content.tobytes())
+
+
+def read_png(path: Path) -> NDArray[np.uint8]:
+    """Read a picture as ``(H, W, 3)`` uint8 RGB.
+
+    Raises:
+        InputError: The file is missing or no picture.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such picture")
+    pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR_RGB)
+    if pixels is None:
+        raise InputError(f"{path}: not a picture")
+    return np.asarray(pixels, np.uint8)

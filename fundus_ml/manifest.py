@@ -1,0 +1,118 @@
+"""The table of eyes: one row per eye kept, what each column holds, and the rules between them."""
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from fundus_ml.errors import InputError
+
+SEXES = ("female", "male")
+"""A sex's place is its label: 0 female, 1 male."""
+EYES = ("left", "right", "unknown")
+SPLITS = ("train", "val", "test")
+
+_TYPES = {
+    "image_id": "str",
+    "source": "str",
+    "patient_id": "str",
+    "person_group": "str",
+    "eye": "str",
+    "sex": "str",
+    "label": "int64",
+    "age": "float64",
+    "camera": "str",
+    "healthy": "bool",
+    "quality": "float64",
+    "width": "int64",
+    "height": "int64",
+    "sha256": "str",
+    "fov_x": "float64",
+    "fov_y": "float64",
+    "fov_radius": "float64",
+    "shard": "int64",
+    "row": "int64",
+    "split": "str",
+}
+MANIFEST_COLUMNS = tuple(_TYPES)
+"""Columns every manifest has, in this order; a source's own columns follow them.
+
+``age`` and ``quality`` are NaN where unknown; ``width``, ``height`` and the field of view
+``fov_x fov_y fov_radius`` are in pixels of the original photograph; ``sha256`` is that of its
+file; ``shard`` and ``row`` say where the pixels lie.
+"""
+
+
+def validate_manifest(frame: pd.DataFrame) -> pd.DataFrame:
+    """Hold a table to the rules of a manifest.
+
+    Args:
+        frame: One row per eye.
+
+    Returns:
+        The rows with :data:`MANIFEST_COLUMNS` first, each in its type, and a fresh index.
+
+    Raises:
+        InputError: A column is missing or of another type, a value is not allowed, an
+            ``image_id`` stands twice, ``label`` contradicts ``sex``, or a person is in two splits.
+    """
+    missing = [name for name in MANIFEST_COLUMNS if name not in frame]
+    if missing:
+        raise InputError(f"manifest: columns missing: {', '.join(missing)}")
+    frame = _typed(frame).reset_index(drop=True)
+    for name, allowed in (("sex", SEXES), ("eye", EYES), ("split", SPLITS)):
+        _refuse(frame, ~frame[name].isin(allowed), name, f"allowed: {', '.join(allowed)}")
+    for name in ("image_id", "source", "patient_id", "person_group", "camera", "sha256"):
+        _refuse(frame, frame[name].eq(""), name, "must not be empty")
+    _refuse(frame, frame["image_id"].duplicated(), "image_id", "stands twice, must be unique")
+    contradicting = frame["label"] != frame["sex"].map(SEXES.index)
+    _refuse(frame, contradicting, "label", "must be 0 for female, 1 for male")
+    scattered = frame.groupby("person_group")["split"].transform("nunique") > 1
+    _refuse(frame, scattered, "person_group", "is in more than one split")
+    return frame
+
+
+def read_manifest(path: Path) -> pd.DataFrame:
+    """Read and validate a manifest.
+
+    Raises:
+        InputError: The file is missing, no parquet, or breaks a rule of a manifest.
+    """
+    try:
+        frame = pd.read_parquet(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such manifest") from None
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: not a manifest: {str(error).splitlines()[0]}") from None
+    try:
+        return validate_manifest(frame)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def write_manifest(frame: pd.DataFrame, path: Path) -> None:
+    """Validate a manifest and write it as parquet."""
+    validate_manifest(frame).to_parquet(path, index=False)
+
+
+def _typed(frame: pd.DataFrame) -> pd.DataFrame:
+    own = [name for name in frame if name not in _TYPES]
+    frame = frame[[*MANIFEST_COLUMNS, *own]]
+    for name, kind in _TYPES.items():
+        nullable = kind == "float64"
+        if not nullable:
+            _refuse(frame, frame[name].isna(), name, "must be known")
+        try:
+            frame = frame.astype({name: kind})
+        except (ValueError, TypeError):
+            raise InputError(
+                f"manifest: column {name} is {frame[name].dtype}, must be {kind}"
+            ) from None
+    return frame
+
+
+def _refuse(frame: pd.DataFrame, wrong: pd.Series, name: str, rule: str) -> None:
+    if not wrong.any():
+        return
+    row = frame[wrong.to_numpy(bool)].iloc[0]
+    raise InputError(f"manifest: {row['image_id']}: {name}={row[name]}: {rule}")

@@ -1,0 +1,1 @@
+"""Networks that read one logit, P(male), from a fundus photograph, and how they are kept."""

@@ -1,0 +1,122 @@
+"""Any torchvision backbone with a 256→1 head, normalising its pixels inside itself."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from fundus_ml.errors import InputError
+
+FIXED_SIZE = ("vit_", "maxvit_")
+AUXILIARY_OUTPUTS = ("googlenet", "inception_v3")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierSpec:
+    """All that is needed, with the weights, to rebuild a classifier.
+
+    Attributes:
+        arch: Name of a torchvision classification model.
+        head_hidden: Width of the layer between the backbone and the logit.
+        mean: Per-channel mean of the training pixels, RGB in [0, 1].
+        std: Per-channel standard deviation of the training pixels.
+        size: Side of the training images, pixels.
+    """
+
+    arch: str
+    head_hidden: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    size: int
+
+    def __post_init__(self) -> None:
+        if self.arch not in backbones():
+            raise InputError(
+                f"arch={self.arch}: not a torchvision backbone that takes any image size; "
+                f"allowed: {', '.join(backbones())}"
+            )
+        if self.head_hidden < 1:
+            raise InputError(f"head_hidden={self.head_hidden}: must be at least 1")
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:  # noqa: PLR2004 (RGB)
+            raise InputError(f"mean={self.mean}, std={self.std}: three channels, std above 0")
+
+
+class Classifier(nn.Module):
+    """Pixels in, logit out.
+
+    The backbone's own last layer is built with ``head_hidden`` outputs in place of the 1,000
+    ImageNet classes, so that every torchvision family gets the same head without surgery.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, spec: ClassifierSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.register_buffer("mean", _channels(spec.mean))
+        self.register_buffer("std", _channels(spec.std))
+        self.backbone = torchvision.models.get_model(
+            spec.arch, weights=None, num_classes=spec.head_hidden
+        )
+        self.head = nn.Sequential(nn.ReLU(), nn.Linear(spec.head_hidden, 1))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Score photographs.
+
+        Args:
+            images: ``(N, 3, H, W)`` float RGB in [0, 1], unnormalised.
+
+        Returns:
+            ``(N,)`` logits; the sigmoid is P(male).
+        """
+        features = self.backbone((images - self.mean) / self.std)
+        logit: Tensor = self.head(features)
+        return logit.squeeze(1)
+
+
+class TwoLogits(nn.Module):
+    """A one-logit model seen as a two-class one, for tools that want ``(N, 2)``."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return ``(N, 2)`` logits ``[-z/2, z/2]``, whose softmax is ``[P(female), P(male)]``."""
+        logit = self.model(images)
+        return torch.stack((-logit / 2, logit / 2), dim=1)
+
+
+def two_logits(model: nn.Module) -> TwoLogits:
+    """View a one-logit ``model`` as ``(N, 2)`` logits with the same probabilities."""
+    return TwoLogits(model)
+
+
+def backbones() -> list[str]:
+    """Names of the torchvision classification models that work at any image size.
+
+    Vision transformers with a fixed grid (``vit_*``, ``maxvit_*``) and models with auxiliary
+    training outputs (``googlenet``, ``inception_v3``) are left out.
+    """
+    names: Sequence[str] = torchvision.models.list_models(module=torchvision.models)
+    return [name for name in names if not name.startswith(FIXED_SIZE + AUXILIARY_OUTPUTS)]
+
+
+def make_classifier(spec: ClassifierSpec, *, seed: int) -> Classifier:
+    """Build a classifier with random weights that depend on ``seed`` alone.
+
+    Raises:
+        InputError: From :class:`ClassifierSpec`, or a negative ``seed``.
+    """
+    if seed < 0:
+        raise InputError(f"seed={seed}: must be 0 or more")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Classifier(spec)
+
+
+def _channels(values: Sequence[float]) -> Tensor:
+    return torch.tensor(values, dtype=torch.float32).view(1, 3, 1, 1)

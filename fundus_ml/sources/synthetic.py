@@ -1,0 +1,24 @@
+"""The embedded release: invented eyes, painted when they are loaded."""
+
+import pandas as pd
+
+from fundus_ml.sources.photographs import Photographs
+from fundus_ml.synthesis.painting import paint_photograph
+from fundus_ml.synthesis.population import Population, draw_population
+
+
+def synthetic_photographs(population: Population) -> Photographs:
+    """Offer the eyes of an invented population.
+
+    Args:
+        population: Whom to draw, and how their sexes differ.
+
+    Returns:
+        A release named ``synthetic`` that refuses no eye; its photographs carry region maps.
+    """
+    return Photographs(
+        name="synthetic",
+        table=draw_population(population),
+        rejected=pd.DataFrame(columns=["image_id", "reason", "detail"], dtype=str),
+        load=paint_photograph,
+    )

@@ -1,0 +1,1 @@
+"""Invented eyes: a population whose sexes differ in one known place, and its photographs."""

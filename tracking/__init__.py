@@ -1,0 +1,1 @@
+"""The memory of the platform: runs, model registry, lineage, results database, studies."""

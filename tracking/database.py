@@ -1,0 +1,120 @@
+"""The way into the results database: one session, one kind of write."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import (
+    Engine,
+    NullPool,
+    Table,
+    UniqueConstraint,
+    create_engine,
+    insert,
+    inspect,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from tracking.errors import TrackingError
+from tracking.stores import exclusive, results_uri
+from tracking.tables import SCHEMA_VERSION, Base, SchemaVersion
+
+SECONDS_TO_WAIT = 60  # for another process that is writing to the same SQLite file
+
+
+@contextmanager
+def session(uri: str | None = None) -> Iterator[Session]:
+    """Open the results database for one piece of work.
+
+    Its tables are created when missing. What the block wrote is committed when it ends, and rolled
+    back when it raises; nothing stays open either way.
+
+    Args:
+        uri: SQLAlchemy address; that of :func:`tracking.stores.results_uri` when omitted.
+
+    Yields:
+        The session.
+
+    Raises:
+        TrackingError: Neither SQLite nor PostgreSQL, its driver is missing, or it was written by
+            another version of this code.
+    """
+    address = uri or results_uri()
+    engine = _engine(address)
+    try:
+        _ensure_schema(engine, address)
+        with Session(engine) as opened, opened.begin():
+            yield opened
+    finally:
+        engine.dispose()
+
+
+def upsert(opened: Session, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write ``rows``, each in place of the one that has the same natural key.
+
+    Args:
+        opened: An open session.
+        table: A table with exactly one unique constraint, its natural key.
+        rows: A value for every column but ``id``; the last of two with one key stays.
+    """
+    if not rows:
+        return
+    target = table.__table__
+    assert isinstance(target, Table)
+    (key,) = (rule for rule in target.constraints if isinstance(rule, UniqueConstraint))
+    names = [column.name for column in key.columns]
+    dialect = postgresql if opened.get_bind().dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table)
+    replaced = {
+        column.name: statement.excluded[column.name]
+        for column in target.columns
+        if column.name not in {"id", *names}
+    }
+    opened.execute(
+        statement.on_conflict_do_update(index_elements=names, set_=replaced),
+        [dict(row) for row in rows],
+    )
+
+
+def _engine(uri: str) -> Engine:
+    if uri.startswith("sqlite"):
+        # Without a pool no connection outlives its session, so a file is never left open.
+        return create_engine(uri, poolclass=NullPool, connect_args={"timeout": SECONDS_TO_WAIT})
+    if uri.startswith("postgresql"):
+        try:
+            return create_engine(uri, poolclass=NullPool)
+        except ModuleNotFoundError as error:
+            raise TrackingError(
+                f"results database needs the driver {error.name}, which is not installed; "
+                "install psycopg and write postgresql+psycopg://…"
+            ) from error
+    raise TrackingError(
+        f"results database is {uri.split('://', maxsplit=1)[0]!r}; must be sqlite or postgresql"
+    )
+
+
+def _ensure_schema(engine: Engine, uri: str) -> None:
+    if _layout(engine) is None:
+        with exclusive(uri):
+            # The layout is said last: SQLite commits each table by itself, and one that was
+            # interrupted half-way, or is being created by another process, must not pass as whole.
+            Base.metadata.create_all(engine)
+            if _layout(engine) is None:
+                with engine.begin() as connection:
+                    connection.execute(insert(SchemaVersion).values(version=SCHEMA_VERSION))
+    found = _layout(engine)
+    if found != SCHEMA_VERSION:
+        raise TrackingError(
+            f"results database {engine.url.render_as_string()} has layout {found}, this code "
+            f"reads layout {SCHEMA_VERSION}; use the release that wrote it, or another "
+            "FUNDUS_RESULTS_URI"
+        )
+
+
+def _layout(engine: Engine) -> int | None:
+    if not inspect(engine).has_table(SchemaVersion.__tablename__):
+        return None
+    with Session(engine) as opened:
+        return opened.scalars(select(SchemaVersion.version)).one_or_none()

@@ -1,0 +1,119 @@
+"""Pictures tied to the model version they explain, and the versions it came from."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from tracking.errors import TrackingError
+from tracking.registry import describe, resolve
+from tracking.runs import Run
+from tracking.stores import exclusive, initialise_tracking, tracking_uri
+from tracking.versions import ModelVersion
+
+LONGEST_DESCRIPTION = 5000  # width of MLflow's description column
+
+_CLOSING = "<!-- end of pictures -->"
+_SECTION = re.compile(rf"<!-- pictures (?P<key>[^>]*) -->.*?{_CLOSING}", re.DOTALL)
+
+
+def attach_pictures(
+    run: Run,
+    version: ModelVersion,
+    folder: Path,
+    *,
+    thumbnails: Sequence[Path],
+    caption: str,
+    folder_name: str = "modulation",
+) -> str:
+    """Tie the pictures a run made to the version it made them with.
+
+    The whole folder joins the artifacts of the version, where
+    ``models:/name@alias/modulation/<run_id>`` downloads it. The thumbnails join the artifacts of
+    the run and are shown in the version's description, one section per run: a repeated call
+    replaces the section of its own run, other runs keep theirs. When the description is full,
+    thumbnails that do not fit are left to the run's page and the oldest sections go.
+
+    Args:
+        run: The run that made the pictures.
+        version: The version it used.
+        folder: Everything to keep.
+        thumbnails: Small pictures for the description, best first.
+        caption: One line above them.
+        folder_name: Kind of picture; the folder they are kept under.
+
+    Returns:
+        Address of the folder, ``models:/name/3/modulation/<run_id>``; append ``/name.png`` for one
+        picture.
+
+    Raises:
+        TrackingError: The folder is empty or a thumbnail is missing.
+    """
+    _check(folder, thumbnails)
+    client = initialise_tracking()
+    client.log_model_artifacts(version.model_id, str(folder), f"{folder_name}/{run.run_id}")
+    for thumbnail in thumbnails:
+        run.log_artifact(thumbnail, folder_name)
+    key = f"{folder_name} {run.run_id}"
+    links = (
+        f"[step by step]({run.page('model-metrics')}) · "
+        f"[files]({run.page(f'artifacts/{folder_name}')})"
+    )
+    images = [_image(run, folder_name, thumbnail) for thumbnail in thumbnails]
+    section = _section(key, f"**{caption}** · {links}", images)
+    with exclusive(tracking_uri()):
+        page = client.get_model_version(version.name, str(version.version)).description or ""
+        describe(version, _with_section(page, key, section))
+    return f"{version.uri}/{folder_name}/{run.run_id}"
+
+
+def ancestors(version: ModelVersion) -> list[ModelVersion]:
+    """List what a version was trained from: its parent first, the oldest last.
+
+    Raises:
+        TrackingError: A parent is not in the registry any more.
+    """
+    chain: list[ModelVersion] = []
+    while parent := version.tags.get("parent_version"):
+        version = resolve(parent)
+        chain.append(version)
+    return chain
+
+
+def _check(folder: Path, thumbnails: Sequence[Path]) -> None:
+    if not folder.is_dir() or not any(folder.iterdir()):
+        raise TrackingError(f"picture folder is {str(folder)!r}; must exist and hold pictures")
+    missing = [str(path) for path in thumbnails if not path.is_file()]
+    if missing:
+        raise TrackingError(f"thumbnail is {missing[0]!r}; no such file")
+
+
+def _image(run: Run, folder_name: str, thumbnail: Path) -> str:
+    path = quote(f"{folder_name}/{thumbnail.name}", safe="")
+    return f"![{thumbnail.stem}](/get-artifact?path={path}&run_uuid={run.run_id})"
+
+
+def _section(key: str, heading: str, images: Sequence[str]) -> str:
+    def page(shown: int) -> str:
+        more = f" ({len(images) - shown} more there)" if shown < len(images) else ""
+        return (
+            f"<!-- pictures {key} -->\n\n{heading}{more}\n\n"
+            f"{' '.join(images[:shown])}\n\n{_CLOSING}"
+        )
+
+    fitting = (n for n in range(len(images), 0, -1) if len(page(n)) <= LONGEST_DESCRIPTION)
+    return page(next(fitting, 0))
+
+
+def _with_section(page: str, key: str, section: str) -> str:
+    """Put ``section`` below what stands on the page, in place of its former self."""
+    own_words = _SECTION.sub("", page).strip()
+    others = [match[0] for match in _SECTION.finditer(page) if match["key"] != key]
+    sections = [*others, section]
+    while len(sections) > 1 and len(_join(own_words, sections)) > LONGEST_DESCRIPTION:
+        sections.pop(0)
+    return _join(own_words, sections)
+
+
+def _join(own_words: str, sections: Sequence[str]) -> str:
+    return "\n\n".join([own_words, *sections] if own_words else sections)

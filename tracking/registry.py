@@ -1,0 +1,260 @@
+"""The model registry: put a classifier in with everything it needs, get it out again.
+
+A version holds two forms of the same network. The exported program (``pt2``) runs anywhere with
+torch alone, for any batch and any size. The pair ``weights.safetensors`` and ``classifier.json``
+rebuilds the trainable module; neither is ever unpickled.
+"""
+
+import json
+import pkgutil
+import re
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from time import time
+
+import mlflow
+import numpy as np
+import torch
+from mlflow import MlflowClient
+from mlflow.entities import Metric
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types import Schema, TensorSpec
+from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
+
+from tracking.errors import TrackingError
+from tracking.runs import Run
+from tracking.stores import initialise_tracking
+from tracking.versions import ModelVersion
+
+__all__ = [
+    "FORMATS",
+    "ModelVersion",
+    "describe",
+    "download_files",
+    "load_classifier",
+    "load_program",
+    "register_classifier",
+    "resolve",
+    "set_alias",
+]
+
+FORMATS: Mapping[str, str] = {"fundus_ml.classifier/1": "fundus_ml.models.weights:load_classifier"}
+"""Which function rebuilds a classifier from its folder, by the format its file declares."""
+
+FILES = ("weights.safetensors", "classifier.json")
+_URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
+
+
+def register_classifier(
+    run: Run,
+    name: str,
+    *,
+    model: torch.nn.Module,
+    files: Path,
+    metrics: Mapping[str, float],
+    tags: Mapping[str, str],
+    aliases: Sequence[str] = (),
+    parent: ModelVersion | None = None,
+) -> ModelVersion:
+    """Store a classifier under ``run`` and register it as the next version of ``name``.
+
+    Whatever fails on the way (a network that cannot be exported, a full disk) leaves no version.
+
+    Args:
+        run: The active run that trained it.
+        name: Registered name, created when new.
+        model: Maps ``(N, 3, H, W)`` float32 in [0, 1] of any size to ``(N,)`` logits. Exported
+            from a copy in eval mode on the CPU in float32; ``model`` itself is left alone.
+        files: Folder with ``weights.safetensors`` and ``classifier.json``.
+        metrics: What was measured on the finished network; linked to the version.
+        tags: ``dataset_digest``, ``recipe``, ``constraint``, ``eps``, ``git_commit`` …
+        aliases: Names such as ``candidate`` that move to this version.
+        parent: The version it was trained from; kept as the tag ``parent_version``.
+
+    Returns:
+        The new version.
+
+    Raises:
+        TrackingError: ``files`` is incomplete or of a format nobody can rebuild.
+    """
+    _builder(files)
+    client = initialise_tracking()
+    step = _step_after(client, run.run_id)
+    model_id = _log_program(model, files, step)
+    now = int(time() * 1000)
+    client.log_batch(
+        run.run_id,
+        metrics=[
+            Metric(key, float(value), now, step, model_id=model_id, run_id=run.run_id)
+            for key, value in metrics.items()
+        ],
+    )
+    all_tags = {key: str(value) for key, value in tags.items()}
+    if parent is not None:
+        all_tags["parent_version"] = parent.uri
+    client.set_logged_model_tags(model_id, all_tags)
+    version = _create_version(client, name, run.run_id, model_id, all_tags)
+    try:
+        for alias in aliases:
+            set_alias(version, alias)
+        client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: _versions_tag(version)})
+    except MlflowException:
+        client.delete_model_version(name, str(version.version))
+        raise
+    return version
+
+
+def resolve(uri: str) -> ModelVersion:
+    """Find the version that ``models:/name@alias`` or ``models:/name/3`` means now.
+
+    Raises:
+        TrackingError: The address is of another form, or names no model, alias or version; the
+            line says which ones exist.
+    """
+    address = _URI.fullmatch(uri)
+    if address is None:
+        raise TrackingError(
+            f"model is {uri!r}; must look like models:/name@alias or models:/name/3"
+        )
+    client = initialise_tracking()
+    name, alias, number = address["name"], address["alias"], address["version"]
+    try:
+        registered = client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        names = ", ".join(sorted(model.name for model in client.search_registered_models()))
+        raise TrackingError(
+            f"model is {uri!r}; no model is registered as {name!r}, there is: {names or 'none yet'}"
+        ) from None
+    if alias is not None:
+        if alias not in registered.aliases:
+            known = ", ".join(sorted(registered.aliases)) or "none yet"
+            raise TrackingError(f"model is {uri!r}; {name!r} has no such alias, there is: {known}")
+        number = registered.aliases[alias]
+    versions = client.search_model_versions(f"name = '{name}'")
+    found = {int(version.version): version for version in versions}
+    if int(number) not in found:
+        known = ", ".join(str(version) for version in sorted(found)) or "none yet"
+        raise TrackingError(f"model is {uri!r}; {name!r} has no such version, there is: {known}")
+    entry = found[int(number)]
+    return ModelVersion(
+        name=name,
+        version=int(entry.version),
+        model_id=str(entry.source).removeprefix("models:/"),
+        run_id=str(entry.run_id),
+        tags=dict(entry.tags),
+    )
+
+
+def load_classifier(uri: str, *, device: str = "cpu") -> torch.nn.Module:
+    """Rebuild the trainable network of a version from its weights and its recipe.
+
+    Args:
+        uri: ``models:/name@alias`` or ``models:/name/3``.
+        device: Where its parameters go.
+
+    Returns:
+        The module in eval mode. No pickle is read.
+
+    Raises:
+        TrackingError: No such version, or its ``classifier.json`` declares a format not in
+            ``FORMATS``.
+    """
+    folder = _fetch(resolve(uri), "extra_files")
+    return _builder(folder)(folder).to(device).eval()
+
+
+def load_program(uri: str) -> torch.nn.Module:
+    """Load the exported program of a version: float32 CPU, no ``train``/``eval`` switch."""
+    program: torch.nn.Module = mlflow.pytorch.load_model(resolve(uri).uri)
+    return program
+
+
+def download_files(uri: str, into: Path) -> Path:
+    """Copy ``weights.safetensors`` and ``classifier.json`` of a version into the folder."""
+    into.mkdir(parents=True, exist_ok=True)
+    source = _fetch(resolve(uri), "extra_files")
+    for name in FILES:
+        (into / name).write_bytes((source / name).read_bytes())
+    return into
+
+
+def set_alias(version: ModelVersion, alias: str) -> None:
+    """Let ``models:/name@alias`` mean ``version`` from now on."""
+    initialise_tracking().set_registered_model_alias(version.name, alias, str(version.version))
+
+
+def describe(version: ModelVersion, markdown: str) -> None:
+    """Replace the description shown on the version's page."""
+    initialise_tracking().update_model_version(version.name, str(version.version), markdown)
+
+
+def _builder(folder: Path) -> Callable[[Path], torch.nn.Module]:
+    missing = [name for name in FILES if not (folder / name).is_file()]
+    if missing:
+        raise TrackingError(f"classifier folder {str(folder)!r} lacks {', '.join(missing)}")
+    declared = json.loads((folder / "classifier.json").read_text()).get("format")
+    if declared not in FORMATS:
+        raise TrackingError(
+            f"classifier.json declares format {declared!r}; known are: {', '.join(FORMATS)}"
+        )
+    builder: Callable[[Path], torch.nn.Module] = pkgutil.resolve_name(FORMATS[declared])
+    return builder
+
+
+def _log_program(model: torch.nn.Module, files: Path, step: int) -> str:
+    """Export and store the network; give back the id of the logged model."""
+    portable = deepcopy(model).to("cpu", torch.float32).to(memory_format=torch.contiguous_format)
+    # Unnamed: a named input reaches the torch flavour as a dictionary, which it refuses.
+    signature = ModelSignature(
+        Schema([TensorSpec(np.dtype("float32"), (-1, 3, -1, -1))]),
+        Schema([TensorSpec(np.dtype("float32"), (-1,))]),
+    )
+    # torch.export fixes any axis of length 1, so the example holds two images.
+    example = np.zeros((2, 3, 64, 64), np.float32)
+    logged = mlflow.pytorch.log_model(
+        portable.eval(),
+        name="classifier",
+        signature=signature,
+        input_example=example,
+        extra_files=[str(files / name) for name in FILES],
+        pip_requirements=[
+            f"{package}=={installed_version(package)}" for package in ("torch", "torchvision")
+        ],
+        step=step,
+    )
+    return str(logged.model_id)
+
+
+def _step_after(client: MlflowClient, run_id: str) -> int:
+    """A step no metric has used: MLflow links whatever stands at the model's step to the model."""
+    names = client.get_run(run_id).data.metrics
+    steps = [point.step for name in names for point in client.get_metric_history(run_id, name)]
+    return max(steps, default=-1) + 1
+
+
+def _create_version(
+    client: MlflowClient, name: str, run_id: str, model_id: str, tags: Mapping[str, str]
+) -> ModelVersion:
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    created = client.create_model_version(
+        name, f"models:/{model_id}", run_id, tags=dict(tags), model_id=model_id
+    )
+    return ModelVersion(name, int(created.version), model_id, run_id, dict(tags))
+
+
+def _versions_tag(version: ModelVersion) -> str:
+    """What the pages of the runs read to show a logged model as the version it became."""
+    return json.dumps([{"name": version.name, "version": str(version.version)}])
+
+
+def _fetch(version: ModelVersion, path: str) -> Path:
+    return Path(mlflow.artifacts.download_artifacts(f"{version.uri}/{path}"))

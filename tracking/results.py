@@ -1,0 +1,170 @@
+"""The results as tables: record frames, get frames back."""
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from sqlalchemy import ColumnElement, select
+
+from tracking.database import session, upsert
+from tracking.errors import TrackingError
+from tracking.registry import resolve
+from tracking.runs import Run
+from tracking.stores import initialise_tracking
+from tracking.tables import Base, Modulation, Prediction, RegionShare
+from tracking.versions import DatasetVersion, ModelVersion
+
+
+def record_predictions(
+    frame: pd.DataFrame,
+    *,
+    run: Run | None = None,
+    model: ModelVersion | None = None,
+    dataset: DatasetVersion | None = None,
+) -> None:
+    """Keep what a model said of each photograph, clean or attacked.
+
+    A row that is already there (same model, dataset, photograph, attack and budget) is replaced.
+
+    Args:
+        frame: One row per photograph, with the columns of :class:`tracking.tables.Prediction`;
+            other columns are left out.
+        run: Fills ``run_id``.
+        model: Fills ``model_name``, ``model_version`` and ``model_id``.
+        dataset: Fills ``dataset_digest``.
+
+    Raises:
+        TrackingError: A column is missing or, where it must not, lacks a value.
+    """
+    _record(Prediction, frame, run, model, dataset)
+
+
+def record_modulations(
+    frame: pd.DataFrame,
+    *,
+    run: Run | None = None,
+    model: ModelVersion | None = None,
+    dataset: DatasetVersion | None = None,
+) -> None:
+    """Keep one row per photograph and budget: :class:`tracking.tables.Modulation`.
+
+    Arguments, replacement and errors as in :func:`record_predictions`.
+    """
+    _record(Modulation, frame, run, model, dataset)
+
+
+def record_region_shares(
+    frame: pd.DataFrame,
+    *,
+    run: Run | None = None,
+    model: ModelVersion | None = None,
+    dataset: DatasetVersion | None = None,
+) -> None:
+    """Keep one row per modulation and part: :class:`tracking.tables.RegionShare`.
+
+    Arguments, replacement and errors as in :func:`record_predictions`.
+    """
+    _record(RegionShare, frame, run, model, dataset)
+
+
+def predictions(model: str | None = None, run_id: str | None = None) -> pd.DataFrame:
+    """Hand back the predictions.
+
+    Args:
+        model: Only those of this version, ``models:/name@alias`` or ``models:/name/3``.
+        run_id: Only those this run wrote last.
+
+    Returns:
+        One row per photograph and attack, in the order of their first recording.
+
+    Raises:
+        TrackingError: No such version.
+    """
+    return _frame(Prediction, model, run_id)
+
+
+def modulations(model: str | None = None, run_id: str | None = None) -> pd.DataFrame:
+    """Hand back one row per modulated photograph and budget; as :func:`predictions`.
+
+    The column ``picture`` is for :func:`picture_path`.
+    """
+    return _frame(Modulation, model, run_id)
+
+
+def region_shares(model: str | None = None, run_id: str | None = None) -> pd.DataFrame:
+    """Hand back one row per modulation and part; as :func:`predictions`."""
+    return _frame(RegionShare, model, run_id)
+
+
+def picture_path(picture: str) -> Path:
+    """Turn the column ``picture`` into a file to open, downloading it when it is not here.
+
+    Args:
+        picture: ``models:/name/3/modulation/<run_id>/eye.png`` (what
+            :func:`tracking.lineage.attach_pictures` returns, with the file's name behind it), any
+            other address MLflow understands, or a path.
+    """
+    initialise_tracking()
+    return Path(mlflow.artifacts.download_artifacts(picture))
+
+
+def _record(
+    table: type[Base],
+    frame: pd.DataFrame,
+    run: Run | None,
+    model: ModelVersion | None,
+    dataset: DatasetVersion | None,
+) -> None:
+    frame = frame.assign(**_identity(table, run, model, dataset))
+    columns = [column for column in table.__table__.columns if column.name != "id"]
+    missing = [column.name for column in columns if column.name not in frame]
+    if missing:
+        raise TrackingError(f"{table.__tablename__} lack the column {', '.join(missing)}")
+    empty = [
+        column.name for column in columns if not column.nullable and frame[column.name].isna().any()
+    ]
+    if empty:
+        raise TrackingError(f"{table.__tablename__} have rows without {', '.join(empty)}")
+    with session() as opened:
+        upsert(opened, table, _rows(frame[[column.name for column in columns]]))
+
+
+def _identity(
+    table: type[Base],
+    run: Run | None,
+    model: ModelVersion | None,
+    dataset: DatasetVersion | None,
+) -> dict[str, str | int]:
+    known: dict[str, str | int] = {}
+    if run is not None:
+        known["run_id"] = run.run_id
+    if model is not None:
+        known |= {
+            "model_name": model.name,
+            "model_version": model.version,
+            "model_id": model.model_id,
+        }
+    if dataset is not None:
+        known["dataset_digest"] = dataset.digest
+    return {name: value for name, value in known.items() if name in table.__table__.columns}
+
+
+def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Plain Python values, an empty cell as ``None``."""
+    records = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in record.items()} for record in records]
+
+
+def _frame(table: type[Base], model: str | None, run_id: str | None) -> pd.DataFrame:
+    columns = [column for column in table.__table__.columns if column.name != "id"]
+    wanted: list[ColumnElement[bool]] = []
+    if model is not None:
+        wanted.append(table.__table__.columns["model_id"] == resolve(model).model_id)
+    if run_id is not None:
+        wanted.append(table.__table__.columns["run_id"] == run_id)
+    with session() as opened:
+        found = opened.execute(
+            select(*columns).where(*wanted).order_by(table.__table__.columns["id"])
+        ).all()
+    return pd.DataFrame.from_records(found, columns=[column.name for column in columns])

@@ -1,0 +1,250 @@
+"""One run: its parameters, its inputs, what it logs, and how it ended."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from time import time
+from typing import TYPE_CHECKING, Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModelInput, Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+
+from tracking.code_version import UNKNOWN, code_version
+from tracking.datasets import dataset_input
+from tracking.stores import initialise_tracking
+from tracking.versions import DatasetVersion, ModelVersion
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["DatasetVersion", "Run", "failure_reason", "record_failure", "start_run"]
+
+DEFAULT_EXPERIMENT = "fundus"
+LONGEST_FAILURE = 500
+
+
+class Run:
+    """Everything one execution leaves behind.
+
+    Attributes:
+        run_id: MLflow's identifier, 32 hexadecimal digits.
+    """
+
+    def __init__(self, client: MlflowClient, run_id: str) -> None:
+        """Write to the run ``run_id`` through ``client``."""
+        self._client = client
+        self.run_id = run_id
+
+    def page(self, tab: str = "") -> str:
+        """Address of the run's page, to append to that of the MLflow server.
+
+        Args:
+            tab: ``model-metrics`` for curves and image sliders, ``artifacts/FOLDER`` for files;
+                the overview when omitted.
+        """
+        experiment = self._client.get_run(self.run_id).info.experiment_id
+        path = f"/#/experiments/{experiment}/runs/{self.run_id}/{tab}".rstrip("/")
+        # Without it the pages open as those of a language-model project.
+        return f"{path}?workflowType=machine_learning"
+
+    def artifact_uri(self, path: str = "") -> str:
+        """Address under which ``mlflow.artifacts.download_artifacts`` finds ``path``."""
+        return f"runs:/{self.run_id}/{path}".rstrip("/")
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Record every metric of one step in a single request; ``step`` is 0 when omitted."""
+        now = int(time() * 1000)
+        rows = [Metric(name, float(value), now, step or 0) for name, value in metrics.items()]
+        self._client.log_batch(self.run_id, metrics=rows)
+
+    def log_image(self, array: np.ndarray[Any, Any], key: str, step: int = 0) -> None:
+        """Show ``(H, W, 3)`` uint8 RGB under ``key``; the run page slides through the steps."""
+        self._client.log_image(self.run_id, array, key=key, step=step, synchronous=True)
+
+    def log_figure(self, figure: "Figure", path: str) -> None:
+        """Store a matplotlib figure; the ending of ``path`` chooses the format."""
+        self._client.log_figure(self.run_id, figure, path)
+
+    def log_text(self, text: str, path: str) -> None:
+        """Store ``text`` as the artifact ``path``."""
+        self._client.log_text(self.run_id, text, path)
+
+    def log_json(self, content: object, path: str) -> None:
+        """Store ``content`` as indented JSON."""
+        self._client.log_text(self.run_id, json.dumps(content, indent=2) + "\n", path)
+
+    def log_table(self, frame: pd.DataFrame, path: str) -> None:
+        """Store ``frame`` as ``path`` (``.json``), which the run page shows as a table."""
+        self._client.log_table(self.run_id, frame, path)
+
+    def log_artifact(self, path: Path, folder: str | None = None) -> None:
+        """Store one file under ``folder``."""
+        self._client.log_artifact(self.run_id, str(path), folder)
+
+    def log_artifacts(self, directory: Path, folder: str | None = None) -> None:
+        """Store everything inside ``directory`` under ``folder``."""
+        self._client.log_artifacts(self.run_id, str(directory), folder)
+
+    def log_parameters(self, parameters: Mapping[str, object]) -> None:
+        """Record flags or choices that became known after the start; each only once."""
+        rows = [Param(name, _parameter(value)) for name, value in parameters.items()]
+        self._client.log_batch(self.run_id, params=rows)
+
+    def set_tags(self, tags: Mapping[str, str]) -> None:
+        """Set every tag in a single request."""
+        rows = [RunTag(name, str(value)) for name, value in tags.items()]
+        self._client.log_batch(self.run_id, tags=rows)
+
+
+@contextmanager
+def start_run(
+    name: str,
+    parameters: Mapping[str, object],
+    *,
+    datasets: Sequence[DatasetVersion] = (),
+    models: Sequence[ModelVersion] = (),
+    experiment: str | None = None,
+) -> Iterator[Run]:
+    """Record what happens inside the block as one MLflow run.
+
+    The run is the one that ``mlflow run`` opened for this process, if it did; else a child of the
+    run that is active; else a new one in ``experiment``.
+
+    Args:
+        name: What the run is called, usually the entry point.
+        parameters: Flags and their values. Those ``mlflow run`` has logged are left as they are:
+            MLflow refuses a second value, and it logged them quoted for the shell.
+        datasets: What the run reads; shown as its dataset inputs.
+        models: Registered versions the run starts from; shown as its model inputs.
+        experiment: Experiment of a new run; ``MLFLOW_EXPERIMENT_NAME`` or ``fundus`` when omitted.
+
+    Yields:
+        The open run. It ends FINISHED; KILLED after Ctrl-C; FAILED after any other exception,
+        whose reason becomes the tag ``failure`` before the exception goes on.
+    """
+    client = initialise_tracking()
+    run_id = _open(client, name, experiment)
+    status = "FAILED"
+    try:
+        _describe(client, run_id, parameters, datasets, models)
+        yield Run(client, run_id)
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        client.set_tag(run_id, "failure", "interrupted")
+        raise
+    except BaseException as error:
+        client.set_tag(run_id, "failure", failure_reason(error))
+        raise
+    finally:
+        mlflow.end_run(status)
+
+
+def record_failure(
+    name: str,
+    message: str,
+    parameters: Mapping[str, object] | None = None,
+    *,
+    experiment: str | None = None,
+) -> str:
+    """Leave a FAILED run behind for a mistake found before the work began.
+
+    Args:
+        name: What the run is called.
+        message: The line the user reads; becomes the tag ``failure``.
+        parameters: What was asked for, as far as it could be understood.
+        experiment: As in :func:`start_run`.
+
+    Returns:
+        The id of the run.
+    """
+    client = initialise_tracking()
+    run_id = _open(client, name, experiment)
+    try:
+        _describe(client, run_id, parameters or {}, (), ())
+        client.set_tag(run_id, "failure", _one_line(message))
+    finally:
+        mlflow.end_run("FAILED")
+    return run_id
+
+
+def failure_reason(error: BaseException) -> str:
+    """Say in one line why a run failed.
+
+    A user's mistake (``TrackingError``, ``InputError``: an own kind of ``ValueError``) speaks for
+    itself; anything else is introduced by its type.
+    """
+    message = str(error)
+    if isinstance(error, ValueError) and type(error) is not ValueError:
+        return _one_line(message)
+    return _one_line(f"{type(error).__name__}: {message}" if message else type(error).__name__)
+
+
+def _open(client: MlflowClient, name: str, experiment: str | None) -> str:
+    active = mlflow.active_run()
+    if active is None and "MLFLOW_RUN_ID" in os.environ:
+        opened = os.environ.pop("MLFLOW_RUN_ID")
+        return str(mlflow.start_run(run_id=opened).info.run_id)
+    if active is not None:
+        place = active.info.experiment_id
+    else:
+        place = _experiment_id(
+            client, experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT
+        )
+    run = mlflow.start_run(run_name=name, experiment_id=place, nested=active is not None)
+    return str(run.info.run_id)
+
+
+def _experiment_id(client: MlflowClient, name: str) -> str:
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    try:
+        return str(client.create_experiment(name))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+        # Another process created it between the question and the attempt.
+        return _experiment_id(client, name)
+
+
+def _describe(
+    client: MlflowClient,
+    run_id: str,
+    parameters: Mapping[str, object],
+    datasets: Sequence[DatasetVersion],
+    models: Sequence[ModelVersion],
+) -> None:
+    logged = client.get_run(run_id).data.params
+    commit = code_version()
+    tags = [RunTag("git_commit", commit)]
+    if commit != UNKNOWN:
+        # The name under which MLflow's own pages look for it.
+        tags.append(RunTag("mlflow.source.git.commit", commit.removesuffix("-dirty")))
+    client.log_batch(
+        run_id,
+        params=[Param(k, _parameter(v)) for k, v in parameters.items() if k not in logged],
+        tags=tags,
+    )
+    if datasets or models:
+        client.log_inputs(
+            run_id,
+            datasets=[dataset_input(dataset) for dataset in datasets],
+            models=[LoggedModelInput(model.model_id) for model in models],
+        )
+
+
+def _parameter(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return ",".join(str(item) for item in value)
+    return str(value)
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.split())[:LONGEST_FAILURE]

@@ -1,0 +1,141 @@
+"""Where runs, results and studies are kept, and how their databases begin.
+
+Three databases, because MLflow and Optuna each own a table called ``alembic_version`` and cannot
+share one. Creating a schema is not safe from two processes at once, so it happens under a lock.
+"""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import mlflow
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from tracking.errors import TrackingError
+
+TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
+RESULTS_VARIABLE = "FUNDUS_RESULTS_URI"
+DEFAULT_TRACKING = "sqlite:///mlflow.db"
+DEFAULT_RESULTS = "sqlite:///results.db"
+DEFAULT_STUDIES = "sqlite:///optuna.db"
+
+_initialised: set[str] = set()
+
+
+def tracking_uri() -> str:
+    """Address of the MLflow store: ``MLFLOW_TRACKING_URI``, else ``mlflow.db`` in this folder."""
+    return _absolute(os.environ.get(TRACKING_VARIABLE) or DEFAULT_TRACKING)
+
+
+def results_uri() -> str:
+    """Address of the results: ``FUNDUS_RESULTS_URI``, else ``results.db`` in this folder."""
+    return _absolute(os.environ.get(RESULTS_VARIABLE) or DEFAULT_RESULTS)
+
+
+def studies_uri(storage: str = "") -> str:
+    """Address of the studies: ``storage`` when given, else ``optuna.db`` in this folder."""
+    return _absolute(storage or DEFAULT_STUDIES)
+
+
+def initialise_tracking() -> MlflowClient:
+    """Point MLflow at the tracking store and create its tables if they are missing.
+
+    Any number of processes may call this at the same moment on an empty store: one creates it, the
+    others wait.
+
+    Returns:
+        A client of the store.
+
+    Raises:
+        TrackingError: The store is of a kind MLflow refuses or cannot be opened.
+    """
+    uri = tracking_uri()
+    # A progress bar for every picture fetched would drown the bars of the work itself.
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    try:
+        initialise_database(uri, lambda: MlflowClient(uri).search_experiments(max_results=1))
+    except MlflowException as error:
+        reason = str(error).strip().splitlines()[0]
+        raise TrackingError(
+            f"tracking store is {uri!r}; MLflow cannot open it: {reason}"
+        ) from error
+    return MlflowClient(uri)
+
+
+def initialise_database(uri: str, create: Callable[[], object]) -> None:
+    """Call ``create`` once per process, while no other process of this machine does.
+
+    Args:
+        uri: Address of the database.
+        create: Creates the tables that are missing; must accept that they already exist.
+
+    Raises:
+        TrackingError: As in :func:`exclusive`.
+    """
+    if uri not in _initialised:
+        with exclusive(uri):
+            create()
+        _initialised.add(uri)
+
+
+@contextmanager
+def exclusive(uri: str) -> Iterator[None]:
+    """Hold a database against the other processes of this machine during the block.
+
+    Args:
+        uri: SQLAlchemy address. Anything else (an MLflow server, say) looks after itself and is
+            not held.
+
+    Raises:
+        TrackingError: The address cannot be read, or the folder of a SQLite file does not exist or
+            cannot be written.
+    """
+    url = _database_url(uri)
+    if url is None:
+        yield
+    else:
+        with FileLock(_lock_file(url)):
+            yield
+
+
+def _absolute(uri: str) -> str:
+    """Anchor a relative SQLite path here, so that a later change of folder means the same file."""
+    url = _database_url(uri)
+    if url is None or url.get_backend_name() != "sqlite" or url.database in {None, ":memory:"}:
+        return uri
+    path = str(Path(str(url.database)).absolute())
+    return url.set(database=path).render_as_string(hide_password=False)
+
+
+def _database_url(uri: str) -> URL | None:
+    if uri.split("://", 1)[0] in {"http", "https", "file", "databricks"} or "://" not in uri:
+        return None
+    try:
+        return make_url(uri)
+    except ArgumentError as error:
+        raise TrackingError(
+            f"database address is {uri!r}; must look like sqlite:///results.db or "
+            "postgresql+psycopg://user@host/name"
+        ) from error
+
+
+def _lock_file(url: URL) -> Path:
+    if url.get_backend_name() != "sqlite" or not url.database:
+        name = hashlib.sha256(url.render_as_string(hide_password=True).encode()).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"fundus-{name}.lock"
+    path = Path(url.database)
+    if not os.access(path.parent, os.W_OK):
+        raise TrackingError(
+            f"database folder is {str(path.parent)!r}; must exist and be writable "
+            f"to hold {path.name}"
+        )
+    return path.with_name(path.name + ".lock")

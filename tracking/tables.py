@@ -1,0 +1,110 @@
+"""The rows of the results database, and what makes each of them one of a kind.
+
+Every table has a natural key, so that a repeated run replaces its rows. Key columns are never
+empty: a database takes two empty values for different ones.
+"""
+
+from sqlalchemy import UniqueConstraint
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+SCHEMA_VERSION = 1
+
+
+class Base(DeclarativeBase):
+    """Everything the database holds."""
+
+
+class SchemaVersion(Base):
+    """The one row that says which layout the database has."""
+
+    __tablename__ = "schema_version"
+
+    version: Mapped[int] = mapped_column(primary_key=True)
+
+
+class _OfOnePhotograph:
+    """Which network, which photograph, and the run that last wrote the row."""
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(index=True)
+    model_id: Mapped[str]
+    dataset_digest: Mapped[str]
+    image_id: Mapped[str]
+
+
+class _OfOneModulation(_OfOnePhotograph):
+    """Which way and how far a photograph was pushed.
+
+    ``region`` is the part the change was confined to, empty when it was free.
+    """
+
+    mode: Mapped[str]
+    target: Mapped[str]
+    constraint: Mapped[str]
+    eps: Mapped[float]
+    region: Mapped[str]
+    seed: Mapped[int]
+
+
+_PHOTOGRAPH = ("model_id", "dataset_digest", "image_id")
+_MODULATION = (*_PHOTOGRAPH, "mode", "target", "constraint", "eps", "region", "seed")
+
+
+class Prediction(_OfOnePhotograph, Base):
+    """What one model version says of one photograph; ``attack`` is empty for the clean one."""
+
+    __tablename__ = "predictions"
+    __table_args__ = (
+        UniqueConstraint(*_PHOTOGRAPH, "attack", "constraint", "eps", name="prediction_key"),
+    )
+
+    model_name: Mapped[str]
+    model_version: Mapped[int]
+    attack: Mapped[str]
+    constraint: Mapped[str]
+    eps: Mapped[float]
+    patient_id: Mapped[str]
+    split: Mapped[str]
+    label: Mapped[int]
+    logit: Mapped[float]
+    prob: Mapped[float]
+
+
+class Modulation(_OfOneModulation, Base):
+    """One photograph pushed towards one sex inside one budget.
+
+    ``picture`` is where its 8-bit PNG is kept: an address :func:`tracking.results.picture_path`
+    turns into a file.
+    """
+
+    __tablename__ = "modulations"
+    __table_args__ = (UniqueConstraint(*_MODULATION, name="modulation_key"),)
+
+    model_name: Mapped[str]
+    model_version: Mapped[int]
+    patient_id: Mapped[str]
+    split: Mapped[str]
+    label: Mapped[int]
+    prob_target_before: Mapped[float]
+    prob_target: Mapped[float]
+    success: Mapped[bool]
+    l2: Mapped[float]
+    linf: Mapped[float]
+    attack_steps: Mapped[int]
+    step_size: Mapped[float]
+    picture: Mapped[str]
+
+
+class RegionShare(_OfOneModulation, Base):
+    """How much of one modulation lies in one anatomical ``part``.
+
+    A share is empty where it has no value: nothing changed, or the part is not in the picture.
+    """
+
+    __tablename__ = "region_shares"
+    __table_args__ = (UniqueConstraint(*_MODULATION, "part", name="region_share_key"),)
+
+    part: Mapped[str]
+    energy_share: Mapped[float | None]
+    area_share: Mapped[float | None]
+    density: Mapped[float | None]

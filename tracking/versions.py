@@ -1,0 +1,47 @@
+"""The two versioned things a run reads: datasets and registered models."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class DatasetVersion:
+    """One dataset as it was when a run read it.
+
+    Attributes:
+        name: What people call it, for example ``odir``.
+        digest: Fingerprint of its manifest and pixels; MLflow keeps at most 36 characters.
+        source: Folder it was read from; several separated by commas.
+        rows: Number of eyes.
+        context: What the run used it for, for example ``training``.
+    """
+
+    name: str
+    digest: str
+    source: str
+    rows: int
+    context: str = ""
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """One version of a registered model.
+
+    Attributes:
+        name: Registered name, for example ``fundus-sex``.
+        version: Counted from 1 within the name.
+        model_id: The logged model behind the version (``m-…``).
+        run_id: The run that made it.
+        tags: Its tags, ``dataset_digest`` and ``parent_version`` among them.
+    """
+
+    name: str
+    version: int
+    model_id: str
+    run_id: str
+    tags: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def uri(self) -> str:
+        """The address that always means this version, ``models:/fundus-sex/3``."""
+        return f"models:/{self.name}/{self.version}"

@@ -1,20 +1,17 @@
 """Photographs to a dataset folder: read, find the eye, crop, split, store."""
 
 import hashlib
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import batched
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed, effective_n_jobs
+from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
 from fundus_ml.dataset_folder import (
@@ -29,10 +26,257 @@ from fundus_ml.dataset_folder import (
 )
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.field_of_view import (
-    FieldOfView,
     NoFieldOfView,
     crop_to_field_of_view,
     find_field_of_view,
 )
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.manifest import MANIFEST_COLUMNS, SEXES, SPLITS, validate_manifest, write_manifest
+from fundus_ml.sources.files import rejected_rows
+from fundus_ml.sources.photographs import OFFERED_COLUMNS, Photograph, Photographs
+from fundus_ml.splits import assign_splits
+
+VERSION = "1"
+"""Changes when the same photographs would become other pixels."""
+UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessed:
+    """What one preprocessing wrote.
+
+    Attributes:
+        path: The dataset folder.
+        kept: Eyes in it.
+        rejected: Eyes not taken, by reason.
+        splits: Eyes by split.
+    """
+
+    path: Path
+    kept: int
+    rejected: Mapping[str, int]
+    splits: Mapping[str, int]
+
+
+class _Square(NamedTuple):
+    pixels: NDArray[np.uint8]
+    regions: NDArray[np.uint8] | None
+    measured: dict[str, object]
+
+
+class _Refusal(NamedTuple):
+    reason: str
+    detail: str
+
+
+def preprocess(
+    photographs: Photographs,
+    out: Path,
+    *,
+    size: int,
+    val_fraction: float = 0.15,
+    test_fraction: float = 0.15,
+    split_seed: int = 0,
+    workers: int = 0,
+    recipe: Mapping[str, object],
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Preprocessed:
+    """Turn a release into a dataset folder.
+
+    Each photograph is read, its field of view found, the square around it cut and resized without
+    changing its aspect, and written to the shards in the order of the release's table. One that
+    cannot be used is listed in ``rejected.csv`` with its reason. The content, and so the digest,
+    does not depend on ``workers``.
+
+    Args:
+        photographs: The release.
+        out: Dataset folder; appears when everything is written, and replaces an older one only
+            then.
+        size: Side of the squares in pixels.
+        val_fraction: Share of the eyes of each sex in the validation split.
+        test_fraction: Share in the test split.
+        split_seed: Of the cut into splits.
+        workers: Processes that read photographs; 0 is one per core.
+        recipe: Everything that decided the content, kept in ``dataset.json``.
+        on_progress: Called with (photographs done, photographs in all).
+
+    Raises:
+        InputError: ``size`` or ``workers`` is out of range, no eye is left, or ``out`` cannot be
+            written.
+    """
+    if size < 1:
+        raise InputError(f"size={size}: must be at least 1 pixel")
+    if workers < 0:
+        raise InputError(f"workers={workers}: must be 0 (one per core) or more")
+    with staged(out) as stage:
+        rows, refused = _write_squares(photographs, stage, size, workers, on_progress)
+        rejected = pd.concat([photographs.rejected, rejected_rows(refused)], ignore_index=True)
+        if not rows:
+            reasons = _counted(rejected["reason"]) or "the table offers none"
+            raise InputError(f"source {photographs.name}: no eye is left ({reasons})")
+        has_regions = all(row.pop("has_regions") for row in rows)
+        frame = _manifest(
+            pd.DataFrame(rows),
+            val_fraction=val_fraction,
+            test_fraction=test_fraction,
+            seed=split_seed,
+        )
+        write_manifest(frame, stage / MANIFEST)
+        rejected.to_csv(stage / REJECTED, index=False)
+        record = _record(stage, frame, rejected, photographs.name, size, has_regions, recipe)
+        write_dataset_json(stage, record)
+    return Preprocessed(
+        path=out,
+        kept=len(frame),
+        rejected=dict(Counter(rejected["reason"])),
+        splits={split: int((frame["split"] == split).sum()) for split in SPLITS},
+    )
+
+
+def _write_squares(
+    photographs: Photographs,
+    stage: Path,
+    size: int,
+    workers: int,
+    on_progress: Callable[[int, int], None] | None,
+) -> tuple[list[dict[str, object]], list[tuple[str, str, str]]]:
+    offered = photographs.table.to_dict("records")
+    rows: list[dict[str, object]] = []
+    refused: list[tuple[str, str, str]] = []
+    with ExitStack() as stack:
+        pixels = stack.enter_context(ShardWriter(stage, "pixels", (size, size, 3)))
+        regions: ShardWriter | None = None
+        for done, (row, prepared) in enumerate(
+            zip(offered, _prepare_all(photographs, size, workers), strict=True), start=1
+        ):
+            if isinstance(prepared, _Refusal):
+                refused.append((str(row["image_id"]), *prepared))
+            else:
+                shard, place = pixels.append(prepared.pixels)
+                if prepared.regions is not None:
+                    if regions is None:
+                        writer = ShardWriter(stage, "regions", (size, size))
+                        regions = stack.enter_context(writer)
+                    regions.append(prepared.regions)
+                mapped = {"has_regions": prepared.regions is not None}
+                rows.append(
+                    {str(name): value for name, value in row.items()}
+                    | prepared.measured
+                    | {"shard": shard, "row": place}
+                    | mapped
+                )
+            if on_progress is not None:
+                on_progress(done, len(offered))
+    return rows, refused
+
+
+def _prepare_all(
+    photographs: Photographs, size: int, workers: int
+) -> Iterator[_Square | _Refusal]:
+    parallel = Parallel(n_jobs=workers or -1, return_as="generator", batch_size=8)
+    prepared: Iterator[_Square | _Refusal] = parallel(
+        delayed(_prepare)(photographs.load, row, size)
+        for row in photographs.table.to_dict("records")
+    )
+    return prepared
+
+
+def _prepare(
+    load: Callable[[dict[str, object]], Photograph], row: dict[str, object], size: int
+) -> _Square | _Refusal:
+    # Processes share the cores already.
+    cv2.setNumThreads(1)
+    try:
+        photograph = load(row)
+        field = find_field_of_view(photograph.image)
+    except NoFieldOfView as error:
+        return _Refusal(error.reason, error.detail)
+    except InputError as error:
+        return _Refusal(UNREADABLE, str(error))
+    regions = photograph.regions
+    height, width = photograph.image.shape[:2]
+    return _Square(
+        pixels=crop_to_field_of_view(photograph.image, field, size=size),
+        regions=None
+        if regions is None
+        else crop_to_field_of_view(regions, field, size=size, interpolation="nearest"),
+        measured={
+            "width": width,
+            "height": height,
+            "sha256": _sha256(row, photograph),
+            "fov_x": field.x,
+            "fov_y": field.y,
+            "fov_radius": field.radius,
+        },
+    )
+
+
+def _sha256(row: Mapping[str, object], photograph: Photograph) -> str:
+    """Fingerprint of the photograph's file, or of its pixels where it never was one."""
+    if "path" in row:
+        return hashlib.sha256(Path(str(row["path"])).read_bytes()).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(photograph.image).data).hexdigest()
+
+
+def _manifest(
+    rows: pd.DataFrame, *, val_fraction: float, test_fraction: float, seed: int
+) -> pd.DataFrame:
+    """Manifest of the eyes kept; where a file lay is left behind, a source's own traits stay."""
+    rows = rows.assign(
+        person_group=rows["patient_id"],
+        label=rows["sex"].map(SEXES.index),
+        quality=float("nan"),
+    )
+    split = assign_splits(rows, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed)
+    own = [
+        name
+        for name in rows
+        if name not in MANIFEST_COLUMNS and name not in OFFERED_COLUMNS and name != "path"
+    ]
+    frame = rows.assign(split=split)[[*MANIFEST_COLUMNS, *own]]
+    return validate_manifest(frame)
+
+
+def _record(
+    stage: Path,
+    frame: pd.DataFrame,
+    rejected: pd.DataFrame,
+    name: str,
+    size: int,
+    has_regions: bool,  # noqa: FBT001 (a fact passed on, not a switch)
+    recipe: Mapping[str, object],
+) -> DatasetRecord:
+    train = frame[frame["split"] == "train"]
+    mean, std = channel_statistics(stage, train)
+    splits = frame.groupby(["split", "sex"]).size()
+    return DatasetRecord(
+        name=name,
+        digest=content_digest(
+            stage, frame, ("pixels", "regions") if has_regions else ("pixels",)
+        ),
+        size=size,
+        eyes=len(frame),
+        regions=has_regions,
+        recipe=dict(recipe),
+        code_version={
+            "preprocessing": VERSION,
+            "opencv": cv2.__version__,
+            "numpy": np.__version__,
+        },
+        counts={
+            "kept": len(frame),
+            "rejected": dict(Counter(rejected["reason"])),
+            "splits": {
+                split: {sex: int(splits.get((split, sex), 0)) for sex in SEXES}
+                for split in SPLITS
+            },
+        },
+        channel_mean=mean.tolist(),
+        channel_std=std.tolist(),
+        channel_eyes=len(train),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _counted(reasons: pd.Series) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in Counter(reasons).items())

@@ -57,11 +57,29 @@ class Run:
         """Address under which ``mlflow.artifacts.download_artifacts`` finds ``path``."""
         return f"runs:/{self.run_id}/{path}".rstrip("/")
 
+    def log_inputs(
+        self,
+        *,
+        datasets: Sequence[DatasetVersion] = (),
+        models: Sequence[ModelVersion] = (),
+    ) -> None:
+        """Show what the run reads: dataset versions, and registered versions it starts from."""
+        self._client.log_inputs(
+            self.run_id,
+            datasets=[dataset_input(dataset) for dataset in datasets],
+            models=[LoggedModelInput(model.model_id) for model in models],
+        )
+
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Record every metric of one step in a single request; ``step`` is 0 when omitted."""
         now = int(time() * 1000)
         rows = [Metric(name, float(value), now, step or 0) for name, value in metrics.items()]
         self._client.log_batch(self.run_id, metrics=rows)
+
+    def log_epoch(self, row: Mapping[str, float]) -> None:
+        """Record one row of a training history at the step its ``epoch`` says."""
+        measured = {name: value for name, value in row.items() if name != "epoch"}
+        self.log_metrics(measured, step=int(row["epoch"]))
 
     def log_image(self, array: np.ndarray[Any, Any], key: str, step: int = 0) -> None:
         """Show ``(H, W, 3)`` uint8 RGB under ``key``; the run page slides through the steps."""
@@ -107,8 +125,6 @@ def start_run(
     name: str,
     parameters: Mapping[str, object],
     *,
-    datasets: Sequence[DatasetVersion] = (),
-    models: Sequence[ModelVersion] = (),
     experiment: str | None = None,
 ) -> Iterator[Run]:
     """Record what happens inside the block as one MLflow run.
@@ -120,8 +136,6 @@ def start_run(
         name: What the run is called, usually the entry point.
         parameters: Flags and their values. Those ``mlflow run`` has logged are left as they are:
             MLflow refuses a second value, and it logged them quoted for the shell.
-        datasets: What the run reads; shown as its dataset inputs.
-        models: Registered versions the run starts from; shown as its model inputs.
         experiment: Experiment of a new run; ``MLFLOW_EXPERIMENT_NAME`` or ``fundus`` when omitted.
 
     Yields:
@@ -132,7 +146,7 @@ def start_run(
     run_id = _open(client, name, experiment)
     status = "FAILED"
     try:
-        _describe(client, run_id, parameters, datasets, models)
+        _describe(client, run_id, parameters)
         yield Run(client, run_id)
         status = "FINISHED"
     except KeyboardInterrupt:
@@ -167,7 +181,7 @@ def record_failure(
     client = initialise_tracking()
     run_id = _open(client, name, experiment)
     try:
-        _describe(client, run_id, parameters or {}, (), ())
+        _describe(client, run_id, parameters or {})
         client.set_tag(run_id, "failure", _one_line(message))
     finally:
         mlflow.end_run("FAILED")
@@ -214,13 +228,7 @@ def _experiment_id(client: MlflowClient, name: str) -> str:
         return _experiment_id(client, name)
 
 
-def _describe(
-    client: MlflowClient,
-    run_id: str,
-    parameters: Mapping[str, object],
-    datasets: Sequence[DatasetVersion],
-    models: Sequence[ModelVersion],
-) -> None:
+def _describe(client: MlflowClient, run_id: str, parameters: Mapping[str, object]) -> None:
     logged = client.get_run(run_id).data.params
     commit = code_version()
     tags = [RunTag("git_commit", commit)]
@@ -232,12 +240,6 @@ def _describe(
         params=[Param(k, _parameter(v)) for k, v in parameters.items() if k not in logged],
         tags=tags,
     )
-    if datasets or models:
-        client.log_inputs(
-            run_id,
-            datasets=[dataset_input(dataset) for dataset in datasets],
-            models=[LoggedModelInput(model.model_id) for model in models],
-        )
 
 
 def _parameter(value: object) -> str:

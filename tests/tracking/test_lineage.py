@@ -25,7 +25,8 @@ def pictures(tmp_path):
 def attach(version, folder, caption="flip, l2", thumbnails=("panel a.png",), run=None, **others):
     """Attach from ``run``, or from a run of its own; give back the run and the address."""
     if run is None:
-        with start_run("modulate", {}, models=[version]) as own:
+        with start_run("modulate", {}) as own:
+            own.log_inputs(models=[version])
             return attach(version, folder, caption, thumbnails, own, **others)
     paths = [folder / name for name in thumbnails]
     return run, lineage.attach_pictures(

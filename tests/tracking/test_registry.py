@@ -32,7 +32,8 @@ def register(run, network, files, **others):
 
 
 def test_a_version_carries_its_story(version, network, files):
-    with start_run("robustify", {}, models=[version]) as run:
+    with start_run("robustify", {}) as run:
+        run.log_inputs(models=[version])
         run.log_metrics({"train_loss": 0.7}, step=0)
         run.log_metrics({"train_loss": 0.3}, step=5)
         child = registry.register_classifier(

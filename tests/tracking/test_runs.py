@@ -34,9 +34,8 @@ def opened_by_mlflow_run(registered, monkeypatch):  # noqa: ARG001 - it is recor
 
 def test_a_run_keeps_parameters_inputs_commit_and_status(registered, monkeypatch):
     monkeypatch.setattr(runs, "code_version", lambda: "abc123-dirty")
-    with start_run(
-        "train", {"lr": 0.1, "eps": (0.5, 1.0)}, datasets=[ODIR], models=[registered.version]
-    ) as r:
+    with start_run("train", {"lr": 0.1, "eps": (0.5, 1.0)}) as r:
+        r.log_inputs(datasets=[ODIR], models=[registered.version])
         assert get(r.run_id).info.status == "RUNNING"
     run = get(r.run_id)
     assert run.info.run_name == "train"
@@ -145,7 +144,7 @@ def test_what_is_logged_comes_back(tmp_path):
     figure.subplots().plot([0, 1])
     with start_run("train", {}) as run:
         run.log_metrics({"loss": 2, "auroc": np.float32(0.5)}, step=3)
-        run.log_metrics({"loss": 1.0}, step=4)
+        run.log_epoch({"epoch": 4.0, "loss": 1.0})
         run.log_parameters({"depth": 18})
         run.log_image(image, "odir/0_left", step=2)
         run.log_figure(figure, "curves/loss.png")

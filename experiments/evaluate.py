@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from experiments.parameters import Numbers, run_entry_point
 from experiments.session import progress, read_dataset, read_model, show
-from fundus_ml.attacks import StepSize
+from fundus_ml.attacks import StepSize, ThreatModel, step_length
 from fundus_ml.evaluation import named_metrics, predictions, scores
 from fundus_ml.figures import auroc_by_eps, roc_figure
 from fundus_ml.statistics import Interval
@@ -31,11 +32,11 @@ class EvaluateConfig:
     """Split to score: train, val or test."""
     constraint: str = "l2"
     """Ball of the attack: l2 or linf."""
-    eps: Numbers = Numbers("3")
+    eps: Numbers = Numbers("3")  # noqa: RUF009 (immutable)
     """Budgets of the attack with commas between them; the clean score is always there."""
     attack_steps: int = 20
     """Steps of the attack."""
-    step_size: float | StepSize = "auto"
+    step_size: StepSize = "auto"
     """Length of one attack step; auto is 2.5·eps/attack_steps."""
     batch_size: int = 32
     """Eyes per pass."""
@@ -45,6 +46,12 @@ class EvaluateConfig:
     """Resamples of people behind each interval."""
     seed: int = 0
     """Of the bootstrap."""
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        for eps in self.eps:
+            ThreatModel(constraint=self.constraint, eps=eps)
+            step_length(self.step_size, eps=eps, attack_steps=self.attack_steps)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -69,9 +76,7 @@ def evaluate(config: EvaluateConfig, run: Run) -> pd.DataFrame:
             on_step=on_step,
         )
     table = scores(predicted, resamples=config.bootstrap, seed=config.seed)
-    record_predictions(
-        predicted.assign(dataset_digest=dataset.digest), model=version, run_id=run.run_id
-    )
+    record_predictions(predicted.assign(dataset_digest=dataset.digest), run=run, model=version)
     run.log_metrics(named_metrics(table, split=config.split))
     run.log_table(table, "scores.json")
     curves, intervals = _curves(predicted, table)
@@ -83,15 +88,14 @@ def evaluate(config: EvaluateConfig, run: Run) -> pd.DataFrame:
 
 def _curves(
     predicted: pd.DataFrame, table: pd.DataFrame
-) -> tuple[dict[str, tuple[pd.Series, pd.Series]], dict[str, Interval]]:
-    names = {row.eps: "clean" if row.eps == 0 else f"PGD eps {row.eps:g}" for row in table.itertuples()}
-    curves = {
-        names[eps]: (eyes["label"], eyes["logit"]) for eps, eyes in predicted.groupby("eps")
-    }
-    intervals = {
-        names[row.eps]: Interval(row.auroc, row.auroc_low, row.auroc_high)
-        for row in table.itertuples()
-    }
+) -> tuple[dict[str, tuple[ArrayLike, ArrayLike]], dict[str, Interval]]:
+    curves: dict[str, tuple[ArrayLike, ArrayLike]] = {}
+    intervals: dict[str, Interval] = {}
+    for row in table.to_dict("records"):
+        name = "clean" if row["attack"] == "none" else f"PGD, eps {row['eps']:g}"
+        eyes = predicted[(predicted["eps"] == row["eps"]) & (predicted["attack"] == row["attack"])]
+        curves[name] = (eyes["label"].to_numpy(), eyes["logit"].to_numpy())
+        intervals[name] = Interval(row["auroc"], row["auroc_low"], row["auroc_high"])
     return curves, intervals
 
 

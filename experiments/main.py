@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from experiments.evaluate import EvaluateConfig, evaluate
+from experiments.learning import Trained
 from experiments.modulate import ModulateConfig, modulate_eyes
 from experiments.parameters import Number, Numbers, execute, run_entry_point
 from experiments.preprocess import PreprocessConfig, prepare
 from experiments.robustify import RobustifyConfig, robustify
 from experiments.session import make_folder
-from experiments.summary import ModelFindings, summarise, write_summary
+from experiments.summary import ModelFindings, write_summary
 from experiments.train import TrainConfig, train
-from tracking.registry import ModelVersion
+from fundus_ml.errors import InputError
 from tracking.runs import Run
 
 
@@ -54,7 +55,7 @@ class MainConfig:
     """Images per step."""
     constraint: str = "l2"
     """Ball of the attacks: l2 or linf."""
-    eps: Number = Number(1)
+    eps: Number = Number("1")  # noqa: RUF009 (immutable)
     """Radius that adversarial training and evaluation use; pixels lie in [0, 1]."""
     robust_epochs: int = 5
     """Adversarial passes over the training split."""
@@ -64,7 +65,7 @@ class MainConfig:
     """Attack steps per batch of adversarial training."""
     evaluate_steps: int = 20
     """Attack steps of the evaluation."""
-    modulate_eps: Numbers = Numbers("0.5,1,2,4")
+    modulate_eps: Numbers = Numbers("0.5,1,2,4")  # noqa: RUF009 (immutable)
     """Budgets of the modulation; `eps` must be among them."""
     modulate_steps: int = 30
     """Gradient steps per budget of the modulation."""
@@ -81,19 +82,25 @@ class MainConfig:
 
     def __post_init__(self) -> None:
         """Refuse what a later step would only find after minutes."""
-        for config in (
-            self.preprocess(),
-            self.train(),
-            self.robustify("models:/any/1"),
-            self.evaluate("models:/any/1"),
-            self.modulate("models:/any/1"),
-        ):
-            assert config is not None
+        self.preprocess()
+        self.train()
+        for step in (self.robustify, self.evaluate, self.modulate):
+            step("models:/fundus-sex/1")
+        if self.eps not in self.modulate_eps:
+            raise InputError(
+                f"modulate_eps={self.modulate_eps}: must hold eps={self.eps:g}, at which the "
+                "models are compared"
+            )
 
     @property
     def dataset(self) -> str:
         """Where the dataset folder goes."""
         return f"{self.out}/dataset"
+
+    @property
+    def planted(self) -> str | None:
+        """Where the sexes were made to differ; None for photographs, where nobody knows."""
+        return self.cue if self.source == "synthetic" else None
 
     def preprocess(self) -> PreprocessConfig:
         """Flags of the first step."""
@@ -176,18 +183,17 @@ def run_chain(config: MainConfig, run: Run) -> None:
     folder = make_folder(config.out)
     execute("preprocess", prepare, config.preprocess())
     clean = execute("train", train, config.train())
-    robust = execute("robustify", robustify, config.robustify(clean.uri))
+    robust = execute("robustify", robustify, config.robustify(clean.version.uri))
     findings = {"clean": _examine(config, clean), "robust": _examine(config, robust)}
-    summary = summarise(config, findings)
-    write_summary(run, summary, findings, folder)
+    write_summary(run, config, findings, folder)
     sys.stdout.write(f"\nopen {folder / 'summary.html'}, or `make ui` for every run and picture\n")
 
 
-def _examine(config: MainConfig, version: ModelVersion) -> ModelFindings:
+def _examine(config: MainConfig, trained: Trained) -> ModelFindings:
     return ModelFindings(
-        version=version,
-        scores=execute("evaluate", evaluate, config.evaluate(version.uri)),
-        modulated=execute("modulate", modulate_eyes, config.modulate(version.uri)),
+        trained=trained,
+        scores=execute("evaluate", evaluate, config.evaluate(trained.version.uri)),
+        modulated=execute("modulate", modulate_eyes, config.modulate(trained.version.uri)),
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.modulation_record import ModulationRecord, record_modulation
-from experiments.parameters import Number, Numbers, run_entry_point
+from experiments.parameters import Numbers, run_entry_point
 from experiments.session import progress, read_dataset, read_model, show
 from fundus_ml.effects import effect_by_eps, effect_rows
 from fundus_ml.modulation import ModulationOptions, choose_eyes, modulate, write_pictures
@@ -34,12 +34,10 @@ class ModulateConfig(ModulationOptions):
     """Split the eyes come from: train, val or test."""
     images: int = 24
     """Eyes to modulate, one per person, the sexes balanced."""
-    eps: Numbers = Numbers("1,2,4,8,16")
+    eps: Numbers = Numbers("1,2,4,8,16")  # noqa: RUF009 (immutable)
     """Budgets with commas between them, each from the unchanged eye; pixels lie in [0, 1]."""
     attack_steps: int = 40
     """Gradient steps per budget."""
-    step_size: Number | str = "auto"
-    """Length of one step; auto is 2.5·eps/attack_steps."""
     seed: int = 0
     """Of the choice of eyes and of the bootstrap."""
     bootstrap: int = 2000
@@ -70,35 +68,28 @@ def modulate_eyes(config: ModulateConfig, run: Run) -> Modulated:
     classifier, version = read_model(run, config.model)
     chosen = choose_eyes(dataset.frame, images=config.images, mode=config.mode, seed=config.seed)
     eyes = dataset.select(chosen)
+    image_ids = eyes.frame["image_id"].tolist()
     everyone = np.arange(len(eyes))
     pixels, regions = eyes.pixels(everyone), eyes.regions(everyone)
     with progress("modulate", "picture") as on_step:
         modulated = modulate(classifier, pixels, eyes.labels, config, on_step=on_step)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        image_ids = eyes.frame["image_id"].tolist()
-        paths = write_pictures(modulated, image_ids, config.eps, folder / "pictures")
+    with tempfile.TemporaryDirectory() as folder:
+        paths = write_pictures(modulated, image_ids, config.eps, Path(folder) / "pictures")
         effects = effect_rows(classifier, pixels, eyes.frame, paths, config)
         effect = effect_by_eps(effects, resamples=config.bootstrap, seed=config.seed)
         shares = region_shares(pixels, modulated, regions, image_ids=image_ids, eps=config.eps)
-        density = density_by_part(
-            shares, eyes.frame, resamples=config.bootstrap, seed=config.seed
+        density = density_by_part(shares, eyes.frame, resamples=config.bootstrap, seed=config.seed)
+        record = ModulationRecord(
+            eyes=eyes.frame,
+            pixels=pixels,
+            regions=regions,
+            modulated=modulated,
+            effects=effects.assign(region="whole", seed=config.seed, dataset_digest=dataset.digest),
+            effect=effect,
+            shares=shares,
+            density=density,
         )
-        record_modulation(
-            run,
-            version,
-            ModulationRecord(
-                eyes=eyes.frame,
-                pixels=pixels,
-                regions=regions,
-                modulated=modulated,
-                effects=effects.assign(seed=config.seed, dataset_digest=dataset.digest),
-                effect=effect,
-                shares=shares,
-                density=density,
-            ),
-            folder,
-        )
+        record_modulation(run, version, record, Path(folder))
     show(effect)
     return Modulated(effect=effect, density=density)
 

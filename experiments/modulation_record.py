@@ -5,14 +5,19 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from experiments.session import progress
 from fundus_ml.figures import (
     contact_sheet,
+    figure_png,
     modulation_panel,
     region_density_figure,
     success_curve,
 )
+from fundus_ml.imaging.regions import PARTS
+from fundus_ml.modulation import file_stem
 from tracking.lineage import attach_pictures
 from tracking.registry import ModelVersion
 from tracking.results import record_modulations, record_region_shares
@@ -31,7 +36,7 @@ class ModulationRecord:
         pixels: ``(N, H, W, 3)`` uint8 unchanged eyes.
         regions: ``(N, H, W)`` uint8 region maps, or None.
         modulated: ``(E, N, H, W, 3)`` uint8.
-        effects: Rows of ``effect_rows`` with ``seed`` and ``dataset_digest``.
+        effects: Rows of ``effect_rows`` with ``region``, ``seed`` and ``dataset_digest``.
         effect: Rows of ``effect_by_eps``.
         shares: Rows of ``region_shares``.
         density: Rows of ``density_by_part``.
@@ -60,11 +65,13 @@ def record_modulation(
     """
     panels = _draw_panels(record, folder)
     _draw_figures(record, version, folder)
-    record.effects.to_parquet(folder / "modulations.parquet")
+    pictures = [str(Path(path).relative_to(folder)) for path in record.effects["picture"]]
+    effects = record.effects.assign(picture=pictures)
+    effects.to_parquet(folder / "modulations.parquet", index=False)
     run.log_artifacts(folder, FOLDER)
     _log_sliders(run, record)
     _log_measures(run, record)
-    attach_pictures(
+    address = attach_pictures(
         run,
         version,
         folder,
@@ -72,64 +79,76 @@ def record_modulation(
         caption=_caption(record),
         folder_name=FOLDER,
     )
-    _record_rows(run, version, record, folder)
+    rows = effects.assign(picture=[f"{address}/{picture}" for picture in pictures])
+    record_modulations(rows, run=run, model=version)
+    record_region_shares(_share_rows(record), run=run, model=version)
 
 
 def _draw_panels(record: ModulationRecord, folder: Path) -> list[Path]:
     panels = []
     (folder / "panels").mkdir()
-    for i, eye in enumerate(record.eyes.itertuples()):
-        rows = record.effects[record.effects["image_id"] == eye.image_id]
-        figure = modulation_panel(
-            record.pixels[i],
-            list(record.modulated[:, i]),
-            eps=rows["eps"].tolist(),
-            prob_target_before=float(rows["prob_target_before"].iloc[0]),
-            prob_target=rows["prob_target"].tolist(),
-            target=str(rows["target"].iloc[0]),
-            title=f"{eye.image_id}: {eye.sex}, {eye.eye} eye",
-            regions=None if record.regions is None else record.regions[i],
-        )
-        panels.append(folder / "panels" / f"{eye.image_id.replace('/', '_')}.png")
-        figure.savefig(panels[-1])
+    with progress("panels", "eye") as on_step:
+        for i, eye in enumerate(record.eyes.to_dict("records")):
+            rows = record.effects[record.effects["image_id"] == eye["image_id"]]
+            figure = modulation_panel(
+                record.pixels[i],
+                list(record.modulated[:, i]),
+                eps=rows["eps"].tolist(),
+                prob_target_before=float(rows["prob_target_before"].iloc[0]),
+                prob_target=rows["prob_target"].tolist(),
+                target=str(rows["target"].iloc[0]),
+                title=f"{eye['image_id']}: {eye['sex']}, {eye['eye']} eye",
+                regions=None if record.regions is None else record.regions[i],
+            )
+            panels.append(folder / "panels" / f"{file_stem(str(eye['image_id']))}.png")
+            _save(figure, panels[-1])
+            on_step(i + 1, len(record.eyes))
     return panels
 
 
 def _draw_figures(record: ModulationRecord, version: ModelVersion, folder: Path) -> None:
-    size = record.pixels.shape[1]
     named = record.effect.assign(model=version.uri)
-    success_curve(named, size=size).savefig(folder / "success_by_eps.png")
-    largest = record.effects[record.effects["eps"] == record.effects["eps"].max()]
+    _save(success_curve(named, size=record.pixels.shape[1]), folder / "success_by_eps.png")
+    strongest = record.effects["eps"] == record.effects["eps"].max()
     captions = [
-        f"{row.image_id} to {row.target}: P {row.prob_target_before:.2f} to {row.prob_target:.2f}"
-        for row in largest.itertuples()
+        f"{row['image_id']} to {row['target']}: "
+        f"P {row['prob_target_before']:.2f} to {row['prob_target']:.2f}"
+        for row in record.effects[strongest].to_dict("records")
     ]
-    strongest = int(np.argmax(record.effects["eps"].unique()))
-    contact_sheet(record.pixels, record.modulated[strongest], captions).savefig(
-        folder / "contact_sheet.png"
-    )
-    if not record.density.empty:
-        for eps, density in record.density.assign(model=version.uri).groupby("eps"):
-            region_density_figure(density).savefig(folder / f"region_density_eps-{eps:g}.png")
+    last = int(np.argmax(record.effects["eps"].unique()))
+    sheet = contact_sheet(record.pixels, record.modulated[last], captions)
+    _save(sheet, folder / "contact_sheet.png")
+    for eps, density in record.density.assign(model=version.uri).groupby("eps"):
+        _save(region_density_figure(density), folder / f"region_density_eps-{eps:g}.png")
+
+
+def _save(figure: Figure, path: Path) -> None:
+    path.write_bytes(figure_png(figure))
 
 
 def _log_sliders(run: Run, record: ModulationRecord) -> None:
     """One image per eye with a step per budget: the run page slides through the budgets."""
-    for i, eye in enumerate(record.eyes.itertuples()):
-        steps = [record.pixels[i], *record.modulated[:, i]]
-        for step, picture in enumerate(steps):
-            run.log_image(picture, f"{FOLDER}/{eye.image_id.replace('/', '_')}", step)
+    for i, image_id in enumerate(record.eyes["image_id"]):
+        for step, picture in enumerate([record.pixels[i], *record.modulated[:, i]]):
+            run.log_image(picture, f"{FOLDER}/{file_stem(image_id)}", step)
 
 
 def _log_measures(run: Run, record: ModulationRecord) -> None:
+    """Curves over the budgets, step 1 the first of them: success, P(target), densities."""
+    densities = record.density.set_index(["eps", "part"])["density"]
     for step, row in enumerate(record.effect.to_dict("records"), start=1):
-        run.log_metrics(
-            {str(name): float(value) for name, value in row.items()}, step=step
-        )
-    for (eps, part), rows in record.density.groupby(["eps", "part"]):
-        run.log_metrics({f"density_{part}_eps_{eps:g}": float(rows["density"].iloc[0])})
+        measured = {str(name): float(value) for name, value in row.items()}
+        measured |= {
+            f"density_{part}": float(densities[row["eps"], part])
+            for part in PARTS
+            if (row["eps"], part) in densities.index
+        }
+        run.log_metrics(measured, step)
     run.log_table(record.effect, "effect_by_eps.json")
-    run.set_tags({"region_maps": "none" if record.regions is None else "dataset"})
+    if record.regions is None:
+        run.set_tags({"region_density": "not measured: the dataset has no region maps"})
+    else:
+        run.log_table(record.density, "region_density.json")
 
 
 def _caption(record: ModulationRecord) -> str:
@@ -140,13 +159,7 @@ def _caption(record: ModulationRecord) -> str:
     )
 
 
-def _record_rows(
-    run: Run, version: ModelVersion, record: ModulationRecord, folder: Path
-) -> None:
-    pictures = [f"{FOLDER}/{Path(path).relative_to(folder)}" for path in record.effects["picture"]]
-    rows = record.effects.assign(picture=pictures, region="whole")
-    record_modulations(rows, model=version, run_id=run.run_id)
+def _share_rows(record: ModulationRecord) -> pd.DataFrame:
     keys = ["image_id", "eps"]
     details = ["dataset_digest", "mode", "target", "constraint", "region", "seed"]
-    shares = record.shares.merge(rows[keys + details], on=keys)
-    record_region_shares(shares, model=version, run_id=run.run_id)
+    return record.shares.merge(record.effects[keys + details], on=keys)

@@ -4,9 +4,9 @@ import dataclasses
 import inspect
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
 
 from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 from jsonargparse.typing import register_type
@@ -25,7 +25,7 @@ USER_MISTAKE = 2
 class Number(float):
     """A float that also reads as a fraction: ``0.5``, ``1e-3``, ``4/255``."""
 
-    def __new__(cls, text: object) -> "Number":
+    def __new__(cls, text: str | float) -> Self:
         """Read ``text``."""
         return super().__new__(cls, float(Fraction(str(text))))
 
@@ -35,9 +35,10 @@ class Numbers(tuple[float, ...]):
 
     __slots__ = ()
 
-    def __new__(cls, text: object) -> "Numbers":
-        """Read ``text``."""
-        return super().__new__(cls, (float(Number(part)) for part in str(text).split(",")))
+    def __new__(cls, text: str | Iterable[float]) -> Self:
+        """Read ``text``, or take numbers as they are."""
+        parts = text.split(",") if isinstance(text, str) else text
+        return super().__new__(cls, (float(Number(part)) for part in parts))
 
     def __str__(self) -> str:
         """Write the numbers as they are typed."""

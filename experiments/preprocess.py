@@ -99,7 +99,9 @@ def prepare(config: PreprocessConfig, run: Run) -> Preprocessed:
 def _record(config: PreprocessConfig, run: Run, written: Preprocessed) -> None:
     dataset = read_dataset(run, config.out, context="preprocess")
     shown = dataset.frame.sort_values("sha256").index[:SHEET_EYES].to_numpy()
-    captions = [f"{eye.sex} {eye.age:.0f} {eye.eye}" for eye in dataset.frame.loc[shown].itertuples()]
+    captions = [
+        f"{eye.sex} {eye.age:.0f} {eye.eye}" for eye in dataset.frame.loc[shown].itertuples()
+    ]
     sheet = sample_sheet(dataset.pixels(shown), captions)
     sheet.savefig(written.path / "sample_sheet.png")
     run.log_artifact(written.path / "sample_sheet.png")

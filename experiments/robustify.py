@@ -8,13 +8,12 @@ the alias ``robust``.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from experiments.learning import Measure, Trained, register_fitted
 from experiments.parameters import Number, run_entry_point
-from experiments.session import measure, progress, read_dataset, read_model, register
+from experiments.session import progress, read_dataset, read_model
 from fundus_ml.attacks import StepSize, ThreatModel, step_length
-from fundus_ml.figures import training_curves
-from fundus_ml.robust_training import make_recipe
+from fundus_ml.robust_training import PGDTraining, make_recipe
 from fundus_ml.training import TrainingOptions, fit
-from tracking.registry import ModelVersion
 from tracking.runs import Run
 
 
@@ -30,11 +29,11 @@ class RobustifyConfig(TrainingOptions):
     """Recipe of adversarial training: pgd."""
     constraint: str = "l2"
     """Ball the training images move in: l2 or linf."""
-    eps: Number = Number(3)
+    eps: Number = Number("3")  # noqa: RUF009 (immutable)
     """Radius of the ball; pixels lie in [0, 1], so an l2 budget grows with the image's side."""
     attack_steps: int = 7
     """Attack steps per batch."""
-    step_size: Number | StepSize = "auto"
+    step_size: StepSize = "auto"
     """Length of one attack step; auto is 2.5·eps/attack_steps."""
     random_start: bool = False
     """Start each attack from a random point of the ball."""
@@ -47,24 +46,30 @@ class RobustifyConfig(TrainingOptions):
     register_as: str = "fundus-sex"
     """Name in the model registry."""
 
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        super().__post_init__()
+        self.perturbation()
+
+    def perturbation(self) -> PGDTraining:
+        """Make the recipe that moves each batch before the network learns from it."""
+        return make_recipe(
+            self.recipe,
+            threat=ThreatModel(constraint=self.constraint, eps=self.eps),
+            step_size=step_length(self.step_size, eps=self.eps, attack_steps=self.attack_steps),
+            attack_steps=self.attack_steps,
+            random_start=self.random_start,
+            precision=self.precision,
+        )
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run from the command line."""
     run_entry_point("robustify", RobustifyConfig, robustify, argv)
 
 
-def robustify(config: RobustifyConfig, run: Run) -> ModelVersion:
+def robustify(config: RobustifyConfig, run: Run) -> Trained:
     """Continue a version's training on adversarial images and register the result."""
-    threat = ThreatModel(constraint=config.constraint, eps=config.eps)
-    step_size = step_length(config.step_size, eps=config.eps, attack_steps=config.attack_steps)
-    perturb = make_recipe(
-        config.recipe,
-        threat=threat,
-        step_size=step_size,
-        attack_steps=config.attack_steps,
-        random_start=config.random_start,
-        precision=config.precision,
-    )
     dataset = read_dataset(run, config.dataset, context="robustify")
     classifier, parent = read_model(run, config.model)
     with progress("robustify", "step") as on_step:
@@ -73,34 +78,31 @@ def robustify(config: RobustifyConfig, run: Run) -> ModelVersion:
             dataset.split("train"),
             dataset.split("val"),
             config,
-            perturb=perturb,
+            perturb=config.perturbation(),
             on_step=on_step,
             on_epoch_end=run.log_epoch,
         )
-    run.log_figure(training_curves(fitted.history), "training_curves.png")
-    metrics = measure(
-        run,
-        fitted,
-        dataset.split("test"),
-        config.bootstrap,
-        eps=(config.eps,),
+    measure = Measure(
+        bootstrap=config.bootstrap,
+        batch_size=config.batch_size,
         constraint=config.constraint,
+        eps=[config.eps],
         attack_steps=config.attack_steps,
         step_size=config.step_size,
+        precision=config.precision,
     )
-    tags = {
-        "dataset_digest": dataset.digest,
-        "recipe": config.recipe,
-        "constraint": config.constraint,
-        "eps": f"{config.eps:g}",
-    }
-    return register(
+    return register_fitted(
         run,
         config.register_as,
-        fitted.model,
-        metrics=metrics,
-        tags=tags,
-        aliases=["robust"],
+        fitted,
+        dataset,
+        measure=measure,
+        tags={
+            "recipe": config.recipe,
+            "constraint": config.constraint,
+            "eps": f"{config.eps:g}",
+        },
+        alias="robust",
         parent=parent,
     )
 

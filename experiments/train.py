@@ -7,12 +7,11 @@ the test split, and registers it with the alias ``candidate``.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from experiments.learning import Measure, Trained, register_fitted, start_classifier
 from experiments.parameters import run_entry_point
-from experiments.session import measure, progress, read_dataset, register, start_classifier
+from experiments.session import progress, read_dataset
 from experiments.tuned import with_tuned
-from fundus_ml.figures import training_curves
 from fundus_ml.training import TrainingOptions, fit
-from tracking.registry import ModelVersion
 from tracking.runs import Run
 
 
@@ -29,7 +28,8 @@ class TrainConfig(TrainingOptions):
     weights: str = "imagenet"
     """Start weights: imagenet (downloaded by torchvision), none, or a state-dict file."""
     tuned: str = ""
-    """JSON file of a `tune` run (best_parameters.json) whose values replace these flags."""
+    """Best parameters of a `tune` run, which replace these flags: a JSON file, or
+    runs:/RUN_ID/best_parameters.json."""
     bootstrap: int = 2000
     """Resamples of people behind each interval."""
     register_as: str = "fundus-sex"
@@ -41,9 +41,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     run_entry_point("train", TrainConfig, train, argv)
 
 
-def train(config: TrainConfig, run: Run) -> ModelVersion:
+def train(config: TrainConfig, run: Run) -> Trained:
     """Fit on the training split, choose on validation, measure on test, register."""
-    config = with_tuned(config)
+    config = with_tuned(config, run)
     dataset = read_dataset(run, config.dataset, context="train")
     classifier = start_classifier(config, dataset)
     with progress("train", "step") as on_step:
@@ -55,15 +55,14 @@ def train(config: TrainConfig, run: Run) -> ModelVersion:
             on_step=on_step,
             on_epoch_end=run.log_epoch,
         )
-    run.log_figure(training_curves(fitted.history), "training_curves.png")
-    metrics = measure(run, fitted, dataset.split("test"), config.bootstrap, eps=())
-    return register(
+    return register_fitted(
         run,
         config.register_as,
-        fitted.model,
-        metrics=metrics,
-        tags={"dataset_digest": dataset.digest, "recipe": "clean", "weights": config.weights},
-        aliases=["candidate"],
+        fitted,
+        dataset,
+        measure=Measure(bootstrap=config.bootstrap, batch_size=config.batch_size),
+        tags={"recipe": "clean", "weights": config.weights},
+        alias="candidate",
     )
 
 

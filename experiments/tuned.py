@@ -2,11 +2,12 @@
 
 import dataclasses
 import json
-from pathlib import Path
 from typing import Protocol, TypeVar
 
 from experiments.parameters import Config
 from fundus_ml.errors import InputError
+from tracking.runs import Run
+from tracking.stores import fetch
 
 
 class TunableConfig(Config, Protocol):
@@ -14,26 +15,30 @@ class TunableConfig(Config, Protocol):
 
     @property
     def tuned(self) -> str:
-        """JSON file, or nothing."""
+        """JSON file or address, or nothing."""
 
 
 C = TypeVar("C", bound=TunableConfig)
 
 
-def with_tuned(config: C) -> C:
+def with_tuned(config: C, run: Run) -> C:
     """Return ``config`` with the values of its ``tuned`` file, or as it is without one.
+
+    The values used are kept on the run as ``tuned_parameters.json`` and as tags ``tuned.lr`` …,
+    since MLflow lets no parameter be written twice.
 
     Raises:
         InputError: The file is missing, no JSON object, or names an unknown parameter.
     """
     if not config.tuned:
         return config
-    path = Path(config.tuned).expanduser()
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(fetch(config.tuned).read_text())
     except (OSError, json.JSONDecodeError) as error:
-        raise InputError(f"tuned={path}: not a readable JSON file ({error})") from error
+        raise InputError(f"tuned={config.tuned}: not a readable JSON file ({error})") from error
     known = {field.name for field in dataclasses.fields(config)}
     if not isinstance(values, dict) or not set(values) <= known:
-        raise InputError(f"tuned={path}: must be an object with keys among {sorted(known)}")
+        raise InputError(f"tuned={config.tuned}: must be an object with keys among {sorted(known)}")
+    run.log_json(values, "tuned_parameters.json")
+    run.set_tags({f"tuned.{name}": str(value) for name, value in values.items()})
     return dataclasses.replace(config, **values)

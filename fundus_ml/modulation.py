@@ -14,6 +14,7 @@ from fundus_ml.attacks import StepSize, ThreatModel, pgd, step_length
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.pictures import to_images, to_uint8, write_png
 from fundus_ml.manifest import SEXES
+from fundus_ml.precision import check_precision
 
 MODES = ("flip", "female", "male")
 
@@ -43,8 +44,10 @@ class ModulationOptions:
             raise InputError(f"mode={self.mode}: allowed: {', '.join(MODES)}")
         if self.batch_size < 1:
             raise InputError(f"batch_size={self.batch_size}: must be at least 1")
-        if not self.eps or 0 in self.eps or len(set(self.eps)) < len(self.eps):
-            raise InputError(f"eps={self.eps}: budgets above 0, each once")
+        written = {f"{eps:g}" for eps in self.eps}
+        if not self.eps or 0 in self.eps or len(written) < len(self.eps):
+            raise InputError(f"eps={self.eps}: budgets above 0, each once to six digits")
+        check_precision(self.precision)
         for eps in self.eps:
             ThreatModel(constraint=self.constraint, eps=eps)
             self.step_for(eps)
@@ -67,8 +70,14 @@ def choose_eyes(frame: pd.DataFrame, *, images: int, mode: str, seed: int) -> ND
         Row positions in ``frame``, ascending.
 
     Raises:
-        InputError: The split has too few people for ``images``.
+        InputError: The split has too few people for ``images``, or a number or the mode is not
+            allowed.
     """
+    if mode not in MODES:
+        raise InputError(f"mode={mode}: allowed: {', '.join(MODES)}")
+    for name, value, least in (("images", images, 1), ("seed", seed, 0)):
+        if value < least:
+            raise InputError(f"{name}={value}: must be at least {least}")
     offered = SEXES if mode == "flip" else tuple(sex for sex in SEXES if sex != mode)
     shuffled = frame.reset_index(drop=True).sample(frac=1, random_state=seed)
     people = shuffled.drop_duplicates("person_group")
@@ -152,4 +161,9 @@ def write_pictures(
 
 def picture_name(image_id: str, eps: float) -> str:
     """Where the picture of one eye at one budget lies below its folder."""
-    return f"{image_id.replace('/', '_')}/eps-{eps:g}.png"
+    return f"{file_stem(image_id)}/eps-{eps:g}.png"
+
+
+def file_stem(image_id: str) -> str:
+    """Name of a file or folder about one eye: its ``image_id`` without slashes."""
+    return image_id.replace("/", "_")

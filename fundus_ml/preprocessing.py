@@ -3,7 +3,6 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +20,8 @@ from fundus_ml.dataset_folder import (
     ShardWriter,
     channel_statistics,
     content_digest,
+    read_shard,
+    shard_path,
     staged,
     write_dataset_json,
 )
@@ -38,6 +39,9 @@ from fundus_ml.splits import assign_splits
 
 VERSION = "1"
 """Changes when the same photographs would become other pixels."""
+KINDS = ("pixels", "regions")
+READ_TOGETHER = 8
+"""Photographs a process reads before it hands them back; changes no result."""
 UNREADABLE = "unreadable"
 
 
@@ -114,7 +118,6 @@ def preprocess(
         if not rows:
             reasons = _counted(rejected["reason"]) or "the table offers none"
             raise InputError(f"source {photographs.name}: no eye is left ({reasons})")
-        has_regions = all(row.pop("has_regions") for row in rows)
         frame = _manifest(
             pd.DataFrame(rows),
             val_fraction=val_fraction,
@@ -123,7 +126,7 @@ def preprocess(
         )
         write_manifest(frame, stage / MANIFEST)
         rejected.to_csv(stage / REJECTED, index=False)
-        record = _record(stage, frame, rejected, photographs.name, size, has_regions, recipe)
+        record = _record(stage, frame, rejected, name=photographs.name, recipe=recipe)
         write_dataset_json(stage, record)
     return Preprocessed(
         path=out,
@@ -143,40 +146,35 @@ def _write_squares(
     offered = photographs.table.to_dict("records")
     rows: list[dict[str, object]] = []
     refused: list[tuple[str, str, str]] = []
-    with ExitStack() as stack:
-        pixels = stack.enter_context(ShardWriter(stage, "pixels", (size, size, 3)))
-        regions: ShardWriter | None = None
-        for done, (row, prepared) in enumerate(
-            zip(offered, _prepare_all(photographs, size, workers), strict=True), start=1
-        ):
-            if isinstance(prepared, _Refusal):
-                refused.append((str(row["image_id"]), *prepared))
+    with (
+        ShardWriter(stage, "pixels", (size, size, 3)) as pixels,
+        ShardWriter(stage, "regions", (size, size)) as regions,
+    ):
+        prepared = _prepare_all(photographs.load, offered, size, workers)
+        for done, (row, square) in enumerate(zip(offered, prepared, strict=True), start=1):
+            if isinstance(square, _Refusal):
+                refused.append((str(row["image_id"]), *square))
             else:
-                shard, place = pixels.append(prepared.pixels)
-                if prepared.regions is not None:
-                    if regions is None:
-                        writer = ShardWriter(stage, "regions", (size, size))
-                        regions = stack.enter_context(writer)
-                    regions.append(prepared.regions)
-                mapped = {"has_regions": prepared.regions is not None}
-                rows.append(
-                    {str(name): value for name, value in row.items()}
-                    | prepared.measured
-                    | {"shard": shard, "row": place}
-                    | mapped
-                )
+                shard, place = pixels.append(square.pixels)
+                if square.regions is not None:
+                    regions.append(square.regions)
+                kept = {str(name): value for name, value in row.items()}
+                rows.append(kept | square.measured | {"shard": shard, "row": place})
             if on_progress is not None:
                 on_progress(done, len(offered))
+        assert regions.written in {0, pixels.written}, "a release maps all its eyes or none"
     return rows, refused
 
 
 def _prepare_all(
-    photographs: Photographs, size: int, workers: int
+    load: Callable[[dict[str, object]], Photograph],
+    offered: list[dict[str, object]],
+    size: int,
+    workers: int,
 ) -> Iterator[_Square | _Refusal]:
-    parallel = Parallel(n_jobs=workers or -1, return_as="generator", batch_size=8)
+    parallel = Parallel(n_jobs=workers or -1, return_as="generator", batch_size=READ_TOGETHER)
     prepared: Iterator[_Square | _Refusal] = parallel(
-        delayed(_prepare)(photographs.load, row, size)
-        for row in photographs.table.to_dict("records")
+        delayed(_prepare)(load, row, size) for row in offered
     )
     return prepared
 
@@ -241,22 +239,20 @@ def _record(
     stage: Path,
     frame: pd.DataFrame,
     rejected: pd.DataFrame,
+    *,
     name: str,
-    size: int,
-    has_regions: bool,  # noqa: FBT001 (a fact passed on, not a switch)
     recipe: Mapping[str, object],
 ) -> DatasetRecord:
     train = frame[frame["split"] == "train"]
     mean, std = channel_statistics(stage, train)
     splits = frame.groupby(["split", "sex"]).size()
+    kinds = tuple(kind for kind in KINDS if shard_path(stage, kind, 0).is_file())
     return DatasetRecord(
         name=name,
-        digest=content_digest(
-            stage, frame, ("pixels", "regions") if has_regions else ("pixels",)
-        ),
-        size=size,
+        digest=content_digest(stage, frame, kinds),
+        size=read_shard(stage, "pixels", 0).shape[1],
         eyes=len(frame),
-        regions=has_regions,
+        regions="regions" in kinds,
         recipe=dict(recipe),
         code_version={
             "preprocessing": VERSION,
@@ -267,8 +263,7 @@ def _record(
             "kept": len(frame),
             "rejected": dict(Counter(rejected["reason"])),
             "splits": {
-                split: {sex: int(splits.get((split, sex), 0)) for sex in SEXES}
-                for split in SPLITS
+                split: {sex: int(splits.get((split, sex), 0)) for sex in SEXES} for split in SPLITS
             },
         },
         channel_mean=mean.tolist(),

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import mlflow
 import pandas as pd
 from sqlalchemy import ColumnElement, select
 
@@ -11,7 +10,7 @@ from tracking.database import session, upsert
 from tracking.errors import TrackingError
 from tracking.registry import resolve
 from tracking.runs import Run
-from tracking.stores import initialise_tracking
+from tracking.stores import fetch
 from tracking.tables import Base, Modulation, Prediction, RegionShare
 from tracking.versions import DatasetVersion, ModelVersion
 
@@ -105,8 +104,7 @@ def picture_path(picture: str) -> Path:
             :func:`tracking.lineage.attach_pictures` returns, with the file's name behind it), any
             other address MLflow understands, or a path.
     """
-    initialise_tracking()
-    return Path(mlflow.artifacts.download_artifacts(picture))
+    return fetch(picture)
 
 
 def _record(

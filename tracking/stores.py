@@ -64,11 +64,27 @@ def initialise_tracking() -> MlflowClient:
     try:
         initialise_database(uri, lambda: MlflowClient(uri).search_experiments(max_results=1))
     except MlflowException as error:
-        reason = str(error).strip().splitlines()[0]
         raise TrackingError(
-            f"tracking store is {uri!r}; MLflow cannot open it: {reason}"
+            f"tracking store is {uri!r}; MLflow cannot open it: {_first_line(error)}"
         ) from error
     return MlflowClient(uri)
+
+
+def fetch(address: str) -> Path:
+    """Turn an address into a file or folder to open, downloading it when it is not here.
+
+    Args:
+        address: ``runs:/RUN_ID/path``, ``models:/name/3/path``, any other MLflow understands, or a
+            path.
+
+    Raises:
+        TrackingError: Nothing is there.
+    """
+    initialise_tracking()
+    try:
+        return Path(mlflow.artifacts.download_artifacts(address))
+    except (MlflowException, OSError) as error:
+        raise TrackingError(f"{address}: nothing to read there: {_first_line(error)}") from error
 
 
 def initialise_database(uri: str, create: Callable[[], object]) -> None:
@@ -105,6 +121,10 @@ def exclusive(uri: str) -> Iterator[None]:
     else:
         with FileLock(_lock_file(url)):
             yield
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]
 
 
 def _absolute(uri: str) -> str:

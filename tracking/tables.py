@@ -35,7 +35,7 @@ class _OfOnePhotograph:
 class _OfOneModulation(_OfOnePhotograph):
     """Which way and how far a photograph was pushed.
 
-    ``region`` is the part the change was confined to, empty when it was free.
+    ``region`` is the part the change was confined to, ``whole`` when it was free.
     """
 
     mode: Mapped[str]
@@ -51,7 +51,7 @@ _MODULATION = (*_PHOTOGRAPH, "mode", "target", "constraint", "eps", "region", "s
 
 
 class Prediction(_OfOnePhotograph, Base):
-    """What one model version says of one photograph; ``attack`` is empty for the clean one."""
+    """What one model version says of one photograph; ``attack`` is ``none`` for the clean one."""
 
     __tablename__ = "predictions"
     __table_args__ = (

@@ -1,0 +1,148 @@
+"""What the trainings share: a start, a measured end, a registered version."""
+
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from experiments.session import progress, show
+from fundus_ml.attacks import StepSize
+from fundus_ml.dataset import FundusDataset
+from fundus_ml.evaluation import named_metrics, predictions, scores
+from fundus_ml.figures import training_curves
+from fundus_ml.models.classifiers import Classifier, ClassifierSpec, make_classifier
+from fundus_ml.models.start_weights import load_start_weights
+from fundus_ml.models.weights import save_classifier
+from fundus_ml.precision import best_device
+from fundus_ml.training import Fitted
+from tracking.registry import ModelVersion, register_classifier
+from tracking.runs import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A network that was trained and registered.
+
+    Attributes:
+        version: In the registry.
+        seconds_per_step: Median over the training steps.
+    """
+
+    version: ModelVersion
+    seconds_per_step: float
+
+
+class StartConfig(Protocol):
+    """What a config says about the network to start from."""
+
+    @property
+    def arch(self) -> str:
+        """Torchvision backbone."""
+
+    @property
+    def head_hidden(self) -> int:
+        """Width of the head's hidden layer."""
+
+    @property
+    def weights(self) -> str:
+        """Start weights."""
+
+    @property
+    def seed(self) -> int:
+        """Of the random weights."""
+
+
+def start_classifier(config: StartConfig, dataset: FundusDataset) -> Classifier:
+    """Build the network a training starts from, normalising by the dataset's own channels."""
+    spec = ClassifierSpec(
+        arch=config.arch,
+        head_hidden=config.head_hidden,
+        mean=dataset.channel_mean,
+        std=dataset.channel_std,
+        size=dataset.size,
+    )
+    classifier = make_classifier(spec, seed=config.seed)
+    if new := load_start_weights(classifier, config.weights):
+        sys.stdout.write(f"weights={config.weights}: start at random: {', '.join(new)}\n")
+    return classifier.to(best_device())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """How a fitted network is measured on the test split; no budget measures it clean only."""
+
+    bootstrap: int
+    batch_size: int
+    constraint: str = "l2"
+    eps: Sequence[float] = ()
+    attack_steps: int = 1
+    step_size: StepSize = "auto"
+    precision: str = "auto"
+
+
+def register_fitted(
+    run: Run,
+    name: str,
+    fitted: Fitted,
+    dataset: FundusDataset,
+    *,
+    measure: Measure,
+    tags: Mapping[str, str],
+    alias: str,
+    parent: ModelVersion | None = None,
+) -> Trained:
+    """Measure a fitted network on the test split and register it with what was found.
+
+    Args:
+        run: The open run that trained it.
+        name: Registered name.
+        fitted: Its best epoch.
+        dataset: The dataset it was trained on; its test split is scored.
+        measure: How to measure.
+        tags: What a reader of the registry must know; ``dataset_digest`` is added.
+        alias: Moves to the new version.
+        parent: The version it was trained from.
+    """
+    run.log_figure(training_curves(fitted.history, best_by=fitted.criterion), "training_curves.png")
+    metrics = _measured(run, fitted, dataset.split("test"), measure)
+    assert isinstance(fitted.model, Classifier)
+    with tempfile.TemporaryDirectory() as folder:
+        save_classifier(fitted.model, Path(folder))
+        version = register_classifier(
+            run,
+            name,
+            model=fitted.model,
+            files=Path(folder),
+            metrics=metrics,
+            tags={"dataset_digest": dataset.digest, **tags},
+            aliases=[alias],
+            parent=parent,
+        )
+    sys.stdout.write(f"registered {version.uri} as {alias}\n")
+    return Trained(version=version, seconds_per_step=fitted.seconds_per_step)
+
+
+def _measured(run: Run, fitted: Fitted, test: FundusDataset, measure: Measure) -> dict[str, float]:
+    with progress("test", "eye") as on_step:
+        predicted = predictions(
+            fitted.model,
+            test,
+            constraint=measure.constraint,
+            eps=measure.eps,
+            attack_steps=measure.attack_steps,
+            step_size=measure.step_size,
+            batch_size=measure.batch_size,
+            precision=measure.precision,
+            on_step=on_step,
+        )
+    table = scores(predicted, resamples=measure.bootstrap, seed=0)
+    chosen = fitted.history.set_index("epoch")[fitted.criterion]
+    run.log_table(table, "scores.json")
+    show(table)
+    return named_metrics(table, split="test") | {
+        f"best_{fitted.criterion}": float(chosen[fitted.best_epoch]),
+        "best_epoch": float(fitted.best_epoch),
+        "seconds_per_step": fitted.seconds_per_step,
+    }

@@ -88,7 +88,7 @@ _MAKES = (
         height=640,
         field_radius=304,
         shift=(-36, 6),
-        tint=(1.06, 0.86, 0.55),
+        tint=(0.98, 0.84, 0.62),
         vignette=0.34,
         blur=0.9,
         noise=1.5,
@@ -167,10 +167,8 @@ def aperture(camera: Camera) -> Mask:
     if camera.tab:
         along, across = np.array([np.cos(0.6), -np.sin(0.6)]), np.array([np.sin(0.6), np.cos(0.6)])
         base = np.array([x, y]) + 0.98 * camera.field_radius * along
-        size = 0.06 * camera.field_radius
-        corners = np.array(
-            [base - size * across, base + size * along, base + size * along + size * across, base]
-        )
+        size = 0.05 * camera.field_radius
+        corners = np.array([base - size * across, base + 1.6 * size * along, base + size * across])
         cv2.fillConvexPoly(mask, np.rint(corners * scale).astype(np.int32), 255, cv2.LINE_AA, shift)
     soft = np.asarray(cv2.GaussianBlur(mask, (0, 0), camera.edge), np.uint8)
     soft.setflags(write=False)
@@ -200,7 +198,11 @@ def develop(
     encoded, content = cv2.imencode(
         ".jpg",
         cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR),
-        [cv2.IMWRITE_JPEG_QUALITY, camera.jpeg_quality],
+        # Full colour resolution: halved, every vessel would bleed into the blocks beside it.
+        [
+            *(cv2.IMWRITE_JPEG_QUALITY, camera.jpeg_quality),
+            *(cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444),
+        ],
     )
     assert encoded
     return np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR_RGB), np.uint8)

@@ -45,8 +45,8 @@ def paint_disc(ground: Plane, eye: Eye, x: Plane, y: Plane) -> Plane:
     cup_outline = 1 + 0.05 * np.cos(2 * angle + phases[2]) + 0.04 * np.cos(3 * angle + phases[3])
     cup_distance = distance(cup_away, down) / (cup_outline * eye.cup_disc_ratio)
 
-    deep = np.array([0.90, 0.42, 0.185], np.float32)
-    pale = np.array([1.18, 0.80, 0.46], np.float32)
+    deep = np.array([0.98, 0.37, 0.170], np.float32)
+    pale = np.array([1.45, 0.80, 0.48], np.float32)
     rim = deep + (pale - deep) * np.float32(eye.rim_pallor)
     # The temporal rim is thinner and paler, the nasal one thicker and pinker.
     side = 1 + 0.09 * away.clip(-1, 1) + 0.03 * np.cos(5 * angle + phases[1])

@@ -158,12 +158,12 @@ def _draw_anatomy(eyes: pd.DataFrame, population: Population) -> pd.DataFrame:
         {
             "disc_aspect": (1.08 + 0.04 * normal("disc_aspect")).clip(0.97, 1.20),
             "vessel_tortuosity": 0.16 * np.exp(0.35 * normal("vessel_tortuosity")).clip(0.4, 2.2),
-            "pigmentation": (0.5 + 0.22 * normal("pigmentation")).clip(0, 1),
+            "pigmentation": (0.5 + 0.26 * normal("pigmentation")).clip(0, 1),
             "tessellation": (0.35 + 0.22 * normal("tessellation")).clip(0.03, 1),
             "sheen": (0.45 + 0.20 * normal("sheen")).clip(0, 1),
             "haze": (0.20 + 0.12 * normal("haze")).clip(0, 0.7),
             "exposure": np.exp(0.10 + 0.13 * normal("exposure")).clip(0.70, 1.60),
-            "warmth": (0.05 * normal("warmth")).clip(-0.15, 0.15),
+            "warmth": (0.07 * normal("warmth")).clip(-0.18, 0.18),
             "paint_seed": _stream(seed, "paint_seed").integers(0, 2**31, count),
         }
     )

@@ -83,9 +83,11 @@ def grow_vessels(eye: Eye) -> Segments:
     generation = _grow_trunks(eye, generator)
     grown = []
     for branching in _GENERATIONS:
-        places, loss, widths = _place_branches(generation, branching, generator)
-        grown.append(_taper(generation, loss, fovea))
-        generation = _grow_branches(eye, generation, branching, places, widths, generator)
+        places, share, left = _place_branches(generation, branching, generator)
+        parents = _taper(generation, left, fovea)
+        widths = share * np.take_along_axis(parents.widths, places, axis=1)
+        generation = _grow_branches(eye, parents, branching, places, widths, generator)
+        grown.append(parents)
     grown.append(_taper(generation, np.ones_like(generation.widths), fovea))
     return _cut(grown, eye)
 
@@ -120,9 +122,9 @@ def _walk(
 def _grow_trunks(eye: Eye, generator: np.random.Generator) -> _Growth:
     # One row per trunk: angle leaving the disc, heading, distance over which it turns, length,
     # width; degrees in the upper half, 0 towards the fovea, 180 nasal.
-    arcade = [(97.0, -9.0, 0.44, 2.0, 0.026), (102.0, 150.0, 0.50, 1.1, 0.017)]
+    arcade = [(97.0, -14.0, 0.46, 2.0, 0.026), (102.0, 150.0, 0.50, 1.1, 0.017)]
     small = [(58.0, 8.0, 0.30, 0.62, 0.0075), (150.0, 166.0, 0.50, 0.75, 0.0075)]
-    spread = [(9.0, 5.0, 0.05, 0.1, 0.0018), (9.0, 10.0, 0.1, 0.1, 0.0020)]
+    spread = [(9.0, 8.0, 0.07, 0.1, 0.0018), (9.0, 12.0, 0.1, 0.1, 0.0020)]
     spread += [(14.0, 6.0, 0.06, 0.08, 0.0012), (24.0, 20.0, 0.1, 0.12, 0.0012)]
     kinds = np.array(arcade + small)
     plan = np.tile(kinds, (4, 1))
@@ -166,7 +168,7 @@ def _grow_trunks(eye: Eye, generator: np.random.Generator) -> _Growth:
 def _place_branches(
     parents: _Growth, branching: _Branching, generator: np.random.Generator
 ) -> tuple[NDArray[np.int64], Floats, Floats]:
-    """Choose where branches leave, the width left to the parent and the branches' widths."""
+    """Choose where branches leave, their share of the parent's width there, and what is left."""
     count, points = parents.angles.shape
     slots = (
         np.arange(branching.count) + generator.uniform(0.15, 0.85, (count, branching.count))
@@ -178,8 +180,7 @@ def _place_branches(
         after = np.arange(points)[None, :] > places[:, branch, None]
         kept = (1 - share[:, branch] ** _MURRAY) ** (1 / _MURRAY)
         left *= np.where(after, kept[:, None], 1.0)
-    at_branch = np.take_along_axis(parents.widths * left, places, axis=1)
-    return places, left, at_branch * share
+    return places, share, left
 
 
 def _grow_branches(
@@ -204,11 +205,11 @@ def _grow_branches(
     paths, angles = _walk(
         start,
         leave=parent_angle + side * generator.uniform(0.55, 1.10, total),
-        head=parent_angle + side * generator.uniform(0.10, 0.95, total),
+        head=parent_angle + side * generator.uniform(0.25, 1.15, total),
         turn=generator.uniform(0.08, 0.35, total),
         lengths=lengths,
         points=branching.points,
-        swing=np.full(total, 1.7 * eye.vessel_tortuosity),
+        swing=np.full(total, 2.4 * eye.vessel_tortuosity),
         generator=generator,
     )
     return _Growth(
@@ -225,7 +226,7 @@ def _grow_branches(
 def _taper(vessels: _Growth, left: Floats, fovea: Floats) -> _Growth:
     """Narrow vessels along their way, and end them before the fovea and at the raphe."""
     points = vessels.angles.shape[1]
-    ending = 1 - 0.65 * np.linspace(0, 1, points) ** 2.5
+    ending = 1 - 0.8 * np.linspace(0, 1, points) ** 2.5
     away = np.hypot(*np.moveaxis(vessels.paths - fovea, -1, 0)) / DISC_DIAMETER
     spared = ((away - 0.28) / 0.75).clip(0, 1) ** 0.5
     above = vessels.hemisphere[:, None] * (vessels.paths[..., 1] - fovea[1])

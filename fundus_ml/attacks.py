@@ -28,8 +28,11 @@ class ThreatModel:
         constraint: ``l2`` (length of the change over all 3·H·W values) or ``linf`` (largest
             change of one value).
         eps: Radius, in units of pixels in [0, 1].
-        mask: ``(H, W)`` or ``(N, 1, H, W)`` of 0 and 1: where the image may change; None is
-            everywhere.
+        mask: ``(H, W)`` or ``(N, 1, H, W)`` of 0 and 1, on any device: where the image may
+            change; None is everywhere.
+
+    Raises:
+        InputError: A field is outside its range.
     """
 
     constraint: str
@@ -37,14 +40,23 @@ class ThreatModel:
     mask: Tensor | None = None
 
     def __post_init__(self) -> None:
+        """Refuse values outside their range."""
         if self.constraint not in CONSTRAINTS:
             raise InputError(f"constraint={self.constraint}: allowed: {', '.join(CONSTRAINTS)}")
         if not 0 <= self.eps < float("inf"):
             raise InputError(f"eps={self.eps}: must be a finite number, 0 or more")
+        if self.mask is None:
+            return
+        if self.mask.ndim != 2 and (self.mask.ndim != 4 or self.mask.shape[1] != 1):  # noqa: PLR2004
+            raise InputError(
+                f"mask: shape must be (H, W) or (N, 1, H, W), not {tuple(self.mask.shape)}"
+            )
+        if not bool(((self.mask == 0) | (self.mask == 1)).all()):
+            raise InputError("mask: each must be 0 or 1")
 
     def step(self, gradient: Tensor) -> Tensor:
         """Turn ``(N, 3, H, W)`` gradients into the steepest change of length one."""
-        allowed = gradient if self.mask is None else gradient * self.mask
+        allowed = self._masked(gradient)
         if self.constraint == "linf":
             return allowed.sign()
         return allowed / (lengths(allowed) + SMALLEST_NORM)
@@ -60,14 +72,20 @@ class ThreatModel:
         return (images + delta).clamp(0, 1)
 
     def random_start(self, images: Tensor, generator: torch.Generator | None) -> Tensor:
-        """Draw a start: on the sphere for ``l2``, uniform in the ball for ``linf``."""
-        noise = torch.empty_like(images)
+        """Draw a start: on the sphere for ``l2``, uniform in the ball for ``linf``.
+
+        Drawn where ``generator`` lives, so that a CPU generator gives a GPU the same start.
+        """
+        device = images.device if generator is None else generator.device
+        noise = torch.empty_like(images, device=device)
         if self.constraint == "linf":
-            noise.uniform_(-self.eps, self.eps, generator=generator)
-            noise = noise if self.mask is None else noise * self.mask
-            return self.project(images, images + noise)
-        noise.normal_(generator=generator)
+            noise = noise.uniform_(-self.eps, self.eps, generator=generator).to(images.device)
+            return self.project(images, images + self._masked(noise))
+        noise = noise.normal_(generator=generator).to(images.device)
         return self.project(images, images + self.eps * self.step(noise))
+
+    def _masked(self, change: Tensor) -> Tensor:
+        return change if self.mask is None else change * self.mask.to(change)
 
 
 def pgd(
@@ -91,13 +109,13 @@ def pgd(
     Args:
         model: Maps pixels in [0, 1] to ``(N,)`` logits.
         images: ``(N, 3, H, W)`` float32 in [0, 1].
-        labels: ``(N,)`` float32, 0 or 1: the class whose loss is climbed.
+        labels: ``(N,)``, 0 or 1: the class whose loss is climbed.
         threat: Ball (and pixel mask) the result stays inside.
         step_size: Length of one step, in the unit of ``threat.eps``.
         attack_steps: Number of steps.
         random_start: Start from a random point of the ball instead of the image.
         keep_best: Return the iterate with the best loss of each image, not the last.
-        target: ``(N,)`` float32, 0 or 1: descend towards this class instead of away from
+        target: ``(N,)``, 0 or 1: descend towards this class instead of away from
             ``labels``.
         precision: Of the forward and backward passes: ``auto``, ``fp32`` or ``bf16``.
         generator: Draws the random start.
@@ -107,15 +125,16 @@ def pgd(
 
     Raises:
         InputError: Shapes do not match, ``images`` leave [0, 1], a label is not 0 or 1,
-            ``step_size`` or ``attack_steps`` is negative.
+            ``step_size`` or ``attack_steps`` is outside its range.
 
     Source:
         Madry et al. 2018, arXiv:1706.06083, with the step, projection and best-iterate rule of
         the `robustness` library. Ours climbs binary cross-entropy on one logit.
     """
     _check(images, labels, target, step_size=step_size, attack_steps=attack_steps)
-    sign, towards = (1.0, labels) if target is None else (-1.0, target)
-    images = images.detach()
+    _check_mask(threat.mask, images)
+    sign, classes = (1.0, labels) if target is None else (-1.0, target)
+    images, towards = images.detach(), classes.to(images)
     x_adv = threat.random_start(images, generator) if random_start else images.clone()
     best, best_loss = x_adv, torch.full_like(towards, -torch.inf)
     with frozen(model):
@@ -147,7 +166,8 @@ def step_length(step_size: StepSize, *, eps: float, attack_steps: int) -> float:
 
 def lengths(delta: Tensor) -> Tensor:
     """Euclidean length of each image's change, ``(N, 1, 1, 1)``."""
-    return torch.linalg.vector_norm(delta, dim=(1, 2, 3), keepdim=True)
+    norm: Tensor = torch.linalg.vector_norm(delta, dim=(1, 2, 3), keepdim=True)
+    return norm
 
 
 @contextmanager
@@ -160,7 +180,7 @@ def frozen(model: nn.Module) -> Iterator[None]:
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     model.eval()
     for parameter in trainable:
-        parameter.requires_grad_(requires_grad=False)
+        parameter.requires_grad_(False)
     try:
         yield
     finally:
@@ -185,9 +205,7 @@ def _loss_and_gradient(
     return loss.detach(), gradient
 
 
-def _better(
-    best: Tensor, best_loss: Tensor, x_adv: Tensor, loss: Tensor
-) -> tuple[Tensor, Tensor]:
+def _better(best: Tensor, best_loss: Tensor, x_adv: Tensor, loss: Tensor) -> tuple[Tensor, Tensor]:
     improved = loss > best_loss
     return (
         torch.where(improved.view(-1, 1, 1, 1), x_adv, best).detach(),
@@ -200,7 +218,7 @@ def _check(
 ) -> None:
     if images.ndim != 4 or images.shape[1] != 3:  # noqa: PLR2004 (N, 3, H, W)
         raise InputError(f"images: shape must be (N, 3, H, W), not {tuple(images.shape)}")
-    if images.numel() and not (0 <= images.min() and images.max() <= 1):
+    if images.numel() and not (images.min() >= 0 and images.max() <= 1):
         raise InputError(
             f"images: pixels must lie in [0, 1], found {images.min():.3g} to {images.max():.3g}"
         )
@@ -211,7 +229,17 @@ def _check(
             raise InputError(f"{name}: shape must be ({len(images)},), not {tuple(classes.shape)}")
         if not bool(((classes == 0) | (classes == 1)).all()):
             raise InputError(f"{name}: each must be 0 or 1")
-    if step_size < 0:
-        raise InputError(f"step_size={step_size}: must be 0 or more")
+    if not 0 <= step_size < float("inf"):
+        raise InputError(f"step_size={step_size}: must be a finite number, 0 or more")
     if attack_steps < 0:
         raise InputError(f"attack_steps={attack_steps}: must be 0 or more")
+
+
+def _check_mask(mask: Tensor | None, images: Tensor) -> None:
+    if mask is None:
+        return
+    square = mask.shape[-2:] == images.shape[-2:]
+    if not square or (mask.ndim > 2 and len(mask) not in (1, len(images))):  # noqa: PLR2004
+        raise InputError(
+            f"mask: shape {tuple(mask.shape)} does not fit images {tuple(images.shape)}"
+        )

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from fundus_ml.attacks import frozen
 from fundus_ml.imaging.pictures import read_png, to_images
 from fundus_ml.manifest import SEXES
 from fundus_ml.modulation import ModulationOptions, targets_for
@@ -26,7 +27,7 @@ def effect_rows(
     """Re-score every picture from its saved 8-bit file, and measure the change that was made.
 
     Args:
-        model: The classifier that judges.
+        model: The classifier that judges, in evaluation mode while it does.
         pixels: ``(N, H, W, 3)`` uint8 unchanged eyes.
         frame: Their manifest rows, in the same order.
         paths: ``[budget][eye]`` pictures, as :func:`write_pictures` returns them.
@@ -103,7 +104,7 @@ def _prob_target(
 ) -> NDArray[np.float64]:
     """P(target) of ``(N, H, W, 3)`` uint8 eyes, in fp32."""
     device = next(model.parameters()).device
-    with torch.inference_mode(), autocast("fp32", device):
+    with frozen(model), torch.inference_mode(), autocast("fp32", device):
         prob = torch.cat(
             [
                 torch.sigmoid(model(to_images(pixels[i : i + batch_size], device))).cpu()

@@ -9,6 +9,7 @@ from torch import nn
 
 from fundus_ml.attacks import StepSize, ThreatModel, step_length
 from fundus_ml.dataset import FundusDataset
+from fundus_ml.precision import check_precision
 from fundus_ml.robust_training import PGDTraining
 from fundus_ml.statistics import clustered_auroc, clustered_mean
 from fundus_ml.training import Perturb, predict
@@ -32,7 +33,7 @@ def predictions(
         model: Maps pixels in [0, 1] to ``(N,)`` logits.
         dataset: Eyes to score.
         constraint: ``l2`` or ``linf``.
-        eps: Budgets; 0 is the clean image and always comes first.
+        eps: Budgets, each scored once; 0 is the clean image and always comes first.
         attack_steps: PGD steps.
         step_size: Length of one step, or ``auto``.
         batch_size: Eyes per pass.
@@ -42,15 +43,21 @@ def predictions(
     Returns:
         One row per budget and eye: ``image_id patient_id person_group split label attack
         constraint eps logit prob``.
+
+    Raises:
+        InputError: A budget is negative, or ``constraint``, ``precision`` or a step is refused.
     """
-    budgets = [0.0, *(budget for budget in eps if budget > 0)]
+    check_precision(precision)
+    attacks = {
+        budget: _attack(constraint, budget, attack_steps, step_size, precision)
+        for budget in (0.0, *eps)
+    }
     scored = []
-    for place, budget in enumerate(budgets):
-        perturb = _attack(constraint, budget, attack_steps, step_size, precision)
+    for place, (budget, perturb) in enumerate(attacks.items()):
 
         def advance(done: int, total: int, place: int = place) -> None:
             if on_step is not None:
-                on_step(place * total + done, len(budgets) * total)
+                on_step(place * total + done, len(attacks) * total)
 
         logit = predict(
             model,

@@ -1,5 +1,7 @@
 """Perceptual modulation: push real eyes towards a sex inside stated budgets, and measure it."""
 
+import hashlib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,7 +153,7 @@ def modulate(
 def write_pictures(
     modulated: NDArray[np.uint8], image_ids: Sequence[str], eps: Sequence[float], folder: Path
 ) -> list[list[Path]]:
-    """Save each picture as ``<image>/eps-<eps>.png``; paths are ordered ``[budget][eye]``."""
+    """Save each picture as :func:`picture_name` says; paths are ordered ``[budget][eye]``."""
     paths = [[folder / picture_name(name, budget) for name in image_ids] for budget in eps]
     for slab, row in zip(modulated, paths, strict=True):
         for picture, path in zip(slab, row, strict=True):
@@ -165,5 +167,12 @@ def picture_name(image_id: str, eps: float) -> str:
 
 
 def file_stem(image_id: str) -> str:
-    """Name of a file or folder about one eye: its ``image_id`` without slashes."""
-    return image_id.replace("/", "_")
+    """Name of a file or folder about one eye, in letters, digits, ``_``, ``.`` and ``-``.
+
+    No two eyes share one: ``odir/0_left`` becomes ``odir_0_left``, and an ``image_id`` that is not
+    as plain (``a/b/c``, ``a_b/c``, ``a/b (1)``) carries eight digits of its own digest.
+    """
+    name = re.sub(r"[^\w.-]", "_", image_id, flags=re.ASCII)
+    if re.fullmatch(r"[a-zA-Z0-9]+/[\w.]+", image_id, flags=re.ASCII):
+        return name
+    return f"{name}-{hashlib.sha256(image_id.encode()).hexdigest()[:8]}"

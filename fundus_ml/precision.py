@@ -16,16 +16,25 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
     Raises:
         InputError: ``precision`` is none of :data:`PRECISIONS`.
     """
-    if precision not in PRECISIONS:
-        raise InputError(f"precision={precision}: allowed: {', '.join(PRECISIONS)}")
+    check_precision(precision)
     half = precision == "bf16" or (precision == "auto" and bf16_pays(device))
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=half)
+
+
+def check_precision(precision: str) -> None:
+    """Refuse a name that is none of :data:`PRECISIONS`, before any work is done.
+
+    Raises:
+        InputError: It is none.
+    """
+    if precision not in PRECISIONS:
+        raise InputError(f"precision={precision}: allowed: {', '.join(PRECISIONS)}")
 
 
 def bf16_pays(device: torch.device) -> bool:
     """Whether ``device`` multiplies bf16 in hardware."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu":
         return False
     capabilities = torch.cpu.get_capabilities()

@@ -54,10 +54,11 @@ def region_shares(
     """
     if regions is None:
         return pd.DataFrame(columns=list(SHARE_COLUMNS))
-    if modulated.shape != (len(eps), *pixels.shape) or regions.shape != pixels.shape[:3]:
+    fitting = modulated.shape == (len(eps), *pixels.shape) and regions.shape == pixels.shape[:3]
+    if not fitting or len(image_ids) != len(pixels):
         raise InputError(
-            f"modulated {modulated.shape} and regions {regions.shape} do not fit "
-            f"{len(eps)} budgets of {pixels.shape} pixels"
+            f"modulated {modulated.shape}, regions {regions.shape} and {len(image_ids)} image_ids "
+            f"do not fit {len(eps)} budgets of {pixels.shape} pixels"
         )
     masks = part_masks(regions)
     area = {part: masks[part].mean(axis=(1, 2)) for part in PARTS}

@@ -1,18 +1,21 @@
 """One training engine: clean and adversarial epochs differ only in the images they see."""
 
 import copy
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from fundus_ml.attacks import frozen
 from fundus_ml.dataset import FundusDataset, batches
 from fundus_ml.errors import InputError
-from fundus_ml.precision import autocast
+from fundus_ml.precision import autocast, check_precision
 from fundus_ml.statistics import auroc
 
 OPTIMIZERS = ("adamw", "sgd")
@@ -35,13 +38,13 @@ class TrainingOptions:
     optimizer: str = "adamw"
     """adamw or sgd (Nesterov)."""
     schedule: str = "cosine"
-    """cosine to zero, or step: a tenth after each third of the epochs."""
+    """cosine to zero, or step: a tenth after each third of the training steps."""
     momentum: float = 0.9
     """Of sgd."""
     weight_decay: float = 0.05
     """Decoupled in adamw, L2 in sgd."""
     flip: bool = True
-    """Mirror training images at random: turns right eyes into left ones, so laterality is no cue."""
+    """Mirror training images at random, so that laterality is no cue."""
     precision: str = "auto"
     """auto (bf16 where the hardware multiplies it), fp32 or bf16."""
     seed: int = 0
@@ -56,14 +59,15 @@ class TrainingOptions:
             ("weight_decay", self.weight_decay, 0),
             ("seed", self.seed, 0),
         ):
-            if value < least:
+            if not least <= value < math.inf:
                 raise InputError(f"{name}={value}: must be at least {least}")
-        if not 0 < self.lr < float("inf"):
+        if not 0 < self.lr < math.inf:
             raise InputError(f"lr={self.lr}: must be a finite number above 0")
         if self.optimizer not in OPTIMIZERS:
             raise InputError(f"optimizer={self.optimizer}: allowed: {', '.join(OPTIMIZERS)}")
         if self.schedule not in SCHEDULES:
             raise InputError(f"schedule={self.schedule}: allowed: {', '.join(SCHEDULES)}")
+        check_precision(self.precision)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +80,7 @@ class Fitted:
             ``val_auroc``, ``seconds``, and ``robust_val_auroc`` when the epochs were adversarial.
         best_epoch: The epoch with the highest ``criterion``.
         criterion: ``val_auroc``, or ``robust_val_auroc`` when the epochs were adversarial.
-        seconds_per_step: Median over all training steps, data and perturbation included.
+        seconds_per_step: Median over all training steps, reading and perturbing included.
     """
 
     model: nn.Module
@@ -121,30 +125,29 @@ def fit(
         on_epoch_end: Called with the row of ``Fitted.history``; may raise to stop the fit.
 
     Raises:
-        InputError: A split holds one class only, or the loss is no longer finite.
+        InputError: A split holds one class only, or a loss is no longer finite.
     """
     for name, dataset in (("train", train), ("val", val)):
         if len(set(dataset.labels.tolist())) < 2:  # noqa: PLR2004 (two classes)
             raise InputError(f"split {name} of {dataset.name}: holds one sex only, both are needed")
     device = next(model.parameters()).device
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # missing in stubs
+    model.to(memory_format=torch.channels_last)
     steps_per_epoch = max(1, len(train) // options.batch_size)
     optimizer = _make_optimizer(model, options)
     scheduler = _make_schedule(optimizer, options, steps_per_epoch)
     generator = torch.Generator().manual_seed(options.seed)
     best = _Best("val_auroc" if perturb is None else "robust_val_auroc")
     history, step_seconds = [], []
-    with torch.random.fork_rng():
+    drop_last = len(train) >= options.batch_size
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(options.seed)
         for epoch in range(1, options.epochs + 1):
-            started, losses = time.perf_counter(), []
-            lr = optimizer.param_groups[0]["lr"]
+            started = step_started = time.perf_counter()
+            lr, losses = optimizer.param_groups[0]["lr"], []
             model.train()
-            drop_last = len(train) >= options.batch_size
             for images, labels in batches(
                 train, options.batch_size, generator=generator, drop_last=drop_last, device=device
             ):
-                step_started = time.perf_counter()
                 images = _flip(images, generator) if options.flip else images  # noqa: PLW2901
                 if perturb is not None:
                     images = perturb(model, images, labels, generator)  # noqa: PLW2901
@@ -153,8 +156,10 @@ def fit(
                 step_seconds.append(time.perf_counter() - step_started)
                 if on_step is not None:
                     on_step(len(step_seconds), steps_per_epoch * options.epochs)
-            row = {"epoch": float(epoch), "lr": lr, "train_loss": _mean(losses, epoch)}
-            row |= _validate(model, val, options, perturb)
+                step_started = time.perf_counter()
+            row = {"epoch": float(epoch), "lr": lr}
+            row["train_loss"] = _finite("train_loss", torch.stack(losses).mean(), epoch)
+            row |= _validate(model, val, options, perturb, epoch)
             row["seconds"] = time.perf_counter() - started
             history.append(row)
             best.offer(row, model)
@@ -166,7 +171,7 @@ def fit(
         history=pd.DataFrame(history).astype({"epoch": int}),
         best_epoch=best.epoch,
         criterion=best.criterion,
-        seconds_per_step=float(torch.tensor(step_seconds).median()),
+        seconds_per_step=float(np.median(step_seconds)),
     )
 
 
@@ -180,7 +185,7 @@ def predict(
     seed: int = 0,
     on_step: Callable[[int, int], None] | None = None,
 ) -> Tensor:
-    """Score every eye of ``dataset`` in its order.
+    """Score every eye of ``dataset`` in its order; the model is given back as it was.
 
     Args:
         model: Maps pixels in [0, 1] to ``(N,)`` logits; used in evaluation mode.
@@ -196,17 +201,15 @@ def predict(
     """
     device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(seed)
-    training = model.training
-    model.eval()
     logits: list[Tensor] = []
-    for images, labels in batches(dataset, batch_size, device=device):
-        if perturb is not None:
-            images = perturb(model, images, labels, generator)  # noqa: PLW2901
-        with torch.inference_mode(), autocast(precision, device):
-            logits.append(model(images).float().cpu())
-        if on_step is not None:
-            on_step(sum(map(len, logits)), len(dataset))
-    model.train(training)
+    with frozen(model):
+        for images, labels in batches(dataset, batch_size, device=device):
+            if perturb is not None:
+                images = perturb(model, images, labels, generator)  # noqa: PLW2901
+            with torch.inference_mode(), autocast(precision, device):
+                logits.append(model(images).float().cpu())
+            if on_step is not None:
+                on_step(sum(map(len, logits)), len(dataset))
     return torch.cat(logits).clone()
 
 
@@ -227,12 +230,17 @@ def _learn(
 
 
 def _validate(
-    model: nn.Module, val: FundusDataset, options: TrainingOptions, perturb: Perturb | None
+    model: nn.Module,
+    val: FundusDataset,
+    options: TrainingOptions,
+    perturb: Perturb | None,
+    epoch: int,
 ) -> dict[str, float]:
     labels = torch.from_numpy(val.labels)
     logit = predict(model, val, batch_size=options.batch_size, precision=options.precision)
+    loss = binary_cross_entropy_with_logits(logit, labels)
     row = {
-        "val_loss": float(binary_cross_entropy_with_logits(logit, labels)),
+        "val_loss": _finite("val_loss", loss, epoch),
         "val_auroc": auroc(val.labels, logit.numpy()),
     }
     if perturb is not None:
@@ -267,7 +275,7 @@ def _make_schedule(
     total = options.epochs * steps_per_epoch
     if options.schedule == "cosine":
         return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=total)
-    return torch.optim.lr_scheduler.StepLR(optimizer, step_size=max(1, total // 3), gamma=0.1)
+    return torch.optim.lr_scheduler.StepLR(optimizer, step_size=math.ceil(total / 3), gamma=0.1)
 
 
 def _flip(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -275,8 +283,8 @@ def _flip(images: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(chosen.view(-1, 1, 1, 1), images.flip(3), images)
 
 
-def _mean(losses: list[Tensor], epoch: int) -> float:
-    mean = float(torch.stack(losses).mean())
-    if mean != mean or mean == float("inf"):  # noqa: PLR0124 (NaN)
-        raise InputError(f"train_loss={mean} in epoch {epoch}: training diverged; lower lr")
-    return mean
+def _finite(name: str, loss: Tensor, epoch: int) -> float:
+    value = float(loss)
+    if not math.isfinite(value):
+        raise InputError(f"{name}={value} in epoch {epoch}: training diverged; lower lr")
+    return value

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf, isfinite
 
 import torch
 import torchvision
@@ -21,26 +22,34 @@ class ClassifierSpec:
         arch: Name of a torchvision classification model.
         head_hidden: Width of the layer between the backbone and the logit.
         mean: Per-channel mean of the training pixels, RGB in [0, 1].
-        std: Per-channel standard deviation of the training pixels.
+        std: Per-channel standard deviation of the training pixels, each above 0.
         size: Side of the training images, pixels.
+
+    Raises:
+        InputError: A field is outside its range.
     """
 
     arch: str
     head_hidden: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     size: int
 
     def __post_init__(self) -> None:
+        """Refuse values outside their range."""
         if self.arch not in backbones():
             raise InputError(
                 f"arch={self.arch}: not a torchvision backbone that takes any image size; "
                 f"allowed: {', '.join(backbones())}"
             )
-        if self.head_hidden < 1:
-            raise InputError(f"head_hidden={self.head_hidden}: must be at least 1")
-        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:  # noqa: PLR2004 (RGB)
-            raise InputError(f"mean={self.mean}, std={self.std}: three channels, std above 0")
+        for name, value in (("head_hidden", self.head_hidden), ("size", self.size)):
+            if value < 1:
+                raise InputError(f"{name}={value}: must be at least 1")
+        three = len(self.mean) == len(self.std) == 3  # noqa: PLR2004 (RGB)
+        if not (three and all(map(isfinite, self.mean)) and all(0 < s < inf for s in self.std)):
+            raise InputError(
+                f"mean={self.mean}, std={self.std}: three finite numbers each, std above 0"
+            )
 
 
 class Classifier(nn.Module):

@@ -2,8 +2,8 @@
 
 import pickle
 from collections.abc import Mapping
+from http.client import HTTPException
 from pathlib import Path
-from urllib.error import URLError
 
 import safetensors
 import torch
@@ -13,6 +13,19 @@ from torch import Tensor
 
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import Classifier
+
+BATCH_COUNTER = ".num_batches_tracked"
+"""BatchNorm's counter, which nothing reads here and files from before torch 0.4.1 lack."""
+_PLAIN = "not a plain state dict; allowed: .safetensors, or torch.save of tensors by name"
+_UNREADABLE = (
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    LookupError,
+    ValueError,
+    safetensors.SafetensorError,
+)
+"""What torch and safetensors raise on a file that is none of theirs, or that would run code."""
 
 
 def load_start_weights(classifier: Classifier, weights: str) -> list[str]:
@@ -40,14 +53,17 @@ def load_start_weights(classifier: Classifier, weights: str) -> list[str]:
 
 
 def _imagenet_state(arch: str) -> Mapping[str, Tensor]:
-    entry = torchvision.models.get_model_weights(arch).DEFAULT
+    weights = torchvision.models.get_model_weights(arch).DEFAULT
     try:
-        state: Mapping[str, Tensor] = entry.get_state_dict(progress=False, check_hash=True)
-    except (URLError, OSError) as error:
+        # torchvision's own builder renames what old files call otherwise (densenet).
+        with torch.random.fork_rng(devices=[]):
+            model = torchvision.models.get_model(arch, weights=weights, progress=False)
+    except (OSError, HTTPException, *_UNREADABLE) as error:
         raise InputError(
-            f"weights=imagenet: cannot download {entry.url.rsplit('/', 1)[-1]} ({error}); "
+            f"weights=imagenet: cannot download {weights.url.rsplit('/', 1)[-1]} ({error}); "
             "without internet pass weights=none or weights=/path/to/state_dict"
         ) from error
+    state: Mapping[str, Tensor] = model.state_dict()
     return state
 
 
@@ -59,11 +75,10 @@ def _file_state(path: Path) -> Mapping[str, Tensor]:
             state: object = load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, safetensors.SafetensorError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"weights={path}: not a plain state dict ({reason})") from error
+    except _UNREADABLE as error:
+        raise InputError(f"weights={path}: {_PLAIN}") from error
     if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise InputError(f"weights={path}: not a plain state dict of tensors")
+        raise InputError(f"weights={path}: {_PLAIN}")
     return state
 
 
@@ -73,7 +88,8 @@ def _fill(classifier: Classifier, state: Mapping[str, Tensor], weights: str) -> 
         state = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
     own = classifier.backbone.state_dict()
     last_layer = _last_layer(classifier)
-    unfit = {key for key in own if key not in state or state[key].shape != own[key].shape}
+    fitting = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
+    unfit = {key for key in own if key not in fitting and not key.endswith(BATCH_COUNTER)}
     foreign = set(state) - set(own)
     if foreign or not unfit <= last_layer:
         wrong = sorted(foreign | (unfit - last_layer))
@@ -81,9 +97,7 @@ def _fill(classifier: Classifier, state: Mapping[str, Tensor], weights: str) -> 
             f"weights={weights}: not of arch={classifier.spec.arch}; "
             f"{len(wrong)} tensors do not fit, the first is {wrong[0]}"
         )
-    classifier.backbone.load_state_dict(
-        {key: state[key] for key in own if key not in unfit}, strict=False
-    )
+    classifier.backbone.load_state_dict(fitting, strict=False)
     return sorted(unfit)
 
 

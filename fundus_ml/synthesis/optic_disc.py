@@ -56,7 +56,7 @@ def paint_disc(ground: Plane, eye: Eye, x: Plane, y: Plane) -> Plane:
     inside = rim_light + (pores[..., None] * pale - rim_light) * cup_share
 
     scleral = generator.uniform(0, 0.30) * _step(np.abs(from_centre - 1.03), 0.06, 0.01)
-    crescent = generator.uniform(0, 0.30) * _step(np.abs(from_centre - 1.07), 0.05, 0.01)
+    crescent = generator.uniform(0, 0.30) * _step(np.abs(from_centre - 1.06), 0.05, 0.01)
     border = 1 + scleral - crescent * (0.5 + 0.5 * np.cos(angle + phases[0] / 4))
     share = _step(from_centre, 1.06, 0.90)[..., None]
     painted = ground * border[..., None] * (1 - share) + inside * share

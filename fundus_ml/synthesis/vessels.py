@@ -122,9 +122,9 @@ def _walk(
 def _grow_trunks(eye: Eye, generator: np.random.Generator) -> _Growth:
     # One row per trunk: angle leaving the disc, heading, distance over which it turns, length,
     # width; degrees in the upper half, 0 towards the fovea, 180 nasal.
-    arcade = [(97.0, -14.0, 0.46, 2.0, 0.026), (102.0, 150.0, 0.50, 1.1, 0.017)]
+    arcade = [(97.0, -12.0, 0.48, 2.0, 0.026), (102.0, 150.0, 0.50, 1.1, 0.017)]
     small = [(58.0, 8.0, 0.30, 0.62, 0.0075), (150.0, 166.0, 0.50, 0.75, 0.0075)]
-    spread = [(9.0, 8.0, 0.07, 0.1, 0.0018), (9.0, 12.0, 0.1, 0.1, 0.0020)]
+    spread = [(9.0, 7.0, 0.06, 0.1, 0.0018), (9.0, 12.0, 0.1, 0.1, 0.0020)]
     spread += [(14.0, 6.0, 0.06, 0.08, 0.0012), (24.0, 20.0, 0.1, 0.12, 0.0012)]
     kinds = np.array(arcade + small)
     plan = np.tile(kinds, (4, 1))
@@ -234,9 +234,9 @@ def _taper(vessels: _Growth, left: Floats, fovea: Floats) -> _Growth:
     raphe = np.where(
         temporal & (vessels.hemisphere[:, None] != 0), ((above + 0.03) / 0.12).clip(0, 1), 1.0
     )
-    # Past the first point where a vessel has ended it does not come back.
-    alive = np.minimum.accumulate(spared * raphe, axis=1) > 0
-    widths = vessels.widths * left * ending * spared * raphe**0.5 * alive
+    # A vessel that has narrowed does not widen again, and one that has ended does not come back.
+    kept = np.minimum.accumulate(spared * raphe**0.5, axis=1)
+    widths = vessels.widths * left * ending * kept
     return _Growth(
         vessels.paths,
         vessels.angles,

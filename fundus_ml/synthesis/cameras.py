@@ -152,13 +152,14 @@ def aperture(camera: Camera) -> Mask:
         between calls and therefore read-only.
     """
     mask = np.zeros((camera.height, camera.width), np.uint8)
-    x, y = camera.centre
+    # OpenCV counts from the middle of the first pixel, and fills half a pixel beyond a radius.
+    x, y = (along - 0.5 for along in camera.centre)
     shift = 4
     scale = 1 << shift
     cv2.circle(
         mask,
         (round(x * scale), round(y * scale)),
-        round(camera.field_radius * scale),
+        round((camera.field_radius - 0.5) * scale),
         255,
         cv2.FILLED,
         cv2.LINE_AA,

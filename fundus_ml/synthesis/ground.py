@@ -33,7 +33,7 @@ def paint_ground(eye: Eye, x: Plane, y: Plane) -> Plane:
     sheen = _sheen(eye, x, y, generator) * np.float32(eye.sheen)
     pigment = _macular_pigment(eye, from_fovea)
     # Blood and melanin take green first, then blue; red light comes back from deeper layers.
-    red = base[0] * np.exp(0.05 * mottling + 0.13 * choroid - 0.75 * pigment) + 0.030 * sheen
+    red = base[0] * np.exp(0.05 * mottling + 0.13 * choroid - 0.72 * pigment) + 0.030 * sheen
     green = base[1] * np.exp(0.07 * mottling + 0.22 * choroid - 1.00 * pigment) + 0.045 * sheen
     blue = base[2] * np.exp(0.07 * mottling + 0.16 * choroid - 0.75 * pigment) + 0.035 * sheen
     return np.asarray(cv2.merge([red, green, blue]), np.float32)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from experiments.parameters import Numbers, run_entry_point
+from experiments.parameters import Numbers, StepLength, run_entry_point
 from experiments.session import progress, read_dataset, read_model, show
-from fundus_ml.attacks import StepSize, ThreatModel, step_length
+from fundus_ml.attacks import ThreatModel, step_length
 from fundus_ml.evaluation import named_metrics, predictions, scores
 from fundus_ml.figures import auroc_by_eps, roc_figure
 from fundus_ml.statistics import Interval
@@ -36,7 +36,7 @@ class EvaluateConfig:
     """Budgets of the attack with commas between them; the clean score is always there."""
     attack_steps: int = 20
     """Steps of the attack."""
-    step_size: StepSize = "auto"
+    step_size: StepLength = "auto"
     """Length of one attack step; auto is 2.5·eps/attack_steps."""
     batch_size: int = 32
     """Eyes per pass."""

@@ -153,7 +153,7 @@ class MainConfig:
             dataset=self.dataset,
             model=model,
             constraint=self.constraint,
-            eps=Numbers(self.eps),
+            eps=Numbers([self.eps]),
             attack_steps=self.evaluate_steps,
             bootstrap=self.bootstrap,
             seed=self.seed,

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.modulation_record import ModulationRecord, record_modulation
-from experiments.parameters import Numbers, run_entry_point
+from experiments.parameters import Numbers, StepLength, run_entry_point
 from experiments.session import progress, read_dataset, read_model, show
 from fundus_ml.effects import effect_by_eps, effect_rows
 from fundus_ml.modulation import ModulationOptions, choose_eyes, modulate, write_pictures
@@ -38,6 +38,8 @@ class ModulateConfig(ModulationOptions):
     """Budgets with commas between them, each from the unchanged eye; pixels lie in [0, 1]."""
     attack_steps: int = 40
     """Gradient steps per budget."""
+    step_size: StepLength = "auto"
+    """Length of one step; auto is 2.5·eps/attack_steps."""
     seed: int = 0
     """Of the choice of eyes and of the bootstrap."""
     bootstrap: int = 2000

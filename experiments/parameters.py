@@ -4,9 +4,10 @@ import dataclasses
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, TypeVar
 
 from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 from jsonargparse.typing import register_type
@@ -45,9 +46,25 @@ class Numbers(tuple[float, ...]):
         return ",".join(f"{number:g}" for number in self)
 
 
+StepLength = Number | Literal["auto"]
+"""Type of the flag ``step_size``."""
+
 register_type(Number, serializer=str, deserializer=Number, fail_already_registered=False)
 register_type(Numbers, serializer=str, deserializer=Numbers, fail_already_registered=False)
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
+
+
+_MUST_BE: Mapping[object, str] = MappingProxyType(
+    {
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        Number: "a number, or a fraction such as 4/255",
+        Numbers: "numbers or fractions with commas between them, such as 0.5,1,2",
+        StepLength: "auto, a number, or a fraction such as 1/255",
+    }
+)
+"""What each type of flag takes, in the words of the line that refuses another value."""
 
 
 class Config(Protocol):
@@ -78,10 +95,11 @@ def parse(config_class: type[C], argv: Sequence[str] | None, *, name: str) -> C:
         exit_on_error=False,
     )
     parser.add_class_arguments(config_class, as_group=False)
+    arguments = sys.argv[1:] if argv is None else list(argv)
     try:
-        values = parser.parse_args(None if argv is None else list(argv))
+        values = parser.parse_args(arguments)
     except ArgumentError as error:
-        raise InputError(_one_line(str(error), config_class)) from error
+        raise InputError(_one_line(str(error), config_class, arguments)) from error
     return config_class(**{f.name: values[f.name] for f in dataclasses.fields(config_class)})
 
 
@@ -119,12 +137,24 @@ def _stop(name: str, error: Exception) -> None:
     sys.exit(USER_MISTAKE)
 
 
-def _one_line(message: str, config_class: type[Config]) -> str:
-    allowed = ", ".join(field.name for field in dataclasses.fields(config_class))
+def _one_line(message: str, config_class: type[Config], arguments: Sequence[str]) -> str:
+    fields = {field.name: field.type for field in dataclasses.fields(config_class)}
     if unknown := re.match(r"unrecognized arguments: --([\w-]+)", message):
-        return f"{unknown[1]}: unknown parameter; allowed: {allowed}"
+        return f"{unknown[1]}: unknown parameter; allowed: {', '.join(fields)}"
     if missing := re.match(r"the following arguments are required: (.+)", message):
         return f"{missing[1]}: required and not given"
-    if wrong := re.match(r'Parser key "([^"]+)":\s*(.+)', message, re.DOTALL):
-        return f"{wrong[1]}: {' '.join(wrong[2].split())}"
+    if wrong := re.match(r'Parser key "([^"]+)"', message):
+        name = wrong[1]
+        return f"{name}={_given(name, arguments)}: must be {_MUST_BE[fields[name]]}"
     return " ".join(message.split())
+
+
+def _given(name: str, arguments: Sequence[str]) -> str:
+    """Value of ``--name value`` or ``--name=value``, the last of several."""
+    pairs = [argument.partition("=")[::2] for argument in arguments]
+    values = [
+        value or arguments[place + 1]
+        for place, (flag, value) in enumerate(pairs)
+        if flag == f"--{name}"
+    ]
+    return values[-1]

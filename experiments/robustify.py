@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from experiments.learning import Measure, Trained, register_fitted
-from experiments.parameters import Number, run_entry_point
+from experiments.parameters import Number, StepLength, run_entry_point
 from experiments.session import progress, read_dataset, read_model
-from fundus_ml.attacks import StepSize, ThreatModel, step_length
+from fundus_ml.attacks import ThreatModel, step_length
 from fundus_ml.robust_training import PGDTraining, make_recipe
 from fundus_ml.training import TrainingOptions, fit
 from tracking.runs import Run
@@ -33,7 +33,7 @@ class RobustifyConfig(TrainingOptions):
     """Radius of the ball; pixels lie in [0, 1], so an l2 budget grows with the image's side."""
     attack_steps: int = 7
     """Attack steps per batch."""
-    step_size: StepSize = "auto"
+    step_size: StepLength = "auto"
     """Length of one attack step; auto is 2.5·eps/attack_steps."""
     random_start: bool = False
     """Start each attack from a random point of the ball."""

@@ -143,7 +143,10 @@ def _write_squares(
     workers: int,
     on_progress: Callable[[int, int], None] | None,
 ) -> tuple[list[dict[str, object]], list[tuple[str, str, str]]]:
-    offered = photographs.table.to_dict("records")
+    offered = [
+        {str(name): value for name, value in row.items()}
+        for row in photographs.table.to_dict("records")
+    ]
     rows: list[dict[str, object]] = []
     refused: list[tuple[str, str, str]] = []
     with (
@@ -158,8 +161,7 @@ def _write_squares(
                 shard, place = pixels.append(square.pixels)
                 if square.regions is not None:
                     regions.append(square.regions)
-                kept = {str(name): value for name, value in row.items()}
-                rows.append(kept | square.measured | {"shard": shard, "row": place})
+                rows.append(row | square.measured | {"shard": shard, "row": place})
             if on_progress is not None:
                 on_progress(done, len(offered))
         assert regions.written in {0, pixels.written}, "a release maps all its eyes or none"

@@ -61,7 +61,7 @@ class FundusDataset(Dataset[tuple[Tensor, float]]):
     def __getitem__(self, index: int) -> tuple[Tensor, float]:
         """Return eye ``index`` as ``(3, H, W)`` uint8 with its label."""
         pixels = torch.from_numpy(self.pixels([index])[0])
-        return pixels.permute(2, 0, 1).contiguous(), float(self.labels[index])
+        return pixels.permute(2, 0, 1).contiguous(), float(self.frame["label"].iloc[index])
 
     def __getstate__(self) -> dict[str, object]:
         """Leave the mapped files behind, which would be copied whole."""
@@ -74,7 +74,7 @@ class FundusDataset(Dataset[tuple[Tensor, float]]):
 
     def select(self, rows: ArrayLike) -> Self:
         """Keep the eyes at ``rows``: positions in the order wanted, or a boolean mask."""
-        kept = np.arange(len(self))[np.asarray(rows)]
+        kept = self._positions(rows)
         frame = self.frame.iloc[kept].reset_index(drop=True)
         return type(self)(frame, self._folder[kept], self._records)
 
@@ -92,7 +92,7 @@ class FundusDataset(Dataset[tuple[Tensor, float]]):
         return self.select(mask)
 
     def pixels(self, indices: ArrayLike) -> NDArray[np.uint8]:
-        """Read the eyes at ``indices``, in their order, as ``(n, H, W, 3)`` uint8 RGB."""
+        """Read the eyes at ``indices``, as :meth:`select` takes, as ``(n, H, W, 3)`` uint8 RGB."""
         return self._gather("pixels", indices, (self.size, self.size, 3))
 
     def regions(self, indices: ArrayLike) -> NDArray[np.uint8] | None:
@@ -101,8 +101,14 @@ class FundusDataset(Dataset[tuple[Tensor, float]]):
             return None
         return self._gather("regions", indices, (self.size, self.size))
 
+    def _positions(self, rows: ArrayLike) -> NDArray[np.intp]:
+        chosen = np.asarray(rows)
+        # NumPy takes an empty list for floats, which are no index.
+        kept = np.arange(len(self))[chosen if chosen.size else chosen.astype(np.intp)]
+        return np.asarray(kept, np.intp)
+
     def _gather(self, kind: str, indices: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-        chosen = np.arange(len(self))[np.asarray(indices, np.intp)]
+        chosen = self._positions(indices)
         folder = self._folder[chosen]
         shard = self.frame["shard"].to_numpy()[chosen]
         row = self.frame["row"].to_numpy()[chosen]
@@ -184,7 +190,7 @@ def batches(
     count = len(dataset)
     order = torch.arange(count) if generator is None else torch.randperm(count, generator=generator)
     for rows in torch.split(order, batch_size):
-        if drop_last and len(rows) < batch_size:
+        if len(rows) < (batch_size if drop_last else 1):
             return
         yield to_images(dataset.pixels(rows.numpy()), device), labels[rows].to(device)
 
@@ -198,13 +204,18 @@ def _read_whole(folder: Path, record: DatasetRecord) -> pd.DataFrame:
         )
     size = record["size"]
     shapes = {"pixels": (size, size, 3)} | ({"regions": (size, size)} if record["regions"] else {})
-    for kind, shape in shapes.items():
-        for shard, rows in frame["shard"].value_counts().items():
+    for shard, rows in frame.groupby("shard")["row"]:
+        if not np.array_equal(np.sort(rows), np.arange(len(rows))):
+            raise InputError(
+                f"dataset={folder}: rows of shard {shard} are not 0 to {len(rows) - 1}, each once; "
+                "run preprocess again"
+            )
+        for kind, shape in shapes.items():
             found = read_shard(folder, kind, cast("int", shard)).shape
-            if found != (rows, *shape):
+            if found != (len(rows), *shape):
                 raise InputError(
                     f"dataset={folder}: {kind} of shard {shard} have shape {found}, must be "
-                    f"{(rows, *shape)}; run preprocess again"
+                    f"{(len(rows), *shape)}; run preprocess again"
                 )
     return frame
 

@@ -69,7 +69,7 @@ def staged(out: Path) -> Iterator[Path]:
         InputError: ``out`` cannot be written, is a file, or is a folder that holds other things.
     """
     out = out.resolve()
-    if out.exists() and not out.is_dir():
+    if out.is_file():
         raise InputError(f"out={out}: is a file, must be a new folder or a dataset folder")
     if out.is_dir() and any(out.iterdir()) and not (out / RECORD).is_file():
         raise InputError(
@@ -166,7 +166,7 @@ def read_shard(folder: Path, kind: str, shard: int) -> NDArray[np.uint8]:
         ``(n, size, size, 3)`` uint8 of pixels or ``(n, size, size)`` of regions.
 
     Raises:
-        InputError: The file is missing, cut short or no array.
+        InputError: The file is missing, cut short or no array of bytes.
     """
     path = shard_path(folder, kind, shard)
     try:
@@ -175,6 +175,8 @@ def read_shard(folder: Path, kind: str, shard: int) -> NDArray[np.uint8]:
         raise InputError(f"{folder}: {path.name} is missing; run preprocess again") from None
     except (ValueError, OSError) as error:
         raise InputError(f"{path}: not a whole shard: {error}; run preprocess again") from None
+    if mapped.dtype != np.uint8:
+        raise InputError(f"{path}: holds {mapped.dtype}, must be uint8; run preprocess again")
     return cast("NDArray[np.uint8]", mapped)
 
 
@@ -200,6 +202,8 @@ def read_dataset_json(path: Path) -> DatasetRecord:
         record = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{file}: not JSON: {error}") from None
+    if not isinstance(record, dict):
+        raise InputError(f"{file}: holds no record; run preprocess again")
     missing = sorted(DatasetRecord.__required_keys__ - set(record))
     if missing:
         raise InputError(f"{file}: lacks {', '.join(missing)}; run preprocess again")

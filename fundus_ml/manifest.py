@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -30,6 +31,7 @@ _TYPES = {
     "fov_x": "float64",
     "fov_y": "float64",
     "fov_radius": "float64",
+    "fov_aspect": "float64",
     "shard": "int64",
     "row": "int64",
     "split": "str",
@@ -38,8 +40,9 @@ MANIFEST_COLUMNS = tuple(_TYPES)
 """Columns every manifest has, in this order; a source's own columns follow them.
 
 ``age`` and ``quality`` are NaN where unknown; ``width``, ``height`` and the field of view
-``fov_x fov_y fov_radius`` are in pixels of the original photograph; ``sha256`` is that of its
-file; ``shard`` and ``row`` say where the pixels lie.
+``fov_x fov_y fov_radius`` are in pixels of the original photograph, ``fov_aspect`` is the field's
+width over its height there, 1 where the photograph kept its shape; ``sha256`` is that of its file;
+``shard`` and ``row`` say where the pixels lie.
 """
 
 
@@ -54,7 +57,8 @@ def validate_manifest(frame: pd.DataFrame) -> pd.DataFrame:
 
     Raises:
         InputError: A column is missing or of another type, a value is not allowed, an
-            ``image_id`` stands twice, ``label`` contradicts ``sex``, or a person is in two splits.
+            ``image_id`` stands twice, ``label`` contradicts ``sex``, or a patient is in two person
+            groups or a person in two splits.
     """
     missing = [name for name in MANIFEST_COLUMNS if name not in frame]
     if missing:
@@ -64,11 +68,18 @@ def validate_manifest(frame: pd.DataFrame) -> pd.DataFrame:
         _refuse(frame, ~frame[name].isin(allowed), name, f"allowed: {', '.join(allowed)}")
     for name in ("image_id", "source", "patient_id", "person_group", "camera", "sha256"):
         _refuse(frame, frame[name].eq(""), name, "must not be empty")
+    for name in ("fov_x", "fov_y", "fov_radius", "fov_aspect"):
+        _refuse(frame, ~np.isfinite(frame[name]), name, "must be a number")
+    for name in ("width", "height", "fov_radius", "fov_aspect"):
+        _refuse(frame, frame[name] <= 0, name, "must be above 0")
+    for name in ("shard", "row"):
+        _refuse(frame, frame[name] < 0, name, "must be at least 0")
     _refuse(frame, frame["image_id"].duplicated(), "image_id", "stands twice, must be unique")
     contradicting = frame["label"] != frame["sex"].map(SEXES.index)
     _refuse(frame, contradicting, "label", "must be 0 for female, 1 for male")
-    scattered = frame.groupby("person_group")["split"].transform("nunique") > 1
-    _refuse(frame, scattered, "person_group", "is in more than one split")
+    for whole, part in (("patient_id", "person_group"), ("person_group", "split")):
+        scattered = frame.groupby(whole)[part].transform("nunique") > 1
+        _refuse(frame, scattered, whole, f"is in more than one {part}")
     return frame
 
 
@@ -99,15 +110,18 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
     own = [name for name in frame if name not in _TYPES]
     frame = frame[[*MANIFEST_COLUMNS, *own]]
     for name, kind in _TYPES.items():
-        nullable = kind == "float64"
-        if not nullable:
+        if kind != "float64":
             _refuse(frame, frame[name].isna(), name, "must be known")
         try:
-            frame = frame.astype({name: kind})
+            typed = frame.astype({name: kind})
         except (ValueError, TypeError):
             raise InputError(
                 f"manifest: column {name} is {frame[name].dtype}, must be {kind}"
             ) from None
+        if kind in {"int64", "bool"}:
+            # A cast would cut 0.5 to 0 and take the text "no" for True.
+            _refuse(frame, typed[name].ne(frame[name]), name, f"must be {kind}")
+        frame = typed
     return frame
 
 

@@ -35,7 +35,7 @@ from fundus_ml.imaging.opencv import cv2
 from fundus_ml.manifest import MANIFEST_COLUMNS, SEXES, SPLITS, validate_manifest, write_manifest
 from fundus_ml.sources.files import rejected_rows
 from fundus_ml.sources.photographs import OFFERED_COLUMNS, Photograph, Photographs
-from fundus_ml.splits import assign_splits
+from fundus_ml.splits import assign_splits, check_fractions
 
 VERSION = "1"
 """Changes when the same photographs would become other pixels."""
@@ -87,10 +87,10 @@ def preprocess(
 ) -> Preprocessed:
     """Turn a release into a dataset folder.
 
-    Each photograph is read, its field of view found, the square around it cut and resized without
-    changing its aspect, and written to the shards in the order of the release's table. One that
-    cannot be used is listed in ``rejected.csv`` with its reason. The content, and so the digest,
-    does not depend on ``workers``.
+    Each photograph is read, its field of view found, cut and resized to a square in which it is
+    round, and written to the shards in the order of the release's table. One that cannot be used is
+    listed in ``rejected.csv`` with its reason. The content, and so the digest, does not depend on
+    ``workers``.
 
     Args:
         photographs: The release.
@@ -105,13 +105,14 @@ def preprocess(
         on_progress: Called with (photographs done, photographs in all).
 
     Raises:
-        InputError: ``size`` or ``workers`` is out of range, no eye is left, or ``out`` cannot be
-            written.
+        InputError: ``size``, ``workers`` or a fraction is out of range, no eye is left, or ``out``
+            cannot be written.
     """
     if size < 1:
         raise InputError(f"size={size}: must be at least 1 pixel")
     if workers < 0:
         raise InputError(f"workers={workers}: must be 0 (one per core) or more")
+    check_fractions(val_fraction=val_fraction, test_fraction=test_fraction)
     with staged(out) as stage:
         rows, refused = _write_squares(photographs, stage, size, workers, on_progress)
         rejected = pd.concat([photographs.rejected, rejected_rows(refused)], ignore_index=True)
@@ -207,6 +208,7 @@ def _prepare(
             "fov_x": field.x,
             "fov_y": field.y,
             "fov_radius": field.radius,
+            "fov_aspect": field.aspect,
         },
     )
 

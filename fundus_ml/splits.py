@@ -18,8 +18,8 @@ def assign_splits(
     People are stratified by source and sex, put in order by a hash of ``seed`` and their
     ``person_group``, and cut where the share of eyes comes nearest to the fraction asked for. A
     stratum does not look at the others, so rows of another source appended below never move an eye
-    already placed; nor does the order of rows. A person with rows in several sources or of both
-    sexes belongs to the stratum of their first row and goes one way as a whole.
+    already placed. A person with rows in several sources or of both sexes belongs to the stratum of
+    their first row and goes one way as a whole; apart from that the order of rows changes nothing.
 
     Args:
         frame: One row per eye with ``person_group``, ``source`` and ``label``.
@@ -34,14 +34,7 @@ def assign_splits(
     Raises:
         InputError: A fraction is negative, or nothing is left for ``train``.
     """
-    for name, value in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
-        if not 0 <= value < 1:
-            raise InputError(f"{name}={value}: must be at least 0 and below 1")
-    if val_fraction + test_fraction >= 1:
-        raise InputError(
-            f"val_fraction={val_fraction} and test_fraction={test_fraction}: "
-            "must sum to less than 1, train gets the rest"
-        )
+    check_fractions(val_fraction=val_fraction, test_fraction=test_fraction)
     groups = frame.groupby("person_group", sort=False)
     people = groups[["source", "label"]].first()
     own = frame["source"].to_numpy() == groups["source"].transform("first").to_numpy()
@@ -52,7 +45,29 @@ def assign_splits(
         cuts = _cuts(stratum["eyes"].tolist(), test_fraction, val_fraction)
         for position, person in enumerate(stratum.index):
             placed[person] = _split(position, *cuts)
-    return frame["person_group"].map(placed).rename("split")
+    split = frame["person_group"].map(placed).rename("split")
+    if not split.eq("train").any():
+        raise InputError(
+            f"val_fraction={val_fraction} and test_fraction={test_fraction}: "
+            f"leave no eye of {len(people)} people for train"
+        )
+    return split
+
+
+def check_fractions(*, val_fraction: float, test_fraction: float) -> None:
+    """Refuse fractions that no split can have, before any work is done for them.
+
+    Raises:
+        InputError: A fraction is negative, or nothing is left for ``train``.
+    """
+    for name, value in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
+        if not 0 <= value < 1:
+            raise InputError(f"{name}={value}: must be at least 0 and below 1")
+    if val_fraction + test_fraction >= 1:
+        raise InputError(
+            f"val_fraction={val_fraction} and test_fraction={test_fraction}: "
+            "must sum to less than 1, train gets the rest"
+        )
 
 
 def _place(seed: int, person: str) -> str:

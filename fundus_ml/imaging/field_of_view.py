@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fundus_ml.errors import InputError
+from fundus_ml.imaging.circles import Circle, fit_circle
 from fundus_ml.imaging.opencv import cv2
 
 DETECTION_SIZE = 256
@@ -19,9 +20,7 @@ DIMMEST_RETINA = 16.0
 """Grey levels the brightest twentieth of a photograph must reach above the surround."""
 WHITE = 235
 """A corner whose darkest channel reaches this is paper or an overlay, never retina."""
-EDGE_TOLERANCE = 0.015
-"""Share of the radius an edge point may be off the circle."""
-LEAST_ON_CIRCLE = 0.5
+LEAST_ON_CIRCLE = 0.6
 """Share of the edge inside the frame that must lie on the circle."""
 LEAST_ARC = 0.2
 """Share of the circle's turn that its edge must be seen on."""
@@ -29,11 +28,11 @@ LEAST_FILLED = 0.5
 """Share of the circle inside the frame that must be lit."""
 RADIUS_RANGE = (0.2, 1.0)
 """Radius allowed, as a share of the frame's longer side."""
-TRIALS = 400
-"""Circles through three edge points that are tried."""
+FEWEST_POINTS = 8
+"""Edge points a circle is fitted to at least."""
 
 
-class NoFieldOfView(InputError):
+class NoFieldOfView(InputError):  # noqa: N818 (names what is missing, as NoResultFound does)
     """A photograph without a lit circle; ``reason`` is a short class, ``detail`` what was seen."""
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -53,12 +52,14 @@ class FieldOfView:
     Attributes:
         x: Column of the centre; whole numbers are pixel centres; may lie outside the frame.
         y: Row of the centre.
-        radius: Above 0; the circle may reach over the frame's edges.
+        radius: Half its height, above 0; the circle may reach over the frame's edges.
+        aspect: Its width over its height: 1 unless the frame's shape was changed after the shot.
     """
 
     x: float
     y: float
     radius: float
+    aspect: float = 1.0
 
 
 def find_field_of_view(image: NDArray[np.uint8]) -> FieldOfView:
@@ -66,36 +67,33 @@ def find_field_of_view(image: NDArray[np.uint8]) -> FieldOfView:
 
     Only edge points inside the frame count, so the circle may be off-centre and cut by any of the
     frame's sides as long as some of its edge is seen. Shadows, notches and labels on the edge are
-    outvoted: the circle most edge points agree on is kept (RANSAC), then refined on those.
+    outvoted by the circle most edge points agree on. Some releases make wide frames square; an
+    edge that only a squashed circle explains is taken as one.
 
     Args:
         image: ``(H, W, 3)`` uint8 RGB, any size.
 
     Returns:
-        The circle in the pixels of ``image``, good to about a thousandth of its longer side.
+        The circle in the pixels of ``image``, good to a few thousandths of its longer side.
 
     Raises:
         NoFieldOfView: ``no bright field``, ``no edge in the frame``, ``circle does not fit``.
-
-    Source:
-        Fischler and Bolles 1981 (RANSAC); Gauss-Newton on the points' distances to the circle.
     """
     height, width = image.shape[:2]
     scale = min(1.0, DETECTION_SIZE / max(height, width))
     shape = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = np.asarray(cv2.resize(image, shape, interpolation=cv2.INTER_AREA), np.uint8)
     lit = _lit(small)
-    points = _edge(lit)
-    circle, on_circle = _vote(points, max(lit.shape))
-    circle = _refine(circle, points[on_circle])
-    _check(circle, points, lit)
-    x, y, radius = circle
-    wide, high = width / shape[0], height / shape[1]
-    return FieldOfView(
-        x=float((x + 0.5) * wide - 0.5),
-        y=float((y + 0.5) * high - 0.5),
-        radius=float(radius * (wide + high) / 2),
-    )
+    pixel = np.array([width / shape[0], height / shape[1]])
+    points = (_edge(lit) + 0.5) * pixel - 0.5
+    low, high = (share * max(height, width) for share in RADIUS_RANGE)
+    circle = fit_circle(points, low=low, high=high)
+    if circle is None:
+        raise NoFieldOfView("circle does not fit", "its edge bends too much or too little")
+    rows, columns = np.indices(lit.shape)
+    places = (np.stack([columns, rows], axis=-1) + 0.5) * pixel - 0.5
+    _check(circle, points, lit[np.hypot(*circle.offsets(places)) <= circle.radius])
+    return FieldOfView(*circle)
 
 
 def crop_to_field_of_view(
@@ -105,35 +103,35 @@ def crop_to_field_of_view(
     size: int,
     interpolation: Literal["area", "nearest"] = "area",
 ) -> NDArray[np.uint8]:
-    """Cut the square around the circle and bring it to ``size``, with one scale for both axes.
+    """Cut the rectangle around the circle and bring it to a square in which the circle is round.
 
     Args:
         image: ``(H, W, 3)`` uint8 photograph, or an ``(H, W)`` uint8 map of its regions.
         field: The circle, in the pixels of ``image``.
         size: Side of the result in pixels.
         interpolation: ``area`` averages the pixels under each new one (and is linear where the
-            square must grow); ``nearest`` mixes nothing, as bit flags need.
+            rectangle must grow); ``nearest`` mixes nothing, as bit flags need.
 
     Returns:
-        ``(size, size, 3)`` or ``(size, size)`` uint8; black where the square leaves the frame.
+        ``(size, size, 3)`` or ``(size, size)`` uint8; black where the rectangle leaves the frame.
 
     Raises:
         InputError: ``size`` or the circle's radius is too small.
     """
-    side = round(2 * field.radius)
-    if size < 1 or side < 1:
+    wide, high = round(2 * field.radius * field.aspect), round(2 * field.radius)
+    if size < 1 or min(wide, high) < 1:
         raise InputError(f"size={size}, radius={field.radius}: both must be at least 1 pixel")
-    left, top = (round(centre - (side - 1) / 2) for centre in (field.x, field.y))
+    left, top = round(field.x - (wide - 1) / 2), round(field.y - (high - 1) / 2)
     height, width = image.shape[:2]
-    square = np.zeros((side, side, *image.shape[2:]), np.uint8)
-    rows = slice(max(0, top), max(0, min(height, top + side)))
-    columns = slice(max(0, left), max(0, min(width, left + side)))
+    cut = np.zeros((high, wide, *image.shape[2:]), np.uint8)
+    rows = slice(max(0, top), max(0, min(height, top + high)))
+    columns = slice(max(0, left), max(0, min(width, left + wide)))
     seen = image[rows, columns]
     y, x = rows.start - top, columns.start - left
-    square[y : y + seen.shape[0], x : x + seen.shape[1]] = seen
-    shrink = cv2.INTER_AREA if side >= size else cv2.INTER_LINEAR
+    cut[y : y + seen.shape[0], x : x + seen.shape[1]] = seen
+    shrink = cv2.INTER_AREA if min(wide, high) >= size else cv2.INTER_LINEAR
     how = cv2.INTER_NEAREST_EXACT if interpolation == "nearest" else shrink
-    return np.asarray(cv2.resize(square, (size, size), interpolation=how), np.uint8)
+    return np.asarray(cv2.resize(cut, (size, size), interpolation=how), np.uint8)
 
 
 def _lit(small: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -169,68 +167,21 @@ def _edge(lit: NDArray[np.bool_]) -> NDArray[np.float64]:
     points = max(outlines, key=len)[:, 0].astype(np.float64)
     limit = np.array(lit.shape[::-1]) - 2
     inside = ((points > 1) & (points < limit)).all(axis=1)
-    if inside.sum() < max(lit.shape) // 16:
+    if inside.sum() < max(FEWEST_POINTS, max(lit.shape) // 16):
         raise NoFieldOfView(
             "no edge in the frame", f"{inside.sum()} points of the lit area's edge are inside it"
         )
     return points[inside]
 
 
-def _vote(
-    points: NDArray[np.float64], longest: int
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    draws = np.random.default_rng(0).integers(len(points), size=(TRIALS, 3))
-    circles = _through(points[draws])
-    low, high = (share * longest for share in RADIUS_RANGE)
-    circles = circles[(circles[:, 2] >= low) & (circles[:, 2] <= high)]
-    if not len(circles):
-        raise NoFieldOfView("circle does not fit", "its edge bends too much or too little")
-    away = np.hypot(*(points[None] - circles[:, None, :2]).transpose(2, 0, 1)) - circles[:, 2:]
-    near = np.abs(away) <= EDGE_TOLERANCE * circles[:, 2:]
-    best = int(near.sum(axis=1).argmax())
-    return circles[best], near[best]
-
-
-def _through(triples: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Circles ``(n, 3)`` as x, y, radius through ``(n, 3, 2)`` points; bad triples are left out."""
-    origin = triples[:, 0]
-    b, c = triples[:, 1] - origin, triples[:, 2] - origin
-    twice = 2 * (b[:, 0] * c[:, 1] - b[:, 1] * c[:, 0])
-    usable = np.abs(twice) > 1
-    origin, b, c, twice = origin[usable], b[usable], c[usable], twice[usable]
-    b2, c2 = (b**2).sum(axis=1), (c**2).sum(axis=1)
-    x = (c[:, 1] * b2 - b[:, 1] * c2) / twice
-    y = (b[:, 0] * c2 - c[:, 0] * b2) / twice
-    return np.column_stack([origin[:, 0] + x, origin[:, 1] + y, np.hypot(x, y)])
-
-
-def _refine(
-    circle: NDArray[np.float64], points: NDArray[np.float64], rounds: int = 5
-) -> NDArray[np.float64]:
-    for _ in range(rounds):
-        apart = points - circle[:2]
-        distance = np.hypot(apart[:, 0], apart[:, 1])
-        slope = np.column_stack([-apart / distance[:, None], -np.ones(len(points))])
-        step, *_ = np.linalg.lstsq(slope, circle[2] - distance, rcond=None)
-        circle = circle + step
-    return circle
-
-
-def _check(
-    circle: NDArray[np.float64], points: NDArray[np.float64], lit: NDArray[np.bool_]
-) -> None:
-    x, y, radius = circle
-    apart = points - circle[:2]
-    on_circle = np.abs(np.hypot(apart[:, 0], apart[:, 1]) - radius) <= EDGE_TOLERANCE * radius
-    angles = np.arctan2(apart[on_circle, 1], apart[on_circle, 0])
-    arc = len(np.unique((angles * 180 / np.pi).astype(int))) / 360
-    rows, columns = np.indices(lit.shape)
-    inside = (rows - y) ** 2 + (columns - x) ** 2 <= radius**2
-    filled = lit[inside].mean() if inside.any() else 0.0
+def _check(circle: Circle, points: NDArray[np.float64], lit_inside: NDArray[np.bool_]) -> None:
+    on_circle = circle.holds(points)
+    across, down = circle.offsets(points[on_circle])
+    degrees = (np.arctan2(down, across) * 180 / np.pi).astype(int)
     measures = (
         (on_circle.mean(), LEAST_ON_CIRCLE, "of the lit edge lies on it"),
-        (arc, LEAST_ARC, "of its turn is seen"),
-        (filled, LEAST_FILLED, "of it is lit"),
+        (len(np.unique(degrees)) / 360, LEAST_ARC, "of its turn is seen"),
+        (lit_inside.mean() if lit_inside.size else 0.0, LEAST_FILLED, "of it is lit"),
     )
     for share, least, what in measures:
         if share < least:

@@ -9,6 +9,8 @@ from fundus_ml.errors import InputError
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.sources.photographs import Photograph
 
+_PNG_END = b"IEND\xaeB`\x82"
+
 REJECTED_COLUMNS = ("image_id", "reason", "detail")
 
 
@@ -44,4 +46,4 @@ def _cut_short(content: bytes) -> bool:
     # occur, so a whole file has its end marker after the last start of a scan.
     if content.startswith(b"\xff\xd8"):
         return content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
-    return content.startswith(b"\x89PNG") and b"IEND" not in content[-64:]
+    return content.startswith(b"\x89PNG") and _PNG_END not in content

@@ -37,8 +37,8 @@ def folder_photographs(
         name: Stands before every ``image_id`` and ``patient_id``; give each release its own.
 
     Returns:
-        The eyes; refused rows with the reasons ``no sex``, ``same file named twice`` and
-        ``file missing``.
+        The eyes; refused rows with the reasons ``no sex``, ``same name twice`` (its extension
+        left out, as in ``image_id``) and ``file missing``.
 
     Raises:
         InputError: No table or one without its columns, or a value that is not allowed.
@@ -61,7 +61,7 @@ def folder_photographs(
     offered["path"] = [str(root / file) for file in rows["file"]]
     refused = pd.Series("", index=rows.index)
     refused[[not Path(file).is_file() for file in offered["path"]]] = "file missing"
-    refused[offered["image_id"].duplicated()] = "same file named twice"
+    refused[offered["image_id"].duplicated()] = "same name twice"
     refused[offered["sex"].isna()] = "no sex"
     taken = refused == ""
     reasons = zip(offered["image_id"], refused, rows["file"], strict=True)

@@ -46,7 +46,7 @@ def odir_photographs(root: Path, *, healthy_only: bool = True) -> Photographs:
 
     Returns:
         The eyes, as ``odir/0_left`` of patient ``odir/0``; refused rows with the reasons
-        ``not healthy``, ``same file named twice`` and ``file missing``.
+        ``not healthy``, ``same name twice`` and ``file missing``.
 
     Raises:
         InputError: No table or one without its columns, a value that cannot be, a file name that
@@ -81,7 +81,7 @@ def odir_photographs(root: Path, *, healthy_only: bool = True) -> Photographs:
     offered["path"] = table["filename"].map(files).astype("str")
     refused = pd.Series("", index=table.index)
     refused[~table["filename"].isin(files)] = "file missing"
-    refused[table["filename"].duplicated()] = "same file named twice"
+    refused[offered["image_id"].duplicated()] = "same name twice"
     if healthy_only:
         refused[~offered["healthy"]] = "not healthy"
     detail = table["filename"].where(refused != "not healthy", keywords)

@@ -56,8 +56,9 @@ def read_table(path: Path, columns: Mapping[str, TableColumn]) -> pd.DataFrame:
         surrounding blanks removed; an empty cell is NaN.
 
     Raises:
-        InputError: The file cannot be read, lacks a column, has no rows, or holds a value
-            outside its rule: file, column, row (the header is row 1) and value in one line.
+        InputError: The file cannot be read, lacks a column or has one twice, has no rows or one
+            longer than the header, or holds a value outside its rule: file, column, row (the header
+            is row 1, blank lines do not count) and value in one line.
     """
     table = _read_text(path)
     missing = [name for name, rule in columns.items() if rule.required and name not in table]
@@ -72,7 +73,7 @@ def read_table(path: Path, columns: Mapping[str, TableColumn]) -> pd.DataFrame:
         {name: _schema_column(rule) for name, rule in present.items()}, coerce=True
     )
     try:
-        return schema.validate(table, lazy=True)
+        validated: pd.DataFrame = schema.validate(table, lazy=True)
     except SchemaErrors as errors:
         first = errors.failure_cases.sort_values(["index", "column"], kind="stable").iloc[0]
         name, value = first["column"], table.loc[first["index"], first["column"]]
@@ -80,19 +81,30 @@ def read_table(path: Path, columns: Mapping[str, TableColumn]) -> pd.DataFrame:
         raise InputError(
             f"{path}: column {name}, row {int(first['index']) + 2}: {shown}; {present[name].rule}"
         ) from None
+    return validated
 
 
 def _read_text(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(
-            path, dtype="str", encoding="utf-8-sig", keep_default_na=False, na_values=[""]
+            path,
+            # As a row of its own, so that a longer row or a name that stands twice is seen.
+            header=None,
+            dtype="str",
+            encoding="utf-8-sig",
+            keep_default_na=False,
+            na_values=[""],
         )
     except FileNotFoundError:
         raise InputError(f"{path}: no such table") from None
     except (OSError, UnicodeDecodeError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
         raise InputError(f"{path}: not a CSV table: {str(error).splitlines()[0]}") from None
-    table.columns = table.columns.str.strip()
-    return table.apply(lambda column: column.str.strip()).replace("", None)
+    table = table.apply(lambda column: column.str.strip()).replace("", None)
+    names = table.iloc[0].fillna("")
+    if names.duplicated().any():
+        raise InputError(f"{path}: column {names[names.duplicated()].iloc[0]} stands twice")
+    rows: pd.DataFrame = table.iloc[1:].set_axis(names.tolist(), axis=1)
+    return rows.reset_index(drop=True)
 
 
 def _schema_column(rule: TableColumn) -> pandera.Column:

@@ -81,7 +81,9 @@ def evaluate(config: EvaluateConfig, run: Run) -> pd.DataFrame:
     run.log_table(table, "scores.json")
     curves, intervals = _curves(predicted, table)
     run.log_figure(roc_figure(curves, intervals), "roc.png")
-    run.log_figure(auroc_by_eps(_by_eps(table, version.uri)), "auroc_by_eps.png")
+    run.log_figure(
+        auroc_by_eps(_by_eps(table, version.uri), constraint=config.constraint), "auroc_by_eps.png"
+    )
     show(table)
     return table
 

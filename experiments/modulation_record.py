@@ -99,6 +99,7 @@ def _draw_panels(record: ModulationRecord, folder: Path) -> list[Path]:
                 target=str(rows["target"].iloc[0]),
                 title=f"{eye['image_id']}: {eye['sex']}, {eye['eye']} eye",
                 regions=None if record.regions is None else record.regions[i],
+                constraint=str(rows["constraint"].iloc[0]),
             )
             panels.append(folder / "panels" / f"{file_stem(str(eye['image_id']))}.png")
             _save(figure, panels[-1])
@@ -108,7 +109,9 @@ def _draw_panels(record: ModulationRecord, folder: Path) -> list[Path]:
 
 def _draw_figures(record: ModulationRecord, version: ModelVersion, folder: Path) -> None:
     named = record.effect.assign(model=version.uri)
-    _save(success_curve(named, size=record.pixels.shape[1]), folder / "success_by_eps.png")
+    size, constraint = record.pixels.shape[1], str(record.effects["constraint"].iloc[0])
+    curve = success_curve(named, size=size, constraint=constraint)
+    _save(curve, folder / "success_by_eps.png")
     strongest = record.effects["eps"] == record.effects["eps"].max()
     captions = [
         f"{row['image_id']} to {row['target']}: "

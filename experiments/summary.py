@@ -114,11 +114,11 @@ def _page(
     tables = {"Scores on test eyes": scores, "Modulation": effects[list(EFFECT_COLUMNS)]}
     figures = {
         "How small a change makes the network see the other sex": (
-            figure_png(success_curve(effects, size=config.size)),
+            figure_png(success_curve(effects, size=config.size, constraint=config.constraint)),
             f"Share of eyes seen as the target, and mean P(target), by budget; bands are {CI}.",
         ),
         "What the attack leaves": (
-            figure_png(auroc_by_eps(scores.rename(columns=_BOUNDS))),
+            figure_png(auroc_by_eps(scores.rename(columns=_BOUNDS), constraint=config.constraint)),
             f"AUROC on test eyes, clean (eps 0) and under PGD; bands are {CI}.",
         ),
     }

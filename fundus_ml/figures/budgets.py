@@ -21,18 +21,20 @@ from fundus_ml.figures.style import (
     tidy,
 )
 
-EPS_LABEL = "eps (L2, pixels in 0 to 1)"
+BALLS = {"l2": "L2", "linf": "L∞"}
+"""How a constraint is written on an axis."""
 DECADE = 10.0
 """Budgets whose largest is this many times the smallest are drawn on a logarithmic axis."""
 EDGE = 0.04
 """Share of the axis left free beyond the smallest and the largest budget."""
 
 
-def auroc_by_eps(frame: pd.DataFrame) -> Figure:
+def auroc_by_eps(frame: pd.DataFrame, *, constraint: str = "l2") -> Figure:
     """AUROC of each model under attack, by budget.
 
     Args:
         frame: One row per model and budget: ``model eps auroc low high``; ``eps`` 0 is clean.
+        constraint: Ball of the attack, ``l2`` or ``linf``.
 
     Returns:
         One panel, one line with its interval per model, and the line of chance.
@@ -45,23 +47,25 @@ def auroc_by_eps(frame: pd.DataFrame) -> Figure:
     axes = figure.subplots()
     _lines(axes, frame, "auroc", "low", "high")
     axes.axhline(0.5, color=FAINT, linewidth=1, linestyle="dotted", label="chance")
-    tidy(axes, xlabel=EPS_LABEL, ylabel="AUROC under attack")
+    tidy(axes, xlabel=eps_label(constraint), ylabel="AUROC under attack")
     budget_axis(axes, frame["eps"].tolist())
     axes.set_ylim(-0.02, 1.02)
     legend(axes)
     return figure
 
 
-def success_curve(frame: pd.DataFrame, *, size: int) -> Figure:
+def success_curve(frame: pd.DataFrame, *, size: int, constraint: str = "l2") -> Figure:
     """How often modulation turns the judge's answer, and how sure it makes it, by budget.
 
     Args:
         frame: One row per model and budget: ``model eps``, ``success`` and ``prob_target``, each
             with its ``_low`` and ``_high``, all but ``eps`` in [0, 1].
-        size: Side of the square images, in pixels: turns eps into per-value RMS.
+        size: Side of the square images, in pixels: turns an L2 eps into per-value RMS.
+        constraint: Ball the change stays in, ``l2`` or ``linf``.
 
     Returns:
-        Two panels, one line with its band per model; below, eps; above, eps / sqrt(3 size²).
+        Two panels, one line with its band per model; below, eps; above, for ``l2``, eps / sqrt(3
+        size²).
 
     Raises:
         InputError: A column is missing, the frame is empty, an ``eps`` is below 0 or ``size`` is
@@ -75,12 +79,18 @@ def success_curve(frame: pd.DataFrame, *, size: int) -> Figure:
     figure = make_figure(8, 3.6)
     for axes, (name, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
         _lines(axes, frame, name, f"{name}_low", f"{name}_high")
-        tidy(axes, xlabel=EPS_LABEL, ylabel=title)
+        tidy(axes, xlabel=eps_label(constraint), ylabel=title)
         axes.set_ylim(-0.02, 1.02)
         budget_axis(axes, frame["eps"].tolist())
-        rms_axis(axes, size=size)
+        if constraint == "l2":
+            rms_axis(axes, size=size)
         legend(axes)
     return figure
+
+
+def eps_label(constraint: str) -> str:
+    """Write a budget's name, ball and unit on its axis."""
+    return f"eps ({BALLS[constraint]}, pixels in 0 to 1)"
 
 
 def per_value_rms(eps: float, *, size: int) -> float:

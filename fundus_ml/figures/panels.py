@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from fundus_ml.errors import InputError
-from fundus_ml.figures.budgets import budget_axis
+from fundus_ml.figures.budgets import BALLS, budget_axis
 from fundus_ml.figures.changes import (
     MAGNITUDE_LABEL,
     SIGNED_LABEL,
@@ -49,6 +49,7 @@ def modulation_panel(
     target: str,
     title: str,
     regions: NDArray[np.uint8] | None = None,
+    constraint: str = "l2",
 ) -> Figure:
     """Draw one eye, its modulations at rising budgets, and where each changed it.
 
@@ -59,12 +60,13 @@ def modulation_panel(
     Args:
         original: ``(H, W, 3)`` uint8 RGB.
         modulated: One ``(H, W, 3)`` uint8 RGB picture per budget.
-        eps: L2 budget of each picture, 0 or more.
+        eps: Budget of each picture, 0 or more.
         prob_target_before: P(target) of the original, in [0, 1].
         prob_target: P(target) of each picture, in [0, 1].
         target: Class the eye was pushed towards.
         title: Stands above the panel.
         regions: ``(H, W)`` uint8 map of :data:`~fundus_ml.imaging.regions.REGION_FLAGS`.
+        constraint: Ball the change stays in, ``l2`` or ``linf``.
 
     Returns:
         Axes in this order: original, curve, the three rows from the top, their two colour bars.
@@ -78,7 +80,9 @@ def modulation_panel(
     layout = _PanelLayout(len(pictures), title)
     figure = layout.figure
     _show_picture(layout.original(), original, f"original\nP({target}) {prob_target_before:.2f}")
-    _show_curve(layout.curve(), [0, *eps], [prob_target_before, *prob_target], target)
+    curve = layout.curve()
+    _show_curve(curve, [0, *eps], [prob_target_before, *prob_target])
+    tidy(curve, xlabel=f"eps ({BALLS[constraint]})", ylabel=f"P({target})")
     tops, middles, bottoms = (layout.row(index) for index in range(3))
     for axes, picture, budget, prob in zip(tops, pictures, eps, prob_target, strict=True):
         rms = spent_rms(original, picture)
@@ -178,12 +182,11 @@ def _show_picture(axes: Axes, picture: NDArray[np.uint8], caption: str) -> None:
     axes.set_title(caption, fontsize=BODY_SIZE - 0.5, color=INK)
 
 
-def _show_curve(axes: Axes, eps: Sequence[float], prob: Sequence[float], target: str) -> None:
+def _show_curve(axes: Axes, eps: Sequence[float], prob: Sequence[float]) -> None:
     order = np.argsort(eps, kind="stable")
     budgets, probs = np.asarray(eps, dtype=np.float64)[order], np.asarray(prob)[order]
     axes.plot(budgets, probs, color=COLOURS[0], marker="o", markersize=4)
     axes.axhline(0.5, color=FAINT, linewidth=1, linestyle="dotted")
-    tidy(axes, xlabel="eps (L2)", ylabel=f"P({target})")
     axes.set_ylim(-0.02, 1.02)
     budget_axis(axes, eps, closest=0.13)
 

@@ -224,6 +224,16 @@ def test_auroc_by_eps_keeps_the_clean_point():
     assert right > 4
 
 
+def test_the_ball_is_named_and_only_an_l2_budget_has_an_rms(success, make_panel):
+    for constraint, name, axes in (("l2", "L2", 4), ("linf", "L∞", 2)):
+        figure = figures.success_curve(success, size=128, constraint=constraint)
+        assert figure.axes[0].get_xlabel() == f"eps ({name}, pixels in 0 to 1)"
+        shown = [top for panel in figure.axes for top in panel.child_axes]
+        assert len(figure.axes) + len(shown) == axes
+        panel = figures.modulation_panel(**make_panel() | {"constraint": constraint})
+        assert panel.axes[1].get_xlabel() == f"eps ({name})"
+
+
 def test_success_curve_shows_both_measures_with_bands(success):
     """Each panel holds its column, its band and the same budgets as eps and as RMS."""
     figure = figures.success_curve(success, size=128)

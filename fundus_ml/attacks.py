@@ -193,7 +193,7 @@ def frozen(model: nn.Module) -> Iterator[None]:
 def _loss(model: nn.Module, x_adv: Tensor, towards: Tensor, precision: str) -> Tensor:
     with autocast(precision, x_adv.device):
         logit = model(x_adv)
-    return binary_cross_entropy_with_logits(logit.float(), towards, reduction="none")
+    return binary_cross_entropy_with_logits(logit.to(towards), towards, reduction="none")
 
 
 def _loss_and_gradient(

@@ -59,8 +59,9 @@ def _imagenet_state(arch: str) -> Mapping[str, Tensor]:
         with torch.random.fork_rng(devices=[]):
             model = torchvision.models.get_model(arch, weights=weights, progress=False)
     except (OSError, HTTPException, *_UNREADABLE) as error:
+        reason = str(error).partition("\n")[0]
         raise InputError(
-            f"weights=imagenet: cannot download {weights.url.rsplit('/', 1)[-1]} ({error}); "
+            f"weights=imagenet: cannot download {weights.url.rsplit('/', 1)[-1]} ({reason}); "
             "without internet pass weights=none or weights=/path/to/state_dict"
         ) from error
     state: Mapping[str, Tensor] = model.state_dict()

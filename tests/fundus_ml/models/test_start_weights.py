@@ -1,0 +1,218 @@
+"""Where a backbone starts: nothing, a file, or ImageNet, with a network or without."""
+
+import copy
+import hashlib
+import pickle
+import re
+import socket
+
+import pytest
+import torch
+import torchvision
+from safetensors.torch import save_file
+
+from fundus_ml.errors import InputError
+from fundus_ml.models.classifiers import ClassifierSpec, make_classifier
+from fundus_ml.models.start_weights import load_start_weights
+from fundus_ml.models.weights import save_classifier
+
+LAST = ["classifier.1.bias", "classifier.1.weight"]
+
+
+def make(arch="squeezenet1_1", *, head_hidden=5, seed=0):
+    """A classifier to fill."""
+    spec = ClassifierSpec(
+        arch=arch, head_hidden=head_hidden, mean=(0.3, 0.2, 0.1), std=(0.3, 0.2, 0.1), size=40
+    )
+    return make_classifier(spec, seed=seed)
+
+
+def assert_filled(classifier, before, state, new):
+    """Every tensor of ``state`` arrived but those named, which stayed, as did the head."""
+    for name, value in classifier.backbone.state_dict().items():
+        wanted = before[f"backbone.{name}"] if name in new else state[name]
+        assert torch.equal(value, wanted), name
+    assert torch.equal(classifier.head[1].weight, before["head.1.weight"])
+
+
+def test_none_changes_nothing():
+    """Random weights stay."""
+    classifier = make()
+    before = copy.deepcopy(classifier.state_dict())
+    assert load_start_weights(classifier, "none") == []
+    assert all(torch.equal(value, before[name]) for name, value in classifier.state_dict().items())
+
+
+@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
+def test_torchvision_file_fills_all_but_the_last_layer(tmp_path, suffix):
+    """A model of 1,000 classes leaves the layer towards the head random, and says so."""
+    state = torchvision.models.squeezenet1_1(num_classes=11).state_dict()
+    path = tmp_path / f"state.{suffix}"
+    (torch.save if suffix == "pt" else save_file)(state, path)
+    classifier = make()
+    before = copy.deepcopy(classifier.state_dict())
+    new = load_start_weights(classifier, str(path))
+    assert new == LAST
+    assert_filled(classifier, before, state, new)
+
+
+@pytest.mark.parametrize(("head_hidden", "new"), [(5, []), (6, LAST)])
+def test_saved_classifier_fills_the_backbone(tmp_path, head_hidden, new):
+    """The head stays its own; the layer before it comes along where its width is the same."""
+    other = make(head_hidden=head_hidden, seed=1)
+    save_classifier(other, tmp_path)
+    classifier = make()
+    before = copy.deepcopy(classifier.state_dict())
+    assert load_start_weights(classifier, str(tmp_path / "weights.safetensors")) == new
+    assert_filled(classifier, before, other.backbone.state_dict(), new)
+
+
+def test_old_file_without_batch_counters_fits(tmp_path):
+    """Files from before BatchNorm counted its batches are whole."""
+    state = torchvision.models.shufflenet_v2_x0_5(num_classes=11).state_dict()
+    counters = [name for name in state if name.endswith("num_batches_tracked")]
+    assert counters
+    torch.save({k: v for k, v in state.items() if k not in counters}, tmp_path / "old.pth")
+    classifier = make("shufflenet_v2_x0_5")
+    assert load_start_weights(classifier, str(tmp_path / "old.pth")) == ["fc.bias", "fc.weight"]
+    filled = classifier.backbone.state_dict()
+    assert torch.equal(filled["conv5.0.weight"], state["conv5.0.weight"])
+
+
+def test_another_architecture_is_refused(tmp_path):
+    """The message counts what does not fit; nothing has been filled."""
+    torch.save(torchvision.models.alexnet(num_classes=3).state_dict(), tmp_path / "alexnet.pt")
+    classifier = make()
+    before = copy.deepcopy(classifier.state_dict())
+    with pytest.raises(InputError, match=r"alexnet.pt: not of arch=squeezenet1_1; \d+ tensors do"):
+        load_start_weights(classifier, str(tmp_path / "alexnet.pt"))
+    assert all(torch.equal(value, before[name]) for name, value in classifier.state_dict().items())
+
+
+def test_half_a_state_dict_is_refused(tmp_path):
+    """A missing tensor is a misfit too."""
+    state = torchvision.models.squeezenet1_1(num_classes=5).state_dict()
+    del state["features.0.weight"]
+    torch.save(state, tmp_path / "half.pt")
+    with pytest.raises(InputError, match=r"1 tensors do not fit, the first is features.0.weight"):
+        load_start_weights(make(), str(tmp_path / "half.pt"))
+
+
+def test_missing_file_is_refused(tmp_path):
+    """The message says what else is allowed."""
+    with pytest.raises(InputError, match="no such file; allowed: imagenet, none or a file"):
+        load_start_weights(make(), str(tmp_path / "absent.pt"))
+
+
+class _Hostile:
+    """Unpickling it would create a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+@pytest.mark.parametrize("protocol", [2, "torch"])
+def test_hostile_pickle_is_refused_and_not_run(tmp_path, protocol):
+    """Code inside a weights file is never run."""
+    path, proof = tmp_path / "hostile.pt", tmp_path / "proof"
+    if protocol == "torch":
+        torch.save({"features.0.weight": _Hostile(proof)}, path)
+    else:
+        path.write_bytes(pickle.dumps({"features.0.weight": _Hostile(proof)}, protocol=protocol))
+    with pytest.raises(InputError, match="not a plain state dict"):
+        load_start_weights(make(), str(path))
+    assert not proof.exists()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"hello world\n", b"<html>", b"PK\x03\x04" + bytes(50), b"\x80\x02}q"]
+)
+@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
+def test_any_other_file_is_refused(tmp_path, suffix, content):
+    """Whatever torch makes of it, the user reads one line."""
+    path = tmp_path / f"other.{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(
+        InputError, match=r"not a plain state dict; allowed: .safetensors, or torch"
+    ):
+        load_start_weights(make(), str(path))
+
+
+@pytest.mark.parametrize("content", [torch.zeros(3), {"epoch": 3}, [torch.zeros(3)]])
+def test_file_of_something_else_is_refused(tmp_path, content):
+    """A tensor or a checkpoint around the state dict is none itself."""
+    torch.save(content, tmp_path / "other.pt")
+    with pytest.raises(InputError, match="not a plain state dict"):
+        load_start_weights(make(), str(tmp_path / "other.pt"))
+
+
+@pytest.fixture
+def published(monkeypatch, tmp_path):
+    """Stands for torchvision's server: says where the weights of an architecture come from."""
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
+    monkeypatch.setenv("no_proxy", "*")
+
+    def publish(arch, url):
+        monkeypatch.setattr(torchvision.models.get_model_weights(arch).DEFAULT.value, "url", url)
+
+    return publish
+
+
+def write_with_hash(state, folder, name):
+    """Write a state dict under the name torchvision gives its files: ``name-<sha256>.pth``."""
+    torch.save(state, folder / "state")
+    digest = hashlib.sha256((folder / "state").read_bytes()).hexdigest()[:8]
+    return (folder / "state").rename(folder / f"{name}-{digest}.pth").as_uri()
+
+
+def test_imagenet_fills_all_but_the_last_layer(published, tmp_path):
+    """The downloaded file arrives, and the global generator is not asked."""
+    state = torchvision.models.squeezenet1_1().state_dict()
+    published("squeezenet1_1", write_with_hash(state, tmp_path, "squeezenet1_1"))
+    classifier = make()
+    before = copy.deepcopy(classifier.state_dict())
+    generator = torch.get_rng_state()
+    new = load_start_weights(classifier, "imagenet")
+    assert torch.equal(torch.get_rng_state(), generator)
+    assert new == LAST
+    assert_filled(classifier, before, state, new)
+
+
+def test_imagenet_densenet_is_read_under_its_old_names(published, tmp_path):
+    """torchvision's file says ``norm.1`` where the model says ``norm1``, and has no counters."""
+    state = torchvision.models.densenet121().state_dict()
+    old = {
+        re.sub(r"(denselayer\d+\.(norm|conv))([12])", r"\1.\3", name): value
+        for name, value in state.items()
+        if not name.endswith("num_batches_tracked")
+    }
+    assert "features.denseblock1.denselayer1.norm.1.weight" in old
+    published("densenet121", write_with_hash(old, tmp_path, "densenet121"))
+    classifier = make("densenet121")
+    before = copy.deepcopy(classifier.state_dict())
+    new = load_start_weights(classifier, "imagenet")
+    assert new == ["classifier.bias", "classifier.weight"]
+    assert_filled(classifier, before, state, new)
+
+
+def test_imagenet_without_network_says_what_to_pass(published):
+    """A refused connection becomes one line."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    published("squeezenet1_1", f"http://127.0.0.1:{port}/squeezenet1_1-0a1b2c3d.pth")
+    with pytest.raises(
+        InputError, match=r"cannot download squeezenet1_1-0a1b2c3d.pth .*pass weights=none or"
+    ):
+        load_start_weights(make(), "imagenet")
+
+
+def test_imagenet_file_that_is_another_is_refused(published, tmp_path):
+    """A download whose digest is not the one in its name is not used."""
+    torch.save({}, tmp_path / "squeezenet1_1-0a1b2c3d.pth")
+    published("squeezenet1_1", (tmp_path / "squeezenet1_1-0a1b2c3d.pth").as_uri())
+    with pytest.raises(InputError, match=r"cannot download squeezenet1_1-0a1b2c3d.pth .*hash"):
+        load_start_weights(make(), "imagenet")

@@ -148,8 +148,8 @@ def aperture(camera: Camera) -> Mask:
     """Draw where light reaches the sensor.
 
     Returns:
-        ``(height, width)`` uint8, 255 inside the field of view, 0 outside, soft at its border; shared
-        between calls and therefore read-only.
+        ``(height, width)`` uint8, 255 inside the field of view, 0 outside, soft at its border;
+        shared between calls and therefore read-only.
     """
     mask = np.zeros((camera.height, camera.width), np.uint8)
     # OpenCV counts from the middle of the first pixel, and fills half a pixel beyond a radius.
@@ -189,7 +189,7 @@ def develop(
     Returns:
         ``(height, width, 3)`` uint8 RGB.
     """
-    inside = cv2.multiply(aperture(camera), 1 / 255, dtype=cv2.CV_32F)
+    inside = aperture(camera) * np.float32(1 / 255)
     blurred = cv2.GaussianBlur(light, (0, 0), camera.blur)
     exposed = cv2.merge([255 * inside] * 3) * (1 - cv2.exp(-2 * blurred))
     grain = generator.standard_normal(inside.shape, dtype=np.float32)

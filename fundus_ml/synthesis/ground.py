@@ -10,6 +10,9 @@ from fundus_ml.imaging.opencv import cv2
 from fundus_ml.synthesis.anatomy import DISC_DIAMETER, Eye, Plane, distance
 from fundus_ml.synthesis.cameras import Camera
 
+_CRESCENTS = 0.25
+"""Share of photographs with stray light at one side."""
+
 
 def paint_ground(eye: Eye, x: Plane, y: Plane) -> Plane:
     """Paint the retina without its disc and vessels.
@@ -27,7 +30,7 @@ def paint_ground(eye: Eye, x: Plane, y: Plane) -> Plane:
     dark = np.array([0.52, 0.180, 0.075], np.float32)
     base = fair + (dark - fair) * np.float32(eye.pigmentation)
     from_fovea = distance(x - np.float32(eye.fovea_x), y - np.float32(eye.fovea_y))
-    mottling = _mottling(x, y, generator)
+    mottling = _mottling(x.shape, generator)
     choroid = _choroid(eye, x, y, generator) * np.float32(eye.tessellation)
     choroid *= 0.35 + 0.65 * (from_fovea / 0.8).clip(0, 1) ** 1.5
     sheen = _sheen(eye, x, y, generator) * np.float32(eye.sheen)
@@ -47,7 +50,7 @@ def lens_of_age(age: float) -> NDArray[np.float32]:
         doi:10.1364/AO.26.001437); the amounts are ours.
     """
     years = np.float32(max(age - 30.0, 0.0) / 60.0)
-    return np.exp(-years * np.array([0.06, 0.16, 0.75], np.float32))
+    return np.asarray(np.exp(-years * np.array([0.06, 0.16, 0.75], np.float32)), np.float32)
 
 
 def paint_illumination(eye: Eye, camera: Camera, x: Plane, y: Plane) -> tuple[Plane, Plane]:
@@ -65,7 +68,7 @@ def paint_illumination(eye: Eye, camera: Camera, x: Plane, y: Plane) -> tuple[Pl
     ring = np.exp(-(((1.01 - radius) / 0.09).clip(0, None) ** 1.4)) * camera.glare
     side = 0.75 + 0.25 * np.cos(np.arctan2(y, x) - generator.uniform(0, 2 * np.pi))
     veil = ring * side
-    if generator.random() < 0.25:
+    if generator.random() < _CRESCENTS:
         veil = veil + _crescent(x, y, generator)
     haze = 0.035 * eye.haze + 0.035 * eye.haze * np.exp(-((radius / 0.7) ** 2))
     colour_of_glare = np.array([0.62, 0.78, 0.70], np.float32)
@@ -76,6 +79,14 @@ def paint_illumination(eye: Eye, camera: Camera, x: Plane, y: Plane) -> tuple[Pl
 
 def _noise(shape: tuple[int, int], generator: np.random.Generator) -> Plane:
     return generator.standard_normal(shape, dtype=np.float32)
+
+
+def _texture(
+    shape: tuple[int, int], sigma: tuple[float, float], generator: np.random.Generator
+) -> Plane:
+    """Smooth noise of unit spread, ``sigma`` pixels across and down."""
+    smooth = cv2.GaussianBlur(_noise(shape, generator), (0, 0), sigmaX=sigma[0], sigmaY=sigma[1])
+    return np.asarray(smooth / smooth.std(), np.float32)
 
 
 def _sample(texture: Plane, column: Plane, row: Plane) -> Plane:
@@ -92,10 +103,10 @@ def _sample(texture: Plane, column: Plane, row: Plane) -> Plane:
     )
 
 
-def _mottling(x: Plane, y: Plane, generator: np.random.Generator) -> Plane:
+def _mottling(shape: tuple[int, ...], generator: np.random.Generator) -> Plane:
     """Patches of pigment, coarse to fine."""
-    height, width = x.shape
-    total = np.zeros((height, width), np.float32)
+    height, width = shape
+    total = np.zeros(shape, np.float32)
     for cells, weight in ((4, 0.8), (9, 0.6), (28, 0.4), (80, 0.35)):
         small = _noise((cells, cells), generator)
         total += np.float32(weight) * cv2.resize(
@@ -117,8 +128,7 @@ def _choroid(eye: Eye, x: Plane, y: Plane, generator: np.random.Generator) -> Pl
         down = y - np.float32(eye.disc_y)
         radius = distance(left, down)
         turn = np.arctan2(down, left) / (2 * np.pi) + 0.5 + 0.035 * warp[0]
-        texture = cv2.GaussianBlur(_noise((48, around * 4), generator), (0, 0), sigmaX=1.7)
-        texture /= texture.std()
+        texture = _texture((48, around * 4), (1.7, 1.7), generator)
         streaks = _sample(texture, turn * around * 4, (radius + 0.07 * warp[1]) * outwards + 8)
         total += (0.8 - np.abs(streaks)) * (radius / 0.45).clip(0, 1)
     return total
@@ -131,11 +141,11 @@ def _sheen(eye: Eye, x: Plane, y: Plane, generator: np.random.Generator) -> Plan
     radius = distance(away, up)
     # Fibres bend over the fovea, so streaks are read along a parabola and not along a ray.
     angle = np.arctan2(up, away - 0.55 * up**2)
-    texture = cv2.GaussianBlur(_noise((24, 360), generator), (0, 0), sigmaX=0.9, sigmaY=3)
-    texture /= texture.std()
+    texture = _texture((24, 360), (0.9, 3.0), generator)
     streaks = _sample(texture, (angle / (2 * np.pi) + 0.5) * 360, radius * 10)
     bundle = np.exp(-(((np.abs(np.rad2deg(angle)) - 72) / 34) ** 2))
-    return bundle * np.exp(-(((radius - 0.25) / 0.32) ** 2)) * (1 + 0.5 * streaks)
+    near_disc = np.exp(-(((radius - 0.25) / 0.32) ** 2))
+    return np.asarray(bundle * near_disc * (1 + 0.5 * streaks), np.float32)
 
 
 def _macular_pigment(eye: Eye, from_fovea: Plane) -> Plane:
@@ -143,11 +153,13 @@ def _macular_pigment(eye: Eye, from_fovea: Plane) -> Plane:
     reach = eye.macula_extent * DISC_DIAMETER
     broad = (1 - (from_fovea / reach) ** 2).clip(0, None) ** 2
     core = (1 - (from_fovea / (0.42 * reach)) ** 2).clip(0, None) ** 2
-    return np.float32(-np.log1p(-eye.macula_darkness)) * (0.62 * broad + 0.38 * core)
+    centre = np.float32(-np.log1p(-eye.macula_darkness))
+    return np.asarray(centre * (0.62 * broad + 0.38 * core), np.float32)
 
 
 def _crescent(x: Plane, y: Plane, generator: np.random.Generator) -> Plane:
     """Light scattered by the iris where the pupil is a little off the axis."""
     side = generator.uniform(0, 2 * np.pi)
     along = x * np.cos(side) + y * np.sin(side)
-    return generator.uniform(0.06, 0.20) * np.exp(-(((1.02 - along) / 0.14).clip(0, None) ** 1.5))
+    light = np.exp(-(((1.02 - along) / 0.14).clip(0, None) ** 1.5))
+    return np.asarray(generator.uniform(0.06, 0.20) * light, np.float32)

@@ -60,10 +60,10 @@ def paint_disc(ground: Plane, eye: Eye, x: Plane, y: Plane) -> Plane:
     border = 1 + scleral - crescent * (0.5 + 0.5 * np.cos(angle + phases[0] / 4))
     share = _step(from_centre, 1.06, 0.90)[..., None]
     painted = ground * border[..., None] * (1 - share) + inside * share
-    return painted.astype(np.float32)
+    return np.asarray(painted, np.float32)
 
 
 def _step(values: Plane, outside: float, inside: float) -> Plane:
     """Go smoothly from 0 at ``outside`` to 1 at ``inside``."""
     share = ((values - np.float32(outside)) / np.float32(inside - outside)).clip(0, 1)
-    return share * share * (3 - 2 * share)
+    return np.asarray(share * share * (3 - 2 * share), np.float32)

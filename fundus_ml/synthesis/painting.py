@@ -27,6 +27,9 @@ _FINE = 2
 _SHIFT = 4
 """Fractional bits of a coordinate handed to OpenCV."""
 
+_REFLEX = 5.0
+"""Narrowest vessel, canvas pixels, on which light reflected along its middle shows."""
+
 _PERIPHERY = 0.8
 """Share of the field's radius from which the retina counts as periphery."""
 
@@ -40,7 +43,7 @@ class _Frame:
     def pixels(self, points: NDArray[np.float64], scale: int) -> NDArray[np.int32]:
         """Map retina units to a canvas ``scale`` times the frame, with fractional bits."""
         placed = points * self.camera.field_radius + np.array(self.camera.centre)
-        return np.rint((placed * scale - 0.5) * (1 << _SHIFT)).astype(np.int32)
+        return np.asarray(np.rint((placed * scale - 0.5) * (1 << _SHIFT)), np.int32)
 
     def coordinates(self, step: int) -> tuple[Plane, Plane]:
         """Retina units of every ``step``-th pixel's centre, across and down."""
@@ -132,7 +135,7 @@ def _draw_vessels(vessels: Segments, frame: _Frame) -> Plane:
         points = frame.pixels(vessels.ends[chosen], _FINE)
         widths = vessels.widths[chosen] * camera.field_radius * _FINE
         _draw(canvas, points, widths, level=150 if artery else 225)
-        wide = widths > 5  # noqa: PLR2004
+        wide = widths > _REFLEX
         reflex = 0.30 if artery else 0.18
         _draw(canvas, points[wide], widths[wide] * reflex, level=95 if artery else 190)
         canvases.append(canvas)
@@ -166,7 +169,7 @@ def _draw(
 def _map_regions(eye: Eye, frame: _Frame, vessels: Segments) -> Pixels:
     camera = frame.camera
     x, y = frame.coordinates(1)
-    retina = aperture(camera) > 127  # noqa: PLR2004
+    retina = aperture(camera) > 127  # noqa: PLR2004 (half open)
     disc = disc_distance(eye, x, y) <= 1 + DISC_MARGIN
     macula = distance(x - np.float32(eye.fovea_x), y - np.float32(eye.fovea_y)) <= DISC_DIAMETER
     periphery = (distance(x, y) > _PERIPHERY) & ~disc & ~macula

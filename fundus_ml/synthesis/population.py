@@ -23,7 +23,9 @@ CUES = ("disc", "vessels", "macula", "none")
 _PLANTED_TRAIT: Mapping[str, str] = MappingProxyType(
     {"disc": "disc_trait", "vessels": "vessel_trait", "macula": "macula_trait"}
 )
+_MALE = 0.5
 _TWO_EYES = 0.8
+_LEFT_OF_ONE = 0.5
 _FELLOW_CORRELATION = 0.8
 _AGE_MEAN, _AGE_SD, _AGE_RANGE = 54.0, 14.0, (18.0, 90.0)
 
@@ -98,7 +100,7 @@ def _stream(seed: int, name: str) -> np.random.Generator:
 
 def _draw_patients(population: Population) -> pd.DataFrame:
     count, seed = population.patients, population.seed
-    male = _stream(seed, "sex").random(count) < 0.5
+    male = _stream(seed, "sex").random(count) < _MALE
     towards_male = np.where(male, 0.5, -0.5)
     age = _stream(seed, "age").normal(_AGE_MEAN, _AGE_SD, count)
     first_half = 1 / (1 + np.exp(-towards_male * math.log(population.camera_sex_odds)))
@@ -119,13 +121,11 @@ def _draw_patients(population: Population) -> pd.DataFrame:
 def _draw_eyes(patients: pd.DataFrame, seed: int) -> pd.DataFrame:
     generator = _stream(seed, "eyes")
     both = generator.random(len(patients)) < _TWO_EYES
-    left_only = generator.random(len(patients)) < 0.5
-    sides = pd.DataFrame(
-        {"left": both | left_only, "right": both | ~left_only}, index=patients["patient_id"]
-    )
-    listed = sides.stack().rename_axis(["patient_id", "eye"])
-    shown = listed[listed].index.to_frame(index=False)
-    eyes = shown.merge(patients, on="patient_id", how="left", validate="many_to_one")
+    left_only = generator.random(len(patients)) < _LEFT_OF_ONE
+    shown = np.column_stack([both | left_only, both | ~left_only])
+    person, side = shown.nonzero()
+    eyes = patients.iloc[person].reset_index(drop=True)
+    eyes["eye"] = np.array(["left", "right"])[side]
     eyes["image_id"] = eyes["patient_id"] + "_" + eyes["eye"]
     eyes["source"] = "synthetic"
     eyes["healthy"] = True

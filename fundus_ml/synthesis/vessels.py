@@ -18,6 +18,9 @@ Floats = NDArray[np.float64]
 _FINEST = 0.0022
 """Narrowest width painted, retina units: a third of a pixel in a field 300 pixels wide."""
 
+_SEEN = 1.05
+"""Farthest from the field's centre that a vessel is kept, retina units."""
+
 _MURRAY = 3.0
 """Exponent of the law that a parent's width obeys at a branch."""
 
@@ -86,7 +89,9 @@ def grow_vessels(eye: Eye) -> Segments:
         places, share, left = _place_branches(generation, branching, generator)
         parents = _taper(generation, left, fovea)
         widths = share * np.take_along_axis(parents.widths, places, axis=1)
-        generation = _grow_branches(eye, parents, branching, places, widths, generator)
+        generation = _grow_branches(
+            eye, parents, branching, places=places, widths=widths, generator=generator
+        )
         grown.append(parents)
     grown.append(_taper(generation, np.ones_like(generation.widths), fovea))
     return _cut(grown, eye)
@@ -187,6 +192,7 @@ def _grow_branches(
     eye: Eye,
     parents: _Growth,
     branching: _Branching,
+    *,
     places: NDArray[np.int64],
     widths: Floats,
     generator: np.random.Generator,
@@ -194,10 +200,9 @@ def _grow_branches(
     count, branches = places.shape
     start = np.take_along_axis(parents.paths, places[..., None], axis=1).reshape(-1, 2)
     parent_angle = np.take_along_axis(parents.angles, places, axis=1).reshape(-1)
-    side = np.where(np.arange(branches) % 2 == 0, 1.0, -1.0) * np.where(
-        generator.random((count, 1)) < 0.5, 1.0, -1.0
-    )
-    side = (side * np.where(generator.random((count, branches)) < 0.8, 1.0, -1.0)).reshape(-1)
+    # Branches leave on alternate sides, beginning on either, and one in five breaks the order.
+    side = np.where(np.arange(branches) % 2 == 0, 1.0, -1.0) * _signs((count, 1), 0.5, generator)
+    side = (side * _signs((count, branches), 0.8, generator)).reshape(-1)
     total = count * branches
     lengths = np.repeat(parents.lengths.clip(max=1.1), branches) * generator.uniform(
         *branching.length, total
@@ -221,6 +226,10 @@ def _grow_branches(
         hemisphere=np.repeat(parents.hemisphere, branches),
         rank=np.maximum(np.repeat(parents.rank, branches), generator.random(total)),
     )
+
+
+def _signs(shape: tuple[int, int], positive: float, generator: np.random.Generator) -> Floats:
+    return np.where(generator.random(shape) < positive, 1.0, -1.0)
 
 
 def _taper(vessels: _Growth, left: Floats, fovea: Floats) -> _Growth:
@@ -264,5 +273,5 @@ def _cut(generations: list[_Growth], eye: Eye) -> Segments:
     image = np.stack(
         [eye.disc_x + eye.temporal * joined[..., 0], eye.disc_y - joined[..., 1]], axis=-1
     )
-    within = (np.hypot(image[..., 0], image[..., 1]) < 1.05).any(axis=1)
+    within = (np.hypot(image[..., 0], image[..., 1]) < _SEEN).any(axis=1)
     return Segments(image[within], np.concatenate(widths)[within], np.concatenate(artery)[within])

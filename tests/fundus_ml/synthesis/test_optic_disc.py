@@ -60,7 +60,7 @@ def test_a_paler_rim_is_brighter_and_less_red(make_eye, grid):
 
 
 def test_the_temporal_rim_is_paler(make_eye, grid):
-    """In a right eye that is the left rim, in a left eye the right one: one is the other's mirror."""
+    """In a right eye that is the left rim; a left eye is the mirror of a right one."""
     right = make_eye(disc_x=0.0)
     left = replace(right, eye="left")
     picture, distance = painted_disc(right, grid)

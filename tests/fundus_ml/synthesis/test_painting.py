@@ -156,7 +156,7 @@ def test_a_disc_beyond_the_frame_is_simply_not_seen(make_row):
 
 def test_an_unknown_camera_is_refused(make_row):
     """The message lists the cameras there are."""
-    with pytest.raises(InputError, match="camera=Box: allowed: Aurora 45, .*, Osprey NM"):
+    with pytest.raises(InputError, match=r"camera=Box: allowed: Aurora 45, .*, Osprey NM"):
         paint_photograph(make_row(camera="Box"))
 
 

@@ -1,0 +1,93 @@
+"""Eyes small enough for a test: manifest rows, dataset folders, a drawn field of view."""
+
+import numpy as np
+import pandas as pd
+
+from fundus_ml.dataset_folder import (
+    MANIFEST,
+    DatasetRecord,
+    ShardWriter,
+    channel_statistics,
+    content_digest,
+    write_dataset_json,
+)
+from fundus_ml.manifest import SEXES, write_manifest
+
+SIDE = 6
+
+
+def make_manifest(count=7, *, source="tiny", shard_eyes=4):
+    """Two eyes per person, everyone after the first four in train; rows fill shards in order."""
+    people = np.arange(count) // 2
+    splits = {0: "val", 1: "test"}
+    return pd.DataFrame(
+        {
+            "image_id": [f"{source}/{eye}" for eye in range(count)],
+            "source": source,
+            "patient_id": [f"{source}/p{person}" for person in people],
+            "person_group": [f"{source}/p{person}" for person in people],
+            "eye": [("left", "right", "unknown")[eye % 3] for eye in range(count)],
+            "sex": [SEXES[person % 2] for person in people],
+            "label": people % 2,
+            "age": np.where(people == 1, np.nan, 40.0 + people),
+            "camera": "drawn",
+            "healthy": True,
+            "quality": np.nan,
+            "width": 30,
+            "height": 20,
+            "sha256": [f"{eye:064x}" for eye in range(count)],
+            "fov_x": 14.5,
+            "fov_y": 9.5,
+            "fov_radius": 8.25,
+            "fov_aspect": 1.0,
+            "shard": np.arange(count) // shard_eyes,
+            "row": np.arange(count) % shard_eyes,
+            "split": [splits.get(person, "train") for person in people],
+        }
+    )
+
+
+def make_squares(count=7, *, seed=0):
+    """Pixels ``(count, SIDE, SIDE, 3)`` and regions ``(count, SIDE, SIDE)`` of noise."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(256, size=(count, SIDE, SIDE, 3), dtype=np.uint8)
+    return pixels, rng.integers(32, size=(count, SIDE, SIDE), dtype=np.uint8)
+
+
+def write_folder(path, count=7, *, source="tiny", seed=0, with_regions=True, shard_eyes=4):
+    """Write a whole dataset folder by hand; give back its pixels and regions."""
+    path.mkdir()
+    frame = make_manifest(count, source=source, shard_eyes=shard_eyes)
+    pixels, regions = make_squares(count, seed=seed)
+    kinds = {"pixels": pixels} | ({"regions": regions} if with_regions else {})
+    for kind, squares in kinds.items():
+        with ShardWriter(path, kind, squares.shape[1:], shard_eyes=shard_eyes) as writer:
+            for square in squares:
+                writer.append(square)
+    write_manifest(frame, path / MANIFEST)
+    train = frame[frame["split"] == "train"]
+    mean, std = channel_statistics(path, train)
+    record = DatasetRecord(
+        name=source,
+        digest=content_digest(path, frame, tuple(kinds)),
+        size=SIDE,
+        eyes=count,
+        regions=with_regions,
+        recipe={"seed": seed},
+        code_version={},
+        counts={},
+        channel_mean=mean.tolist(),
+        channel_std=std.tolist(),
+        channel_eyes=len(train),
+        created="2026-01-01T00:00:00+00:00",
+    )
+    write_dataset_json(path, record)
+    return pixels, regions
+
+
+def draw_field(height, width, *, x, y, radius, aspect=1.0, colour=(180, 90, 40), surround=0):
+    """A lit ellipse on a dark frame, its edge softened by averaging 2 x 2 samples per pixel."""
+    rows, columns = np.mgrid[: 2 * height, : 2 * width] / 2 - 0.25
+    inside = np.hypot((columns - x) / aspect, rows - y) <= radius
+    share = inside.reshape(height, 2, width, 2).mean(axis=(1, 3))[..., None]
+    return (surround + share * (np.array(colour) - surround)).round().astype(np.uint8)

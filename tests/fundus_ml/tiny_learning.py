@@ -7,7 +7,7 @@ from torch import nn
 
 from fundus_ml.dataset import open_dataset
 from fundus_ml.dataset_folder import ShardWriter, channel_statistics, write_dataset_json
-from fundus_ml.manifest import SEXES, write_manifest
+from fundus_ml.manifest import MANIFEST_COLUMNS, SEXES, write_manifest
 
 SIZE = 12
 
@@ -92,10 +92,9 @@ def make_dataset(folder, *, people, signal=40.0, seed=0):
 
 def _eye(split, person, *, eye, label, shard, row):
     patient = f"tiny/{split}{person}"
-    return {
+    return dict.fromkeys(MANIFEST_COLUMNS, 1.0) | {
         "image_id": f"{patient}_{eye}", "source": "tiny", "patient_id": patient,
-        "person_group": patient, "eye": eye, "sex": SEXES[label], "label": label, "age": 50.0,
-        "camera": "none", "healthy": True, "quality": 1.0, "width": SIZE, "height": SIZE,
-        "sha256": "0" * 64, "fov_x": 6.0, "fov_y": 6.0, "fov_radius": 6.0, "shard": shard,
-        "row": row, "split": split,
+        "person_group": patient, "eye": eye, "sex": SEXES[label], "label": label,
+        "camera": "none", "healthy": True, "width": SIZE, "height": SIZE, "sha256": "0" * 64,
+        "shard": shard, "row": row, "split": split,
     }  # fmt: skip

@@ -102,19 +102,19 @@ def density_by_part(
         seed: Of the bootstrap.
 
     Returns:
-        ``eps part eyes energy_share area_share density low high``; pictures that did not change
-        are left out and show in ``eyes``.
+        ``eps part eyes energy_share area_share density low high``, over the ``eyes`` that changed
+        and show the part; a part that none shows has no row.
     """
     people = shares["image_id"].map(eyes.set_index("image_id")["person_group"])
     rows = []
     for (eps, part), pictures in shares.assign(person=people).groupby(["eps", "part"]):
-        changed = pictures.dropna(subset="energy_share")
-        if changed.empty or changed["area_share"].sum() == 0:
+        shown = pictures.dropna(subset="density")
+        if shown.empty:
             continue
         density = clustered_ratio(
-            changed["energy_share"].to_numpy(),
-            changed["area_share"].to_numpy(),
-            changed["person"].to_numpy(),
+            shown["energy_share"].to_numpy(),
+            shown["area_share"].to_numpy(),
+            shown["person"].to_numpy(),
             resamples=resamples,
             seed=seed,
         )
@@ -122,9 +122,9 @@ def density_by_part(
             {
                 "eps": eps,
                 "part": part,
-                "eyes": len(changed),
-                "energy_share": changed["energy_share"].mean(),
-                "area_share": changed["area_share"].mean(),
+                "eyes": len(shown),
+                "energy_share": shown["energy_share"].mean(),
+                "area_share": shown["area_share"].mean(),
                 "density": density.value,
                 "low": density.low,
                 "high": density.high,

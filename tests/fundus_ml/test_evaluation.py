@@ -1,0 +1,129 @@
+"""Clean and attacked scores against plain passes, and their measures against scikit-learn."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, roc_auc_score
+
+from fundus_ml.attacks import ThreatModel, pgd
+from fundus_ml.errors import InputError
+from fundus_ml.evaluation import named_metrics, predictions, scores
+from fundus_ml.imaging.pictures import to_images
+from fundus_ml.statistics import clustered_auroc, clustered_mean
+from tests.fundus_ml.tiny_learning import SmallNetwork, make_dataset
+
+
+@pytest.fixture(scope="module")
+def eyes(tmp_path_factory):
+    """14 test eyes of 7 people, 8 of them female."""
+    return make_dataset(tmp_path_factory.mktemp("eyes") / "tiny", people={"test": 7}).split("test")
+
+
+@pytest.fixture(scope="module")
+def model():
+    """Untrained, and left in training mode: scoring must not depend on it."""
+    return SmallNetwork(seed=2).train()
+
+
+def predict_all(model, eyes, **changed):
+    """Predictions at two budgets that come in no order."""
+    usual = {
+        "constraint": "l2", "eps": (0.8, 0.2), "attack_steps": 3, "step_size": "auto",
+        "batch_size": 5, "precision": "fp32",
+    }  # fmt: skip
+    return predictions(model, eyes, **usual | changed)
+
+
+@pytest.mark.parametrize("constraint", ["l2", "linf"])
+def test_predictions_are_pgd_then_a_clean_pass(model, eyes, constraint):
+    """Clean first, then each budget in the order given, every eye in its place."""
+    predicted = predict_all(model, eyes, constraint=constraint)
+    assert predicted["eps"].tolist() == [0.0] * 14 + [0.8] * 14 + [0.2] * 14
+    assert predicted["attack"].tolist() == ["none"] * 14 + ["pgd"] * 28
+    assert set(predicted["constraint"]) == {constraint}
+    images, labels = to_images(eyes.pixels(np.arange(14))), torch.from_numpy(eyes.labels)
+    still = SmallNetwork(seed=2).eval()
+    for eps, rows in predicted.groupby("eps"):
+        x_adv = pgd(
+            still, images, labels, threat=ThreatModel(constraint=constraint, eps=eps),
+            step_size=2.5 * eps / 3, attack_steps=3, precision="fp32",
+        )  # fmt: skip
+        with torch.no_grad():
+            logit = still(x_adv).numpy()
+        np.testing.assert_allclose(rows["logit"], logit, atol=2e-5)
+        np.testing.assert_allclose(rows["prob"], 1 / (1 + np.exp(-logit)), atol=1e-5)
+        for name in ("image_id", "patient_id", "person_group", "split", "label"):
+            assert rows[name].tolist() == eyes.frame[name].tolist()
+
+
+def test_clean_is_scored_once(model, eyes):
+    """0 among the budgets, or a budget named twice, adds no rows."""
+    predicted = predict_all(model, eyes, eps=(0, 0.5, 0.5, 0.0))
+    assert predicted.groupby("eps", sort=False).size().to_dict() == {0.0: 14, 0.5: 14}
+    assert len(predict_all(model, eyes, eps=())) == 14
+
+
+def test_progress_runs_over_all_budgets(model, eyes):
+    """Eyes done never fall and end at the number of eyes times budgets."""
+    steps = []
+    predict_all(model, eyes, on_step=lambda done, total: steps.append((done, total)))
+    assert [done for done, _ in steps] == [5, 10, 14, 19, 24, 28, 33, 38, 42]
+    assert {total for _, total in steps} == {42}
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"eps": (0.5, -1.0)}, "eps=-1.0: must be a finite number, 0 or more"),
+        ({"eps": (float("nan"),)}, "eps=nan: must be a finite number"),
+        ({"constraint": "l1"}, "constraint=l1: allowed: l2, linf"),
+        ({"attack_steps": 0}, "attack_steps=0: must be at least 1"),
+        ({"step_size": -1.0}, "step_size=-1.0: must be auto or a finite number above 0"),
+        ({"precision": "fp16"}, "precision=fp16: allowed"),
+    ],
+)
+def test_predictions_refuse(eyes, changed, message):
+    """Before the first eye is scored."""
+
+    def untouched(_images):
+        raise AssertionError
+
+    model = SmallNetwork()
+    model.forward = untouched
+    with pytest.raises(InputError, match=message):
+        predict_all(model, eyes, **changed)
+
+
+def test_scores_are_those_of_scikit_learn(model, eyes):
+    """One row per budget, in order; intervals over people, not eyes."""
+    predicted = predict_all(model, eyes)
+    table = scores(predicted, resamples=300, seed=4)
+    assert table["eps"].tolist() == [0.0, 0.8, 0.2]
+    for row in table.itertuples():
+        part = predicted[predicted["eps"] == row.eps]
+        assert row.auroc == pytest.approx(roc_auc_score(part["label"], part["logit"]))
+        assert row.accuracy == pytest.approx(accuracy_score(part["label"], part["logit"] > 0))
+        assert (row.eyes, row.people) == (14, 7)
+        assert row.majority == pytest.approx(8 / 14)
+        people, correct = part["person_group"], (part["logit"] > 0) == (part["label"] == 1)
+        auroc = clustered_auroc(part["label"], part["logit"], people, resamples=300, seed=4)
+        accuracy = clustered_mean(correct, people, resamples=300, seed=4)
+        assert (row.auroc_low, row.auroc_high) == (auroc.low, auroc.high)
+        assert (row.accuracy_low, row.accuracy_high) == (accuracy.low, accuracy.high)
+
+
+def test_metrics_are_named_as_runs_keep_them():
+    """Clean without a budget, robust with it, each with its interval."""
+    measures = ("auroc", "auroc_low", "auroc_high", "accuracy", "accuracy_low", "accuracy_high")
+    rows = [
+        {"attack": "none", "eps": 0.0} | dict(zip(measures, range(6), strict=True)),
+        {"attack": "pgd", "eps": 4 / 255} | dict(zip(measures, range(6, 12), strict=True)),
+    ]
+    table = pd.DataFrame(rows).assign(majority=0.57)
+    wanted = {f"val_clean_{name}": float(i) for i, name in enumerate(measures)}
+    for i, name in enumerate(measures):
+        measure, _, bound = name.partition("_")
+        bound = f"_{bound}" if bound else ""
+        wanted[f"val_robust_{measure}_eps_0.0156863{bound}"] = 6.0 + i
+    assert named_metrics(table, split="val") == wanted | {"val_majority_accuracy": 0.57}

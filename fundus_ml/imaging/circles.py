@@ -71,7 +71,12 @@ def fit_circle(points: Floats, *, low: float, high: float) -> Circle | None:
         squashed = max(votes, key=lambda vote: _share(vote, points))
         if _share(squashed, points) >= share + CLEARLY_BETTER:
             circle = squashed
-    return None if circle is None else _refine(circle, points[circle.holds(points)])
+    if circle is None:
+        return None
+    refined = _refine(circle, points[circle.holds(points)])
+    # Where hardly any point lies on it, a step may lead anywhere.
+    lost = _share(circle, points) - _share(refined, points)
+    return refined if lost < CLEARLY_BETTER else circle
 
 
 def _share(circle: Circle | None, points: Floats) -> float:

@@ -39,7 +39,8 @@ def read_png(path: Path) -> NDArray[np.uint8]:
     """
     if not path.is_file():
         raise InputError(f"{path}: no such picture")
-    pixels = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR_RGB)
+    content = np.frombuffer(path.read_bytes(), np.uint8)
+    pixels = cv2.imdecode(content, cv2.IMREAD_COLOR_RGB) if content.size else None
     if pixels is None:
         raise InputError(f"{path}: not a picture")
     return np.asarray(pixels, np.uint8)

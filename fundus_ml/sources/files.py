@@ -45,5 +45,5 @@ def _cut_short(content: bytes) -> bool:
     # OpenCV fills what is missing with grey and says nothing. In JPEG's coded data no marker can
     # occur, so a whole file has its end marker after the last start of a scan.
     if content.startswith(b"\xff\xd8"):
-        return content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
+        return content.rfind(b"\xff\xd9") < max(content.rfind(b"\xff\xda"), 0)
     return content.startswith(b"\x89PNG") and _PNG_END not in content

@@ -83,6 +83,7 @@ def _chosen(
     """Translate a column of a few words, in any case; an empty cell stays empty."""
     written = _column(rows, name)
     chosen = written.map(lambda word: meanings.get(str(word).lower()), na_action="ignore")
+    chosen = chosen.astype("object")  # a column without a word would come back as numbers
     wrong = (written.notna() & chosen.isna()).to_numpy(bool)
     if wrong.any():
         row = int(wrong.argmax())

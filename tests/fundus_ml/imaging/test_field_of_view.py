@@ -1,0 +1,306 @@
+"""The lit circle against drawn ones, DRIVE's masks and a slow crop; photographs without one."""
+
+import os
+import pickle
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from fundus_ml.errors import InputError
+from fundus_ml.imaging.field_of_view import (
+    FieldOfView,
+    NoFieldOfView,
+    crop_to_field_of_view,
+    find_field_of_view,
+)
+from fundus_ml.imaging.regions import REGION_FLAGS
+from tests.fundus_ml.tiny_eyes import draw_field
+
+
+@pytest.fixture
+def real_data():
+    """The folder of real photographs."""
+    if "FUNDUS_REAL_DATA" not in os.environ:
+        pytest.skip("FUNDUS_REAL_DATA names no folder of real photographs")
+    return Path(os.environ["FUNDUS_REAL_DATA"])
+
+
+def assert_near(field, drawn, *, longest, thousandths=2.0):
+    """Compare centre and radius in thousandths of the frame's longer side, aspect in per cent."""
+    found = np.array([field.x, field.y, field.radius])
+    wanted = np.array([drawn["x"], drawn["y"], drawn["radius"]])
+    assert np.abs(found - wanted).max() <= thousandths * longest / 1000, (field, drawn)
+    assert field.aspect == pytest.approx(drawn.get("aspect", 1.0), rel=0.01)
+
+
+FRAMES = {
+    "whole": (300, 400, {"x": 195.0, "y": 148.0, "radius": 120.0}),
+    "small frame": (120, 90, {"x": 44.0, "y": 60.0, "radius": 40.0}),
+    "camera-sized": (900, 1350, {"x": 640.0, "y": 455.0, "radius": 420.0}),
+    "cut above and below": (256, 384, {"x": 190.0, "y": 128.0, "radius": 150.0}),
+    "cut at the left": (256, 256, {"x": 70.0, "y": 128.0, "radius": 110.0}),
+    "squashed and cut": (320, 320, {"x": 160.0, "y": 160.0, "radius": 212.0, "aspect": 0.75}),
+    "squashed whole": (320, 320, {"x": 160.0, "y": 160.0, "radius": 155.0, "aspect": 0.88}),
+    "squashed upright": (320, 320, {"x": 160.0, "y": 160.0, "radius": 115.0, "aspect": 1.3}),
+}
+
+
+@pytest.mark.parametrize("frame", FRAMES)
+@pytest.mark.parametrize("surround", [0, 22])
+def test_a_drawn_circle_is_found(frame, surround):
+    """Whole, cut by the frame, or squashed with it, over black and over a camera's grey."""
+    height, width, drawn = FRAMES[frame]
+    field = find_field_of_view(draw_field(height, width, **drawn, surround=surround))
+    assert_near(field, drawn, longest=max(height, width))
+    if "aspect" not in drawn:
+        assert field.aspect == 1.0
+
+
+def test_notch_label_shadow_and_noise_are_outvoted():
+    """What real edges carry: a notch, text beside it, a dark side, grain."""
+    drawn = {"x": 150.0, "y": 128.0, "radius": 110.0}
+    image = draw_field(256, 320, **drawn)
+    cv2.circle(image, (262, 128), 9, (180, 90, 40), -1)
+    cv2.putText(image, "OD 45", (255, 240), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (250, 250, 250))
+    image = (image * np.linspace(0.25, 1, 320)[None, :, None]).astype(np.float64)
+    image += np.random.default_rng(0).normal(scale=2.0, size=image.shape)
+    found = find_field_of_view(image.clip(0, 255).astype(np.uint8))
+    assert_near(found, drawn, longest=320, thousandths=4.0)
+
+
+def test_white_corners_are_no_retina():
+    """Paper around a scan is brighter than any eye."""
+    drawn = {"x": 128.0, "y": 128.0, "radius": 100.0}
+    image = draw_field(256, 256, **drawn)
+    for y in (slice(24), slice(-24, None)):
+        for x in (slice(24), slice(-24, None)):
+            image[y, x] = 255
+    assert_near(find_field_of_view(image), drawn, longest=256)
+
+
+def test_the_circle_moves_and_grows_with_the_photograph():
+    """Shifted, mirrored and enlarged frames give the circle shifted, mirrored and enlarged."""
+    image = draw_field(200, 300, x=140.0, y=95.0, radius=80.0)
+    field = find_field_of_view(image)
+    mirrored = find_field_of_view(np.ascontiguousarray(image[:, ::-1]))
+    larger = find_field_of_view(image.repeat(3, axis=0).repeat(3, axis=1))
+    assert mirrored.x == pytest.approx(299 - field.x, abs=0.3)
+    assert larger.radius == pytest.approx(3 * field.radius, rel=0.01)
+    assert (larger.x + 0.5, larger.y + 0.5) == pytest.approx(
+        (3 * field.x + 1.5, 3 * field.y + 1.5), abs=1.5
+    )
+
+
+def two_circles():
+    """A montage of two fields, as some releases hold."""
+    first = draw_field(200, 300, x=95.0, y=90.0, radius=75.0)
+    return np.maximum(first, draw_field(200, 300, x=200.0, y=110.0, radius=75.0))
+
+
+@pytest.mark.parametrize(
+    ("image", "reason", "detail"),
+    [
+        (np.zeros((90, 120, 3), np.uint8), "no bright field", "brightest 0 of 255 over a surround"),
+        (np.full((90, 120, 3), 90, np.uint8), "no bright field", "over a surround of 90"),
+        (np.full((1, 1, 3), 90, np.uint8), "no bright field", "surround of 90"),
+        (
+            np.repeat(np.uint8([0, 99]), 45)[:, None, None] * np.ones((90, 120, 3), np.uint8),
+            "circle does not fit",
+            "bends too much or too little",
+        ),
+        (
+            draw_field(90, 120, x=-5, y=-5, radius=12) | np.uint8(9),
+            "no bright field",
+            "over a surround of 9",
+        ),
+        (
+            np.pad(np.full((60, 90, 3), 99, np.uint8), ((15,), (15,), (0,))),
+            "circle does not fit",
+            "%",
+        ),
+        (two_circles(), "circle does not fit", "of the lit edge lies on it, 60% are needed"),
+    ],
+)
+def test_a_photograph_without_a_lit_circle_is_refused_with_its_reason(image, reason, detail):
+    """Reason is a class to count by, detail what was seen."""
+    with pytest.raises(NoFieldOfView, match=detail) as caught:
+        find_field_of_view(image)
+    assert caught.value.reason == reason
+
+
+def test_a_frame_full_of_retina_has_no_edge():
+    """Bright to all four sides but for dark corners: nothing to fit."""
+    image = np.full((200, 200, 3), 120, np.uint8)
+    for y in (0, -1):
+        for x in (0, -1):
+            image[y, x] = 0
+    image[:7, :7] = 0
+    with pytest.raises(
+        NoFieldOfView, match="points of the lit area's edge are inside it"
+    ) as caught:
+        find_field_of_view(image)
+    assert caught.value.reason == "no edge in the frame"
+
+
+def test_a_ring_is_no_field():
+    """A circle whose inside is dark is refused."""
+    image = draw_field(200, 200, x=100, y=100, radius=90)
+    image[draw_field(200, 200, x=100, y=100, radius=80)[..., 0] > 0] = 0
+    with pytest.raises(NoFieldOfView, match="of it is lit, 50% are needed"):
+        find_field_of_view(image)
+
+
+def test_a_short_arc_is_no_field():
+    """A sixth of the turn leaves the circle open to noise."""
+    with pytest.raises(NoFieldOfView, match="of its turn is seen, 20% are needed"):
+        find_field_of_view(draw_field(120, 300, x=130.0, y=60.0, radius=160.0))
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1))
+@settings(deadline=None, max_examples=80)
+def test_any_array_gives_a_field_or_a_reason(height, width, seed):
+    """Noise and blocks of any size raise nothing else."""
+    rng = np.random.default_rng(seed)
+    image = (rng.random((height, width, 3)) ** rng.integers(1, 6) * 255).astype(np.uint8)
+    image[: rng.integers(height + 1), : rng.integers(width + 1)] = 0
+    try:
+        field = find_field_of_view(image)
+    except NoFieldOfView as error:
+        assert str(error) == f"{error.reason}: {error.detail}"  # noqa: PT017 (either is right)
+    else:
+        assert field.radius > 0
+        assert field.aspect > 0
+
+
+def test_a_refusal_survives_the_way_back_from_a_worker():
+    """Both texts are still there after pickling."""
+    error = pickle.loads(pickle.dumps(NoFieldOfView("no bright field", "black")))  # noqa: S301
+    assert (error.reason, error.detail, str(error)) == (
+        "no bright field",
+        "black",
+        "no bright field: black",
+    )
+
+
+def slow_cut(image, field):
+    """The rectangle around the circle pixel by pixel; black outside the frame."""
+    wide, high = round(2 * field.radius * field.aspect), round(2 * field.radius)
+    left, top = round(field.x - (wide - 1) / 2), round(field.y - (high - 1) / 2)
+    cut = np.zeros((high, wide, *image.shape[2:]), np.uint8)
+    for y in range(high):
+        for x in range(wide):
+            if 0 <= top + y < image.shape[0] and 0 <= left + x < image.shape[1]:
+                cut[y, x] = image[top + y, left + x]
+    return cut
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        FieldOfView(20.0, 15.0, 12.0),
+        FieldOfView(3.25, 4.75, 12.0),
+        FieldOfView(38.0, 27.0, 12.0),
+        FieldOfView(20.0, 15.0, 24.0),
+        FieldOfView(20.0, 15.0, 24.0, 0.5),
+        FieldOfView(-60.0, 15.0, 12.0),
+    ],
+)
+def test_a_crop_is_the_mean_over_blocks_of_a_slow_cut(field):
+    """Inside, over each edge, around all, squashed, and beside the frame, which is black."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(256, size=(30, 41, 3), dtype=np.uint8)
+    regions = rng.integers(32, size=(30, 41), dtype=np.uint8)
+    cut = slow_cut(image, field)
+    high, wide = cut.shape[0] // 12, cut.shape[1] // 12
+    blocks = cut.reshape(12, high, 12, wide, 3).astype(float).mean(axis=(1, 3))
+    crop = crop_to_field_of_view(image, field, size=12)
+    assert np.abs(crop - blocks).max() <= 0.5 + 1e-9
+    nearest = crop_to_field_of_view(regions, field, size=12, interpolation="nearest")
+    expected = slow_cut(regions, field)[high // 2 :: high, wide // 2 :: wide]
+    np.testing.assert_array_equal(nearest, expected)
+
+
+def test_the_crop_of_a_squashed_photograph_is_that_of_the_unsquashed_one():
+    """Squash a frame by a third: its crop shows the same eye as before."""
+    rng = np.random.default_rng(0)
+    whole = draw_field(360, 480, x=240.0, y=180.0, radius=170.0)
+    texture = cv2.resize(rng.integers(40, size=(9, 12, 3), dtype=np.uint8), (480, 360))
+    whole = np.where(whole > 0, whole - texture, 0).astype(np.uint8)
+    squashed = cv2.resize(whole, (320, 360), interpolation=cv2.INTER_AREA)
+    field = find_field_of_view(squashed)
+    assert field.aspect == pytest.approx(2 / 3, rel=0.01)
+    first = crop_to_field_of_view(whole, find_field_of_view(whole), size=64).astype(int)
+    second = crop_to_field_of_view(squashed, field, size=64).astype(int)
+    inside = draw_field(64, 64, x=31.5, y=31.5, radius=29)[..., 0] > 0
+    assert np.abs(first - second)[inside].mean() < 2
+
+
+def test_region_flags_are_never_mixed():
+    """Bits of neighbours do not average into a structure that is not there."""
+    regions = np.zeros((60, 60), np.uint8)
+    regions[:30] = REGION_FLAGS["retina"] | REGION_FLAGS["vessels"]
+    regions[30:] = REGION_FLAGS["retina"]
+    for size in (7, 60, 91):
+        crop = crop_to_field_of_view(
+            regions, FieldOfView(29.5, 29.5, 30.0), size=size, interpolation="nearest"
+        )
+        assert set(np.unique(crop)) == {1, 9}
+
+
+@pytest.mark.parametrize(("size", "radius"), [(0, 9.0), (8, 0.2)])
+def test_a_crop_of_no_size_is_refused(size, radius):
+    """With both values."""
+    with pytest.raises(InputError, match=f"size={size}, radius={radius}: both must be at least 1"):
+        crop_to_field_of_view(
+            np.zeros((9, 9, 3), np.uint8), FieldOfView(4.0, 4.0, radius), size=size
+        )
+
+
+@pytest.mark.real_data
+def test_drives_own_masks_agree(real_data):
+    """Intersection over union with the field-of-view masks of DRIVE."""
+    shares = []
+    for path in sorted((real_data / "anatomy/drive/images").glob("*.jpg")):
+        field = find_field_of_view(cv2.imread(str(path), cv2.IMREAD_COLOR_RGB))
+        with Image.open(real_data / "anatomy/drive/mask" / f"{path.stem}_mask.gif") as judge:
+            mask = np.asarray(judge.convert("L")) > 0
+        rows, columns = np.indices(mask.shape)
+        inside = np.hypot((columns - field.x) / field.aspect, rows - field.y) <= field.radius
+        shares.append((inside & mask).sum() / (inside | mask).sum())
+        assert field.aspect == 1.0
+    assert len(shares) == 20
+    assert min(shares) > 0.99
+
+
+@pytest.mark.real_data
+def test_full_camera_frames_are_not_taken_for_squashed(real_data):
+    """IDRiD and CHASE_DB1 are as the camera left them."""
+    paths = [
+        *sorted((real_data / "fullsize").glob("*.jpg"))[:3],
+        *sorted((real_data / "anatomy/chase_db1").glob("*.jpg"))[:6],
+    ]
+    fields = [find_field_of_view(cv2.imread(str(path), cv2.IMREAD_COLOR_RGB)) for path in paths]
+    assert [field.aspect for field in fields] == [1.0] * 9
+
+
+@pytest.mark.real_data
+def test_odirs_squashed_frames_are_found_and_montages_refused(real_data):
+    """Seen by eye: three squashed frames of three shapes, a round one, two montages."""
+    folder = real_data / "odir/images"
+    for name, aspect in (
+        ("4274_left", 0.82),
+        ("547_left", 0.89),
+        ("240_left", 0.68),
+        ("4191_right", 1.0),
+    ):
+        field = find_field_of_view(cv2.imread(str(folder / f"{name}.jpg"), cv2.IMREAD_COLOR_RGB))
+        assert field.aspect == pytest.approx(aspect, abs=0.02)
+        assert field.x == pytest.approx(159.5, abs=3)
+    for name in ("2340_left", "3330_left"):
+        with pytest.raises(NoFieldOfView, match="circle does not fit"):
+            find_field_of_view(cv2.imread(str(folder / f"{name}.jpg"), cv2.IMREAD_COLOR_RGB))

@@ -112,17 +112,15 @@ def _typed(frame: pd.DataFrame) -> pd.DataFrame:
     for name, kind in _TYPES.items():
         if kind != "float64":
             _refuse(frame, frame[name].isna(), name, "must be known")
-        try:
-            typed = frame.astype({name: kind})
-        except (ValueError, TypeError):
-            raise InputError(
-                f"manifest: column {name} is {frame[name].dtype}, must be {kind}"
-            ) from None
+    try:
+        typed = frame.astype(_TYPES)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"manifest: {error}") from None  # names value and column
+    for name, kind in _TYPES.items():
         if kind in {"int64", "bool"}:
             # A cast would cut 0.5 to 0 and take the text "no" for True.
             _refuse(frame, typed[name].ne(frame[name]), name, f"must be {kind}")
-        frame = typed
-    return frame
+    return typed
 
 
 def _refuse(frame: pd.DataFrame, wrong: pd.Series, name: str, rule: str) -> None:

@@ -27,8 +27,15 @@ class Number(float):
     """A float that also reads as a fraction: ``0.5``, ``1e-3``, ``4/255``."""
 
     def __new__(cls, text: str | float) -> Self:
-        """Read ``text``."""
-        return super().__new__(cls, float(Fraction(str(text))))
+        """Read ``text``.
+
+        Raises:
+            ValueError: It is no number.
+        """
+        try:
+            return super().__new__(cls, float(Fraction(str(text))))
+        except ZeroDivisionError:
+            raise ValueError(f"{text}: divides by zero") from None
 
 
 class Numbers(tuple[float, ...]):
@@ -100,7 +107,9 @@ def parse(config_class: type[C], argv: Sequence[str] | None, *, name: str) -> C:
         values = parser.parse_args(arguments)
     except ArgumentError as error:
         raise InputError(_one_line(str(error), config_class, arguments)) from error
-    return config_class(**{f.name: values[f.name] for f in dataclasses.fields(config_class)})
+    return config_class(
+        **{f.name: _typed(f, values[f.name]) for f in dataclasses.fields(config_class)}
+    )
 
 
 def run_entry_point(
@@ -130,6 +139,11 @@ def execute(name: str, function: Callable[[C, Run], T], config: C) -> T:
     parameters = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
     with start_run(name, parameters) as run:
         return function(config, run)
+
+
+def _typed(field: "Field[Any]", value: object) -> object:
+    # jsonargparse hands a kind of tuple back as a plain one.
+    return Numbers(value) if field.type is Numbers and isinstance(value, tuple) else value
 
 
 def _stop(name: str, error: Exception) -> None:

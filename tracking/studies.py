@@ -90,7 +90,8 @@ def open_study(
     Args:
         name: The study.
         storage: SQLAlchemy address of its own database; ``optuna.db`` in this folder when empty.
-        seed: Of the sampler. Processes that share a study need different ones.
+        seed: Of the sampler; a study that goes on draws anew, not what it drew at first. Processes
+            that begin a study together need different ones.
         direction: ``maximize`` or ``minimize``.
         pruner: Which trials to stop early; those below the median after 5 trials and 1 report
             when omitted.
@@ -99,14 +100,16 @@ def open_study(
     # Trials report through ``on_trial``, not through a log line of Optuna's each.
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     initialise_database(uri, lambda: optuna.storages.RDBStorage(uri))
-    return optuna.create_study(
+    study = optuna.create_study(
         study_name=name,
         storage=optuna.storages.RDBStorage(uri),
         direction=direction,
-        sampler=optuna.samplers.TPESampler(seed=seed),
         pruner=pruner or optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1),
         load_if_exists=True,
     )
+    begun = len(study.get_trials(deepcopy=False))
+    study.sampler = optuna.samplers.TPESampler(seed=seed + begun)
+    return study
 
 
 def run_trials(

@@ -150,7 +150,7 @@ def test_what_is_logged_comes_back(tmp_path):
         run.log_figure(figure, "curves/loss.png")
         run.log_text("hello", "hello.txt")
         run.log_json({"a": [1, 2]}, "best.json")
-        run.log_table(pd.DataFrame({"a": [1, 2]}), "table.json")
+        run.log_table(pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}), "table.json")
         run.log_artifact(tmp_path / "note.txt", "notes")
         run.log_artifacts(tmp_path / "folder", "all")
         run.set_tags({"state": "done"})
@@ -169,7 +169,8 @@ def test_what_is_logged_comes_back(tmp_path):
         assert np.array_equal(np.asarray(stored), image)
     assert mlflow.artifacts.load_dict(run.artifact_uri("best.json")) == {"a": [1, 2]}
     experiment = get(run.run_id).info.experiment_id
-    assert client.load_table(experiment, "table.json")["a"].tolist() == [1, 2]
+    table = client.load_table(experiment, "table.json")
+    assert (table["a"].tolist(), table["b"].tolist()) == ([1, 2], ["x", "y"])
     for path, text in {
         "hello.txt": "hello",
         "notes/note.txt": "one",

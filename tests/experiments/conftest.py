@@ -1,0 +1,66 @@
+"""One small chain, run once for real: every test reads what it left behind."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from experiments import main
+from tests.tracking.conftest import OURS, end_all_runs
+
+SMALL = {
+    "source": "synthetic",
+    "size": 32,
+    "patients": 60,
+    "epochs": 2,
+    "robust_epochs": 1,
+    "attack_steps": 2,
+    "evaluate_steps": 2,
+    "modulate_eps": "1/2,1,4",
+    "modulate_steps": 3,
+    "images": 4,
+    "bootstrap": 50,
+    "batch_size": 16,
+    "workers": 1,
+}
+
+
+def flags(values):
+    return [part for name, value in values.items() for part in (f"--{name}", str(value))]
+
+
+def enter(folder, patch):
+    """Work in ``folder`` as a user who has set nothing."""
+    for name in OURS:
+        patch.delenv(name, raising=False)
+    patch.chdir(folder)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The folder the chain was run in, and its summary."""
+
+    folder: Path
+    summary: dict
+
+    @property
+    def dataset(self):
+        return str(self.folder / "demo" / "dataset")
+
+
+@pytest.fixture(scope="session")
+def chain_once(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("chain")
+    with pytest.MonkeyPatch.context() as patch:
+        enter(folder, patch)
+        main.main(flags(SMALL | {"out": folder / "demo"}))
+    return Chain(folder, json.loads((folder / "demo" / "summary.json").read_text()))
+
+
+@pytest.fixture
+def chain(chain_once, monkeypatch):
+    """The finished chain; the test works in its folder and may add runs."""
+    enter(chain_once.folder, monkeypatch)
+    yield chain_once
+    end_all_runs()

@@ -1,0 +1,90 @@
+"""Flags: what parses, what is refused, and in which words."""
+
+import copy
+import pickle
+from dataclasses import dataclass
+
+import pytest
+
+from experiments.parameters import Number, Numbers, StepLength, parse
+from fundus_ml.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Flags of a test."""
+
+    folder: str
+    """Where."""
+    count: int = 3
+    """How many."""
+    lr: float = 1e-3
+    """How fast."""
+    flip: bool = True
+    """Whether."""
+    eps: Number = Number("4/255")  # noqa: RUF009
+    """How far."""
+    budgets: Numbers = Numbers("1/2,1")  # noqa: RUF009
+    """How far, several."""
+    step_size: StepLength = "auto"
+    """Step."""
+
+
+def read(*arguments):
+    return parse(Config, ["--folder", "here", *arguments], name="test")
+
+
+def test_defaults():
+    assert read() == Config(folder="here")
+
+
+@pytest.mark.parametrize("written", ["0.5", "1/2", "5e-1"])
+def test_numbers_and_fractions(written):
+    assert read("--eps", written).eps == 0.5
+    assert read("--budgets", f"{written},2").budgets == (0.5, 2.0)
+    assert read("--step_size", written).step_size == 0.5
+    assert read(f"--eps={written}").eps == 0.5
+
+
+def test_words_that_are_no_numbers():
+    assert read("--step_size", "auto").step_size == "auto"
+    assert read("--flip", "false").flip is False
+
+
+@pytest.mark.parametrize("given", [(), ("--budgets", "1,2,4")])
+def test_numbers_keep_their_kind_and_are_written_as_typed(given):
+    budgets = read(*given).budgets
+    assert type(budgets) is Numbers
+    assert str(budgets) == (given[1] if given else "0.5,1")
+
+
+def test_numbers_survive_copies():
+    for value in (Numbers("1/2,1"), Number("4/255")):
+        assert copy.deepcopy(value) == pickle.loads(pickle.dumps(value)) == value  # noqa: S301
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--count", "3.5"], "count=3.5: must be a whole number"),
+        (["--lr=fast"], "lr=fast: must be a number"),
+        (["--flip", "maybe"], "flip=maybe: must be true or false"),
+        (["--eps", "four"], "eps=four: must be a number, or a fraction such as 4/255"),
+        (["--eps", "1/0"], "eps=1/0: must be a number, or a fraction such as 4/255"),
+        (["--budgets", "1,,2"], "budgets=1,,2: must be numbers or fractions with commas"),
+        (["--step_size", "big"], "step_size=big: must be auto, a number, or a fraction"),
+        (["--depth", "2"], "depth: unknown parameter; allowed: folder, count, lr, flip, eps"),
+        (["--count", "1", "--count", "x"], "count=x: must be a whole number"),
+        (["stray"], "unrecognized arguments: stray"),
+    ],
+)
+def test_a_mistake_is_one_line(arguments, said):
+    with pytest.raises(InputError) as caught:
+        read(*arguments)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_flag_that_is_needed():
+    with pytest.raises(InputError, match="folder: required and not given"):
+        parse(Config, [], name="test")

@@ -30,7 +30,7 @@ def make_spec(arch="mobilenet_v3_small", **changed):
 
 def test_logit_is_backbone_relu_and_one_layer():
     """Pixels are normalised inside; then the backbone, ReLU and a weighted sum."""
-    classifier = make_classifier(make_spec(), seed=0).eval()
+    classifier = make_classifier(make_spec("resnet18"), seed=0).eval()
     images = make_images(5, 40, 48)
     channels = [
         (images[:, c] - m) / s
@@ -41,6 +41,8 @@ def test_logit_is_backbone_relu_and_one_layer():
         layer = classifier.head[1]
         wanted = (features * layer.weight[0]).sum(dim=1) + layer.bias
         found = classifier(images)
+        unlike = classifier.head(classifier.backbone(images)).squeeze(1)
+    assert (unlike - wanted).abs().min() > 1e-3
     assert features.shape == (5, 7)
     assert found.shape == (5,)
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)

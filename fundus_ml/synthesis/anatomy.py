@@ -146,7 +146,7 @@ def anatomy_of_traits(traits: pd.DataFrame) -> pd.DataFrame:
             "cup_disc_ratio": (0.45 + 0.08 * disc).clip(0.14, 0.80),
             "disc_radius": DISC_DIAMETER / 2 * (1 + 0.025 * disc).clip(0.85, 1.15),
             "rim_pallor": (0.28 + 0.08 * disc).clip(0.02, 0.75),
-            "vessel_calibre": np.exp(0.09 * vessel).clip(0.65, 1.55),
+            "vessel_calibre": np.exp(0.12 * vessel).clip(0.65, 1.60),
             "vessel_density": (0.62 + 0.07 * vessel).clip(0.25, 0.98),
             "macula_darkness": (0.34 + 0.06 * macula).clip(0.06, 0.66),
             "macula_extent": (0.68 + 0.05 * macula).clip(0.42, 0.95),

@@ -66,12 +66,12 @@ def test_every_family_takes_any_size(arch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arch", backbones())
+@pytest.mark.parametrize(
+    "arch", [name for name in backbones() if not name.endswith(("_32gf", "_128gf"))]
+)
 def test_every_backbone_takes_any_size(arch):
-    """RegNets compute their widths with tensors, which need a real device."""
+    """All but the three that need gigabytes: RegNets compute their widths on a real device."""
     device = "cpu" if arch.startswith("regnet") else "meta"
-    if arch in ("regnet_y_128gf", "regnet_x_32gf", "regnet_y_32gf"):
-        pytest.skip("needs gigabytes; the smaller ones are built alike")
     with torch.device(device), torch.no_grad():
         classifier = Classifier(make_spec(arch)).eval()
         assert classifier(torch.empty(2, 3, 65, 72)).shape == (2,)

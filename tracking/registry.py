@@ -1,8 +1,8 @@
 """The model registry: put a classifier in with everything it needs, get it out again.
 
 A version holds two forms of the same network. The exported program (``pt2``) runs anywhere with
-torch alone, for any batch and any size. The pair ``weights.safetensors`` and ``classifier.json``
-rebuilds the trainable module; neither is ever unpickled.
+torch alone, for any batch and any size above 32 pixels. The pair ``weights.safetensors`` and
+``classifier.json`` rebuilds the trainable module; neither is ever unpickled.
 """
 
 import json
@@ -169,7 +169,11 @@ def load_classifier(uri: str, *, device: str = "cpu") -> torch.nn.Module:
 
 
 def load_program(uri: str) -> torch.nn.Module:
-    """Load the exported program of a version: float32 CPU, no ``train``/``eval`` switch."""
+    """Load the exported program of a version: float32 CPU, no ``train``/``eval`` switch.
+
+    It takes any batch, and images of any size that leave more than one place in the last feature
+    map: above 32 pixels for the ResNets.
+    """
     program: torch.nn.Module = mlflow.pytorch.load_model(resolve(uri).uri)
     return program
 

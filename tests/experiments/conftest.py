@@ -11,7 +11,7 @@ from tests.tracking.conftest import OURS, end_all_runs
 
 SMALL = {
     "source": "synthetic",
-    "size": 32,
+    "size": 40,
     "patients": 60,
     "epochs": 2,
     "robust_epochs": 1,

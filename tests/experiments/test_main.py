@@ -55,7 +55,7 @@ def test_the_summary_holds_what_was_found(chain):
     summary = chain.summary
     assert summary["cue"] == "disc"
     assert summary["eps"] == 1.0
-    assert summary["rms"] == pytest.approx(1 / np.sqrt(3 * 32**2))
+    assert summary["rms"] == pytest.approx(1 / np.sqrt(3 * 40**2))
     for name in ("clean_auroc", "robust_auroc", "clean_model_robust_auroc"):
         assert 0 <= summary[name] <= 1
     low, high = summary["clean_auroc_interval"]

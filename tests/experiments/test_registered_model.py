@@ -10,7 +10,7 @@ import torch
 
 from tracking import registry
 
-SHAPES = [(1, 3, 32, 32), (2, 3, 32, 32), (7, 3, 32, 32), (1, 3, 48, 40), (7, 3, 48, 40)]
+SHAPES = [(1, 3, 40, 40), (2, 3, 40, 40), (7, 3, 40, 40), (1, 3, 56, 48), (7, 3, 56, 48)]
 
 ELSEWHERE = """
 import json, sys

@@ -124,7 +124,8 @@ def modulate(
         ``(E, N, H, W, 3)`` uint8, one slab per budget: what is saved, scored and shown.
 
     Source:
-        Gaziv, Lee, DiCarlo 2023, arXiv:2308.06887. Ours descends the cross-entropy of one logit.
+        Gaziv, Lee, DiCarlo 2023, arXiv:2308.06887. Ours climbs the one logit's way to
+        the target, which steps as the cross-entropy does.
     """
     device = next(model.parameters()).device
     modulated = np.empty((len(options.eps), *pixels.shape), dtype=np.uint8)

@@ -153,6 +153,22 @@ def test_linear_network_has_a_closed_form():
         torch.testing.assert_close(steered, found, atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("constraint", ["l2", "linf"])
+def test_a_sure_network_is_attacked_as_well(constraint):
+    """Where cross-entropy has no gradient left in float32, the logit still shows the way."""
+    unsure, sure, images = LinearNetwork(6, 7), LinearNetwork(6, 7), make_images()
+    sure.bias.data.fill_(60.0)
+    males = torch.ones(5)
+    x = images.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(binary_cross_entropy_with_logits(sure(x), males), x)
+    assert not gradient.any()
+    how = {"step_size": 0.1, "attack_steps": 3, "precision": "fp32"}
+    threat = ThreatModel(constraint=constraint, eps=0.2)
+    found = pgd(sure, images, males, threat=threat, **how)
+    assert (found != images).flatten(1).any(dim=1).all()
+    torch.testing.assert_close(found, pgd(unsure, images, males, threat=threat, **how))
+
+
 @pytest.mark.parametrize("random_start", [False, True])
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -33,6 +33,8 @@ class MainConfig:
     """Folder of the release; not needed by synthetic."""
     table: str = "labels.csv"
     """folder: file name of the table."""
+    name: str = "folder"
+    """folder: stands before every id."""
     out: str = "data/demo"
     """Folder for the dataset and the summary."""
     size: int = 64
@@ -108,6 +110,7 @@ class MainConfig:
             source=self.source,
             root=self.root,
             table=self.table,
+            name=self.name,
             out=self.dataset,
             size=self.size,
             patients=self.patients,

@@ -25,6 +25,8 @@ from tracking.runs import Run
 
 FOLDER = "modulation"
 THUMBNAILS = 3
+THUMBNAIL_WIDTH = 720
+"""Pixels; what the version's page has room for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +65,7 @@ def record_modulation(
         record: What was made.
         folder: Holds ``pictures/``; panels and figures are added beside them.
     """
-    panels = _draw_panels(record, folder)
+    thumbnails = _draw_panels(record, folder)
     _draw_figures(record, version, folder)
     pictures = [str(Path(path).relative_to(folder)) for path in record.effects["picture"]]
     effects = record.effects.assign(picture=pictures)
@@ -75,7 +77,7 @@ def record_modulation(
         run,
         version,
         folder,
-        thumbnails=panels[:THUMBNAILS],
+        thumbnails=thumbnails,
         caption=_caption(record),
         folder_name=FOLDER,
     )
@@ -85,8 +87,10 @@ def record_modulation(
 
 
 def _draw_panels(record: ModulationRecord, folder: Path) -> list[Path]:
-    panels = []
-    (folder / "panels").mkdir()
+    """Draw a panel per eye; give back small ones of the first few."""
+    thumbnails = []
+    for name in ("panels", "thumbnails"):
+        (folder / name).mkdir()
     with progress("panels", "eye") as on_step:
         for i, eye in enumerate(record.eyes.to_dict("records")):
             rows = record.effects[record.effects["image_id"] == eye["image_id"]]
@@ -101,10 +105,13 @@ def _draw_panels(record: ModulationRecord, folder: Path) -> list[Path]:
                 regions=None if record.regions is None else record.regions[i],
                 constraint=str(rows["constraint"].iloc[0]),
             )
-            panels.append(folder / "panels" / f"{file_stem(str(eye['image_id']))}.png")
-            _save(figure, panels[-1])
+            name = f"{file_stem(str(eye['image_id']))}.png"
+            _save(figure, folder / "panels" / name)
+            if i < THUMBNAILS:
+                thumbnails.append(folder / "thumbnails" / name)
+                _save(figure, thumbnails[-1], dpi=round(THUMBNAIL_WIDTH / figure.get_figwidth()))
             on_step(i + 1, len(record.eyes))
-    return panels
+    return thumbnails
 
 
 def _draw_figures(record: ModulationRecord, version: ModelVersion, folder: Path) -> None:
@@ -125,8 +132,8 @@ def _draw_figures(record: ModulationRecord, version: ModelVersion, folder: Path)
         _save(region_density_figure(density), folder / f"region_density_eps-{eps:g}.png")
 
 
-def _save(figure: Figure, path: Path) -> None:
-    path.write_bytes(figure_png(figure))
+def _save(figure: Figure, path: Path, *, dpi: int = 120) -> None:
+    path.write_bytes(figure_png(figure, dpi=dpi))
 
 
 def _log_sliders(run: Run, record: ModulationRecord) -> None:

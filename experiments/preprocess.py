@@ -32,6 +32,8 @@ class PreprocessConfig:
     """Folder of the release (odir: full_df.csv and its images; folder: a table and images)."""
     table: str = "labels.csv"
     """folder: file name of the table (columns file, patient_id, sex; optional eye, age, camera)."""
+    name: str = "folder"
+    """folder: stands before every id; give each release of one composite its own."""
     out: str = "data/synthetic"
     """Dataset folder to write; an older dataset there is replaced once the new one is whole."""
     size: int = 300
@@ -77,6 +79,7 @@ def prepare(config: PreprocessConfig, run: Run) -> Preprocessed:
         config.source,
         config.root,
         table=config.table,
+        name=config.name,
         healthy_only=config.healthy_only,
         population=population,
     )

@@ -13,7 +13,7 @@ SOURCES = ("synthetic", "odir", "folder")
 
 
 def read_release(
-    source: str, root: str, *, table: str, healthy_only: bool, population: Population
+    source: str, root: str, *, table: str, name: str, healthy_only: bool, population: Population
 ) -> Photographs:
     """Read the rows of a release; no photograph is opened yet.
 
@@ -21,6 +21,7 @@ def read_release(
         source: One of :data:`SOURCES`.
         root: Folder of the release; not needed by ``synthetic``.
         table: File name of the table of ``folder``.
+        name: What ``folder`` calls its release in every id.
         healthy_only: Leave out eyes that are not healthy; ``odir``.
         population: Whom ``synthetic`` draws.
 
@@ -36,4 +37,4 @@ def read_release(
         raise InputError(f"root={root}: no such folder; source={source} reads its release from it")
     if source == "odir":
         return odir_photographs(folder, healthy_only=healthy_only)
-    return folder_photographs(folder, table=table)
+    return folder_photographs(folder, table=table, name=name)

@@ -9,7 +9,12 @@ from fundus_ml.synthesis.population import Population
 
 def read(source, root="", **changes):
     """Read with what the entry point would pass."""
-    settings = {"table": "labels.csv", "healthy_only": True, "population": Population(patients=3)}
+    settings = {
+        "table": "labels.csv",
+        "name": "folder",
+        "healthy_only": True,
+        "population": Population(patients=3),
+    }
     return read_release(source, str(root), **settings | changes)
 
 
@@ -23,6 +28,9 @@ def test_every_source_is_reached_by_its_name(tmp_path):
     (tmp_path / "1_left.jpg").touch()
     for source in SOURCES:
         assert read(source, tmp_path, table="mine.csv").name == source
+    mine = read("folder", tmp_path, table="mine.csv", name="clinic")
+    assert mine.name == "clinic"
+    assert mine.rejected["image_id"].str.startswith("clinic/").all()
     assert read("odir", tmp_path).table.empty
     assert len(read("odir", tmp_path, healthy_only=False).table) == 1
 

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from experiments.parameters import Numbers, StepLength, run_entry_point
 from experiments.session import progress, read_dataset, read_model, show
 from fundus_ml.attacks import ThreatModel, step_length
-from fundus_ml.evaluation import named_metrics, predictions, scores
+from fundus_ml.evaluation import check_measurable, named_metrics, predictions, scores
 from fundus_ml.figures import auroc_by_eps, roc_figure
 from fundus_ml.statistics import Interval
 from tracking.results import record_predictions
@@ -62,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def evaluate(config: EvaluateConfig, run: Run) -> pd.DataFrame:
     """Score a split clean and attacked, record every prediction and the measures."""
     dataset = read_dataset(run, config.dataset, context="evaluate").split(config.split)
+    check_measurable(dataset, resamples=config.bootstrap)
     classifier, version = read_model(run, config.model)
     with progress("evaluate", "eye") as on_step:
         predicted = predictions(

@@ -10,7 +10,8 @@ from typing import Protocol
 from experiments.session import progress, show
 from fundus_ml.attacks import StepSize
 from fundus_ml.dataset import FundusDataset
-from fundus_ml.evaluation import named_metrics, predictions, scores
+from fundus_ml.errors import InputError
+from fundus_ml.evaluation import check_measurable, named_metrics, predictions, scores
 from fundus_ml.figures import training_curves
 from fundus_ml.models.classifiers import Classifier, ClassifierSpec, make_classifier
 from fundus_ml.models.start_weights import load_start_weights
@@ -67,6 +68,18 @@ def start_classifier(config: StartConfig, dataset: FundusDataset) -> Classifier:
     if new := load_start_weights(classifier, config.weights):
         sys.stdout.write(f"weights={config.weights}: start at random: {', '.join(new)}\n")
     return classifier.to(best_device())
+
+
+def check_splits(dataset: FundusDataset, *, bootstrap: int) -> None:
+    """Refuse a dataset that could be trained on but not measured, before the training.
+
+    Raises:
+        InputError: The test split is empty, holds one sex only or too few people.
+    """
+    try:
+        check_measurable(dataset.split("test"), resamples=bootstrap)
+    except InputError as error:
+        raise InputError(f"test split of {dataset.name} cannot be measured: {error}") from None
 
 
 @dataclass(frozen=True, kw_only=True)

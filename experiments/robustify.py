@@ -8,7 +8,7 @@ the alias ``robust``.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments.learning import Measure, Trained, register_fitted
+from experiments.learning import Measure, Trained, check_splits, register_fitted
 from experiments.parameters import Number, StepLength, run_entry_point
 from experiments.session import progress, read_dataset, read_model
 from fundus_ml.attacks import ThreatModel, step_length
@@ -71,6 +71,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def robustify(config: RobustifyConfig, run: Run) -> Trained:
     """Continue a version's training on adversarial images and register the result."""
     dataset = read_dataset(run, config.dataset, context="robustify")
+    check_splits(dataset, bootstrap=config.bootstrap)
     classifier, parent = read_model(run, config.model)
     with progress("robustify", "step") as on_step:
         fitted = fit(

@@ -7,7 +7,7 @@ the test split, and registers it with the alias ``candidate``.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments.learning import Measure, Trained, register_fitted, start_classifier
+from experiments.learning import Measure, Trained, check_splits, register_fitted, start_classifier
 from experiments.parameters import run_entry_point
 from experiments.session import progress, read_dataset
 from experiments.tuned import with_tuned
@@ -45,6 +45,7 @@ def train(config: TrainConfig, run: Run) -> Trained:
     """Fit on the training split, choose on validation, measure on test, register."""
     config = with_tuned(config, run)
     dataset = read_dataset(run, config.dataset, context="train")
+    check_splits(dataset, bootstrap=config.bootstrap)
     classifier = start_classifier(config, dataset)
     with progress("train", "step") as on_step:
         fitted = fit(

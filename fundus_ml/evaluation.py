@@ -9,6 +9,7 @@ from torch import nn
 
 from fundus_ml.attacks import StepSize, ThreatModel, step_length
 from fundus_ml.dataset import FundusDataset
+from fundus_ml.errors import InputError
 from fundus_ml.precision import check_precision
 from fundus_ml.robust_training import PGDTraining
 from fundus_ml.statistics import clustered_auroc, clustered_mean
@@ -78,6 +79,18 @@ def predictions(
             )
         )
     return pd.concat(scored, ignore_index=True)
+
+
+def check_measurable(dataset: FundusDataset, *, resamples: int, seed: int = 0) -> None:
+    """Refuse eyes whose AUROC would have no interval, before any work goes into scoring them.
+
+    Raises:
+        InputError: One sex only, or so few people that resamples often lack one.
+    """
+    if len(np.unique(dataset.labels)) < 2:  # noqa: PLR2004 (two sexes)
+        raise InputError("holds one sex only, both are needed")
+    people = dataset.frame["person_group"].to_numpy()
+    clustered_auroc(dataset.labels, dataset.labels, people, resamples=resamples, seed=seed)
 
 
 def scores(predicted: pd.DataFrame, *, resamples: int, seed: int) -> pd.DataFrame:

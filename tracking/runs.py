@@ -100,7 +100,7 @@ class Run:
     def log_table(self, frame: pd.DataFrame, path: str) -> None:
         """Store ``frame`` as ``path`` (``.json``), which the run page shows as a table."""
         # MLflow looks through the object columns, of which pandas warns where it finds text ones.
-        texts = frame.select_dtypes("str").columns
+        texts: list[str] = list(frame.select_dtypes("str"))
         self._client.log_table(self.run_id, frame.astype(dict.fromkeys(texts, "object")), path)
 
     def log_artifact(self, path: Path, folder: str | None = None) -> None:

@@ -140,7 +140,17 @@ def test_one_class_data(fails, tmp_path):
     own = {"source": "folder", "root": tmp_path / "own", "out": tmp_path / "out", "workers": 1}
     preprocess.main(flags(own | {"size": 32}))
     small = {"dataset": tmp_path / "out", "arch": "resnet18", "weights": "none", "batch_size": 2}
-    assert "holds one sex only, both are needed" in fails(train, **small)
+    said = fails(train, **small)
+    assert said == ("test split of folder cannot be measured: holds one sex only, both are needed")
+
+
+def test_too_few_people_to_measure_are_refused_before_the_training(fails, tmp_path, capsys):
+    small = {"patients": 12, "size": 40, "workers": 1, "out": tmp_path / "out"}
+    preprocess.main(flags(small))
+    said = fails(train, dataset=tmp_path / "out", arch="resnet18", weights="none")
+    assert "cannot be measured" in said
+    assert "more patients are needed" in said
+    assert "epoch" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("module", [preprocess, main])

@@ -57,17 +57,17 @@ class MainConfig:
     """Images per step."""
     constraint: str = "l2"
     """Ball of the attacks: l2 or linf."""
-    eps: Number = Number("1")  # noqa: RUF009 (immutable)
+    eps: Number = Number("1/4")  # noqa: RUF009 (immutable)
     """Radius that adversarial training and evaluation use; pixels lie in [0, 1]."""
     robust_epochs: int = 5
     """Adversarial passes over the training split."""
-    robust_lr: float = 5e-4
+    robust_lr: float = 1e-3
     """Peak learning rate of the adversarial epochs."""
-    attack_steps: int = 5
+    attack_steps: int = 3
     """Attack steps per batch of adversarial training."""
     evaluate_steps: int = 20
     """Attack steps of the evaluation."""
-    modulate_eps: Numbers = Numbers("0.5,1,2,4")  # noqa: RUF009 (immutable)
+    modulate_eps: Numbers = Numbers("0.25,0.5,1,2")  # noqa: RUF009 (immutable)
     """Budgets of the modulation; `eps` must be among them."""
     modulate_steps: int = 30
     """Gradient steps per budget of the modulation."""

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from experiments.parameters import Numbers, StepLength, run_entry_point
 from experiments.session import progress, read_dataset, read_model, show
 from fundus_ml.attacks import ThreatModel, step_length
-from fundus_ml.evaluation import check_measurable, named_metrics, predictions, scores
+from fundus_ml.evaluation import CLEAN, check_measurable, named_metrics, predictions, scores
 from fundus_ml.figures import auroc_by_eps, roc_figure
 from fundus_ml.statistics import Interval
 from tracking.results import record_predictions
@@ -95,7 +95,7 @@ def _curves(
     curves: dict[str, tuple[ArrayLike, ArrayLike]] = {}
     intervals: dict[str, Interval] = {}
     for row in table.to_dict("records"):
-        name = "clean" if row["attack"] == "none" else f"PGD, eps {row['eps']:g}"
+        name = "clean" if row["attack"] == CLEAN else f"PGD, eps {row['eps']:g}"
         eyes = predicted[(predicted["eps"] == row["eps"]) & (predicted["attack"] == row["attack"])]
         curves[name] = (eyes["label"].to_numpy(), eyes["logit"].to_numpy())
         intervals[name] = Interval(row["auroc"], row["auroc_low"], row["auroc_high"])

@@ -15,6 +15,9 @@ from fundus_ml.robust_training import PGDTraining
 from fundus_ml.statistics import clustered_auroc, clustered_mean
 from fundus_ml.training import Perturb, predict
 
+CLEAN = "none"
+"""The attack, and its constraint, of an unchanged image."""
+
 
 def predictions(
     model: nn.Module,
@@ -43,7 +46,7 @@ def predictions(
 
     Returns:
         One row per budget and eye: ``image_id patient_id person_group split label attack
-        constraint eps logit prob``.
+        constraint eps logit prob``; clean rows have neither attack nor constraint: ``none``.
 
     Raises:
         InputError: A budget is negative, or ``constraint``, ``precision`` or a step is refused.
@@ -71,8 +74,8 @@ def predictions(
         identity = dataset.frame[["image_id", "patient_id", "person_group", "split", "label"]]
         scored.append(
             identity.reset_index(drop=True).assign(
-                attack="none" if perturb is None else "pgd",
-                constraint=constraint,
+                attack=CLEAN if perturb is None else "pgd",
+                constraint=CLEAN if perturb is None else constraint,
                 eps=budget,
                 logit=logit.numpy(),
                 prob=torch.sigmoid(logit).numpy(),
@@ -143,7 +146,7 @@ def named_metrics(table: pd.DataFrame, *, split: str) -> dict[str, float]:
     """
     metrics = {}
     for row in table.to_dict("records"):
-        clean = row["attack"] == "none"
+        clean = row["attack"] == CLEAN
         for measure in ("auroc", "accuracy"):
             for bound in ("", "_low", "_high"):
                 name = f"{split}_{'clean' if clean else 'robust'}_{measure}"

@@ -8,7 +8,7 @@ from sklearn.metrics import accuracy_score, roc_auc_score
 
 from fundus_ml.attacks import ThreatModel, pgd
 from fundus_ml.errors import InputError
-from fundus_ml.evaluation import named_metrics, predictions, scores
+from fundus_ml.evaluation import check_measurable, named_metrics, predictions, scores
 from fundus_ml.imaging.pictures import to_images
 from fundus_ml.statistics import clustered_auroc, clustered_mean
 from tests.fundus_ml.tiny_learning import SmallNetwork, make_dataset
@@ -41,7 +41,7 @@ def test_predictions_are_pgd_then_a_clean_pass(model, eyes, constraint):
     predicted = predict_all(model, eyes, constraint=constraint)
     assert predicted["eps"].tolist() == [0.0] * 14 + [0.8] * 14 + [0.2] * 14
     assert predicted["attack"].tolist() == ["none"] * 14 + ["pgd"] * 28
-    assert set(predicted["constraint"]) == {constraint}
+    assert predicted["constraint"].tolist() == ["none"] * 14 + [constraint] * 28
     images, labels = to_images(eyes.pixels(np.arange(14))), torch.from_numpy(eyes.labels)
     still = SmallNetwork(seed=2).eval()
     for eps, rows in predicted.groupby("eps"):
@@ -93,6 +93,16 @@ def test_predictions_refuse(eyes, changed, message):
     model.forward = untouched
     with pytest.raises(InputError, match=message):
         predict_all(model, eyes, **changed)
+
+
+def test_eyes_that_cannot_be_measured_are_refused(eyes):
+    """What ``scores`` would refuse after the work, this refuses before it."""
+    check_measurable(eyes, resamples=50)
+    with pytest.raises(InputError, match="holds one sex only, both are needed"):
+        check_measurable(eyes.select(eyes.labels == 1), resamples=50)
+    both = eyes.select([int((eyes.labels == 1).argmax()), int((eyes.labels == 0).argmax())])
+    with pytest.raises(InputError, match="more patients are needed"):
+        check_measurable(both, resamples=50)
 
 
 def test_scores_are_those_of_scikit_learn(model, eyes):

@@ -15,6 +15,7 @@ SMALL = {
     "patients": 60,
     "epochs": 2,
     "robust_epochs": 1,
+    "eps": 1,
     "attack_steps": 2,
     "evaluate_steps": 2,
     "modulate_eps": "1/2,1,4",

@@ -100,6 +100,7 @@ def _texts(column: pd.Series) -> list[str]:
         return [MISSING if pd.isna(value) else str(value) for value in column]
     sizes = column.abs()
     typical = float(sizes[(sizes > 0) & (sizes < math.inf)].median())
-    digits = SIGNIFICANT_DIGITS - 1 - math.floor(math.log10(typical)) if typical > 0 else 0
+    # A power of ten counts with what lies below it: shares of 1 keep the digits of those at 0.9.
+    digits = SIGNIFICANT_DIGITS - math.ceil(math.log10(typical)) if typical > 0 else 0
     digits = max(0, digits)
     return [MISSING if pd.isna(value) else f"{value:.{digits}f}" for value in column]

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from experiments.parameters import Numbers, StepLength, run_entry_point
-from experiments.session import progress, read_dataset, read_model, show
+from experiments.protocol.parameters import Numbers, StepLength, run_entry_point
+from experiments.protocol.session import progress, read_dataset, read_model, show
 from fundus_ml.attacks import ThreatModel, step_length
 from fundus_ml.evaluation import CLEAN, check_measurable, named_metrics, predictions, scores
 from fundus_ml.figures import auroc_by_eps, roc_figure

@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from experiments.evaluate import EvaluateConfig, evaluate
-from experiments.learning import Trained
 from experiments.modulate import ModulateConfig, modulate_eyes
-from experiments.parameters import Number, Numbers, execute, run_entry_point
 from experiments.preprocess import PreprocessConfig, prepare
+from experiments.protocol.learning import Trained
+from experiments.protocol.parameters import Number, Numbers, execute, run_entry_point
+from experiments.protocol.session import make_folder
+from experiments.protocol.summary import ModelFindings, write_summary
 from experiments.robustify import RobustifyConfig, robustify
-from experiments.session import make_folder
-from experiments.summary import ModelFindings, write_summary
 from experiments.train import TrainConfig, train
 from fundus_ml.errors import InputError
 from tracking.runs import Run

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from experiments.modulation_record import ModulationRecord, record_modulation
-from experiments.parameters import Numbers, StepLength, run_entry_point
-from experiments.session import progress, read_dataset, read_model, show
+from experiments.protocol.modulation_record import ModulationRecord, record_modulation
+from experiments.protocol.parameters import Numbers, StepLength, run_entry_point
+from experiments.protocol.session import progress, read_dataset, read_model, show
 from fundus_ml.effects import effect_by_eps, effect_rows
 from fundus_ml.modulation import ModulationOptions, choose_eyes, modulate, write_pictures
 from fundus_ml.region_shares import density_by_part, region_shares

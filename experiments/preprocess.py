@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.parameters import run_entry_point
-from experiments.session import progress, read_dataset, show
+from experiments.protocol.parameters import run_entry_point
+from experiments.protocol.session import progress, read_dataset, show
 from fundus_ml.figures import sample_sheet
 from fundus_ml.preprocessing import Preprocessed, preprocess
 from fundus_ml.sources.releases import read_release

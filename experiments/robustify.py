@@ -8,9 +8,9 @@ the alias ``robust``.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments.learning import Measure, Trained, check_splits, register_fitted
-from experiments.parameters import Number, StepLength, run_entry_point
-from experiments.session import progress, read_dataset, read_model
+from experiments.protocol.learning import Measure, Trained, check_splits, register_fitted
+from experiments.protocol.parameters import Number, StepLength, run_entry_point
+from experiments.protocol.session import progress, read_dataset, read_model
 from fundus_ml.attacks import ThreatModel, step_length
 from fundus_ml.robust_training import PGDTraining, make_recipe
 from fundus_ml.training import TrainingOptions, fit

@@ -7,10 +7,16 @@ the test split, and registers it with the alias ``candidate``.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments.learning import Measure, Trained, check_splits, register_fitted, start_classifier
-from experiments.parameters import run_entry_point
-from experiments.session import progress, read_dataset
-from experiments.tuned import with_tuned
+from experiments.protocol.learning import (
+    Measure,
+    Trained,
+    check_splits,
+    register_fitted,
+    start_classifier,
+)
+from experiments.protocol.parameters import run_entry_point
+from experiments.protocol.session import progress, read_dataset
+from experiments.protocol.tuned import with_tuned
 from fundus_ml.training import TrainingOptions, fit
 from tracking.runs import Run
 

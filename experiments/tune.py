@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.learning import start_classifier
-from experiments.parameters import run_entry_point
-from experiments.session import progress, read_dataset
+from experiments.protocol.learning import start_classifier
+from experiments.protocol.parameters import run_entry_point
+from experiments.protocol.session import progress, read_dataset
 from fundus_ml.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.training import TrainingOptions, fit

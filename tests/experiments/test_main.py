@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from experiments import modulate
 from experiments.main import MainConfig
-from experiments.parameters import Number, Numbers
+from experiments.protocol.parameters import Number, Numbers
 from fundus_ml.dataset import open_dataset
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.pictures import read_png, to_images

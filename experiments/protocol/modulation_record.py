@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from experiments.session import progress
+from experiments.protocol.session import progress
 from fundus_ml.figures import (
     contact_sheet,
     figure_png,

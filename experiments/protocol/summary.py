@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from experiments.learning import Trained
 from experiments.modulate import Modulated
-from experiments.session import show
+from experiments.protocol.learning import Trained
+from experiments.protocol.session import show
 from fundus_ml.figures import auroc_by_eps, figure_png, region_density_figure, success_curve
 from fundus_ml.pages import summary_page
 from tracking.runs import Run

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from experiments.parameters import Number, Numbers, StepLength, parse
+from experiments.protocol.parameters import Number, Numbers, StepLength, parse
 from fundus_ml.errors import InputError
 
 

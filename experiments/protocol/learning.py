@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from experiments.session import progress, show
+from experiments.protocol.session import progress, show
 from fundus_ml.attacks import StepSize
 from fundus_ml.dataset import FundusDataset
 from fundus_ml.errors import InputError

@@ -1,0 +1,1 @@
+"""What the entry points share: flags, inputs, trainings, records, the page at the end."""

@@ -16,7 +16,7 @@ from experiments.preprocess import PreprocessConfig, prepare
 from experiments.protocol.learning import Trained
 from experiments.protocol.parameters import Number, Numbers, execute, run_entry_point
 from experiments.protocol.session import make_folder
-from experiments.protocol.summary import ModelFindings, write_summary
+from experiments.protocol.summary import ModelFindings, remove_summary, write_summary
 from experiments.robustify import RobustifyConfig, robustify
 from experiments.train import TrainConfig, train
 from fundus_ml.errors import InputError
@@ -184,6 +184,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def run_chain(config: MainConfig, run: Run) -> None:
     """Run every step as a child of this run, then write the summary."""
     folder = make_folder(config.out)
+    remove_summary(folder)
     execute("preprocess", prepare, config.preprocess())
     clean = execute("train", train, config.train())
     robust = execute("robustify", robustify, config.robustify(clean.version.uri))

@@ -85,6 +85,7 @@ def robustify(config: RobustifyConfig, run: Run) -> Trained:
         )
     measure = Measure(
         bootstrap=config.bootstrap,
+        seed=config.seed,
         batch_size=config.batch_size,
         constraint=config.constraint,
         eps=[config.eps],

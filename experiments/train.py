@@ -67,7 +67,7 @@ def train(config: TrainConfig, run: Run) -> Trained:
         config.register_as,
         fitted,
         dataset,
-        measure=Measure(bootstrap=config.bootstrap, batch_size=config.batch_size),
+        measure=Measure(bootstrap=config.bootstrap, seed=config.seed, batch_size=config.batch_size),
         tags={"recipe": "clean", "weights": config.weights},
         alias="candidate",
     )

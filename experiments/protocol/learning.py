@@ -87,6 +87,7 @@ class Measure:
     """How a fitted network is measured on the test split; no budget measures it clean only."""
 
     bootstrap: int
+    seed: int
     batch_size: int
     constraint: str = "l2"
     eps: Sequence[float] = ()
@@ -150,7 +151,7 @@ def _measured(run: Run, fitted: Fitted, test: FundusDataset, measure: Measure) -
             precision=measure.precision,
             on_step=on_step,
         )
-    table = scores(predicted, resamples=measure.bootstrap, seed=0)
+    table = scores(predicted, resamples=measure.bootstrap, seed=measure.seed)
     chosen = fitted.history.set_index("epoch")[fitted.criterion]
     run.log_table(table, "scores.json")
     show(table)

@@ -19,6 +19,7 @@ from tracking.runs import Run
 if TYPE_CHECKING:
     from experiments.main import MainConfig
 
+FILES = ("summary.json", "summary.html")
 SCORE_COLUMNS = ("model", "attack", "eps", "eyes", "people", "auroc", "auroc_low", "auroc_high")
 EFFECT_COLUMNS = (
     "model", "eps", "rms", "eyes", "success", "success_low", "success_high", "prob_target",
@@ -57,9 +58,8 @@ def write_summary(
     """
     summary = summarise(config, findings)
     page = _page(config, summary, findings)
-    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
-    (folder / "summary.html").write_text(page)
-    for name in ("summary.json", "summary.html"):
+    for name, text in zip(FILES, (json.dumps(summary, indent=2) + "\n", page), strict=True):
+        (folder / name).write_text(text)
         run.log_artifact(folder / name)
     run.log_metrics({key: value for key, value in summary.items() if isinstance(value, float)})
     show(_scores(findings))
@@ -68,6 +68,12 @@ def write_summary(
     if not densities.empty:
         wide = densities.pivot_table(index="part", columns="model", values="density", sort=False)
         show(wide.reset_index())
+
+
+def remove_summary(folder: Path) -> None:
+    """Take an older summary out of ``folder``, so that it cannot pass for a run that failed."""
+    for name in FILES:
+        (folder / name).unlink(missing_ok=True)
 
 
 def summarise(config: "MainConfig", findings: Mapping[str, ModelFindings]) -> dict[str, object]:

@@ -161,6 +161,14 @@ def test_a_folder_that_cannot_be_written(fails, tmp_path, module):
     assert (tmp_path / "file").read_text() == "mine"
 
 
+def test_an_older_summary_does_not_pass_for_a_chain_that_failed(fails, tmp_path):
+    for name in ("summary.json", "summary.html", "notes.txt"):
+        (tmp_path / name).write_text("older")
+    said = fails(main, source="odir", root="nowhere", out=tmp_path)
+    assert said.startswith("root=nowhere: no such folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
 def test_a_folder_with_other_things_is_left_alone(fails, tmp_path):
     (tmp_path / "thesis.tex").write_text("mine")
     said = fails(preprocess, patients=4, size=32, workers=1, out=tmp_path)

@@ -78,13 +78,14 @@ def effect_by_eps(effects: pd.DataFrame, *, resamples: int, seed: int) -> pd.Dat
     """Average :func:`effect_rows` over eyes, with 95 % intervals clustered by person.
 
     Returns:
-        One row per budget: ``eps eyes success success_low success_high prob_target
-        prob_target_low prob_target_high prob_target_before l2 rms``.
+        One row per budget: ``eps eyes unchanged success success_low success_high prob_target
+        prob_target_low prob_target_high prob_target_before l2 rms``; ``unchanged`` counts the eyes
+        whose picture is the original's, because the gradient is zero or rounding took the change.
     """
     rows = []
     for eps, eyes in effects.groupby("eps"):
         people = eyes["patient_id"].to_numpy()
-        row = {"eps": eps, "eyes": len(eyes)}
+        row = {"eps": eps, "eyes": len(eyes), "unchanged": int((eyes["l2"] == 0).sum())}
         for measure in ("success", "prob_target"):
             interval = clustered_mean(
                 eyes[measure].to_numpy(float), people, resamples=resamples, seed=seed

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,8 @@ __all__ = ["DatasetVersion", "Run", "failure_reason", "record_failure", "start_r
 
 DEFAULT_EXPERIMENT = "fundus"
 LONGEST_FAILURE = 500
+_INVENTED = re.compile(r"[a-z]+-[a-z]+-\d+")
+"""Names that ``mlflow run`` gives where the user gave none, such as ``carefree-pug-310``."""
 
 
 class Run:
@@ -131,8 +134,8 @@ def start_run(
 ) -> Iterator[Run]:
     """Record what happens inside the block as one MLflow run.
 
-    The run is the one that ``mlflow run`` opened for this process, if it did; else a child of the
-    run that is active; else a new one in ``experiment``.
+    The run is the one that ``mlflow run`` opened for this process, if it did (it keeps the name its
+    user gave it); else a child of the run that is active; else a new one in ``experiment``.
 
     Args:
         name: What the run is called, usually the entry point.
@@ -205,8 +208,10 @@ def failure_reason(error: BaseException) -> str:
 def _open(client: MlflowClient, name: str, experiment: str | None) -> str:
     active = mlflow.active_run()
     if active is None and "MLFLOW_RUN_ID" in os.environ:
-        opened = os.environ.pop("MLFLOW_RUN_ID")
-        return str(mlflow.start_run(run_id=opened).info.run_id)
+        opened = mlflow.start_run(run_id=os.environ.pop("MLFLOW_RUN_ID"))
+        if _INVENTED.fullmatch(opened.info.run_name):
+            client.update_run(opened.info.run_id, name=name)
+        return str(opened.info.run_id)
     if active is not None:
         place = active.info.experiment_id
     else:

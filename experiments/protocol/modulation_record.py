@@ -163,9 +163,11 @@ def _log_measures(run: Run, record: ModulationRecord) -> None:
 
 def _caption(record: ModulationRecord) -> str:
     strongest = record.effect.iloc[-1]
+    unchanged = int(strongest["unchanged"])
     return (
         f"{len(record.eyes)} eyes; at eps {strongest['eps']:g} "
         f"{strongest['success']:.0%} are seen as the target"
+        + (f", {unchanged} did not change" if unchanged else "")
     )
 
 

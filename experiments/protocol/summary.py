@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 FILES = ("summary.json", "summary.html")
 SCORE_COLUMNS = ("model", "attack", "eps", "eyes", "people", "auroc", "auroc_low", "auroc_high")
 EFFECT_COLUMNS = (
-    "model", "eps", "rms", "eyes", "success", "success_low", "success_high", "prob_target",
-    "prob_target_before",
+    "model", "eps", "rms", "eyes", "unchanged", "success", "success_low", "success_high",
+    "prob_target", "prob_target_before",
 )  # fmt: skip
 CI = "95 % intervals clustered by person"
 _BOUNDS = {"auroc_low": "low", "auroc_high": "high"}

@@ -138,3 +138,14 @@ def test_effect_is_averaged_over_eyes(pixels, frame, paths):
             )
             assert getattr(row, f"{name}_low") == interval.low
             assert getattr(row, f"{name}_high") == interval.high
+
+
+def test_pictures_that_did_not_change_are_counted(pixels, frame, tmp_path):
+    """A vanished gradient or rounding leaves the original: said, not hidden in a mean."""
+    pictures = np.stack([pixels, pixels])
+    pictures[0, 3] ^= 1
+    pictures[1, 1:] ^= 1
+    paths = write_pictures(pictures, frame["image_id"].tolist(), EPS, tmp_path)
+    effects = effect_rows(LinearNetwork(6, 7, scale=0.05), pixels, frame, paths, options())
+    table = effect_by_eps(effects, resamples=20, seed=3)
+    assert table.set_index("eps")["unchanged"].to_dict() == {2.0: 4, 0.5: 1}

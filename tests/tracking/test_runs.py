@@ -68,12 +68,20 @@ def test_the_run_mlflow_opened_is_joined(opened_by_mlflow_run):
         assert run.run_id == opened_by_mlflow_run
         with start_run("epoch", {}) as child:
             pass
+    assert get(run.run_id).info.run_name == "train"
     assert get(run.run_id).data.params == {"out": "'data/my eyes'", "lr": "0.1"}
     assert get(child.run_id).data.tags["mlflow.parentRunId"] == run.run_id
     assert get(child.run_id).info.experiment_id == "0"
     with start_run("later", {}) as later:
         pass
     assert later.run_id != opened_by_mlflow_run
+
+
+def test_a_name_the_user_gave_to_mlflow_run_stays(opened_by_mlflow_run):
+    MlflowClient().update_run(opened_by_mlflow_run, name="night-run")
+    with start_run("train", {}) as run:
+        pass
+    assert get(run.run_id).info.run_name == "night-run"
 
 
 def test_nested_runs_have_their_parent():

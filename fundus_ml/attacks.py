@@ -208,7 +208,7 @@ def _loss_and_gradient(
 
 
 def _better(best: Tensor, best_loss: Tensor, x_adv: Tensor, loss: Tensor) -> tuple[Tensor, Tensor]:
-    improved = loss > best_loss
+    improved = loss >= best_loss  # bf16 ties small gains: the later iterate wins
     return (
         torch.where(improved.view(-1, 1, 1, 1), x_adv, best).detach(),
         torch.where(improved, loss, best_loss),

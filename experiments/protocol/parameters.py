@@ -100,6 +100,7 @@ def parse(config_class: type[C], argv: Sequence[str] | None, *, name: str) -> C:
         prog=f"python -m experiments.{name}",
         description=inspect.getdoc(module),
         exit_on_error=False,
+        allow_abbrev=False,
     )
     parser.add_class_arguments(config_class, as_group=False)
     arguments = sys.argv[1:] if argv is None else list(argv)
@@ -165,10 +166,10 @@ def _one_line(message: str, config_class: type[Config], arguments: Sequence[str]
 
 def _given(name: str, arguments: Sequence[str]) -> str:
     """Value of ``--name value`` or ``--name=value``, the last of several."""
-    pairs = [argument.partition("=")[::2] for argument in arguments]
+    parts = [argument.partition("=") for argument in arguments]
     values = [
-        value or arguments[place + 1]
-        for place, (flag, value) in enumerate(pairs)
+        value if equals else arguments[place + 1]
+        for place, (flag, equals, value) in enumerate(parts)
         if flag == f"--{name}"
     ]
     return values[-1]

@@ -445,3 +445,26 @@ def test_step_length_refuses(step_size, attack_steps, message):
     """No steps, or steps of no length."""
     with pytest.raises(InputError, match=message):
         step_length(step_size, eps=1, attack_steps=attack_steps)
+
+
+class CoarseLogit(nn.Module):
+    """A linear network whose logit comes in steps, as bf16 gives it; its gradient is whole."""
+
+    def __init__(self):
+        super().__init__()
+        self.network = LinearNetwork(6, 7, scale=0.05)
+
+    def forward(self, images):
+        logit = self.network(images)
+        return logit + ((logit / 64).round() * 64 - logit).detach()
+
+
+@pytest.mark.parametrize(("constraint", "eps"), BALLS)
+def test_a_tie_does_not_bring_back_the_unchanged_image(constraint, eps):
+    """Where the logit is too coarse to show a gain, the latest iterate is the best."""
+    images = make_images().clamp(0.2, 0.8)
+    found = pgd(
+        CoarseLogit(), images, LABELS, threat=ThreatModel(constraint=constraint, eps=eps),
+        step_size=eps / 2, attack_steps=4, precision="fp32",
+    )  # fmt: skip
+    assert lengths_of(found - images, constraint).min() > 0.9 * eps

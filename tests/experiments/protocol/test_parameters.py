@@ -75,6 +75,8 @@ def test_numbers_survive_copies():
         (["--step_size", "big"], "step_size=big: must be auto, a number, or a fraction"),
         (["--depth", "2"], "depth: unknown parameter; allowed: folder, count, lr, flip, eps"),
         (["--count", "1", "--count", "x"], "count=x: must be a whole number"),
+        (["--lr="], "lr=: must be a number"),
+        (["--cou", "4"], "cou: unknown parameter; allowed: folder, count"),
         (["stray"], "unrecognized arguments: stray"),
     ],
 )

@@ -1,5 +1,23 @@
-"""What this package raises for a user's mistake."""
+"""What this package raises for a user's mistake, and for a photograph that cannot be taken."""
 
 
 class InputError(ValueError):
     """A user's mistake, said in one line: what, which value, what is allowed."""
+
+
+class Refused(InputError):  # noqa: N818 (says what happened to the photograph)
+    """A photograph that is not taken.
+
+    Attributes:
+        reason: A short class, counted in reports: ``circle does not fit``.
+        detail: What was seen on this one.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[type["Refused"], tuple[str, str]]:
+        """Rebuild from both texts, so that it survives the way back from a worker."""
+        return type(self), (self.reason, self.detail)

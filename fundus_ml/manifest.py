@@ -25,6 +25,11 @@ _TYPES = {
     "camera": "str",
     "healthy": "bool",
     "quality": "float64",
+    "focus": "float64",
+    "illumination": "float64",
+    "contrast": "float64",
+    "colour_cast": "float64",
+    "visible_area": "float64",
     "width": "int64",
     "height": "int64",
     "sha256": "str",
@@ -32,6 +37,10 @@ _TYPES = {
     "fov_y": "float64",
     "fov_radius": "float64",
     "fov_aspect": "float64",
+    "fov_cut": "str",
+    "fov_confidence": "float64",
+    "flags": "str",
+    "weight": "float64",
     "shard": "int64",
     "row": "int64",
     "split": "str",
@@ -39,9 +48,12 @@ _TYPES = {
 MANIFEST_COLUMNS = tuple(_TYPES)
 """Columns every manifest has, in this order; a source's own columns follow them.
 
-``age`` and ``quality`` are NaN where unknown; ``width``, ``height`` and the field of view
-``fov_x fov_y fov_radius`` are in pixels of the original photograph, ``fov_aspect`` is the field's
-width over its height there, 1 where the photograph kept its shape; ``sha256`` is that of its file;
+``age`` is NaN where unknown; ``quality`` and its five measures are those of
+:mod:`fundus_ml.imaging.quality`; ``width``, ``height`` and the field of view ``fov_x fov_y
+fov_radius`` are in pixels of the original photograph, ``fov_aspect`` is the field's width over its
+height there, 1 where the photograph kept its shape, ``fov_cut`` the frame's sides that cut it,
+joined by ``+``, ``fov_confidence`` from 0 to 1; ``sha256`` is that of its file; ``flags`` are
+remarks joined by ``"; "``; ``weight`` balances the eyes within their split, 1 on average;
 ``shard`` and ``row`` say where the pixels lie.
 """
 
@@ -68,9 +80,9 @@ def validate_manifest(frame: pd.DataFrame) -> pd.DataFrame:
         _refuse(frame, ~frame[name].isin(allowed), name, f"allowed: {', '.join(allowed)}")
     for name in ("image_id", "source", "patient_id", "person_group", "camera", "sha256"):
         _refuse(frame, frame[name].eq(""), name, "must not be empty")
-    for name in ("fov_x", "fov_y", "fov_radius", "fov_aspect"):
+    for name in ("fov_x", "fov_y", "fov_radius", "fov_aspect", "fov_confidence", "weight"):
         _refuse(frame, ~np.isfinite(frame[name]), name, "must be a number")
-    for name in ("width", "height", "fov_radius", "fov_aspect"):
+    for name in ("width", "height", "fov_radius", "fov_aspect", "weight"):
         _refuse(frame, frame[name] <= 0, name, "must be above 0")
     for name in ("shard", "row"):
         _refuse(frame, frame[name] < 0, name, "must be at least 0")

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fundus_ml.errors import InputError
+from fundus_ml.errors import InputError, Refused
 from fundus_ml.imaging.circles import Circle, fit_circle
 from fundus_ml.imaging.opencv import cv2
 
@@ -32,34 +32,29 @@ FEWEST_POINTS = 8
 """Edge points a circle is fitted to at least."""
 
 
-class NoFieldOfView(InputError):  # noqa: N818 (names what is missing, as NoResultFound does)
-    """A photograph without a lit circle; ``reason`` is a short class, ``detail`` what was seen."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason = reason
-        self.detail = detail
-
-    def __reduce__(self) -> tuple[type["NoFieldOfView"], tuple[str, str]]:
-        """Rebuild from both texts, so that it survives the way back from a worker."""
-        return type(self), (self.reason, self.detail)
+class NoFieldOfView(Refused):
+    """A photograph without a lit circle."""
 
 
 @dataclass(frozen=True)
 class FieldOfView:
-    """The lit circle, in pixels of the original photograph.
+    """The lit circle, in pixels of the image it was found in.
 
     Attributes:
         x: Column of the centre; whole numbers are pixel centres; may lie outside the frame.
         y: Row of the centre.
         radius: Half its height, above 0; the circle may reach over the frame's edges.
         aspect: Its width over its height: 1 unless the frame's shape was changed after the shot.
+        cut: The frame's sides that cut it, in the order left, top, right, bottom.
+        confidence: From 0 to 1, how well what was seen agrees with the circle.
     """
 
     x: float
     y: float
     radius: float
     aspect: float = 1.0
+    cut: tuple[str, ...] = ()
+    confidence: float = 1.0
 
 
 def find_field_of_view(image: NDArray[np.uint8]) -> FieldOfView:

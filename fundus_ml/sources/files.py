@@ -14,7 +14,7 @@ _PNG_END = b"IEND\xaeB`\x82"
 REJECTED_COLUMNS = ("image_id", "reason", "detail")
 
 
-def load_file(row: dict[str, object]) -> Photograph:
+def load_file(row: dict[str, object], least_side: int) -> Photograph:
     """Read the photograph at ``row["path"]`` upright, as 8-bit RGB.
 
     Raises:

@@ -17,19 +17,29 @@ OFFERED_COLUMNS = (
     "age",
     "camera",
     "healthy",
+    "flags",
 )
+"""What a source says of every eye; ``flags`` are remarks such as ``placeholder age``, joined by
+``"; "``, empty where there is none. Columns of a source's own, such as ``disease_*`` (0 or 1),
+follow them into the manifest."""
 
 
 class Photograph(NamedTuple):
-    """One frame as the camera left it.
+    """One frame as the camera left it, perhaps decoded smaller.
 
     Attributes:
-        image: ``(H, W, 3)`` uint8 RGB.
+        image: ``(H, W, 3)`` uint8 RGB, upright.
         regions: ``(H, W)`` uint8 map of ``REGION_FLAGS``, or None where the source has none.
+        width: Of the original photograph, pixels; ``W`` may be less.
+        height: Likewise.
+        sha256: 64 hexadecimal digits: of the file, or of the pixels where it never was one.
     """
 
     image: NDArray[np.uint8]
     regions: NDArray[np.uint8] | None
+    width: int
+    height: int
+    sha256: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +50,12 @@ class Photographs:
         name: The source, such as ``odir``.
         table: One row per eye offered, with :data:`OFFERED_COLUMNS` and what ``load`` needs.
         rejected: ``image_id``, ``reason``, ``detail`` of every row the source itself refuses.
-        load: Turns one row of ``table`` into its photograph; picklable, raises ``InputError``
-            when the photograph cannot be read.
+        load: Turns one row of ``table`` into its photograph, whose shorter side may be decoded
+            down to the given number of pixels but not below; picklable, raises
+            :class:`~fundus_ml.errors.Refused` when the photograph cannot be read.
     """
 
     name: str
     table: pd.DataFrame
     rejected: pd.DataFrame
-    load: Callable[[dict[str, object]], Photograph]
+    load: Callable[[dict[str, object], int], Photograph]

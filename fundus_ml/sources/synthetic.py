@@ -1,8 +1,10 @@
 """The embedded release: invented eyes, painted when they are loaded."""
 
+import hashlib
+
 import pandas as pd
 
-from fundus_ml.sources.photographs import Photographs
+from fundus_ml.sources.photographs import Photograph, Photographs
 from fundus_ml.synthesis.painting import paint_photograph
 from fundus_ml.synthesis.population import Population, draw_population
 
@@ -20,5 +22,11 @@ def synthetic_photographs(population: Population) -> Photographs:
         name="synthetic",
         table=draw_population(population),
         rejected=pd.DataFrame(columns=["image_id", "reason", "detail"], dtype=str),
-        load=paint_photograph,
+        load=_painted,
     )
+
+
+def _painted(row: dict[str, object], _least_side: int) -> Photograph:
+    image, regions = paint_photograph(row)
+    height, width = image.shape[:2]
+    return Photograph(image, regions, width, height, hashlib.sha256(image.data).hexdigest())

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +10,6 @@ from numpy.typing import NDArray
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.regions import REGION_FLAGS
-from fundus_ml.sources.photographs import Photograph
 from fundus_ml.synthesis.anatomy import DISC_DIAMETER, Eye, Plane, distance
 from fundus_ml.synthesis.cameras import CAMERAS, Camera, aperture, develop
 from fundus_ml.synthesis.ground import lens_of_age, paint_ground, paint_illumination
@@ -54,7 +54,19 @@ class _Frame:
         return np.asarray(x, np.float32), np.asarray(y, np.float32)
 
 
-def paint_photograph(row: Mapping[str, object]) -> Photograph:
+class Painting(NamedTuple):
+    """A painted frame and the truth about it.
+
+    Attributes:
+        image: ``(H, W, 3)`` uint8 RGB.
+        regions: ``(H, W)`` uint8 map of ``REGION_FLAGS``.
+    """
+
+    image: NDArray[np.uint8]
+    regions: NDArray[np.uint8]
+
+
+def paint_photograph(row: Mapping[str, object]) -> Painting:
     """Paint one eye as its camera would take it.
 
     Args:
@@ -76,7 +88,7 @@ def paint_photograph(row: Mapping[str, object]) -> Photograph:
     vessels = grow_vessels(eye)
     light = _expose(_reflectance(eye, frame, vessels), eye, frame)
     image = develop(light, frame.camera, eye.generator(5))
-    return Photograph(image, _map_regions(eye, frame, vessels))
+    return Painting(image, _map_regions(eye, frame, vessels))
 
 
 def _enlarge(coarse: Plane, camera: Camera) -> Plane:

@@ -129,6 +129,7 @@ def _draw_eyes(patients: pd.DataFrame, seed: int) -> pd.DataFrame:
     eyes["image_id"] = eyes["patient_id"] + "_" + eyes["eye"]
     eyes["source"] = "synthetic"
     eyes["healthy"] = True
+    eyes["flags"] = ""
     return eyes
 
 

@@ -17,11 +17,11 @@ from fundus_ml.dataset_folder import (
     DatasetRecord,
     pooled_statistics,
     read_dataset_json,
-    read_shard,
 )
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.pictures import to_images
 from fundus_ml.manifest import SPLITS, read_manifest, validate_manifest
+from fundus_ml.shards import read_shard
 
 
 class FundusDataset(Dataset[tuple[Tensor, float]]):
@@ -37,6 +37,7 @@ class FundusDataset(Dataset[tuple[Tensor, float]]):
         size: Side of the squares in pixels.
         channel_mean: Red, green, blue over the training eyes, of pixels in [0, 1].
         channel_std: Their standard deviation.
+        split_by: ``person``, or ``file`` where a member was split so to show leakage.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class FundusDataset(Dataset[tuple[Tensor, float]]):
         self.digest = _joint_digest([record["digest"] for record in members])
         self.size = members[0]["size"]
         self.channel_mean, self.channel_std = pooled_statistics(records)
+        self.split_by = _split_by(records)
         self._records = records
         self._folder = folder
         self._has_regions = all(record["regions"] for record in members)
@@ -155,7 +157,7 @@ def open_dataset(paths: str) -> FundusDataset:
     frame = pd.concat(frames, ignore_index=True)
     if len(frames) > 1:
         try:
-            frame = validate_manifest(frame)
+            frame = validate_manifest(frame, split_by=_split_by(records))
         except InputError as error:
             raise InputError(f"dataset={paths}: together, {error}") from None
     return FundusDataset(frame, np.repeat(np.arange(len(frames)), list(map(len, frames))), records)
@@ -196,7 +198,7 @@ def batches(
 
 
 def _read_whole(folder: Path, record: DatasetRecord) -> pd.DataFrame:
-    frame = read_manifest(folder / MANIFEST)
+    frame = read_manifest(folder / MANIFEST, split_by=record["split_by"])
     if len(frame) != record["eyes"]:
         raise InputError(
             f"dataset={folder}: manifest has {len(frame)} eyes, dataset.json says "
@@ -218,6 +220,11 @@ def _read_whole(folder: Path, record: DatasetRecord) -> pd.DataFrame:
                     f"{(len(rows), *shape)}; run preprocess again"
                 )
     return frame
+
+
+def _split_by(records: Mapping[Path, DatasetRecord]) -> str:
+    """``file`` where any member tears people apart."""
+    return "file" if any(record["split_by"] == "file" for record in records.values()) else "person"
 
 
 def _joint_digest(digests: list[str]) -> str:

@@ -58,11 +58,12 @@ remarks joined by ``"; "``; ``weight`` balances the eyes within their split, 1 o
 """
 
 
-def validate_manifest(frame: pd.DataFrame) -> pd.DataFrame:
+def validate_manifest(frame: pd.DataFrame, *, split_by: str = "person") -> pd.DataFrame:
     """Hold a table to the rules of a manifest.
 
     Args:
         frame: One row per eye.
+        split_by: ``person``, or ``file``, where people may stand in several splits.
 
     Returns:
         The rows with :data:`MANIFEST_COLUMNS` first, each in its type, and a fresh index.
@@ -89,13 +90,16 @@ def validate_manifest(frame: pd.DataFrame) -> pd.DataFrame:
     _refuse(frame, frame["image_id"].duplicated(), "image_id", "stands twice, must be unique")
     contradicting = frame["label"] != frame["sex"].map(SEXES.index)
     _refuse(frame, contradicting, "label", "must be 0 for female, 1 for male")
-    for whole, part in (("patient_id", "person_group"), ("person_group", "split")):
+    one_each = {"patient_id": "person_group"} | (
+        {"person_group": "split"} if split_by == "person" else {}
+    )
+    for whole, part in one_each.items():
         scattered = frame.groupby(whole)[part].transform("nunique") > 1
         _refuse(frame, scattered, whole, f"is in more than one {part}")
     return frame
 
 
-def read_manifest(path: Path) -> pd.DataFrame:
+def read_manifest(path: Path, *, split_by: str = "person") -> pd.DataFrame:
     """Read and validate a manifest.
 
     Raises:
@@ -108,14 +112,16 @@ def read_manifest(path: Path) -> pd.DataFrame:
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: not a manifest: {str(error).splitlines()[0]}") from None
     try:
-        return validate_manifest(frame)
+        return validate_manifest(frame, split_by=split_by)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 
 
-def write_manifest(frame: pd.DataFrame, path: Path) -> None:
-    """Validate a manifest and write it as parquet."""
-    validate_manifest(frame).to_parquet(path, index=False)
+def write_manifest(frame: pd.DataFrame, path: Path, *, split_by: str = "person") -> pd.DataFrame:
+    """Validate a manifest, write it as parquet and give it back as it was written."""
+    frame = validate_manifest(frame, split_by=split_by)
+    frame.to_parquet(path, index=False)
+    return frame
 
 
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:

@@ -1,48 +1,78 @@
-"""Photographs to a dataset folder: read, find the eye, crop, split, store."""
+"""Photographs to a dataset folder: read, crop, join people, split, store, audit."""
 
 import hashlib
+import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal
 
-import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
-from numpy.typing import NDArray
 
-from fundus_ml.dataset_folder import (
-    MANIFEST,
-    REJECTED,
-    DatasetRecord,
-    ShardWriter,
-    channel_statistics,
-    content_digest,
-    read_shard,
-    shard_path,
-    staged,
-    write_dataset_json,
-)
+from fundus_ml.assembly import VERSION, assemble
+from fundus_ml.audit import Audit, audit_dataset, write_audit
+from fundus_ml.balance import balance_weights, check_factors
+from fundus_ml.cropping import CropOptions
+from fundus_ml.dataset import open_dataset
 from fundus_ml.errors import InputError
-from fundus_ml.imaging.field_of_view import (
-    NoFieldOfView,
-    crop_to_field_of_view,
-    find_field_of_view,
-)
+from fundus_ml.imaging.duplicates import same_eye_pairs
 from fundus_ml.imaging.opencv import cv2
-from fundus_ml.manifest import MANIFEST_COLUMNS, SEXES, SPLITS, validate_manifest, write_manifest
+from fundus_ml.manifest import SEXES, SPLITS
+from fundus_ml.people import contradicting_people, join_people
+from fundus_ml.reading import KEYPOINTS, read_eyes, read_keypoints
 from fundus_ml.sources.files import rejected_rows
-from fundus_ml.sources.photographs import OFFERED_COLUMNS, Photograph, Photographs
+from fundus_ml.sources.photographs import Photographs
 from fundus_ml.splits import assign_splits, check_fractions
+from fundus_ml.staging import staged
 
-VERSION = "1"
-"""Changes when the same photographs would become other pixels."""
-KINDS = ("pixels", "regions")
-READ_TOGETHER = 8
-"""Photographs a process reads before it hands them back; changes no result."""
-UNREADABLE = "unreadable"
+SAME_PERSON = "same_person.csv"
+"""Pairs of photographs found to show one eye, by ``image_id``, with the evidence."""
+SEX_DISAGREES = "sex disagrees"
+
+OnProgress = Callable[[str, int, int], None]
+"""Stage (``read``, ``compare``, ``audit``), items done, items in all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreprocessingOptions(CropOptions):
+    """How photographs become a dataset."""
+
+    contradicting: Literal["reject", "keep"] = "reject"
+    """Eyes found to be of one person under both sexes: reject, or keep with a flag."""
+    val_fraction: float = 0.15
+    """Share of the eyes in the validation split."""
+    test_fraction: float = 0.15
+    """Share of the eyes in the test split."""
+    split: Literal["by_person", "by_file"] = "by_person"
+    """by_person; by_file only to show what leakage does: it tears people apart."""
+    balance: str = "sex,source,age"
+    """What the sampling weights in the manifest make equal, with commas; empty for none."""
+    permutations: int = 1000
+    """Shuffled labels behind the audit's chance levels."""
+    seed: int = 0
+    """Of the split, the audit and, for synthetic, the people."""
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        super().__post_init__()
+        for name, allowed in (
+            ("contradicting", ("reject", "keep")),
+            ("split", ("by_person", "by_file")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise InputError(f"{name}={getattr(self, name)}: allowed: {', '.join(allowed)}")
+        check_fractions(val_fraction=self.val_fraction, test_fraction=self.test_fraction)
+        check_factors(self.balance_factors)
+        for name, value, least in (("permutations", self.permutations, 1), ("seed", self.seed, 0)):
+            if value < least:
+                raise InputError(f"{name}={value}: must be at least {least}")
+
+    @property
+    def balance_factors(self) -> tuple[str, ...]:
+        """``balance`` as names."""
+        return tuple(name.strip() for name in self.balance.split(",") if name.strip())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,228 +84,155 @@ class Preprocessed:
         kept: Eyes in it.
         rejected: Eyes not taken, by reason.
         splits: Eyes by split.
+        same_eye: Pairs of photographs found to show one eye, as in :data:`SAME_PERSON`.
+        resumed: Photographs that an earlier, killed run had read already.
+        audit: What it found.
     """
 
     path: Path
     kept: int
     rejected: Mapping[str, int]
     splits: Mapping[str, int]
-
-
-class _Square(NamedTuple):
-    pixels: NDArray[np.uint8]
-    regions: NDArray[np.uint8] | None
-    measured: dict[str, object]
-
-
-class _Refusal(NamedTuple):
-    reason: str
-    detail: str
+    same_eye: pd.DataFrame
+    resumed: int
+    audit: Audit
 
 
 def preprocess(
     photographs: Photographs,
     out: Path,
+    options: PreprocessingOptions,
     *,
-    size: int,
-    val_fraction: float = 0.15,
-    test_fraction: float = 0.15,
-    split_seed: int = 0,
-    workers: int = 0,
     recipe: Mapping[str, object],
-    on_progress: Callable[[int, int], None] | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Preprocessed:
     """Turn a release into a dataset folder.
 
     Each photograph is read, its field of view found, cut and resized to a square in which it is
-    round, and written to the shards in the order of the release's table. One that cannot be used is
-    listed in ``rejected.csv`` with its reason. The content, and so the digest, does not depend on
-    ``workers``.
+    round. Eyes found under several ids become one person, people are split, and an audit says what
+    else than the eye could tell the sexes apart. A photograph that cannot be used is listed in
+    ``rejected.csv`` with its reason. The content, and so the digest, does not depend on the
+    processes that read (:func:`fundus_ml.parallel.processes`) nor on how often they were killed.
 
     Args:
         photographs: The release.
         out: Dataset folder; appears when everything is written, and replaces an older one only
-            then.
-        size: Side of the squares in pixels.
-        val_fraction: Share of the eyes of each sex in the validation split.
-        test_fraction: Share in the test split.
-        split_seed: Of the cut into splits.
-        workers: Processes that read photographs; 0 is one per core.
+            then. A killed call goes on where it stopped when it is repeated.
+        options: How to crop, join, split and balance.
         recipe: Everything that decided the content, kept in ``dataset.json``.
-        on_progress: Called with (photographs done, photographs in all).
+        on_progress: Told how far each stage is.
 
     Raises:
-        InputError: ``size``, ``workers`` or a fraction is out of range, no eye is left, or ``out``
-            cannot be written.
+        InputError: No eye is left, ``out`` cannot be written, or another process is writing it.
     """
-    if size < 1:
-        raise InputError(f"size={size}: must be at least 1 pixel")
-    if workers < 0:
-        raise InputError(f"workers={workers}: must be 0 (one per core) or more")
-    check_fractions(val_fraction=val_fraction, test_fraction=test_fraction)
-    with staged(out) as stage:
-        rows, refused = _write_squares(photographs, stage, size, workers, on_progress)
+    with staged(out, key=_key(photographs, options, recipe)) as stage:
+        read = read_eyes(photographs, stage.work, options, on_progress=_of("read", on_progress))
+        eyes = pd.DataFrame(read.rows)
+        _refuse_none(eyes, photographs, read.refused)
+        pairs = _same_eyes(stage.work, options, _of("compare", on_progress))
+        eyes["person_group"] = join_people(eyes["patient_id"], pairs)
+        named = _named(pairs, eyes["image_id"])
+        eyes, contradicting = _judge_contradictions(eyes, options.contradicting)
+        refused = [*read.refused, *contradicting]
+        _refuse_none(eyes, photographs, refused)
         rejected = pd.concat([photographs.rejected, rejected_rows(refused)], ignore_index=True)
-        if not rows:
-            reasons = _counted(rejected["reason"]) or "the table offers none"
-            raise InputError(f"source {photographs.name}: no eye is left ({reasons})")
-        frame = _manifest(
-            pd.DataFrame(rows),
-            val_fraction=val_fraction,
-            test_fraction=test_fraction,
-            seed=split_seed,
+        assemble(
+            stage.work,
+            stage.whole,
+            _split(eyes, options),
+            kinds=tuple(sorted(read.kinds - {KEYPOINTS})),
+            name=photographs.name,
+            split_by=options.split.removeprefix("by_"),
+            recipe=recipe,
+            rejected=rejected,
         )
-        write_manifest(frame, stage / MANIFEST)
-        rejected.to_csv(stage / REJECTED, index=False)
-        record = _record(stage, frame, rejected, name=photographs.name, recipe=recipe)
-        write_dataset_json(stage, record)
+        named.to_csv(stage.whole / SAME_PERSON, index=False)
+        dataset = open_dataset(str(stage.whole))
+        audit = audit_dataset(
+            dataset,
+            rejected,
+            permutations=options.permutations,
+            seed=options.seed,
+            on_progress=_of("audit", on_progress),
+        )
+        write_audit(audit, stage.whole)
     return Preprocessed(
         path=out,
-        kept=len(frame),
+        kept=len(dataset),
         rejected=dict(Counter(rejected["reason"])),
-        splits={split: int((frame["split"] == split).sum()) for split in SPLITS},
+        splits={split: int((dataset.frame["split"] == split).sum()) for split in SPLITS},
+        same_eye=named,
+        resumed=read.resumed,
+        audit=audit,
     )
 
 
-def _write_squares(
-    photographs: Photographs,
-    stage: Path,
-    size: int,
-    workers: int,
+def _key(
+    photographs: Photographs, options: PreprocessingOptions, recipe: Mapping[str, object]
+) -> str:
+    """Fingerprint of all that decides the content, files included as far as a glance can tell."""
+    digest = hashlib.sha256(
+        json.dumps([VERSION, cv2.__version__, asdict(options), recipe], default=str).encode()
+    )
+    digest.update(photographs.table.to_csv(index=False).encode())
+    for path in photographs.table.get("path", []):
+        seen = Path(path).stat() if Path(path).is_file() else None
+        digest.update(f"{seen and (seen.st_size, seen.st_mtime_ns)}".encode())
+    return digest.hexdigest()
+
+
+def _of(stage: str, on_progress: OnProgress | None) -> Callable[[int, int], None] | None:
+    return None if on_progress is None else partial(on_progress, stage)
+
+
+def _refuse_none(
+    eyes: pd.DataFrame, photographs: Photographs, refused: list[tuple[str, str, str]]
+) -> None:
+    if eyes.empty:
+        reasons = Counter([*photographs.rejected["reason"], *(reason for _, reason, _ in refused)])
+        counted = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+        raise InputError(
+            f"source {photographs.name}: no eye is left ({counted or 'the table offers none'})"
+        )
+
+
+def _same_eyes(
+    work: Path,
+    options: PreprocessingOptions,
     on_progress: Callable[[int, int], None] | None,
-) -> tuple[list[dict[str, object]], list[tuple[str, str, str]]]:
-    offered = [
-        {str(name): value for name, value in row.items()}
-        for row in photographs.table.to_dict("records")
-    ]
-    rows: list[dict[str, object]] = []
-    refused: list[tuple[str, str, str]] = []
-    with (
-        ShardWriter(stage, "pixels", (size, size, 3)) as pixels,
-        ShardWriter(stage, "regions", (size, size)) as regions,
-    ):
-        prepared = _prepare_all(photographs.load, offered, size, workers)
-        for done, (row, square) in enumerate(zip(offered, prepared, strict=True), start=1):
-            if isinstance(square, _Refusal):
-                refused.append((str(row["image_id"]), *square))
-            else:
-                shard, place = pixels.append(square.pixels)
-                if square.regions is not None:
-                    regions.append(square.regions)
-                rows.append(row | square.measured | {"shard": shard, "row": place})
-            if on_progress is not None:
-                on_progress(done, len(offered))
-        assert regions.written in {0, pixels.written}, "a release maps all its eyes or none"
-    return rows, refused
-
-
-def _prepare_all(
-    load: Callable[[dict[str, object]], Photograph],
-    offered: list[dict[str, object]],
-    size: int,
-    workers: int,
-) -> Iterator[_Square | _Refusal]:
-    parallel = Parallel(n_jobs=workers or -1, return_as="generator", batch_size=READ_TOGETHER)
-    prepared: Iterator[_Square | _Refusal] = parallel(
-        delayed(_prepare)(load, row, size) for row in offered
-    )
-    return prepared
-
-
-def _prepare(
-    load: Callable[[dict[str, object]], Photograph], row: dict[str, object], size: int
-) -> _Square | _Refusal:
-    # Processes share the cores already.
-    cv2.setNumThreads(1)
-    try:
-        photograph = load(row)
-        field = find_field_of_view(photograph.image)
-    except NoFieldOfView as error:
-        return _Refusal(error.reason, error.detail)
-    except InputError as error:
-        return _Refusal(UNREADABLE, str(error))
-    regions = photograph.regions
-    height, width = photograph.image.shape[:2]
-    return _Square(
-        pixels=crop_to_field_of_view(photograph.image, field, size=size),
-        regions=None
-        if regions is None
-        else crop_to_field_of_view(regions, field, size=size, interpolation="nearest"),
-        measured={
-            "width": width,
-            "height": height,
-            "sha256": _sha256(row, photograph),
-            "fov_x": field.x,
-            "fov_y": field.y,
-            "fov_radius": field.radius,
-            "fov_aspect": field.aspect,
-        },
-    )
-
-
-def _sha256(row: Mapping[str, object], photograph: Photograph) -> str:
-    """Fingerprint of the photograph's file, or of its pixels where it never was one."""
-    if "path" in row:
-        return hashlib.sha256(Path(str(row["path"])).read_bytes()).hexdigest()
-    return hashlib.sha256(np.ascontiguousarray(photograph.image).data).hexdigest()
-
-
-def _manifest(
-    rows: pd.DataFrame, *, val_fraction: float, test_fraction: float, seed: int
 ) -> pd.DataFrame:
-    """Manifest of the eyes kept; where a file lay is left behind, a source's own traits stay."""
-    rows = rows.assign(
-        person_group=rows["patient_id"],
-        label=rows["sex"].map(SEXES.index),
-        quality=float("nan"),
-    )
-    split = assign_splits(rows, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed)
-    own = [
-        name
-        for name in rows
-        if name not in MANIFEST_COLUMNS and name not in OFFERED_COLUMNS and name != "path"
+    if not options.same_person:
+        return pd.DataFrame({"first": [], "second": []}, dtype="int64")
+    return same_eye_pairs(read_keypoints(work), on_progress=on_progress)
+
+
+def _named(pairs: pd.DataFrame, image_ids: pd.Series) -> pd.DataFrame:
+    names = image_ids.to_numpy()
+    return pairs.assign(first=names[pairs["first"]], second=names[pairs["second"]])
+
+
+def _judge_contradictions(
+    eyes: pd.DataFrame, contradicting: str
+) -> tuple[pd.DataFrame, list[tuple[str, str, str]]]:
+    """Reject or flag the eyes of people whom the release knows under both sexes."""
+    wrong = contradicting_people(eyes)
+    if contradicting == "keep":
+        flags = eyes["flags"].where(~wrong, eyes["flags"] + "; " + SEX_DISAGREES)
+        return eyes.assign(flags=flags.str.removeprefix("; ")), []
+    refused = [
+        (str(row["image_id"]), SEX_DISAGREES, f"found to be the person of {row['person_group']}")
+        for row in eyes[wrong].to_dict("records")
     ]
-    frame = rows.assign(split=split)[[*MANIFEST_COLUMNS, *own]]
-    return validate_manifest(frame)
+    return eyes[~wrong], refused
 
 
-def _record(
-    stage: Path,
-    frame: pd.DataFrame,
-    rejected: pd.DataFrame,
-    *,
-    name: str,
-    recipe: Mapping[str, object],
-) -> DatasetRecord:
-    train = frame[frame["split"] == "train"]
-    mean, std = channel_statistics(stage, train)
-    splits = frame.groupby(["split", "sex"]).size()
-    kinds = tuple(kind for kind in KINDS if shard_path(stage, kind, 0).is_file())
-    return DatasetRecord(
-        name=name,
-        digest=content_digest(stage, frame, kinds),
-        size=read_shard(stage, "pixels", 0).shape[1],
-        eyes=len(frame),
-        regions="regions" in kinds,
-        recipe=dict(recipe),
-        code_version={
-            "preprocessing": VERSION,
-            "opencv": cv2.__version__,
-            "numpy": np.__version__,
-        },
-        counts={
-            "kept": len(frame),
-            "rejected": dict(Counter(rejected["reason"])),
-            "splits": {
-                split: {sex: int(splits.get((split, sex), 0)) for sex in SEXES} for split in SPLITS
-            },
-        },
-        channel_mean=mean.tolist(),
-        channel_std=std.tolist(),
-        channel_eyes=len(train),
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+def _split(eyes: pd.DataFrame, options: PreprocessingOptions) -> pd.DataFrame:
+    eyes = eyes.assign(label=eyes["sex"].map(SEXES.index))
+    eyes["split"] = assign_splits(
+        eyes,
+        val_fraction=options.val_fraction,
+        test_fraction=options.test_fraction,
+        seed=options.seed,
+        by=options.split.removeprefix("by_"),
     )
-
-
-def _counted(reasons: pd.Series) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in Counter(reasons).items())
+    return eyes.assign(weight=balance_weights(eyes, by=options.balance_factors))

@@ -42,6 +42,10 @@ class Photograph(NamedTuple):
     sha256: str
 
 
+Load = Callable[[dict[str, object], int], Photograph]
+"""Row of a release's table, least pixels of the shorter side → its photograph."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Photographs:
     """A release read into rows, before any photograph is opened.
@@ -58,4 +62,4 @@ class Photographs:
     name: str
     table: pd.DataFrame
     rejected: pd.DataFrame
-    load: Callable[[dict[str, object], int], Photograph]
+    load: Load

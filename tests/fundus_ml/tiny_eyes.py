@@ -6,12 +6,12 @@ import pandas as pd
 from fundus_ml.dataset_folder import (
     MANIFEST,
     DatasetRecord,
-    ShardWriter,
     channel_statistics,
     content_digest,
     write_dataset_json,
 )
 from fundus_ml.manifest import SEXES, write_manifest
+from fundus_ml.shards import ShardWriter
 
 SIDE = 6
 
@@ -82,13 +82,13 @@ def write_folder(path, count=7, *, source="tiny", seed=0, with_regions=True, sha
         size=SIDE,
         eyes=count,
         regions=with_regions,
+        split_by="person",
         recipe={"seed": seed},
         code_version={},
         counts={},
         channel_mean=mean.tolist(),
         channel_std=std.tolist(),
         channel_eyes=len(train),
-        created="2026-01-01T00:00:00+00:00",
     )
     write_dataset_json(path, record)
     return pixels, regions

@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from fundus_ml.dataset import open_dataset
-from fundus_ml.dataset_folder import ShardWriter, channel_statistics, write_dataset_json
+from fundus_ml.dataset_folder import channel_statistics, write_dataset_json
 from fundus_ml.manifest import MANIFEST_COLUMNS, SEXES, write_manifest
+from fundus_ml.shards import ShardWriter
 
 SIZE = 12
 
@@ -83,8 +84,9 @@ def make_dataset(folder, *, people, signal=40.0, seed=0):
         folder,
         {
             "name": "tiny", "digest": "0" * 64, "size": SIZE, "eyes": len(frame), "regions": False,
+            "split_by": "person",
             "recipe": {}, "code_version": {}, "counts": {}, "channel_mean": mean.tolist(),
-            "channel_std": std.tolist(), "channel_eyes": len(frame), "created": "2025-01-01",
+            "channel_std": std.tolist(), "channel_eyes": len(frame),
         },
     )  # fmt: skip
     return open_dataset(str(folder))
@@ -96,5 +98,6 @@ def _eye(split, person, *, eye, label, shard, row):
         "image_id": f"{patient}_{eye}", "source": "tiny", "patient_id": patient,
         "person_group": patient, "eye": eye, "sex": SEXES[label], "label": label,
         "camera": "none", "healthy": True, "width": SIZE, "height": SIZE, "sha256": "0" * 64,
+        "fov_cut": "", "flags": "",
         "shard": shard, "row": row, "split": split,
     }  # fmt: skip

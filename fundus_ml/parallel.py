@@ -1,0 +1,75 @@
+"""The same work on many items, by the processes of this machine or of a Dask cluster."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+from joblib import Parallel, delayed, effective_n_jobs, parallel_config
+
+from fundus_ml.errors import InputError
+
+BACKENDS = ("loky", "dask")
+TOGETHER = 8
+"""Items a process takes at once."""
+TURNS = 8
+"""Times each process takes items before their results are handed on; bounds memory."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@contextmanager
+def processes(*, workers: int = 0, backend: str = "loky", scheduler: str = "") -> Iterator[None]:
+    """Let :func:`in_order` work in parallel inside the block.
+
+    Args:
+        workers: Processes of this machine; 0 is one per core. Not read by ``dask``.
+        backend: ``loky`` (this machine) or ``dask``.
+        scheduler: Of ``dask``: address of its scheduler, such as ``tcp://host:8786``. Its workers
+            must see the same files under the same paths.
+
+    Raises:
+        InputError: ``workers`` or ``backend`` is not allowed, or no scheduler answers.
+    """
+    if workers < 0:
+        raise InputError(f"workers={workers}: must be 0 (one per core) or more")
+    if backend not in BACKENDS:
+        raise InputError(f"backend={backend}: allowed: {', '.join(BACKENDS)}")
+    if backend == "dask":
+        with _dask(scheduler):
+            yield
+        return
+    # Processes share the cores already: one thread each.
+    with parallel_config(backend="loky", n_jobs=workers or -1, inner_max_num_threads=1):
+        yield
+
+
+def in_order(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    """Apply ``function`` to every item and hand the results on in the order of the items.
+
+    Only a window of results is in memory; what is taken while a consumer works does not grow.
+
+    Args:
+        function: Picklable.
+        items: Picklable each.
+    """
+    with Parallel(batch_size=TOGETHER) as parallel:
+        window = TOGETHER * TURNS * effective_n_jobs(parallel.n_jobs)
+        for start in range(0, len(items), window):
+            yield from parallel(delayed(function)(item) for item in items[start : start + window])
+
+
+@contextmanager
+def _dask(scheduler: str) -> Iterator[None]:
+    if not scheduler:
+        raise InputError("scheduler: backend=dask needs its address, such as tcp://host:8786")
+    try:
+        from distributed import Client  # noqa: PLC0415 (only a cluster needs it)
+    except ImportError:
+        raise InputError("backend=dask: needs a package: pip install distributed") from None
+    try:
+        client = Client(scheduler, timeout=10, set_as_default=False)
+    except (OSError, ValueError, TimeoutError) as error:
+        raise InputError(f"scheduler={scheduler}: no Dask scheduler answers: {error}") from None
+    with client, parallel_config(backend="dask", client=client):
+        yield

@@ -1,4 +1,4 @@
-"""A dataset on disk: whole or not there, read back byte for byte, its figures exact."""
+"""A dataset folder: its record, the digest of its content, its figures exact."""
 
 import json
 
@@ -8,126 +8,15 @@ import pytest
 from fundus_ml.dataset_folder import (
     MANIFEST,
     RECORD,
-    ShardWriter,
     channel_statistics,
     content_digest,
     pooled_statistics,
     read_dataset_json,
-    read_shard,
-    shard_path,
-    staged,
 )
 from fundus_ml.errors import InputError
 from fundus_ml.manifest import read_manifest
+from fundus_ml.shards import ShardWriter, shard_path
 from tests.fundus_ml.tiny_eyes import make_manifest, make_squares, write_folder
-
-
-def names(folder):
-    """What lies in a folder."""
-    return sorted(path.name for path in folder.iterdir())
-
-
-def begin_and_fail(out, error):
-    """Write a part of a dataset, then meet an error."""
-    with staged(out) as stage:
-        (stage / MANIFEST).touch()
-        (stage / RECORD).touch()
-        raise error("mid-way")
-
-
-@pytest.mark.parametrize(("count", "shapes"), [(7, [3, 3, 1]), (6, [3, 3]), (1, [1])])
-def test_shards_are_plain_arrays_filled_in_order(tmp_path, count, shapes):
-    """NumPy reads every shard, full or not, and finds each row where the writer said it is."""
-    pixels, _ = make_squares(count)
-    with ShardWriter(tmp_path, "pixels", pixels.shape[1:], shard_eyes=3) as writer:
-        places = [writer.append(square) for square in pixels]
-    shards = [np.load(shard_path(tmp_path, "pixels", shard)) for shard in range(len(shapes))]
-    assert names(tmp_path) == [f"pixels-{shard:05d}.npy" for shard in range(len(shapes))]
-    assert [len(shard) for shard in shards] == shapes
-    for square, (shard, row) in zip(pixels, places, strict=True):
-        np.testing.assert_array_equal(shards[shard][row], square)
-    np.testing.assert_array_equal(read_shard(tmp_path, "pixels", 0), shards[0])
-
-
-def test_a_writer_of_nothing_writes_no_file(tmp_path):
-    """Regions of a release without regions leave no trace."""
-    with ShardWriter(tmp_path, "regions", (4, 4)):
-        pass
-    assert names(tmp_path) == []
-
-
-def test_a_mapped_shard_cannot_be_written_to(tmp_path):
-    """Nothing a reader does changes the dataset."""
-    write_folder(tmp_path / "data")
-    with pytest.raises(ValueError, match="read-only"):
-        read_shard(tmp_path / "data", "pixels", 0)[0] = 0
-
-
-def test_a_shard_that_is_missing_cut_or_of_another_type_is_refused(tmp_path):
-    """Each with its path and what to do."""
-    with pytest.raises(InputError, match=r"pixels-00001.npy is missing; run preprocess again"):
-        read_shard(tmp_path, "pixels", 1)
-    path = shard_path(tmp_path, "pixels", 0)
-    np.save(path, np.zeros((5, 4, 4, 3), np.uint8))
-    path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(InputError, match=r"pixels-00000.npy: not a whole shard: "):
-        read_shard(tmp_path, "pixels", 0)
-    path.write_bytes(b"")
-    with pytest.raises(InputError, match="not a whole shard"):
-        read_shard(tmp_path, "pixels", 0)
-    np.save(path, np.zeros((5, 4, 4, 3), np.float32))
-    with pytest.raises(InputError, match="holds float32, must be uint8"):
-        read_shard(tmp_path, "pixels", 0)
-
-
-def test_a_staged_folder_appears_when_whole_and_replaces_the_older_one(tmp_path):
-    """Until the end the older dataset stands; afterwards only the new one, and nothing beside."""
-    out = tmp_path / "new" / "data"
-    for turn in ("first", "second"):
-        with staged(out) as stage:
-            (stage / RECORD).write_text(turn)
-            (stage / f"only-{turn}").touch()
-            assert not (out / RECORD).exists() or (out / RECORD).read_text() == "first"
-        assert (out / RECORD).read_text() == turn
-    assert names(out) == [RECORD, "only-second"]
-    assert names(out.parent) == ["data"]
-
-
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_an_error_mid_way_leaves_nothing_new_and_the_older_dataset(tmp_path, error):
-    """Also no parent folders that were made for it."""
-    with pytest.raises(error, match="mid-way"):
-        begin_and_fail(tmp_path / "a" / "b", error)
-    assert names(tmp_path) == []
-    write_folder(tmp_path / "data")
-    before = (tmp_path / "data" / RECORD).read_bytes()
-    with pytest.raises(error, match="mid-way"):
-        begin_and_fail(tmp_path / "data", error)
-    assert names(tmp_path) == ["data"]
-    assert (tmp_path / "data" / RECORD).read_bytes() == before
-
-
-def test_an_empty_folder_is_taken(tmp_path):
-    """A folder made beforehand is no obstacle."""
-    with staged(tmp_path) as stage:
-        (stage / RECORD).touch()
-    assert names(tmp_path) == [RECORD]
-
-
-def test_places_that_are_no_dataset_are_refused_untouched(tmp_path):
-    """A file, a folder of other things, and a place below a file."""
-    (tmp_path / "file").write_text("mine")
-    (tmp_path / "photos").mkdir()
-    (tmp_path / "photos" / "a.jpg").write_text("mine")
-    for place, rule in (
-        ("file", "is a file, must be a new folder"),
-        ("photos", "holds other things than a dataset"),
-        ("file/below", "cannot be written: "),
-    ):
-        with pytest.raises(InputError, match=f"out=.*{place}: {rule}"), staged(tmp_path / place):
-            pytest.fail("handed out a folder")
-    assert names(tmp_path) == ["file", "photos"]
-    assert names(tmp_path / "photos") == ["a.jpg"]
 
 
 def test_the_record_reads_back_and_a_wrong_one_is_refused(tmp_path):

@@ -1,0 +1,60 @@
+"""In order, in windows, on this machine's processes or on a real Dask cluster."""
+
+import os
+
+import pytest
+
+from fundus_ml.errors import InputError
+from fundus_ml.parallel import TOGETHER, TURNS, in_order, processes
+
+
+def square(number):
+    """Something to do elsewhere."""
+    return number**2, os.getpid()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_results_come_in_order_whatever_the_processes(workers):
+    """More items than a window holds, and a count that fills none."""
+    count = 2 * TOGETHER * TURNS * workers + 3
+    with processes(workers=workers):
+        results = list(in_order(square, range(count)))
+    assert [value for value, _ in results] == [number**2 for number in range(count)]
+    assert ({process for _, process in results} == {os.getpid()}) == (workers == 1)
+
+
+def test_no_more_than_a_window_is_taken_ahead_of_the_consumer():
+    """Memory stays bounded however slow the consumer is."""
+    taken = []
+    with processes(workers=1):
+        next(in_order(taken.append, range(1000)))
+    assert len(taken) == TOGETHER * TURNS
+
+
+def test_a_dask_cluster_does_the_same():
+    """Two real workers."""
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None
+        ) as cluster,
+        processes(backend="dask", scheduler=cluster.scheduler_address),
+    ):
+        results = list(in_order(square, range(50)))
+    assert [value for value, _ in results] == [number**2 for number in range(50)]
+    assert os.getpid() not in {process for _, process in results}
+
+
+@pytest.mark.parametrize(
+    ("settings", "rule"),
+    [
+        ({"workers": -1}, "workers=-1: must be 0"),
+        ({"backend": "threads"}, "backend=threads: allowed: loky, dask"),
+        ({"backend": "dask"}, "scheduler: backend=dask needs its address"),
+        ({"backend": "dask", "scheduler": "nonsense://x"}, "scheduler=nonsense://x: no Dask"),
+    ],
+)
+def test_wrong_settings_are_refused(settings, rule):
+    """In one line each."""
+    with pytest.raises(InputError, match=rule), processes(**settings):
+        pytest.fail("opened")

@@ -4,16 +4,25 @@ Every eye of the split is scored clean and after an untargeted PGD attack at eac
 come with 95 % intervals clustered by person, and beside the accuracy of naming the commoner sex.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from experiments.protocol.floor import against_floor, audit_of
 from experiments.protocol.parameters import Numbers, StepLength, run_entry_point
 from experiments.protocol.session import progress, read_dataset, read_model, show
 from fundus_ml.attacks import ThreatModel, step_length
-from fundus_ml.evaluation import CLEAN, check_measurable, named_metrics, predictions, scores
+from fundus_ml.evaluation import (
+    CLEAN,
+    check_measurable,
+    clean_auroc,
+    named_metrics,
+    predictions,
+    scores,
+)
 from fundus_ml.figures import auroc_by_eps, roc_figure
 from fundus_ml.statistics import Interval
 from tracking.results import record_predictions
@@ -61,7 +70,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def evaluate(config: EvaluateConfig, run: Run) -> pd.DataFrame:
     """Score a split clean and attacked, record every prediction and the measures."""
-    dataset = read_dataset(run, config.dataset, context="evaluate").split(config.split)
+    whole = read_dataset(run, config.dataset, context="evaluate")
+    dataset = whole.split(config.split)
     check_measurable(dataset, resamples=config.bootstrap)
     classifier, version = read_model(run, config.model)
     with progress("evaluate", "eye") as on_step:
@@ -86,6 +96,9 @@ def evaluate(config: EvaluateConfig, run: Run) -> pd.DataFrame:
         auroc_by_eps(_by_eps(table, version.uri), constraint=config.constraint), "auroc_by_eps.png"
     )
     show(table)
+    audit = audit_of(whole)
+    run.log_metrics({"shortcut_floor": audit.floor})
+    sys.stdout.write(against_floor(clean_auroc(table), audit) + "\n")
     return table
 
 

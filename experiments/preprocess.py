@@ -1,49 +1,51 @@
 """Entry point ``preprocess``: photographs and a table become a dataset folder.
 
 Reads a release (or draws synthetic eyes), finds each field of view, crops it to a centred square,
-splits by person, and writes the folder that every other entry point reads. Photographs that cannot
-be used are listed in ``rejected.csv`` with their reason.
+measures its quality, finds people who stand under several ids, splits by person, audits the result,
+and writes the folder that every other entry point reads. Photographs that cannot be used are listed
+in ``rejected.csv`` with their reason. A killed run goes on where it stopped when it is repeated.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from experiments.protocol.floor import log_audit
 from experiments.protocol.parameters import run_entry_point
-from experiments.protocol.session import progress, read_dataset, show
-from fundus_ml.figures import sample_sheet
-from fundus_ml.preprocessing import Preprocessed, preprocess
+from experiments.protocol.session import read_dataset, show, stages
+from fundus_ml.dataset import FundusDataset
+from fundus_ml.figures import quality_distribution, same_eye_sheet, sample_sheet
+from fundus_ml.parallel import processes
+from fundus_ml.preprocessing import SAME_PERSON, Preprocessed, PreprocessingOptions, preprocess
 from fundus_ml.sources.releases import read_release
 from fundus_ml.synthesis.population import Population
 from tracking.runs import Run
 
 SHEET_EYES = 40
+SHEET_PAIRS = 6
+NOT_CONTENT = ("out", "workers", "backend", "scheduler")
+"""Flags that move no byte of the dataset."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class PreprocessConfig:
+class PreprocessConfig(PreprocessingOptions):
     """Flags of ``preprocess``."""
 
     source: str = "synthetic"
-    """Release to read: synthetic, odir or folder."""
+    """Release to read: synthetic, odir, brset, mbrset, papila or folder."""
     root: str = ""
-    """Folder of the release (odir: full_df.csv and its images; folder: a table and images)."""
+    """Folder of the release (folder: a table and photographs)."""
     table: str = "labels.csv"
     """folder: file name of the table (columns file, patient_id, sex; optional eye, age, camera)."""
     name: str = "folder"
     """folder: stands before every id; give each release of one composite its own."""
     out: str = "data/synthetic"
     """Dataset folder to write; an older dataset there is replaced once the new one is whole."""
-    size: int = 300
-    """Side of the square eyes, pixels."""
     healthy_only: bool = True
-    """odir: keep only eyes whose own keywords contain `normal fundus`."""
-    val_fraction: float = 0.15
-    """Share of people in the validation split."""
-    test_fraction: float = 0.15
-    """Share of people in the test split."""
+    """Keep only eyes that the release calls healthy (see docs/data.md); not synthetic, folder."""
     patients: int = 600
     """synthetic: people to draw; each has one or two eyes."""
     cue: str = "disc"
@@ -54,10 +56,12 @@ class PreprocessConfig:
     """synthetic: years by which males are older (a confounder)."""
     camera_sex_odds: float = 1.0
     """synthetic: odds ratio of a male being taken with the first half of the cameras."""
-    seed: int = 0
-    """Of the synthetic people and of the split."""
     workers: int = 0
-    """Processes; 0 is one per core."""
+    """Processes of this machine; 0 is one per core."""
+    backend: str = "loky"
+    """loky (this machine) or dask (a cluster whose workers see the same files)."""
+    scheduler: str = ""
+    """dask: address of its scheduler, such as tcp://host:8786."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -83,16 +87,16 @@ def prepare(config: PreprocessConfig, run: Run) -> Preprocessed:
         healthy_only=config.healthy_only,
         population=population,
     )
-    with progress("preprocess", "eye") as on_progress:
+    recipe = {name: value for name, value in asdict(config).items() if name not in NOT_CONTENT}
+    with (
+        processes(workers=config.workers, backend=config.backend, scheduler=config.scheduler),
+        stages({"read": "eye", "compare": "eye", "audit": "step"}) as on_progress,
+    ):
         written = preprocess(
             photographs,
             Path(config.out).expanduser(),
-            size=config.size,
-            val_fraction=config.val_fraction,
-            test_fraction=config.test_fraction,
-            split_seed=config.seed,
-            workers=config.workers,
-            recipe=asdict(config),
+            config,
+            recipe=recipe,
             on_progress=on_progress,
         )
     _record(config, run, written)
@@ -101,21 +105,35 @@ def prepare(config: PreprocessConfig, run: Run) -> Preprocessed:
 
 def _record(config: PreprocessConfig, run: Run, written: Preprocessed) -> None:
     dataset = read_dataset(run, config.out, context="preprocess")
-    shown = dataset.frame.sort_values("sha256").index[:SHEET_EYES].to_numpy()
-    captions = [
-        f"{eye.sex} {eye.age:.0f} {eye.eye}" for eye in dataset.frame.loc[shown].itertuples()
-    ]
-    sheet = sample_sheet(dataset.pixels(shown), captions)
-    sheet.savefig(written.path / "sample_sheet.png")
-    run.log_artifact(written.path / "sample_sheet.png")
-    run.log_artifact(written.path / "dataset.json")
-    run.log_artifact(written.path / "rejected.csv")
+    figures = {
+        "sample_sheet.png": _sample(dataset),
+        "quality.png": quality_distribution(dataset.frame, min_quality=config.min_quality),
+    } | _same_eyes(dataset, written.same_eye)
+    for name, figure in figures.items():
+        figure.savefig(written.path / name)
+    for name in (*figures, "dataset.json", "rejected.csv", SAME_PERSON):
+        run.log_artifact(written.path / name)
+    log_audit(run, written.audit)
     run.log_metrics(
-        {"kept": written.kept, "rejected": sum(written.rejected.values())}
+        {
+            "kept": written.kept,
+            "rejected": sum(written.rejected.values()),
+            "resumed": written.resumed,
+            "same_eye_pairs": len(written.same_eye),
+        }
         | {f"{split}_eyes": count for split, count in written.splits.items()}
     )
     counts = {"kept": written.kept} | {f"rejected: {k}": n for k, n in written.rejected.items()}
     show(pd.DataFrame({"eyes": list(counts), "count": list(counts.values())}))
+    sys.stdout.write(f"audit: {written.path / 'audit.html'}\n")
+
+
+def _sample(dataset: FundusDataset) -> "Figure":
+    shown = dataset.frame.sort_values("sha256").index[:SHEET_EYES].to_numpy()
+    captions = [
+        f"{eye.sex} {eye.age:.0f} {eye.eye}" for eye in dataset.frame.loc[shown].itertuples()
+    ]
+    return sample_sheet(dataset.pixels(shown), captions)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from fundus_ml.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.precision import check_precision
 from fundus_ml.robust_training import PGDTraining
-from fundus_ml.statistics import clustered_auroc, clustered_mean
+from fundus_ml.statistics import Interval, clustered_auroc, clustered_mean
 from fundus_ml.training import Perturb, predict
 
 CLEAN = "none"
@@ -135,6 +135,12 @@ def scores(predicted: pd.DataFrame, *, resamples: int, seed: int) -> pd.DataFram
             }
         )
     return pd.DataFrame(rows)
+
+
+def clean_auroc(table: pd.DataFrame) -> Interval:
+    """Pick the AUROC without an attack out of a table of :func:`scores`."""
+    row = table[table["attack"] == CLEAN].iloc[0]
+    return Interval(float(row["auroc"]), float(row["auroc_low"]), float(row["auroc_high"]))
 
 
 def named_metrics(table: pd.DataFrame, *, split: str) -> dict[str, float]:

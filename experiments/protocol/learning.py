@@ -7,11 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from experiments.protocol.floor import against_floor, audit_of
 from experiments.protocol.session import progress, show
 from fundus_ml.attacks import StepSize
 from fundus_ml.dataset import FundusDataset
 from fundus_ml.errors import InputError
-from fundus_ml.evaluation import check_measurable, named_metrics, predictions, scores
+from fundus_ml.evaluation import (
+    check_measurable,
+    clean_auroc,
+    named_metrics,
+    predictions,
+    scores,
+)
 from fundus_ml.figures import training_curves
 from fundus_ml.models.classifiers import Classifier, ClassifierSpec, make_classifier
 from fundus_ml.models.start_weights import load_start_weights
@@ -120,7 +127,7 @@ def register_fitted(
         parent: The version it was trained from.
     """
     run.log_figure(training_curves(fitted.history, best_by=fitted.criterion), "training_curves.png")
-    metrics = _measured(run, fitted, dataset.split("test"), measure)
+    metrics = _measured(run, fitted, dataset, measure)
     assert isinstance(fitted.model, Classifier)
     with tempfile.TemporaryDirectory() as folder:
         save_classifier(fitted.model, Path(folder))
@@ -138,7 +145,10 @@ def register_fitted(
     return Trained(version=version, seconds_per_step=fitted.seconds_per_step)
 
 
-def _measured(run: Run, fitted: Fitted, test: FundusDataset, measure: Measure) -> dict[str, float]:
+def _measured(
+    run: Run, fitted: Fitted, dataset: FundusDataset, measure: Measure
+) -> dict[str, float]:
+    test = dataset.split("test")
     with progress("test", "eye") as on_step:
         predicted = predictions(
             fitted.model,
@@ -155,7 +165,10 @@ def _measured(run: Run, fitted: Fitted, test: FundusDataset, measure: Measure) -
     chosen = fitted.history.set_index("epoch")[fitted.criterion]
     run.log_table(table, "scores.json")
     show(table)
+    audit = audit_of(dataset)
+    sys.stdout.write(against_floor(clean_auroc(table), audit) + "\n")
     return named_metrics(table, split="test") | {
+        "shortcut_floor": audit.floor,
         f"best_{fitted.criterion}": float(chosen[fitted.best_epoch]),
         "best_epoch": float(fitted.best_epoch),
         "seconds_per_step": fitted.seconds_per_step,

@@ -2,8 +2,8 @@
 
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -30,7 +30,12 @@ def read_dataset(run: Run, paths: str, *, context: str) -> FundusDataset:
         context=context,
     )
     run.log_inputs(datasets=[version])
-    run.set_tags({"dataset_digest": dataset.digest})
+    run.set_tags({"dataset_digest": dataset.digest, "split_by": dataset.split_by})
+    if dataset.split_by == "file":
+        sys.stderr.write(
+            f"{paths}: split by file: people stand on both sides, so every score of it shows "
+            "leakage too\n"
+        )
     return dataset
 
 
@@ -52,6 +57,27 @@ def progress(description: str, unit: str) -> Iterator[Progress]:
         def advance(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
+
+        yield advance
+
+
+@contextmanager
+def stages(units: Mapping[str, str]) -> Iterator[Callable[[str, int, int], None]]:
+    """Show a bar for each stage of a job when it begins.
+
+    Args:
+        units: What each stage counts, by its name.
+
+    Yields:
+        A callback that takes (stage, done, in all).
+    """
+    with ExitStack() as stack:
+        bars: dict[str, Progress] = {}
+
+        def advance(stage: str, done: int, total: int) -> None:
+            if stage not in bars:
+                bars[stage] = stack.enter_context(progress(stage, units[stage]))
+            bars[stage](done, total)
 
         yield advance
 

@@ -1,0 +1,53 @@
+"""Entry point ``audit``: what could tell the sexes apart on a dataset without looking at the eye.
+
+Counts, leakage between the splits, shortcut baselines each against its permutation null, a verdict
+in words, and the AUROC below which a model has shown nothing. `preprocess` audits what it writes;
+this entry point does so for composites, and again.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from experiments.protocol.floor import log_audit
+from experiments.protocol.parameters import run_entry_point
+from experiments.protocol.session import progress, read_dataset
+from fundus_ml.audit import Audit, audit_dataset
+from tracking.runs import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditConfig:
+    """Flags of ``audit``."""
+
+    dataset: str
+    """Dataset folder, or several with commas between them."""
+    permutations: int = 1000
+    """Shuffled labels behind the chance levels."""
+    seed: int = 0
+    """Of the shuffles and the intervals."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run from the command line."""
+    run_entry_point("audit", AuditConfig, audit, argv)
+
+
+def audit(config: AuditConfig, run: Run) -> Audit:
+    """Audit one dataset or a composite and record what was found."""
+    dataset = read_dataset(run, config.dataset, context="audit")
+    with progress("audit", "step") as on_progress:
+        found = audit_dataset(
+            dataset,
+            None,
+            permutations=config.permutations,
+            seed=config.seed,
+            on_progress=on_progress,
+        )
+    log_audit(run, found)
+    sys.stdout.write(f"floor: {found.floor:.3f} ({found.floor_by})\n")
+    return found
+
+
+if __name__ == "__main__":
+    main()

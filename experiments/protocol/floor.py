@@ -1,0 +1,44 @@
+"""What shortcuts alone reach on a dataset, beside which every score of a model is read."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+from experiments.protocol.session import progress
+from fundus_ml.audit import AUDIT, AUDIT_PAGE, Audit, audit_dataset, read_audit, write_audit
+from fundus_ml.dataset import FundusDataset
+from fundus_ml.statistics import Interval
+from tracking.runs import Run
+
+
+def audit_of(dataset: FundusDataset, *, permutations: int = 1000, seed: int = 0) -> Audit:
+    """Read the audit that lies in the dataset folder; make one for a composite."""
+    if len(dataset.paths) == 1 and (dataset.paths[0] / AUDIT).is_file():
+        audit = read_audit(dataset.paths[0] / AUDIT)
+        if audit.digest == dataset.digest:
+            return audit
+    with progress("audit", "step") as on_progress:
+        return audit_dataset(
+            dataset, None, permutations=permutations, seed=seed, on_progress=on_progress
+        )
+
+
+def log_audit(run: Run, audit: Audit) -> None:
+    """Record an audit: its page, its numbers, its verdicts."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_audit(audit, Path(folder))
+        for name in (AUDIT, AUDIT_PAGE):
+            run.log_artifact(Path(folder) / name)
+    run.log_metrics({"shortcut_floor": audit.floor})
+    run.set_tags({"shortcut_floor_by": audit.floor_by, "audit": " ".join(audit.verdicts)})
+    for verdict in audit.verdicts:
+        sys.stdout.write(f"{verdict}\n")
+
+
+def against_floor(auroc: Interval, audit: Audit) -> str:
+    """Say in words whether an AUROC shows more than the shortcuts of its dataset."""
+    reached = f"AUROC {auroc.value:.3f} ({auroc.low:.3f} to {auroc.high:.3f})"
+    floor = f"the floor of this dataset, {audit.floor:.3f} ({audit.floor_by})"
+    if auroc.low > audit.floor:
+        return f"{reached}: above {floor}"
+    return f"{reached}: not above {floor}; nothing is shown that a shortcut would not reach"

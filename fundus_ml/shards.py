@@ -139,14 +139,16 @@ def copy_rows(
     Returns:
         Shard and row of each in ``to``.
     """
-    mapped: dict[int, NDArray[np.uint8]] = {}
-    places = []
+    places: list[tuple[int, int]] = []
+    shards = rows // SHARD_EYES
     with ExitStack() as stack:
         writer: ShardWriter | None = None
-        for shard, row in zip(*np.divmod(rows, SHARD_EYES), strict=True):
-            squares = mapped.setdefault(int(shard), read_shard(source, kind, int(shard)))
+        for part in np.split(rows, np.flatnonzero(np.diff(shards)) + 1):
+            if not len(part):
+                break
+            squares = read_shard(source, kind, int(part[0]) // SHARD_EYES)
             if writer is None:
                 writer = stack.enter_context(ShardWriter(to, kind, squares.shape[1:]))
-            places.append(writer.append(squares[row]))
+            places.extend(writer.append(squares[row]) for row in part % SHARD_EYES)
     shards, new_rows = np.array(places, np.intp).reshape(-1, 2).T
     return shards, new_rows

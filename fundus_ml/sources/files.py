@@ -1,15 +1,24 @@
-"""Photographs that are image files: found, read, and refused when cut short."""
+"""Photographs that are image files: found below a release's root, and read once."""
 
-from pathlib import Path
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
-import numpy as np
 import pandas as pd
 
-from fundus_ml.errors import InputError
-from fundus_ml.imaging.opencv import cv2
+from fundus_ml.errors import Refused
+from fundus_ml.imaging.decoding import decode_photograph
 from fundus_ml.sources.photographs import Photograph
 
-_PNG_END = b"IEND\xaeB`\x82"
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
+"""Endings a photograph's file may have, in the order they are looked for."""
+
+FILE_MISSING = "file missing"
+LEAVES_RELEASE = "path leaves the release"
+UNREADABLE = "unreadable"
 
 REJECTED_COLUMNS = ("image_id", "reason", "detail")
 
@@ -17,23 +26,50 @@ REJECTED_COLUMNS = ("image_id", "reason", "detail")
 def load_file(row: dict[str, object], least_side: int) -> Photograph:
     """Read the photograph at ``row["path"]`` upright, as 8-bit RGB.
 
+    Args:
+        row: A row of the release's table.
+        least_side: Pixels its shorter side must keep; 0 is full size.
+
     Raises:
-        InputError: The file cannot be opened, is no image, or ends before the image does.
+        Refused: The file cannot be read (``unreadable``), or one of the reasons of
+            :func:`~fundus_ml.imaging.decoding.decode_photograph`.
     """
     path = Path(str(row["path"]))
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
-    if _cut_short(content):
-        raise InputError(f"{path}: ends before the image does")
-    try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR_RGB)
-    except cv2.error:
-        image = None
-    if image is None:
-        raise InputError(f"{path}: not an image OpenCV can read")
-    return Photograph(image=np.asarray(image, np.uint8), regions=None)
+        raise Refused(UNREADABLE, f"{path}: {error.strerror}") from None
+    decoded = decode_photograph(content, least_side=least_side)
+    return Photograph(
+        image=decoded.image,
+        regions=None,
+        width=decoded.width,
+        height=decoded.height,
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
+
+
+def find_files(root: Path, named: Sequence[Sequence[str]]) -> list[Path | Refused]:
+    """Find each photograph below the root of its release.
+
+    Args:
+        root: Folder of the release.
+        named: For each photograph the paths below ``root`` at which it may lie; the first that is
+            a file counts.
+
+    Returns:
+        For each photograph its file, or why there is none: a path that is absolute, goes up, or
+        is a link to a place outside ``root`` (``path leaves the release``), ``file missing``, or
+        a folder that may not be looked into (``unreadable``).
+    """
+    home = Path(os.path.realpath(root))
+    return [_find(root, home, names) for names in named]
+
+
+def without_suffix(files: pd.Series) -> pd.Series:
+    """Cut the ending of an image file off each name; ``1.2.jpg`` becomes ``1.2``, and stays."""
+    endings = "|".join(re.escape(suffix) for suffix in IMAGE_SUFFIXES)
+    return files.str.replace(rf"(?i)(?:{endings})$", "", regex=True)
 
 
 def rejected_rows(refused: list[tuple[str, str, str]]) -> pd.DataFrame:
@@ -41,9 +77,29 @@ def rejected_rows(refused: list[tuple[str, str, str]]) -> pd.DataFrame:
     return pd.DataFrame(refused, columns=list(REJECTED_COLUMNS), dtype="str")
 
 
-def _cut_short(content: bytes) -> bool:
-    # OpenCV fills what is missing with grey and says nothing. In JPEG's coded data no marker can
-    # occur, so a whole file has its end marker after the last start of a scan.
-    if content.startswith(b"\xff\xd8"):
-        return content.rfind(b"\xff\xd9") < max(content.rfind(b"\xff\xda"), 0)
-    return content.startswith(b"\x89PNG") and _PNG_END not in content
+def _find(root: Path, home: Path, names: Sequence[str]) -> Path | Refused:
+    refused = Refused(FILE_MISSING, names[0])
+    for name in names:
+        if _goes_up(name):
+            return Refused(LEAVES_RELEASE, name)
+        path = root / name
+        try:
+            if not stat.S_ISREG(path.stat().st_mode):
+                continue
+        except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in it
+            continue
+        except OSError as error:
+            refused = Refused(UNREADABLE, f"{name}: {error.strerror}")
+            continue
+        lies = Path(os.path.realpath(path))
+        if not lies.is_relative_to(home):
+            return Refused(LEAVES_RELEASE, f"{name} is a link to {lies}")
+        return path
+    return refused
+
+
+def _goes_up(name: str) -> bool:
+    # Tables are written on either kind of system.
+    return any(
+        path.anchor or ".." in path.parts for path in (PurePosixPath(name), PureWindowsPath(name))
+    )

@@ -1,25 +1,28 @@
 """Any folder of photographs with a table beside them: the way in for one's own data."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
 from fundus_ml.errors import InputError
-from fundus_ml.manifest import EYES, SEXES
-from fundus_ml.sources.files import load_file, rejected_rows
+from fundus_ml.manifest import EYES, MANIFEST_COLUMNS, SEXES
+from fundus_ml.sources.files import without_suffix
 from fundus_ml.sources.photographs import OFFERED_COLUMNS, Photographs
+from fundus_ml.sources.refusals import offer
+from fundus_ml.sources.remarks import OLDEST, joined_flags, plausible_ages
 from fundus_ml.sources.tables import TableColumn, read_table
 
 _SPELLINGS = {"f": "female", "m": "male"} | {sex: sex for sex in SEXES}
-_HEALTHY = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
+_HEALTHY = {"yes": 1.0, "true": 1.0, "1": 1.0, "no": 0.0, "false": 0.0, "0": 0.0}
 _COLUMNS = {
     "file": TableColumn(),
     "patient_id": TableColumn(),
-    "sex": TableColumn(filled=False),
-    "eye": TableColumn(required=False, filled=False),
-    "age": TableColumn(kind="number", low=0, high=120, required=False, filled=False),
+    "sex": TableColumn(meanings=_SPELLINGS, filled=False),
+    "eye": TableColumn(meanings={eye: eye for eye in EYES}, required=False, filled=False),
+    "age": TableColumn(kind="number", low=0, high=OLDEST, required=False, filled=False),
     "camera": TableColumn(required=False, filled=False),
-    "healthy": TableColumn(required=False, filled=False),
+    "healthy": TableColumn(meanings=_HEALTHY, required=False, filled=False),
+    "disease_*": TableColumn(meanings={"0": 0.0, "1": 1.0}, required=False, filled=False),
 }
 
 
@@ -30,65 +33,54 @@ def folder_photographs(
 
     Args:
         root: Folder of the table and the photographs.
-        table: CSV with the columns ``file`` (path below ``root``), ``patient_id`` and ``sex``
-            (female or male, f or m, in any case), and where known ``eye`` (left, right, unknown),
-            ``age`` in years, ``camera`` and ``healthy`` (yes/no, true/false, 1/0). A row that
-            does not say whether its eye is healthy counts as healthy.
+        table: CSV or ``.xlsx`` with the columns ``file`` (path below ``root``), ``patient_id`` and
+            ``sex`` (female or male, f or m, in any case), and where known ``eye`` (left, right,
+            unknown), ``age`` in years, ``camera``, ``healthy`` (yes/no, true/false, 1/0) and
+            ``disease_...`` (0 or 1). A row that does not say whether its eye is healthy counts as
+            healthy. Any other column is kept as text.
         name: Stands before every ``image_id`` and ``patient_id``; give each release its own.
 
     Returns:
-        The eyes; refused rows with the reasons ``no sex``, ``same name twice`` (its extension
-        left out, as in ``image_id``) and ``file missing``.
+        The eyes. Rows are refused as :func:`~fundus_ml.sources.refusals.offer` says; ``same name
+        twice`` leaves the extension out, as ``image_id`` does.
 
     Raises:
-        InputError: No table or one without its columns, or a value that is not allowed.
+        InputError: No table or one without its columns, a value that is not allowed, or a column
+            with a name that the manifest needs for itself.
     """
     path = root / table
-    rows = read_table(path, _COLUMNS)
-    offered = pd.DataFrame(
+    written = read_table(path, _COLUMNS)
+    own = _own_columns(path, written)
+    age = plausible_ages(_column(written, "age", float("nan")))
+    file = written["file"].map(lambda text: str(PurePosixPath(text)))
+    rows = pd.DataFrame(
         {
-            "image_id": f"{name}/" + rows["file"].str.replace(r"\.[^./]*$", "", regex=True),
+            "image_id": f"{name}/" + without_suffix(file),
             "source": name,
-            "patient_id": f"{name}/" + rows["patient_id"],
-            "eye": _chosen(path, rows, "eye", {eye: eye for eye in EYES}).fillna("unknown"),
-            "sex": _chosen(path, rows, "sex", _SPELLINGS),
-            "age": rows.get("age", pd.Series(float("nan"), index=rows.index)),
-            "camera": _column(rows, "camera").fillna("unknown"),
-            "healthy": _chosen(path, rows, "healthy", _HEALTHY).fillna(value=True).astype(bool),
+            "patient_id": f"{name}/" + written["patient_id"],
+            "eye": _column(written, "eye", "unknown"),
+            "sex": written["sex"],
+            "age": age.years,
+            "camera": _column(written, "camera", "unknown"),
+            "healthy": _column(written, "healthy", 1.0).astype(bool),
+            "flags": joined_flags(age.remarks),
         },
         columns=list(OFFERED_COLUMNS),
     )
-    offered["path"] = [str(root / file) for file in rows["file"]]
-    refused = pd.Series("", index=rows.index)
-    refused[[not Path(file).is_file() for file in offered["path"]]] = "file missing"
-    refused[offered["image_id"].duplicated()] = "same name twice"
-    refused[offered["sex"].isna()] = "no sex"
-    taken = refused == ""
-    reasons = zip(offered["image_id"], refused, rows["file"], strict=True)
-    return Photographs(
-        name=name,
-        table=offered[taken].reset_index(drop=True),
-        rejected=rejected_rows([row for row in reasons if row[1]]),
-        load=load_file,
-    )
+    return offer(rows.join(own), name=name, root=root, named=[[text] for text in written["file"]])
 
 
-def _column(rows: pd.DataFrame, name: str) -> pd.Series:
-    return rows[name] if name in rows else pd.Series(None, index=rows.index, dtype="object")
-
-
-def _chosen(
-    path: Path, rows: pd.DataFrame, name: str, meanings: dict[str, str] | dict[str, bool]
-) -> pd.Series:
-    """Translate a column of a few words, in any case; an empty cell stays empty."""
-    written = _column(rows, name)
-    chosen = written.map(lambda word: meanings.get(str(word).lower()), na_action="ignore")
-    chosen = chosen.astype("object")  # a column without a word would come back as numbers
-    wrong = (written.notna() & chosen.isna()).to_numpy(bool)
-    if wrong.any():
-        row = int(wrong.argmax())
+def _own_columns(path: Path, written: pd.DataFrame) -> pd.DataFrame:
+    own = [str(name) for name in written if name not in _COLUMNS]
+    taken = [name for name in own if name in {*MANIFEST_COLUMNS, "path"}]
+    if taken:
         raise InputError(
-            f"{path}: column {name}, row {row + 2}: {written.iloc[row]!r}; "
-            f"allowed in any case: {', '.join(meanings)}"
+            f"{path}: column {taken[0]}: the manifest has a column of that name; rename yours"
         )
-    return chosen
+    return written[own]
+
+
+def _column(written: pd.DataFrame, name: str, unknown: str | float) -> pd.Series:
+    if name in written:
+        return written[name].fillna(unknown)
+    return pd.Series(unknown, index=written.index)

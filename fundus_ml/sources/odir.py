@@ -1,104 +1,135 @@
-"""ODIR-5K in the Kaggle layout: ``full_df.csv``, one row per photograph of an eye."""
+"""ODIR-5K: the Kaggle table, a row per eye, or the official Excel table, a row per patient."""
 
 from pathlib import Path
 
 import pandas as pd
 
 from fundus_ml.errors import InputError
-from fundus_ml.sources.files import load_file, rejected_rows
+from fundus_ml.sources.files import without_suffix
 from fundus_ml.sources.photographs import OFFERED_COLUMNS, Photographs
+from fundus_ml.sources.refusals import NOT_HEALTHY, offer
+from fundus_ml.sources.remarks import joined_flags, plausible_ages
 from fundus_ml.sources.tables import TableColumn, read_table
 
-TABLE = "full_df.csv"
+EYE_TABLE = "full_df.csv"
+PATIENT_TABLE = "ODIR-5K_Training_Annotations(Updated)_V2.xlsx"
 FOLDERS = (
     "images",
     "ODIR-5K/ODIR-5K/Training Images",
     "ODIR-5K/Training Images",
     "Training Images",
+    "ODIR-5K_Training_Dataset",
     "preprocessed_images",
     ".",
 )
 """Where a release keeps its photographs, in the order they are looked for."""
 HEALTHY_KEYWORD = "normal fundus"
-PLACEHOLDER_AGE = 1
-_COLUMNS = {
+QUALITY_KEYWORDS = (
+    "lens dust",
+    "low image quality",
+    "image offset",
+    "refractive media opacity",
+    "optic disk photographically invisible",
+)
+"""Keywords about the photograph rather than the eye; they become flags."""
+NO_FUNDUS = "no fundus image"
+_NO_FUNDUS_KEYWORDS = (NO_FUNDUS, "anterior segment image")
+_DISEASES = {
+    "D": "disease_diabetes",
+    "G": "disease_glaucoma",
+    "C": "disease_cataract",
+    "A": "disease_amd",
+    "H": "disease_hypertension",
+    "M": "disease_myopia",
+    "O": "disease_other",
+}
+_FILE = TableColumn(
+    pattern=r".+_(?:left|right)\.[^.]+", form="must end in _left or _right before its extension"
+)
+_PATIENT_COLUMNS = {
     "ID": TableColumn(),
-    "Patient Age": TableColumn(kind="number", low=0, high=120),
-    "Patient Sex": TableColumn(allowed=("Female", "Male")),
+    "Patient Age": TableColumn(kind="number", low=-999, high=9999, filled=False),
+    "Patient Sex": TableColumn(meanings={"female": "female", "male": "male"}, filled=False),
     "Left-Diagnostic Keywords": TableColumn(),
     "Right-Diagnostic Keywords": TableColumn(),
-    "filename": TableColumn(),
+} | {
+    letter: TableColumn(meanings={"0": 0.0, "1": 1.0}, required=False, filled=False)
+    for letter in _DISEASES
 }
 
 
 def odir_photographs(root: Path, *, healthy_only: bool = True) -> Photographs:
     """Read the table of ODIR-5K and find its photographs.
 
-    A row is about its own file, ``filename``, and so about the eye in that name. The eye is
-    healthy when its keywords contain ``normal fundus``, also beside a note on quality; the
-    patient-level flags say nothing about one eye and are not read. The release writes age 1 where
-    the age is unknown: those eyes are kept with ``age`` NaN, so that ``table["age"].isna()`` counts
-    them. The camera is not known.
+    A row is about one eye, the one its file is named for. The eye is healthy when its own keywords
+    contain ``normal fundus``, also beside a note on quality; notes on quality become flags. The
+    letters ``D G C A H M O`` are about the patient, not the eye: they become the columns
+    ``disease_*`` and decide nothing. Age 1 is the release's placeholder. The camera is not known.
 
     Args:
-        root: Folder of ``full_df.csv``; photographs lie in one of :data:`FOLDERS` under it.
+        root: Folder of ``full_df.csv`` (Kaggle) or of the official
+            ``ODIR-5K_Training_Annotations(Updated)_V2.xlsx``, the first where both are; photographs
+            lie in one of :data:`FOLDERS` under it.
         healthy_only: Refuse eyes that are not healthy.
 
     Returns:
-        The eyes, as ``odir/0_left`` of patient ``odir/0``; refused rows with the reasons
-        ``not healthy``, ``same name twice`` and ``file missing``.
+        The eyes, as ``odir/0_left`` of patient ``odir/0`` from either table. Rows are refused as
+        :func:`~fundus_ml.sources.refusals.offer` says, as ``no fundus image`` by their keywords,
+        and as ``not healthy``.
 
     Raises:
         InputError: No table or one without its columns, a value that cannot be, a file name that
             does not say which eye it is.
     """
-    path = root / TABLE
-    table = read_table(path, _COLUMNS)
-    stem = table["filename"].str.replace(r"\.[^.]*$", "", regex=True)
-    eye = stem.str.extract(r"_(left|right)$", expand=False)
-    if eye.isna().any():
-        row = int(eye.isna().to_numpy().argmax())
-        raise InputError(
-            f"{path}: column filename, row {row + 2}: {table['filename'].iloc[row]!r}; "
-            "must end in _left or _right before its extension"
-        )
-    left, right = (table[f"{side}-Diagnostic Keywords"] for side in ("Left", "Right"))
-    keywords = left.where(eye == "left", right)
-    offered = pd.DataFrame(
+    eyes = _read_eyes(root)
+    age = plausible_ages(eyes["Patient Age"])
+    keywords = eyes["keywords"].str.lower()
+    remarks = {note: keywords.str.contains(note, regex=False) for note in QUALITY_KEYWORDS}
+    healthy = keywords.str.contains(HEALTHY_KEYWORD, regex=False)
+    stem = without_suffix(eyes["filename"])
+    rows = pd.DataFrame(
         {
             "image_id": "odir/" + stem,
             "source": "odir",
-            "patient_id": "odir/" + table["ID"],
-            "eye": eye,
-            "sex": table["Patient Sex"].str.lower(),
-            "age": table["Patient Age"].mask(table["Patient Age"] == PLACEHOLDER_AGE),
+            "patient_id": "odir/" + eyes["ID"],
+            "eye": stem.str.extract(r"_(left|right)$", expand=False),
+            "sex": eyes["Patient Sex"],
+            "age": age.years,
             "camera": "unknown",
-            "healthy": keywords.str.contains(HEALTHY_KEYWORD, case=False, regex=False),
+            "healthy": healthy,
+            "flags": joined_flags(age.remarks | remarks),
         },
         columns=list(OFFERED_COLUMNS),
     )
-    files = _files(root)
-    offered["path"] = table["filename"].map(files).astype("str")
-    refused = pd.Series("", index=table.index)
-    refused[~table["filename"].isin(files)] = "file missing"
-    refused[offered["image_id"].duplicated()] = "same name twice"
+    diseases = eyes[[letter for letter in _DISEASES if letter in eyes]].rename(columns=_DISEASES)
+    no_fundus = keywords.str.contains("|".join(_NO_FUNDUS_KEYWORDS))
+    unwanted = {NO_FUNDUS: eyes["keywords"].where(no_fundus)}
     if healthy_only:
-        refused[~offered["healthy"]] = "not healthy"
-    detail = table["filename"].where(refused != "not healthy", keywords)
-    taken = refused == ""
-    rows = zip(offered["image_id"][~taken], refused[~taken], detail[~taken], strict=True)
-    return Photographs(
+        unwanted[NOT_HEALTHY] = eyes["keywords"].where(~healthy)
+    return offer(
+        rows.join(diseases),
         name="odir",
-        table=offered[taken].reset_index(drop=True),
-        rejected=rejected_rows(list(rows)),
-        load=load_file,
+        root=root,
+        named=[[f"{folder}/{file}" for folder in FOLDERS] for file in eyes["filename"]],
+        unwanted=unwanted,
     )
 
 
-def _files(root: Path) -> dict[str, str]:
-    """Path by file name; the first of :data:`FOLDERS` that has a name wins."""
-    found: dict[str, str] = {}
-    for folder in reversed(FOLDERS):
-        if (root / folder).is_dir():
-            found |= {path.name: str(path) for path in (root / folder).iterdir() if path.is_file()}
-    return found
+def _read_eyes(root: Path) -> pd.DataFrame:
+    """One row per eye of either table, with its ``filename`` and its own ``keywords``."""
+    if (root / EYE_TABLE).exists():
+        eyes = read_table(root / EYE_TABLE, _PATIENT_COLUMNS | {"filename": _FILE})
+        left = eyes["filename"].str.contains("_left.", regex=False)
+        ours, fellow = (eyes[f"{side}-Diagnostic Keywords"] for side in ("Left", "Right"))
+        return eyes.assign(keywords=ours.where(left, fellow))
+    if not (root / PATIENT_TABLE).exists():
+        raise InputError(f"{root}: holds neither {EYE_TABLE} nor {PATIENT_TABLE}")
+    files = {"Left-Fundus": _FILE, "Right-Fundus": _FILE}
+    patients = read_table(root / PATIENT_TABLE, _PATIENT_COLUMNS | files)
+    sides = [
+        patients.assign(
+            filename=patients[f"{side}-Fundus"], keywords=patients[f"{side}-Diagnostic Keywords"]
+        )
+        for side in ("Left", "Right")
+    ]
+    return pd.concat(sides).sort_index(kind="stable").reset_index(drop=True)

@@ -1,15 +1,25 @@
 """The releases of fundus photographs that can be read, by name."""
 
+import os
 from pathlib import Path
 
 from fundus_ml.errors import InputError
+from fundus_ml.sources.brset import brset_photographs
 from fundus_ml.sources.folder import folder_photographs
+from fundus_ml.sources.mbrset import mbrset_photographs
 from fundus_ml.sources.odir import odir_photographs
+from fundus_ml.sources.papila import papila_photographs
 from fundus_ml.sources.photographs import Photographs
 from fundus_ml.sources.synthetic import synthetic_photographs
 from fundus_ml.synthesis.population import Population
 
-SOURCES = ("synthetic", "odir", "folder")
+_PUBLISHED = {
+    "odir": odir_photographs,
+    "brset": brset_photographs,
+    "mbrset": mbrset_photographs,
+    "papila": papila_photographs,
+}
+SOURCES = ("synthetic", *_PUBLISHED, "folder")
 
 
 def read_release(
@@ -22,19 +32,35 @@ def read_release(
         root: Folder of the release; not needed by ``synthetic``.
         table: File name of the table of ``folder``.
         name: What ``folder`` calls its release in every id.
-        healthy_only: Leave out eyes that are not healthy; ``odir``.
+        healthy_only: Leave out eyes that are not healthy, as each published release defines it;
+            ``folder`` keeps them.
         population: Whom ``synthetic`` draws.
 
     Raises:
-        InputError: Unknown source, missing root, or a table without its columns.
+        InputError: Unknown source, a root that is missing or cannot be read, or a table without
+            its columns.
     """
     if source not in SOURCES:
         raise InputError(f"source={source}: allowed: {', '.join(SOURCES)}")
     if source == "synthetic":
         return synthetic_photographs(population)
-    folder = Path(root).expanduser()
-    if not root or not folder.is_dir():
-        raise InputError(f"root={root}: no such folder; source={source} reads its release from it")
-    if source == "odir":
-        return odir_photographs(folder, healthy_only=healthy_only)
+    folder = _readable(root, source)
+    if source in _PUBLISHED:
+        return _PUBLISHED[source](folder, healthy_only=healthy_only)
     return folder_photographs(folder, table=table, name=name)
+
+
+def _readable(root: str, source: str) -> Path:
+    rule = f"source={source} reads its release from it"
+    try:
+        folder = Path(root).expanduser()
+        if not root or not folder.is_dir():
+            raise InputError(f"root={root}: no such folder; {rule}")
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                entry.stat(follow_symlinks=False)
+                break
+    except (OSError, RuntimeError) as error:  # RuntimeError: a ~user there is not
+        seen = error.strerror if isinstance(error, OSError) else error
+        raise InputError(f"root={root}: cannot be read: {seen}; {rule}") from None
+    return folder

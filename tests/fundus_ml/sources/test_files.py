@@ -1,100 +1,144 @@
-"""Photographs as files: read right side up in RGB, and refused when a part is missing."""
+"""Photographs as files: found below their root and nowhere else, and read once."""
 
-import cv2
+import hashlib
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
-from PIL import Image
 
-from fundus_ml.errors import InputError
-from fundus_ml.sources.files import load_file, rejected_rows
-
-
-@pytest.fixture
-def picture():
-    """Noise ``(20, 31, 3)``, which compresses badly and has no symmetry."""
-    return np.random.default_rng(0).integers(256, size=(20, 31, 3), dtype=np.uint8)
+from fundus_ml.errors import Refused
+from fundus_ml.imaging.decoding import decode_photograph
+from fundus_ml.sources.files import find_files, load_file, rejected_rows, without_suffix
+from tests.fundus_ml.sources.tiny_releases import drawn_jpeg, locked, place
 
 
-def load(path):
-    """The pixels alone."""
-    return load_file({"path": str(path)}).image
+def find(root, *names):
+    """One photograph, as (reason, detail) or the path below the root."""
+    (found,) = find_files(root, [names])
+    if isinstance(found, Refused):
+        return found.reason, found.detail
+    return str(found.relative_to(root))
 
 
-@pytest.mark.parametrize("kind", ["png", "bmp", "tiff"])
-def test_lossless_files_read_as_rgb(tmp_path, picture, kind):
-    """As Pillow wrote them, channel by channel, without regions."""
-    Image.fromarray(picture).save(tmp_path / f"a.{kind}")
-    photograph = load_file({"path": tmp_path / f"a.{kind}"})
-    np.testing.assert_array_equal(photograph.image, picture)
-    assert photograph.image.dtype == np.uint8
+def test_a_file_is_decoded_from_the_bytes_its_fingerprint_is_of(tmp_path):
+    """Pixels as the decoder gives them, sizes of the original, no regions."""
+    place(tmp_path, "a.jpg")
+    photograph = load_file({"path": str(tmp_path / "a.jpg"), "sex": "male"}, 0)
+    decoded = decode_photograph(drawn_jpeg(), least_side=0)
+    np.testing.assert_array_equal(photograph.image, decoded.image)
+    assert (photograph.width, photograph.height) == (40, 30)
+    assert photograph.image.shape == (30, 40, 3)
+    assert photograph.sha256 == hashlib.sha256(drawn_jpeg()).hexdigest()
     assert photograph.regions is None
 
 
-def test_jpeg_reads_as_pillow_reads_it(tmp_path, picture):
-    """Two decoders of one file, apart by rounding at most."""
-    path = tmp_path / "a.jpg"
-    Image.fromarray(picture).save(path, quality=95, subsampling=0)
-    other = np.asarray(Image.open(path), int)
-    assert np.abs(load(path) - other).max() <= 2
-
-
-def test_a_camera_held_sideways_is_turned_upright(tmp_path, picture):
-    """EXIF orientation 6 stands for a quarter turn clockwise."""
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    smooth = cv2.resize(picture[:4, :5], (40, 24), interpolation=cv2.INTER_LINEAR)
-    Image.fromarray(smooth).save(tmp_path / "a.jpg", exif=exif, quality=100, subsampling=0)
-    assert np.abs(load(tmp_path / "a.jpg").astype(int) - np.rot90(smooth, -1)).max() <= 4
-
-
-def test_grey_deep_and_transparent_files_become_8_bit_rgb(tmp_path, picture):
-    """Whatever the file holds, the photograph is ``(H, W, 3)`` uint8."""
-    grey = picture[..., 0]
-    Image.fromarray(grey).save(tmp_path / "grey.png")
-    np.testing.assert_array_equal(load(tmp_path / "grey.png"), np.stack([grey] * 3, axis=-1))
-    cv2.imwrite(str(tmp_path / "deep.png"), picture[..., ::-1].astype(np.uint16) * 257)
-    np.testing.assert_array_equal(load(tmp_path / "deep.png"), picture)
-    clear = np.dstack([picture, np.full(grey.shape, 255, np.uint8)])
-    Image.fromarray(clear).save(tmp_path / "clear.png")
-    np.testing.assert_array_equal(load(tmp_path / "clear.png"), picture)
-
-
-@pytest.mark.parametrize("kind", ["jpg", "png"])
-@pytest.mark.parametrize("kept", [0.3, 0.9, -1])
-def test_a_file_cut_short_is_refused_at_any_place(tmp_path, picture, kind, kept):
-    """Half a download would otherwise come out half grey."""
-    path = tmp_path / f"a.{kind}"
-    Image.fromarray(picture).save(path)
-    content = path.read_bytes()
-    path.write_bytes(content[: kept if kept < 0 else int(len(content) * kept)])
-    with pytest.raises(InputError, match=rf"a.{kind}: ends before the image does"):
-        load(path)
-
-
-@pytest.mark.parametrize("kind", ["jpg", "png"])
-def test_bytes_after_the_image_do_no_harm(tmp_path, picture, kind):
-    """Some cameras append their own."""
-    path = tmp_path / f"a.{kind}"
-    Image.fromarray(picture).save(path)
-    before = load(path)
-    path.write_bytes(path.read_bytes() + b"serial number" * 20)
-    np.testing.assert_array_equal(load(path), before)
-
-
-@pytest.mark.parametrize("content", [b"", b"not an image", b"\xff\xd8\xff\xd9"])
-def test_what_is_no_image_is_refused(tmp_path, content):
-    """Empty, text, and a JPEG of nothing."""
-    (tmp_path / "a.jpg").write_bytes(content)
-    with pytest.raises(InputError, match=r"a.jpg: not an image OpenCV can read"):
-        load(tmp_path / "a.jpg")
+def test_least_side_reaches_the_decoder(tmp_path):
+    """A reduced image still tells its original size."""
+    place(tmp_path, "a.jpg")
+    photograph = load_file({"path": tmp_path / "a.jpg"}, 15)
+    assert photograph.image.shape == (15, 20, 3)
+    assert (photograph.width, photograph.height) == (40, 30)
 
 
 def test_a_file_that_cannot_be_opened_is_refused(tmp_path):
-    """Gone, or a folder."""
-    with pytest.raises(InputError, match=r"a.jpg: No such file"):
-        load(tmp_path / "a.jpg")
-    with pytest.raises(InputError, match="Is a directory"):
-        load(tmp_path)
+    """Gone since the table was read, or a folder."""
+    with pytest.raises(Refused, match=r"unreadable: .*a\.jpg: No such file") as caught:
+        load_file({"path": str(tmp_path / "a.jpg")}, 0)
+    assert caught.value.reason == "unreadable"
+    with pytest.raises(Refused, match=r"unreadable: .*: Is a directory"):
+        load_file({"path": str(tmp_path)}, 0)
+
+
+def test_a_file_that_is_no_photograph_is_refused(tmp_path):
+    """With the decoder's own reason."""
+    (tmp_path / "a.jpg").write_text("no image")
+    with pytest.raises(Refused) as caught:
+        load_file({"path": tmp_path / "a.jpg"}, 0)
+    with pytest.raises(Refused) as expected:
+        decode_photograph(b"no image", least_side=0)
+    assert (caught.value.reason, caught.value.detail) == (
+        expected.value.reason,
+        expected.value.detail,
+    )
+
+
+def test_the_first_path_with_a_file_counts(tmp_path):
+    """A folder of that name is no file."""
+    place(tmp_path, "b/x.jpg", "c/x.jpg")
+    (tmp_path / "a/x.jpg").mkdir(parents=True)
+    assert find(tmp_path, "a/x.jpg", "b/x.jpg", "c/x.jpg") == "b/x.jpg"
+    assert find(tmp_path, "a/x.jpg", "a/y.jpg") == ("file missing", "a/x.jpg")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../secret.jpg",
+        "sub/../../secret.jpg",
+        "sub/../a.jpg",
+        "..\\secret.jpg",
+        "/etc/passwd",
+        "C:\\a.jpg",
+        "\\\\server\\share\\a.jpg",
+    ],
+)
+def test_a_path_that_leaves_the_release_is_refused(tmp_path, name):
+    """Whether or not something lies there, and on either kind of system."""
+    root = tmp_path / "root"
+    place(tmp_path, "secret.jpg", "root/a.jpg", "root/sub/b.jpg")
+    assert find(root, name) == ("path leaves the release", name)
+
+
+def test_links_may_stay_inside_and_not_lead_out(tmp_path):
+    """Of files and of folders, also when the root itself is reached through a link."""
+    root = tmp_path / "root"
+    place(tmp_path, "out/secret.jpg", "root/real/a.jpg")
+    (root / "inside.jpg").symlink_to(root / "real/a.jpg")
+    (root / "outside.jpg").symlink_to(tmp_path / "out/secret.jpg")
+    (root / "folder").symlink_to(tmp_path / "out")
+    (root / "dangling.jpg").symlink_to(tmp_path / "nothing.jpg")
+    (root / "circle.jpg").symlink_to(root / "circle.jpg")
+    (tmp_path / "alias").symlink_to(root)
+    secret = tmp_path / "out/secret.jpg"
+    for base in (root, tmp_path / "alias"):
+        assert find(base, "inside.jpg") == "inside.jpg"
+        assert find(base, "outside.jpg") == (
+            "path leaves the release",
+            f"outside.jpg is a link to {secret}",
+        )
+        assert find(base, "folder/secret.jpg")[0] == "path leaves the release"
+        assert find(base, "dangling.jpg") == ("file missing", "dangling.jpg")
+        assert find(base, "circle.jpg")[0] == "unreadable"
+
+
+def test_names_no_file_can_have_are_no_accident(tmp_path):
+    """Too long, a NUL inside, a file where a folder should be."""
+    place(tmp_path, "a.jpg")
+    assert find(tmp_path, "x" * 300)[0] == "unreadable"
+    assert find(tmp_path, "a\0.jpg")[0] == "file missing"
+    assert find(tmp_path, "a.jpg/b.jpg")[0] == "file missing"
+    assert find(tmp_path, ".")[0] == "file missing"
+
+
+def test_a_locked_folder_hides_nothing_beside_it(tmp_path_factory):
+    """A later path may still be the one."""
+    root = tmp_path_factory.mktemp("open")
+    for folder in (root, *root.parents[:2]):  # pytest keeps others out of its folders
+        folder.chmod(0o755)
+    place(root, "shut/a.jpg", "open/a.jpg")
+    with locked(root / "shut"):
+        assert find(root, "shut/a.jpg", "open/a.jpg") == "open/a.jpg"
+        assert find(root, "shut/b.jpg", "open/b.jpg") == (
+            "unreadable",
+            "shut/b.jpg: Permission denied",
+        )
+
+
+def test_only_the_ending_of_an_image_is_cut_off():
+    """And once."""
+    names = pd.Series(["a.jpg", "1.1.JPG", "1.1", "b.png.jpeg", "sub.d/c.tiff", "d.v2"])
+    assert list(without_suffix(names)) == ["a", "1.1", "1.1", "b.png", "sub.d/c", "d.v2"]
 
 
 def test_rejected_rows_have_their_columns_also_when_there_are_none():
@@ -104,3 +148,11 @@ def test_rejected_rows_have_their_columns_also_when_there_are_none():
         assert list(table) == ["image_id", "reason", "detail"]
         assert len(table) == len(refused)
         assert all(kind == "str" for kind in table.dtypes)
+
+
+def test_found_files_are_where_the_root_was_said_to_be(tmp_path):
+    """Not where links lead to, so that details stay readable."""
+    place(tmp_path, "root/a.jpg")
+    (tmp_path / "alias").symlink_to(tmp_path / "root")
+    (found,) = find_files(tmp_path / "alias", [["a.jpg"]])
+    assert found == Path(tmp_path / "alias/a.jpg")

@@ -5,26 +5,27 @@ import pickle
 import numpy as np
 import pytest
 
-from fundus_ml.errors import InputError
+from fundus_ml.errors import InputError, Refused
+from fundus_ml.manifest import MANIFEST_COLUMNS
 from fundus_ml.sources.folder import folder_photographs
 from fundus_ml.sources.photographs import OFFERED_COLUMNS
+from tests.fundus_ml.sources.tiny_releases import place, write_excel
 
 FULL = """file,patient_id,sex,eye,age,camera,healthy
 a.jpg,1,F,Left,61,Topcon,yes
-sub/b.png,1,Male,right,,,0
+sub/b.png,2,Male,right,,,0
 c.jpg,02,m,,40.5,,
 gone.jpg,3,f,,,,
 d.jpg,4,,,,,
 c.png,5,f,,,,
+e.jpg,6,nan,,1,,
 """
 
 
 @pytest.fixture
 def root(tmp_path):
     """The folder of :data:`FULL`, with one file missing."""
-    (tmp_path / "sub").mkdir()
-    for name in ("a.jpg", "sub/b.png", "c.jpg", "c.png", "d.jpg"):
-        (tmp_path / name).touch()
+    place(tmp_path, "a.jpg", "sub/b.png", "c.jpg", "c.png", "d.jpg", "e.jpg")
     (tmp_path / "labels.csv").write_text(FULL)
     return tmp_path
 
@@ -34,7 +35,7 @@ def test_rows_are_read_in_every_spelling(root):
     table = folder_photographs(root, name="mine").table
     assert tuple(table) == (*OFFERED_COLUMNS, "path")
     assert list(table["image_id"]) == ["mine/a", "mine/sub/b", "mine/c"]
-    assert list(table["patient_id"]) == ["mine/1", "mine/1", "mine/02"]
+    assert list(table["patient_id"]) == ["mine/1", "mine/2", "mine/02"]
     assert list(table["sex"]) == ["female", "male", "male"]
     assert list(table["eye"]) == ["left", "right", "unknown"]
     assert list(table["age"].fillna(-1)) == [61, -1, 40.5]
@@ -53,6 +54,7 @@ def test_refused_rows_carry_their_reason(root):
         "gone.jpg": "file missing",
         "d.jpg": "no sex",
         "c.png": "same name twice",
+        "e.jpg": "no sex",
     }
     assert len(photographs.table) + len(photographs.rejected) == FULL.count("\n") - 1
 
@@ -64,13 +66,60 @@ def test_the_needed_columns_are_enough(root):
     assert row[["image_id", "eye", "camera"]].tolist() == ["folder/a", "unknown", "unknown"]
     assert np.isnan(row["age"])
     assert row["healthy"]
+    assert row["flags"] == ""
+
+
+def test_a_spreadsheet_does_as_well(root):
+    """The same rows from either."""
+    rows = [line.split(",") for line in FULL.splitlines()]
+    write_excel(root / "labels.xlsx", [[cell or None for cell in row] for row in rows])
+    from_excel = folder_photographs(root, table="labels.xlsx")
+    from_csv = folder_photographs(root)
+    assert from_excel.table.equals(from_csv.table)
+    assert from_excel.rejected.equals(from_csv.rejected)
+
+
+def test_columns_of_ones_own_are_kept(root):
+    """Diseases as numbers, anything else as it is written, also a column without a name."""
+    (root / "own.csv").write_text(
+        "file,patient_id,sex,disease_amd,iop,,note\n"
+        "a.jpg,1,f,1,17.50,x,left eye first\n"
+        "c.jpg,2,m,,,,\n"
+        "d.jpg,3,m,0.0,012,,\n"
+    )
+    table = folder_photographs(root, table="own.csv").table
+    assert list(table)[len(OFFERED_COLUMNS) :] == ["disease_amd", "iop", "column_6", "note", "path"]
+    assert list(table["disease_amd"].fillna(-1)) == [1, -1, 0]
+    assert list(table["iop"].fillna("")) == ["17.50", "", "012"]
+    assert list(table["column_6"].fillna("")) == ["x", "", ""]
+    assert table["note"].iloc[0] == "left eye first"
+
+
+@pytest.mark.parametrize("name", ["quality", "label", "image_id", "flags", "path"])
+def test_a_name_the_manifest_needs_is_refused(root, name):
+    """Rather than overwritten or dropped."""
+    assert name in {*MANIFEST_COLUMNS, "path"}
+    (root / "own.csv").write_text(f"file,patient_id,sex,{name}\na.jpg,1,f,0\n")
+    with pytest.raises(InputError, match=rf"own\.csv: column {name}: the manifest has a column"):
+        folder_photographs(root, table="own.csv")
+
+
+def test_one_file_under_two_spellings_is_named_twice(root):
+    """``./a.jpg`` is ``a.jpg``."""
+    (root / "own.csv").write_text("file,patient_id,sex\na.jpg,1,f\n./a.jpg,1,f\nsub//b.png,2,m\n")
+    photographs = folder_photographs(root, table="own.csv")
+    assert list(photographs.table["image_id"]) == ["folder/a", "folder/sub/b"]
+    assert photographs.rejected.to_numpy().tolist() == [["folder/a", "same name twice", "./a.jpg"]]
 
 
 def test_photographs_load_in_another_process(root):
     """What is handed to workers pickles, and a file that is no image says so there."""
+    (root / "c.jpg").write_text("not an image")
     photographs = pickle.loads(pickle.dumps(folder_photographs(root)))  # noqa: S301 (ours)
-    with pytest.raises(InputError, match=r"a.jpg: not an image"):
-        photographs.load(photographs.table.to_dict("records")[0])
+    rows = photographs.table.to_dict("records")
+    assert photographs.load(rows[0], 0).image.shape == (30, 40, 3)
+    with pytest.raises(Refused, match="not an image"):
+        photographs.load(rows[2], 0)
 
 
 @pytest.mark.parametrize(
@@ -88,3 +137,10 @@ def test_a_wrong_value_is_refused(root, row, rule):
     (root / "labels.csv").write_text(FULL.splitlines()[0] + f"\n{row}\n")
     with pytest.raises(InputError, match=rule):
         folder_photographs(root)
+
+
+def test_a_disease_is_yes_or_no(root):
+    """As 0 and 1."""
+    (root / "own.csv").write_text("file,patient_id,sex,disease_amd\na.jpg,1,f,2\n")
+    with pytest.raises(InputError, match=r"column disease_amd, row 2: '2'; allowed in any case: 0"):
+        folder_photographs(root, table="own.csv")

@@ -1,4 +1,4 @@
-"""ODIR-5K as its table really is, invented row by row, and the release itself where it lies."""
+"""ODIR-5K as its tables really are, invented row by row, and the release itself where it lies."""
 
 import os
 from pathlib import Path
@@ -8,40 +8,26 @@ import pytest
 
 from fundus_ml.errors import InputError
 from fundus_ml.sources.odir import FOLDERS, odir_photographs
-
-HEADER = (
-    "ID,Patient Age,Patient Sex,Left-Fundus,Right-Fundus,Left-Diagnostic Keywords,"
-    "Right-Diagnostic Keywords,N,D,G,C,A,H,M,O,filepath,labels,target,filename"
+from tests.fundus_ml.sources.tiny_releases import (
+    ODIR_EXCEL,
+    odir_row,
+    place,
+    refusals,
+    write_excel,
+    write_odir,
+    write_odir_excel,
 )
-FLAGS = "1,0,0,0,0,0,0,0,/x,['N'],\"[1, 0, 0, 0, 0, 0, 0, 0]\""
+
+HEALTHY = ("normal fundus", "normal fundus")
 
 
-def row(patient, age, sex, left, right, filename):  # noqa: PLR0917 (a row, cell by cell)
-    """One row of ``full_df.csv``."""
-    keywords = f"{patient}_left.jpg,{patient}_right.jpg,{left},{right}"
-    return f"{patient},{age},{sex},{keywords},{FLAGS},{filename}"
-
-
-@pytest.fixture
-def release(tmp_path):
-    """Write rows as ``full_df.csv``, with an image in ``images/`` for every file name."""
-
-    def write(*rows, missing=()):
-        (tmp_path / "full_df.csv").write_text("\n".join([HEADER, *rows]) + "\n", encoding="utf-8")
-        (tmp_path / "images").mkdir(exist_ok=True)
-        for filename in {line.rsplit(",", 1)[1] for line in rows} - set(missing):
-            (tmp_path / "images" / filename).touch()
-        return tmp_path
-
-    return write
-
-
-def test_a_row_is_about_the_eye_in_its_file_name(release):
+def test_a_row_is_about_the_eye_in_its_file_name(tmp_path):
     """Keywords of that eye decide; the patient's flags and the fellow eye do not."""
-    root = release(
-        row(0, 69, "Female", "cataract", "normal fundus", "0_right.jpg"),
-        row(0, 69, "Female", "cataract", "normal fundus", "0_left.jpg"),
-        row(7, 1, "Male", "lens dust，Normal Fundus", "glaucoma", "7_left.jpg"),  # noqa: RUF001
+    root = write_odir(
+        tmp_path,
+        odir_row(0, 69, "Female", "cataract", "normal fundus", "0_right.jpg"),
+        odir_row(0, 69, "Female", "cataract", "normal fundus", "0_left.jpg"),
+        odir_row(7, 1, "Male", "lens dust，Normal Fundus", "glaucoma", "7_left.jpg"),  # noqa: RUF001
     )
     photographs = odir_photographs(root)
     table = photographs.table.set_index("image_id")
@@ -50,64 +36,144 @@ def test_a_row_is_about_the_eye_in_its_file_name(release):
     assert list(table["sex"]) == ["female", "male"]
     assert list(table["eye"]) == ["right", "left"]
     assert table["age"].isna().tolist() == [False, True]
+    assert list(table["flags"]) == ["", "placeholder age; lens dust"]
     assert photographs.rejected.to_numpy().tolist() == [["odir/0_left", "not healthy", "cataract"]]
     everyone = odir_photographs(root, healthy_only=False)
     assert everyone.table["healthy"].tolist() == [True, False, True]
     assert everyone.rejected.empty
 
 
-def test_rows_without_a_file_or_named_twice_are_refused(release):
+def test_the_patients_letters_become_disease_columns(tmp_path):
+    """In the order D G C A H M O, and N in none of them."""
+    letters = "1,0,0,1,0,0,0,1"
+    root = write_odir(tmp_path, odir_row(3, 50, "Male", *HEALTHY, "3_left.jpg", flags=letters))
+    row = odir_photographs(root).table.filter(like="disease_").iloc[0]
+    assert row.to_dict() == {
+        "disease_diabetes": 0.0,
+        "disease_glaucoma": 0.0,
+        "disease_cataract": 1.0,
+        "disease_amd": 0.0,
+        "disease_hypertension": 0.0,
+        "disease_myopia": 0.0,
+        "disease_other": 1.0,
+    }
+
+
+def test_rows_without_a_file_or_sex_or_named_twice_are_refused(tmp_path):
     """Each with its reason; offered and refused add up to the table."""
-    healthy = ("normal fundus", "normal fundus")
-    root = release(
-        row(1, 50, "Male", *healthy, "1_left.jpg"),
-        row(1, 50, "Male", *healthy, "1_left.jpg"),
-        row(1, 50, "Male", *healthy, "1_left.png"),
-        row(2, 50, "Male", *healthy, "2_left.jpg"),
+    root = write_odir(
+        tmp_path,
+        odir_row(1, 50, "Male", *HEALTHY, "1_left.jpg"),
+        odir_row(1, 50, "Male", *HEALTHY, "1_left.jpg"),
+        odir_row(1, 50, "Male", *HEALTHY, "1_left.png"),
+        odir_row(2, 50, "Male", *HEALTHY, "2_left.jpg"),
+        odir_row(3, 50, "", *HEALTHY, "3_left.jpg"),
         missing=["2_left.jpg"],
     )
     photographs = odir_photographs(root)
     assert list(photographs.table["image_id"]) == ["odir/1_left"]
     assert photographs.rejected[["reason", "detail"]].to_numpy().tolist() == [
-        ["same name twice", "1_left.jpg"],
-        ["same name twice", "1_left.png"],
-        ["file missing", "2_left.jpg"],
+        ["same name twice", "images/1_left.jpg"],
+        ["same name twice", "images/1_left.png"],
+        ["file missing", "images/2_left.jpg"],
+        ["no sex", "images/3_left.jpg"],
     ]
 
 
-def test_photographs_are_found_where_a_release_keeps_them(tmp_path, release):
+def test_photographs_are_found_where_a_release_keeps_them(tmp_path):
     """In any of the folders; the first that has a name wins."""
-    healthy = ("normal fundus", "normal fundus")
-    filenames = [f"{number}_left.jpg" for number in range(len(FOLDERS))]
-    root = release(
-        *(row(number, 50, "Male", *healthy, name) for number, name in enumerate(filenames)),
-        missing=filenames,
-    )
+    names = [f"{number}_left.jpg" for number in range(len(FOLDERS))]
+    rows = [odir_row(number, 50, "Male", *HEALTHY, name) for number, name in enumerate(names)]
+    root = write_odir(tmp_path, *rows, missing=names)
     for number, folder in enumerate(FOLDERS):
-        (root / folder).mkdir(parents=True, exist_ok=True)
-        for filename in filenames[number:]:
-            (root / folder / filename).touch()
+        place(root, *(f"{folder}/{name}" for name in names[number:]))
     found = [Path(path) for path in odir_photographs(root).table["path"]]
     assert [path.parent for path in found] == [tmp_path / FOLDERS[0]] * len(FOLDERS)
-    for filename in filenames[1:]:
-        (root / FOLDERS[0] / filename).unlink()
+    for name in names[1:]:
+        (root / FOLDERS[0] / name).unlink()
     found = [Path(path) for path in odir_photographs(root).table["path"]]
     expected = [FOLDERS[0], *[FOLDERS[1]] * (len(FOLDERS) - 1)]
     assert [path.parent for path in found] == [tmp_path / folder for folder in expected]
 
 
+def test_the_official_table_says_the_same_of_every_eye(tmp_path):
+    """One row per patient becomes two eyes, the same but for the order and the folder."""
+    keywords = ("lens dust，normal fundus", "cataract")  # noqa: RUF001 (ODIR's comma)
+    excel, kaggle = tmp_path / "excel", tmp_path / "kaggle"
+    for root in (excel, kaggle):
+        root.mkdir()
+    write_odir_excel(
+        excel, (4, 53, "Male", *keywords, 0, 0, 0, 1, 0, 0, 0, 0), (12, 1, "Female", *HEALTHY)
+    )
+    write_odir(
+        kaggle,
+        odir_row(4, 53, "Male", *keywords, "4_right.jpg", flags="0,0,0,1,0,0,0,0"),
+        odir_row(12, 1, "Female", *HEALTHY, "12_right.jpg"),
+        odir_row(4, 53, "Male", *keywords, "4_left.jpg", flags="0,0,0,1,0,0,0,0"),
+        odir_row(12, 1, "Female", *HEALTHY, "12_left.jpg"),
+    )
+    official = odir_photographs(excel, healthy_only=False).table
+    assert list(official["image_id"]) == [
+        "odir/4_left", "odir/4_right", "odir/12_left", "odir/12_right",
+    ]  # fmt: skip
+    for healthy_only in (True, False):
+        tables = [
+            odir_photographs(root, healthy_only=healthy_only)
+            .table.drop(columns="path")
+            .sort_values("image_id", ignore_index=True)
+            for root in (excel, kaggle)
+        ]
+        pd.testing.assert_frame_equal(*tables)
+
+
+def test_the_kaggle_table_goes_before_the_official_one(tmp_path):
+    """Where both stand."""
+    write_odir_excel(tmp_path, (4, 53, "Male", *HEALTHY))
+    write_odir(tmp_path, odir_row(9, 53, "Male", *HEALTHY, "9_left.jpg"))
+    assert list(odir_photographs(tmp_path).table["image_id"]) == ["odir/9_left"]
+
+
+@pytest.mark.parametrize("keyword", ["no fundus image", "anterior segment image"])
+def test_what_shows_no_fundus_is_never_taken(tmp_path, keyword):
+    """The official table lists photographs of no fundus too, healthy or not."""
+    write_odir_excel(tmp_path, (4, 53, "Male", keyword, "normal fundus"))
+    for healthy_only in (True, False):
+        photographs = odir_photographs(tmp_path, healthy_only=healthy_only)
+        assert refusals(photographs) == {"odir/4_left": "no fundus image"}
+
+
+def test_a_root_without_either_table_is_refused(tmp_path):
+    """Naming both."""
+    with pytest.raises(InputError, match=r"holds neither full_df\.csv nor ODIR-5K_Training_Ann"):
+        odir_photographs(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("line", "rule"),
     [
-        (row(1, 50, "Male", "a", "b", "1.jpg"), "filename, row 2: '1.jpg'; must end in"),
-        (row(1, 50, "M", "a", "b", "1_left.jpg"), "Sex, row 2: 'M'; allowed: Female, Male"),
-        (row(1, 500, "Male", "a", "b", "1_left.jpg"), "Age, row 2: '500'; must be a number"),
+        (odir_row(1, 50, "Male", "a", "b", "1.jpg"), "filename, row 2: '1.jpg'; must end in"),
+        (odir_row(1, 50, "M", "a", "b", "1_left.jpg"), "Sex, row 2: 'M'; allowed in any case: fem"),
+        (odir_row(1, "x", "Male", "a", "b", "1_left.jpg"), "Age, row 2: 'x'; must be a number"),
+        (
+            odir_row(1, 5, "Male", "a", "b", "1_left.jpg", flags="1,0,0,2,0,0,0,0"),
+            "C, row 2: '2'; allowed",
+        ),
     ],
 )
-def test_a_value_that_cannot_be_is_refused(release, line, rule):
+def test_a_value_that_cannot_be_is_refused(tmp_path, line, rule):
     """By column, row and value."""
     with pytest.raises(InputError, match=rf"full_df.csv: column .*{rule}"):
-        odir_photographs(release(line))
+        odir_photographs(write_odir(tmp_path, line))
+
+
+def test_a_wrong_cell_of_the_official_table_is_named(tmp_path):
+    """By the row a spreadsheet shows, the header being the first."""
+    write_odir_excel(tmp_path, (4, 53, "Male", *HEALTHY), (5, "old", "Male", *HEALTHY))
+    with pytest.raises(InputError, match=r"V2\.xlsx: column Patient Age, row 3: 'old'; must be a"):
+        odir_photographs(tmp_path)
+    write_excel(tmp_path / ODIR_EXCEL, [["ID", "Patient Age"], [1, 2]])
+    with pytest.raises(InputError, match=r"V2\.xlsx: columns missing: Patient Sex, Left-Diag"):
+        odir_photographs(tmp_path)
 
 
 @pytest.mark.real_data
@@ -122,6 +188,29 @@ def test_the_release_itself_agrees_with_its_eye_level_labels():
     assert set(photographs.table["image_id"]) == set("odir/" + healthy)
     assert len(photographs.table) + len(photographs.rejected) == len(raw)
     assert photographs.table.groupby("patient_id")["sex"].nunique().max() == 1
-    ages = raw.loc[raw["labels"] == "['N']", "Patient Age"]
-    assert photographs.table["age"].isna().sum() == (ages == 1).sum()
-    assert photographs.load(photographs.table.to_dict("records")[0]).image.shape == (320, 320, 3)
+    everyone = odir_photographs(root, healthy_only=False).table
+    placeholder = everyone["flags"].str.contains("placeholder age")
+    assert placeholder.sum() == (raw["Patient Age"] == 1).sum()
+    assert everyone["age"].isna().equals(placeholder)
+    first = photographs.load(photographs.table.to_dict("records")[0], 0)
+    assert first.image.shape == (320, 320, 3)
+    assert (first.width, first.height) == (320, 320)
+
+
+@pytest.mark.real_data
+def test_the_release_itself_reads_the_same_from_the_official_layout(tmp_path):
+    """Its rows written as the official table, one per patient, give the same eyes."""
+    if "FUNDUS_REAL_DATA" not in os.environ:
+        pytest.skip("FUNDUS_REAL_DATA names no folder of real photographs")
+    root = Path(os.environ["FUNDUS_REAL_DATA"]) / "odir"
+    raw = pd.read_csv(root / "full_df.csv")
+    patients = raw.iloc[:, :15].drop_duplicates("ID")
+    patients.to_excel(tmp_path / ODIR_EXCEL, index=False)
+    photographs = odir_photographs(tmp_path, healthy_only=False)
+    assert photographs.table.empty
+    missing = photographs.rejected["reason"].isin(["file missing", "no fundus image"])
+    assert missing.all()
+    assert len(photographs.rejected) == 2 * len(patients)
+    assert set("odir/" + raw["filename"].str.removesuffix(".jpg")) <= set(
+        photographs.rejected["image_id"]
+    )

@@ -1,5 +1,6 @@
 """The embedded release: the rows of a population, and eyes painted as they are loaded."""
 
+import hashlib
 import pickle
 
 import numpy as np
@@ -27,10 +28,12 @@ def test_the_release_offers_the_population(cue):
 
 
 def test_photographs_load_in_any_worker():
-    """``load`` survives pickling and paints a row into a frame and its regions."""
+    """``load`` survives pickling and paints a row into a frame and its regions, never reduced."""
     release = synthetic_photographs(Population(patients=1))
     row = release.table.to_dict("records")[0]
-    image, regions = pickle.loads(pickle.dumps(release.load))(row)  # noqa: S301
-    expected = paint_photograph(row)
-    np.testing.assert_array_equal(image, expected.image)
-    np.testing.assert_array_equal(regions, expected.regions)
+    load = pickle.loads(pickle.dumps(release.load))  # noqa: S301 (ours)
+    photograph, expected = load(row, 8), paint_photograph(row)
+    np.testing.assert_array_equal(photograph.image, expected.image)
+    np.testing.assert_array_equal(photograph.regions, expected.regions)
+    assert (photograph.height, photograph.width) == expected.image.shape[:2]
+    assert photograph.sha256 == hashlib.sha256(expected.image.tobytes()).hexdigest()

@@ -1,16 +1,24 @@
 """Tables of a release: what is read, and that each wrong cell is named in one line."""
 
+import contextlib
 import math
+import zipfile
 
+import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from fundus_ml.errors import InputError
 from fundus_ml.sources.tables import TableColumn, read_table
+from tests.fundus_ml.sources.tiny_releases import write_excel
 
 COLUMNS = {
     "who": TableColumn(),
     "age": TableColumn(kind="number", low=0, high=120, filled=False),
-    "sex": TableColumn(allowed=("f", "m"), required=False),
+    "sex": TableColumn(meanings={"f": "female", "m": "male"}, required=False),
+    "ill_*": TableColumn(meanings={"0": 0.0, "1": 1.0}, required=False, filled=False),
+    "code": TableColumn(pattern=r"#\d+", form="must be # and a number", required=False),
 }
 
 
@@ -29,9 +37,29 @@ def test_numbers_are_floats_and_everything_else_stays_text(tmp_path):
     assert list(table["who"]) == ["007", "nan"]
     assert table["age"].iloc[0] == 61.5
     assert math.isnan(table["age"].iloc[1])
+    assert list(table["sex"]) == ["female", "male"]
     assert table["note"].iloc[0] == "NA"
     assert table["note"].isna().tolist() == [False, True]
     assert list(table.index) == [0, 1]
+
+
+def test_few_words_are_read_in_any_case_and_as_decimals(tmp_path):
+    """A program that knows no missing whole number writes 1.0."""
+    table = read(tmp_path, "who,age,sex,ill_a,ill_b\na,1,F,1.0,\nb,2, m ,0,\n")
+    assert list(table["sex"]) == ["female", "male"]
+    assert list(table["ill_a"]) == [1, 0]
+    assert table["ill_b"].isna().all()
+    assert table["ill_b"].dtype == "float64"
+
+
+@pytest.mark.parametrize("word", ["nan", "NaN", "NA", "N/A", "None", "null", " "])
+def test_words_for_nothing_are_empty_cells(tmp_path, word):
+    """Where a number or one of a few words must stand; elsewhere they are text."""
+    table = read(tmp_path, f"who,age,ill_a,note\na,{word},{word},{word}\n")
+    assert table[["age", "ill_a"]].isna().all(axis=None)
+    assert list(table["note"].fillna("")) == [word.strip()]
+    with pytest.raises(InputError, match=r"column sex, row 2: (empty|'.*'); allowed in any case"):
+        read(tmp_path, f"who,age,sex\na,1,{word}\n")
 
 
 def test_quoted_cells_may_hold_commas_and_other_scripts(tmp_path):
@@ -40,11 +68,50 @@ def test_quoted_cells_may_hold_commas_and_other_scripts(tmp_path):
     assert list(table["who"]) == ["a, b", "normal，fundus"]  # noqa: RUF001
 
 
+def test_a_column_may_have_other_names(tmp_path):
+    """It is read under its first."""
+    (tmp_path / "t.csv").write_text("drusen,who\n1,a\n")
+    table = read_table(tmp_path / "t.csv", {"drusens": TableColumn(also=("drusen",))})
+    assert list(table) == ["drusens", "who"]
+
+
+def test_empty_rows_are_no_rows_but_count(tmp_path):
+    """As in the spreadsheet where the reader looks for row 5."""
+    assert list(read(tmp_path, "who,age\n\na,1\n,\nb,2\n\n")["who"]) == ["a", "b"]
+    with pytest.raises(InputError, match="column age, row 5: 'old'"):
+        read(tmp_path, "who,age\n\na,1\n,\nb,old\n")
+
+
+def test_a_spreadsheet_reads_as_the_same_table_in_text(tmp_path):
+    """Numbers, blanks and all, and the wrong cell by the row it shows."""
+    rows = [["who", "age", "sex", None], ["007", 61.5, "f", "x"], [7, 61, "M", None], [None] * 4]
+    write_excel(tmp_path / "table.xlsx", rows)
+    from_excel = read_table(tmp_path / "table.xlsx", COLUMNS)
+    from_text = read(tmp_path, "who,age,sex,\n007,61.5,f,x\n7,61,M,\n,,,\n")
+    pd.testing.assert_frame_equal(from_excel, from_text)
+    assert list(from_text) == ["who", "age", "sex", "column_4"]
+    write_excel(tmp_path / "table.xlsx", [*rows, ["b", "old", "f"]])
+    with pytest.raises(InputError, match=r"table\.xlsx: column age, row 5: 'old'; must be a numb"):
+        read_table(tmp_path / "table.xlsx", COLUMNS)
+
+
+def test_names_may_be_spread_over_rows(tmp_path):
+    """The lowest that is filled counts, and values begin below."""
+    rows = [[None, "age", "pressure"], [None, None, "one"], ["who"], ["a", 1, 2], ["b", 200, 2]]
+    write_excel(tmp_path / "table.xlsx", rows[:4])
+    table = read_table(tmp_path / "table.xlsx", COLUMNS, header_rows=3)
+    assert table.to_dict("list") == {"who": ["a"], "age": [1.0], "one": ["2"]}
+    write_excel(tmp_path / "table.xlsx", rows)
+    with pytest.raises(InputError, match="column age, row 5: '200'"):
+        read_table(tmp_path / "table.xlsx", COLUMNS, header_rows=3)
+
+
 @pytest.mark.parametrize(
     ("text", "rule"),
     [
         ("age,sex\n1,f\n", "columns missing: who; it has age, sex$"),
         ("who,age\n", "has no rows"),
+        ("who,age\n,\n", "has no rows"),
         ("", "not a CSV table: No columns"),
         (b"who,age\n\xe9,1\n", "not a CSV table: .*utf-8"),
         ("who,age\na,1\nb,2,3\n", "not a CSV table: .*Expected 2 fields in line 3, saw 3"),
@@ -55,9 +122,11 @@ def test_quoted_cells_may_hold_commas_and_other_scripts(tmp_path):
         ("who,age\na,old\n", "column age, row 2: 'old'; must be a number from 0 to 120"),
         ("who,age\na,1\nb,-3\n", "column age, row 3: '-3'; must be a number from 0 to 120"),
         ("who,age\na,inf\n", "column age, row 2: 'inf'; must be a number"),
-        ("who,age,sex\na,1,F\n", "column sex, row 2: 'F'; allowed: f, m"),
-        ("who,age,sex\na,1,\n", "column sex, row 2: empty; allowed: f, m"),
+        ("who,age,sex\na,1,X\n", "column sex, row 2: 'X'; allowed in any case: f, m"),
+        ("who,age,sex\na,1,\n", "column sex, row 2: empty; allowed in any case: f, m"),
         ("who,age,sex\na,1,f\n,200,x\n", "column age, row 3: '200'"),
+        ("who,age,ill_a\na,1,2\n", "column ill_a, row 2: '2'; allowed in any case: 0, 1"),
+        ("who,age,code\na,1,#12b\n", "column code, row 2: '#12b'; must be # and a number"),
     ],
 )
 def test_a_wrong_table_is_refused_by_file_column_row_and_value(tmp_path, text, rule):
@@ -66,9 +135,42 @@ def test_a_wrong_table_is_refused_by_file_column_row_and_value(tmp_path, text, r
         read(tmp_path, text)
 
 
-def test_a_missing_table_and_a_folder_are_refused(tmp_path):
+@pytest.mark.parametrize("suffix", ["csv", "xlsx"])
+def test_a_missing_table_and_a_folder_are_refused(tmp_path, suffix):
     """Neither is a table."""
-    with pytest.raises(InputError, match=r"labels.csv: no such table"):
-        read_table(tmp_path / "labels.csv", COLUMNS)
-    with pytest.raises(InputError, match="not a CSV table: "):
-        read_table(tmp_path, COLUMNS)
+    with pytest.raises(InputError, match=r"labels\.\w+: no such table"):
+        read_table(tmp_path / f"labels.{suffix}", COLUMNS)
+    (tmp_path / f"table.{suffix}").mkdir()
+    with pytest.raises(InputError, match=r"table\.\w+: cannot be read: Is a directory"):
+        read_table(tmp_path / f"table.{suffix}", COLUMNS)
+
+
+def test_what_is_no_spreadsheet_is_refused(tmp_path):
+    """Text under its name, another archive, nothing."""
+    path = tmp_path / "table.xlsx"
+    path.write_text("who,age\na,1\n")
+    with pytest.raises(InputError, match=r"table\.xlsx: not an Excel table: .*zip"):
+        read_table(path, COLUMNS)
+    path.write_bytes(b"")
+    with pytest.raises(InputError, match=r"table\.xlsx: not an Excel table: "):
+        read_table(path, COLUMNS)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.txt", "a")
+    with pytest.raises(InputError, match=r"table\.xlsx: not an Excel table: "):
+        read_table(path, COLUMNS)
+
+
+@given(data=st.data())
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_a_damaged_spreadsheet_is_read_or_refused(tmp_path, data):
+    """Bytes changed anywhere end in a table or in our own error."""
+    path = tmp_path / "table.xlsx"
+    write_excel(path, [["who", "age"], ["a", 1]])
+    content = bytearray(path.read_bytes())
+    for _ in range(3):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    with contextlib.suppress(InputError):
+        read_table(path, COLUMNS)

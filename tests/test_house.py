@@ -24,6 +24,7 @@ BARE = {
     "mpl_toolkits", "joblib", "safetensors",
 }  # fmt: skip
 ADAPTERS = {
+    "fundus_ml/imaging/decoding.py": {"PIL", "simplejpeg"},
     "fundus_ml/sources/tables.py": {"pandera"},
     "fundus_ml/pages.py": {"jinja2"},
 }

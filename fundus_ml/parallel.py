@@ -14,6 +14,9 @@ TOGETHER = 8
 TURNS = 8
 """Times each process takes items before their results are handed on; bounds memory."""
 
+TIMEOUT = 10
+"""Seconds a scheduler has to answer."""
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -68,7 +71,7 @@ def _dask(scheduler: str) -> Iterator[None]:
     except ImportError:
         raise InputError("backend=dask: needs a package: pip install distributed") from None
     try:
-        client = Client(scheduler, timeout=10, set_as_default=False)
+        client = Client(scheduler, timeout=TIMEOUT, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError, TimeoutError) as error:
         raise InputError(f"scheduler={scheduler}: no Dask scheduler answers: {error}") from None
     with client, parallel_config(backend="dask", client=client):

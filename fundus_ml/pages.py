@@ -1,8 +1,9 @@
-"""One web page that holds a whole run: headline, tables, pictures, links. It asks for nothing."""
+"""Web pages whole in themselves: what a run made, what an audit found. They ask for nothing."""
 
 import math
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -17,6 +18,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 SIGNIFICANT_DIGITS = 3
 MISSING = "n/a"
+LONGEST_ON_ONE_LINE = 60
+"""Characters from which on a column's cells are broken into lines."""
 FOLLOWED = ("", "http", "https", "file")
 """Schemes a reader may click; any other address is shown as text."""
 
@@ -45,24 +48,13 @@ def summary_page(
     Raises:
         InputError: A figure is not a PNG, or has no caption.
     """
-    for heading, (content, caption) in figures.items():
-        if not content.startswith(PNG_SIGNATURE):
-            raise InputError(f"figures: {heading!r} is not a PNG file's content")
-        if not caption.strip():
-            raise InputError(f"figures: {heading!r} has no caption")
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("summary.html").render(
+    return _rendered(
+        "summary.html",
         title=title,
         headline=headline,
         tables={heading: _cells(table) for heading, table in tables.items()},
         figures={
-            heading: (b64encode(content).decode("ascii"), caption)
+            heading: (_embedded(heading, content, caption), caption)
             for heading, (content, caption) in figures.items()
         },
         links={
@@ -71,21 +63,109 @@ def summary_page(
     )
 
 
-class _Table(NamedTuple):
-    """Cells as text, each with whether its column holds numbers."""
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """One heading of a page with what stands under it, in this order.
 
-    header: list[tuple[str, bool]]
-    rows: list[list[tuple[str, bool]]]
+    Attributes:
+        heading: Of the section.
+        words: A paragraph, perhaps empty.
+        figure: A PNG file's content, perhaps None.
+        caption: Of the figure, also its alt text.
+        table: Perhaps None.
+    """
+
+    heading: str
+    words: str = ""
+    figure: bytes | None = None
+    caption: str = ""
+    table: pd.DataFrame | None = None
+
+
+def audit_page(
+    *,
+    title: str,
+    verdicts: Sequence[str],
+    floor: str,
+    headline: Mapping[str, str],
+    sections: Sequence[Section],
+) -> str:
+    """Write the page of an audit: the verdict and the floor in words, then what they rest on.
+
+    Args:
+        title: Of the page.
+        verdicts: Sentences.
+        floor: The score below which nothing is shown, as a sentence.
+        headline: The few numbers a reader should leave with, by name.
+        sections: In order.
+
+    Returns:
+        HTML, self-contained; every value given is escaped.
+
+    Raises:
+        InputError: A figure is not a PNG, or has no caption.
+    """
+    return _rendered(
+        "audit.html",
+        title=title,
+        verdicts=verdicts,
+        floor=floor,
+        headline=headline,
+        sections=[
+            {
+                "heading": section.heading,
+                "words": section.words,
+                "caption": section.caption,
+                "figure": None
+                if section.figure is None
+                else _embedded(section.heading, section.figure, section.caption),
+                "table": None if section.table is None else _cells(section.table),
+            }
+            for section in sections
+        ],
+    )
+
+
+def _rendered(template: str, **values: object) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template(template).render(**values)
+
+
+def _embedded(heading: str, content: bytes, caption: str) -> str:
+    if not content.startswith(PNG_SIGNATURE):
+        raise InputError(f"figures: {heading!r} is not a PNG file's content")
+    if not caption.strip():
+        raise InputError(f"figures: {heading!r} has no caption")
+    return b64encode(content).decode("ascii")
+
+
+class _Table(NamedTuple):
+    """Cells as text, each with the class of its column: ``number``, ``words`` or none."""
+
+    header: list[tuple[str, str]]
+    rows: list[list[tuple[str, str]]]
 
 
 def _cells(table: pd.DataFrame) -> _Table:
     columns = [table.iloc[:, place] for place in range(table.shape[1])]
-    numeric = [_is_number(column) for column in columns]
     texts = [_texts(column) for column in columns]
+    kinds = [_kind(column, text) for column, text in zip(columns, texts, strict=True)]
     return _Table(
-        header=[(str(name), number) for name, number in zip(table.columns, numeric, strict=True)],
-        rows=[list(zip(row, numeric, strict=True)) for row in zip(*texts, strict=True)],
+        header=[(str(name), kind) for name, kind in zip(table.columns, kinds, strict=True)],
+        rows=[list(zip(row, kinds, strict=True)) for row in zip(*texts, strict=True)],
     )
+
+
+def _kind(column: pd.Series, texts: list[str]) -> str:
+    if _is_number(column):
+        return "number"
+    return "words" if max(map(len, texts), default=0) > LONGEST_ON_ONE_LINE else ""
 
 
 def _is_number(column: pd.Series) -> bool:

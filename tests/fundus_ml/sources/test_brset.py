@@ -68,12 +68,12 @@ def test_flags_become_disease_columns_and_a_stray_cell_a_flag(tmp_path):
 
 def test_ages_that_cannot_be_are_flagged(tmp_path):
     """Placeholders and impossible ones become unknown, a child's and a very old one's stay."""
-    ages = ["0", "1", "-4", "121", "999", "5", "97", "nan"]
+    ages = ["0", "1", "-4", "121", "999", "5", "120", "nan"]
     root = write_brset(
         tmp_path, *({"patient_id": str(n), "patient_age": age} for n, age in enumerate(ages))
     )
     table = brset_photographs(root).table
-    assert list(table["age"].fillna(-1)) == [-1, -1, -1, -1, -1, 5, 97, -1]
+    assert list(table["age"].fillna(-1)) == [-1, -1, -1, -1, -1, 5, 120, -1]
     assert list(table["flags"]) == [
         *["placeholder age"] * 2, *["implausible age"] * 3, "", "", "",
     ]  # fmt: skip

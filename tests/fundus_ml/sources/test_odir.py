@@ -44,19 +44,24 @@ def test_a_row_is_about_the_eye_in_its_file_name(tmp_path):
 
 
 def test_the_patients_letters_become_disease_columns(tmp_path):
-    """In the order D G C A H M O, and N in none of them."""
-    letters = "1,0,0,1,0,0,0,1"
-    root = write_odir(tmp_path, odir_row(3, 50, "Male", *HEALTHY, "3_left.jpg", flags=letters))
-    row = odir_photographs(root).table.filter(like="disease_").iloc[0]
-    assert row.to_dict() == {
-        "disease_diabetes": 0.0,
-        "disease_glaucoma": 0.0,
-        "disease_cataract": 1.0,
-        "disease_amd": 0.0,
-        "disease_hypertension": 0.0,
-        "disease_myopia": 0.0,
-        "disease_other": 1.0,
-    }
+    """Each of N D G C A H M O set alone; N is in no column."""
+    diseases = [
+        "disease_diabetes",
+        "disease_glaucoma",
+        "disease_cataract",
+        "disease_amd",
+        "disease_hypertension",
+        "disease_myopia",
+        "disease_other",
+    ]
+    alone = [["1" if letter == place else "0" for letter in range(8)] for place in range(8)]
+    rows = [
+        odir_row(n, 50, "Male", *HEALTHY, f"{n}_left.jpg", flags=",".join(flags))
+        for n, flags in enumerate(alone)
+    ]
+    table = odir_photographs(write_odir(tmp_path, *rows)).table.filter(like="disease_")
+    assert list(table) == diseases
+    assert table.to_numpy().tolist() == [[float(flag) for flag in flags[1:]] for flags in alone]
 
 
 def test_rows_without_a_file_or_sex_or_named_twice_are_refused(tmp_path):

@@ -28,7 +28,7 @@ class MainConfig:
     """Flags of ``main``."""
 
     source: str = "synthetic"
-    """Release to read: synthetic, odir or folder."""
+    """Release to read: synthetic, odir, brset, mbrset, papila or folder."""
     root: str = ""
     """Folder of the release; not needed by synthetic."""
     table: str = "labels.csv"
@@ -185,11 +185,11 @@ def run_chain(config: MainConfig, run: Run) -> None:
     """Run every step as a child of this run, then write the summary."""
     folder = make_folder(config.out)
     remove_summary(folder)
-    execute("preprocess", prepare, config.preprocess())
+    prepared = execute("preprocess", prepare, config.preprocess())
     clean = execute("train", train, config.train())
     robust = execute("robustify", robustify, config.robustify(clean.version.uri))
     findings = {"clean": _examine(config, clean), "robust": _examine(config, robust)}
-    write_summary(run, config, findings, folder)
+    write_summary(run, config, prepared.audit, findings, folder)
     sys.stdout.write(f"\nopen {folder / 'summary.html'}, or `make ui` for every run and picture\n")
 
 

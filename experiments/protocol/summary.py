@@ -12,6 +12,7 @@ import pandas as pd
 from experiments.modulate import Modulated
 from experiments.protocol.learning import Trained
 from experiments.protocol.session import show
+from fundus_ml.audit import AUDIT_PAGE, Audit
 from fundus_ml.figures import auroc_by_eps, figure_png, region_density_figure, success_curve
 from fundus_ml.pages import summary_page
 from tracking.runs import Run
@@ -27,7 +28,9 @@ EFFECT_COLUMNS = (
 )  # fmt: skip
 CI = "95 % intervals clustered by person"
 _BOUNDS = {"auroc_low": "low", "auroc_high": "high"}
-HEADLINE = ("cue", "clean_auroc", "eps", "robust_auroc", "clean_model_robust_auroc")
+HEADLINE = (
+    "cue", "shortcut_floor", "clean_auroc", "eps", "robust_auroc", "clean_model_robust_auroc",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,17 +49,22 @@ class ModelFindings:
 
 
 def write_summary(
-    run: Run, config: "MainConfig", findings: Mapping[str, ModelFindings], folder: Path
+    run: Run,
+    config: "MainConfig",
+    audit: Audit,
+    findings: Mapping[str, ModelFindings],
+    folder: Path,
 ) -> None:
     """Write ``summary.json`` and ``summary.html`` into ``folder`` and onto the run; print both.
 
     Args:
         run: The parent run.
         config: Of the chain.
+        audit: Of its dataset.
         findings: ``clean`` and ``robust``.
         folder: Exists and can be written.
     """
-    summary = summarise(config, findings)
+    summary = summarise(config, audit, findings)
     page = _page(config, summary, findings)
     for name, text in zip(FILES, (json.dumps(summary, indent=2) + "\n", page), strict=True):
         (folder / name).write_text(text)
@@ -76,15 +84,18 @@ def remove_summary(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def summarise(config: "MainConfig", findings: Mapping[str, ModelFindings]) -> dict[str, object]:
+def summarise(
+    config: "MainConfig", audit: Audit, findings: Mapping[str, ModelFindings]
+) -> dict[str, object]:
     """Collect the figures of the chain under the names that ``summary.json`` keeps.
 
     Args:
         config: Of the chain.
+        audit: Of its dataset.
         findings: ``clean`` and ``robust``.
 
     Returns:
-        ``clean_auroc`` is the clean version's on clean test eyes, ``robust_auroc`` the robust
+        ``shortcut_floor`` is the AUROC below which a model has shown nothing, ``clean_auroc`` is the clean version's on clean test eyes, ``robust_auroc`` the robust
         version's under attack at ``eps``, ``clean_model_robust_auroc`` the clean version's under
         the same attack; ``region_density`` is measured at budget ``eps``; ``rms`` is that budget
         per value of the image.
@@ -96,6 +107,8 @@ def summarise(config: "MainConfig", findings: Mapping[str, ModelFindings]) -> di
         "constraint": config.constraint,
         "eps": eps,
         "rms": eps / math.sqrt(3 * config.size**2),
+        "shortcut_floor": audit.floor,
+        "shortcut_floor_by": audit.floor_by,
         "clean_auroc": _score(clean, 0, "auroc"),
         "clean_auroc_interval": [_score(clean, 0, bound) for bound in _BOUNDS],
         "robust_auroc": _score(robust, eps, "auroc"),
@@ -138,7 +151,8 @@ def _page(
         headline={key: _shown(summary[key]) for key in HEADLINE},
         tables=tables,
         figures=figures,
-        links={name: found.trained.version.uri for name, found in findings.items()},
+        links={"audit of the dataset": f"dataset/{AUDIT_PAGE}"}
+        | {name: found.trained.version.uri for name, found in findings.items()},
     )
 
 

@@ -27,6 +27,8 @@ ADAPTERS = {
     "fundus_ml/imaging/decoding.py": {"PIL", "simplejpeg"},
     "fundus_ml/sources/tables.py": {"pandera"},
     "fundus_ml/pages.py": {"jinja2"},
+    "fundus_ml/staging.py": {"filelock"},
+    "fundus_ml/parallel.py": {"distributed"},
 }
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
 

@@ -1,39 +1,41 @@
 """The lit circle of a fundus photograph: found by its edge, cropped without changing its shape."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fundus_ml.errors import InputError, Refused
+from fundus_ml.errors import InputError
 from fundus_ml.imaging.circles import Circle, fit_circle
+from fundus_ml.imaging.lit_area import NoFieldOfView, edge_points, lit_area
 from fundus_ml.imaging.opencv import cv2
 
-DETECTION_SIZE = 256
-"""Longer side, in pixels, of the copy the circle is looked for in."""
-LIT_FRACTION = 0.08
-"""Lit begins this far from the surround's brightness to the retina's."""
-FAINTEST_RISE = 6.0
-"""Grey levels a lit pixel has over the surround at least; JPEG noise stays below."""
-DIMMEST_RETINA = 16.0
-"""Grey levels the brightest twentieth of a photograph must reach above the surround."""
-WHITE = 235
-"""A corner whose darkest channel reaches this is paper or an overlay, never retina."""
-LEAST_ON_CIRCLE = 0.6
-"""Share of the edge inside the frame that must lie on the circle."""
-LEAST_ARC = 0.2
-"""Share of the circle's turn that its edge must be seen on."""
-LEAST_FILLED = 0.5
-"""Share of the circle inside the frame that must be lit."""
+__all__ = [
+    "LEAST_CONFIDENCE",
+    "SURE",
+    "FieldOfView",
+    "NoFieldOfView",
+    "crop_to_field_of_view",
+    "find_field_of_view",
+]
+
+DETECTION_SIZE = 224
+"""The circle is looked for in a copy whose longer side has this to twice this many pixels."""
 RADIUS_RANGE = (0.2, 1.0)
 """Radius allowed, as a share of the frame's longer side."""
-FEWEST_POINTS = 8
-"""Edge points a circle is fitted to at least."""
-
-
-class NoFieldOfView(Refused):
-    """A photograph without a lit circle."""
+CUT_TOLERANCE = 0.02
+"""Share of the radius by which the circle must leave the frame on a side that cuts it."""
+SECTORS = 72
+"""Parts of the circle's turn, each of which shows an edge or not."""
+WHOLE_TURN = 1 / 3
+"""Share of the turn from which on more of it makes a circle no surer."""
+LEAST_CONFIDENCE = 0.6
+"""Below, there is no field of view."""
+SURE = 0.75
+"""Below, the field of view is uncertain; the pipeline flags it."""
+BORDERS = {"black": cv2.BORDER_CONSTANT, "mirror": cv2.BORDER_REFLECT}
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,35 @@ class FieldOfView:
     cut: tuple[str, ...] = ()
     confidence: float = 1.0
 
+    def scaled(self, factor_x: float, factor_y: float) -> "FieldOfView":
+        """Say where it lies once the image is resized by these factors."""
+        return replace(
+            self,
+            x=(self.x + 0.5) * factor_x - 0.5,
+            y=(self.y + 0.5) * factor_y - 0.5,
+            radius=self.radius * factor_y,
+            aspect=self.aspect * factor_x / factor_y,
+        )
+
+
+class Agreement(NamedTuple):
+    """Shares, 0 to 1, that say how well a circle explains what is lit.
+
+    Attributes:
+        edge: Of the lit area's edge inside the frame, on the circle.
+        sectors: Of the circle's sectors inside the frame, with edge on them.
+        filled: Of the circle inside the frame, lit.
+        turn: Of all its sectors, with edge on them.
+    """
+
+    edge: float
+    sectors: float
+    filled: float
+    turn: float
+
 
 def find_field_of_view(image: NDArray[np.uint8]) -> FieldOfView:
-    """Fit a circle to the edge between the lit retina and its dark surround.
+    """Fit a circle to the edge between the lit retina and its surround.
 
     Only edge points inside the frame count, so the circle may be off-centre and cut by any of the
     frame's sides as long as some of its edge is seen. Shadows, notches and labels on the edge are
@@ -69,26 +97,24 @@ def find_field_of_view(image: NDArray[np.uint8]) -> FieldOfView:
         image: ``(H, W, 3)`` uint8 RGB, any size.
 
     Returns:
-        The circle in the pixels of ``image``, good to a few thousandths of its longer side.
+        The circle in the pixels of ``image``, good to a few thousandths of its longer side. Its
+        confidence is the least of four shares: of the edge that lies on it, of what the frame
+        shows of it that is edge, of it that is lit, of three times its turn that is seen.
 
     Raises:
-        NoFieldOfView: ``no bright field``, ``no edge in the frame``, ``circle does not fit``.
+        NoFieldOfView: ``no bright field``, ``no edge in the frame``, ``circle does not fit``
+            (also where the confidence is below :data:`LEAST_CONFIDENCE`).
     """
-    height, width = image.shape[:2]
-    scale = min(1.0, DETECTION_SIZE / max(height, width))
-    shape = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = np.asarray(cv2.resize(image, shape, interpolation=cv2.INTER_AREA), np.uint8)
-    lit = _lit(small)
-    pixel = np.array([width / shape[0], height / shape[1]])
-    points = (_edge(lit) + 0.5) * pixel - 0.5
-    low, high = (share * max(height, width) for share in RADIUS_RANGE)
+    reduction = max(1, max(image.shape[:2]) // DETECTION_SIZE)
+    lit = lit_area(_reduced(image, reduction))
+    points = edge_points(lit)
+    low, high = (share * max(lit.shape) for share in RADIUS_RANGE)
     circle = fit_circle(points, low=low, high=high)
     if circle is None:
         raise NoFieldOfView("circle does not fit", "its edge bends too much or too little")
-    rows, columns = np.indices(lit.shape)
-    places = (np.stack([columns, rows], axis=-1) + 0.5) * pixel - 0.5
-    _check(circle, points, lit[np.hypot(*circle.offsets(places)) <= circle.radius])
-    return FieldOfView(*circle)
+    confidence = _confidence(_agreement(circle, points, lit))
+    field = FieldOfView(*circle, confidence=confidence).scaled(reduction, reduction)
+    return replace(field, cut=_cut(field, *image.shape[:2]))
 
 
 def crop_to_field_of_view(
@@ -97,6 +123,8 @@ def crop_to_field_of_view(
     *,
     size: int,
     interpolation: Literal["area", "nearest"] = "area",
+    padding: Literal["black", "mirror"] = "black",
+    surround: Literal["keep", "black"] = "keep",
 ) -> NDArray[np.uint8]:
     """Cut the rectangle around the circle and bring it to a square in which the circle is round.
 
@@ -106,9 +134,11 @@ def crop_to_field_of_view(
         size: Side of the result in pixels.
         interpolation: ``area`` averages the pixels under each new one (and is linear where the
             rectangle must grow); ``nearest`` mixes nothing, as bit flags need.
+        padding: Where the rectangle leaves the frame: black, or the frame mirrored at its edge.
+        surround: Outside the circle: keep what is there, or black over dates and paper.
 
     Returns:
-        ``(size, size, 3)`` or ``(size, size)`` uint8; black where the rectangle leaves the frame.
+        ``(size, size, 3)`` or ``(size, size)`` uint8.
 
     Raises:
         InputError: ``size`` or the circle's radius is too small.
@@ -117,69 +147,113 @@ def crop_to_field_of_view(
     if size < 1 or min(wide, high) < 1:
         raise InputError(f"size={size}, radius={field.radius}: both must be at least 1 pixel")
     left, top = round(field.x - (wide - 1) / 2), round(field.y - (high - 1) / 2)
-    height, width = image.shape[:2]
-    cut = np.zeros((high, wide, *image.shape[2:]), np.uint8)
-    rows = slice(max(0, top), max(0, min(height, top + high)))
-    columns = slice(max(0, left), max(0, min(width, left + wide)))
-    seen = image[rows, columns]
-    y, x = rows.start - top, columns.start - left
-    cut[y : y + seen.shape[0], x : x + seen.shape[1]] = seen
-    shrink = cv2.INTER_AREA if min(wide, high) >= size else cv2.INTER_LINEAR
-    how = cv2.INTER_NEAREST_EXACT if interpolation == "nearest" else shrink
-    return np.asarray(cv2.resize(cut, (size, size), interpolation=how), np.uint8)
+    rectangle = _rectangle(image, left, top, wide, high, border=BORDERS[padding])
+    square = _resized(rectangle, size, interpolation)
+    if surround == "black":
+        return np.asarray(cv2.bitwise_and(square, square, mask=_disc(size)), np.uint8)
+    return square
 
 
-def _lit(small: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    brightness = cv2.medianBlur(np.ascontiguousarray(small.max(axis=2)), 3)
-    brightness[_white_corners(small)] = 0
-    margin = max(2, min(brightness.shape) // 32)
-    corners = [
-        np.median(brightness[rows, columns])
-        for rows in (slice(margin), slice(-margin, None))
-        for columns in (slice(margin), slice(-margin, None))
-    ]
-    surround, retina = min(corners), float(np.percentile(brightness, 95))
-    if retina - surround < DIMMEST_RETINA:
-        raise NoFieldOfView(
-            "no bright field", f"brightest {retina:.0f} of 255 over a surround of {surround:.0f}"
-        )
-    rise = max(FAINTEST_RISE, LIT_FRACTION * (retina - surround))
-    lit = np.asarray(brightness > surround + rise, np.uint8)
-    count, labels, statistics, _ = cv2.connectedComponentsWithStats(lit)
-    assert count > 1
-    return np.asarray(labels == 1 + np.argmax(statistics[1:, cv2.CC_STAT_AREA]))
+def _reduced(image: NDArray[np.uint8], reduction: int) -> NDArray[np.uint8]:
+    if reduction == 1:
+        return image
+    # Whole blocks are averaged ten times faster; the last, broken ones are left out.
+    height, width = (max(1, side // reduction) for side in image.shape[:2])
+    whole = image[: height * reduction, : width * reduction]
+    return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _white_corners(small: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    white = np.asarray(small.min(axis=2) >= WHITE, np.uint8)
-    _, labels = cv2.connectedComponents(white)
-    touched = {int(labels[y, x]) for y in (0, -1) for x in (0, -1)} - {0}
-    return np.isin(labels, list(touched))
-
-
-def _edge(lit: NDArray[np.bool_]) -> NDArray[np.float64]:
-    outlines, _ = cv2.findContours(lit.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    points = max(outlines, key=len)[:, 0].astype(np.float64)
-    limit = np.array(lit.shape[::-1]) - 2
-    inside = ((points > 1) & (points < limit)).all(axis=1)
-    if inside.sum() < max(FEWEST_POINTS, max(lit.shape) // 16):
-        raise NoFieldOfView(
-            "no edge in the frame", f"{inside.sum()} points of the lit area's edge are inside it"
-        )
-    return points[inside]
-
-
-def _check(circle: Circle, points: NDArray[np.float64], lit_inside: NDArray[np.bool_]) -> None:
+def _agreement(circle: Circle, points: NDArray[np.float64], lit: NDArray[np.uint8]) -> Agreement:
     on_circle = circle.holds(points)
     across, down = circle.offsets(points[on_circle])
-    degrees = (np.arctan2(down, across) * 180 / np.pi).astype(int)
+    turned = np.arctan2(down, across) / (2 * np.pi) % 1
+    seen = np.bincount((turned * SECTORS).astype(int) % SECTORS, minlength=SECTORS) > 0
+    middles = (np.arange(SECTORS) + 0.5) / SECTORS * 2 * np.pi
+    columns = circle.x + circle.radius * circle.aspect * np.cos(middles)
+    rows = circle.y + circle.radius * np.sin(middles)
+    height, width = lit.shape
+    visible = (columns > 1) & (rows > 1) & (columns < width - 2) & (rows < height - 2)
+    disc = _ellipse(circle, lit.shape)
+    return Agreement(
+        edge=np.count_nonzero(on_circle) / len(points),
+        sectors=np.count_nonzero(seen & visible) / max(1, int(visible.sum())),
+        filled=cv2.countNonZero(disc & lit) / max(1, cv2.countNonZero(disc)),
+        turn=np.count_nonzero(seen) / SECTORS,
+    )
+
+
+def _confidence(agreement: Agreement) -> float:
+    least_turn = LEAST_CONFIDENCE * WHOLE_TURN
     measures = (
-        (on_circle.mean(), LEAST_ON_CIRCLE, "of the lit edge lies on it"),
-        (len(np.unique(degrees)) / 360, LEAST_ARC, "of its turn is seen"),
-        (lit_inside.mean() if lit_inside.size else 0.0, LEAST_FILLED, "of it is lit"),
+        (agreement.edge, LEAST_CONFIDENCE, "of the lit edge lies on it"),
+        (agreement.sectors, LEAST_CONFIDENCE, "of what the frame shows of it is edge"),
+        (agreement.filled, LEAST_CONFIDENCE, "of it is lit"),
+        (agreement.turn, least_turn, "of its turn is seen"),
     )
     for share, least, what in measures:
         if share < least:
             raise NoFieldOfView(
                 "circle does not fit", f"{share:.0%} {what}, {least:.0%} are needed"
             )
+    return min(1.0, agreement.turn / WHOLE_TURN, *agreement[:3])
+
+
+def _ellipse(circle: Circle, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    bits = 4
+    centre, axes = (
+        tuple(round(value * 2**bits) for value in pair)
+        for pair in ((circle.x, circle.y), (circle.radius * circle.aspect, circle.radius))
+    )
+    disc = np.zeros(shape, np.uint8)
+    cv2.ellipse(disc, centre, axes, 0, 0, 360, 1, cv2.FILLED, cv2.LINE_8, bits)
+    return disc
+
+
+def _cut(field: FieldOfView, height: int, width: int) -> tuple[str, ...]:
+    across, down = field.radius * field.aspect, field.radius
+    beyond = {
+        "left": across - field.x - 0.5,
+        "top": down - field.y - 0.5,
+        "right": field.x + across - width + 0.5,
+        "bottom": field.y + down - height + 0.5,
+    }
+    return tuple(side for side, by in beyond.items() if by > CUT_TOLERANCE * field.radius)
+
+
+def _rectangle(
+    image: NDArray[np.uint8], left: int, top: int, wide: int, high: int, *, border: int
+) -> NDArray[np.uint8]:
+    height, width = image.shape[:2]
+    rows = slice(max(0, top), max(0, min(height, top + high)))
+    columns = slice(max(0, left), max(0, min(width, left + wide)))
+    seen = image[rows, columns]
+    if not seen.size:
+        return np.zeros((high, wide, *image.shape[2:]), np.uint8)
+    above, before = rows.start - top, columns.start - left
+    below, after = high - above - seen.shape[0], wide - before - seen.shape[1]
+    if max(above, before, below, after) == 0:
+        return seen
+    return np.asarray(cv2.copyMakeBorder(seen, above, below, before, after, border), np.uint8)
+
+
+def _resized(
+    rectangle: NDArray[np.uint8], size: int, interpolation: Literal["area", "nearest"]
+) -> NDArray[np.uint8]:
+    high, wide = rectangle.shape[:2]
+    if interpolation == "nearest":
+        how = cv2.INTER_NEAREST_EXACT
+    elif min(wide, high) < size:
+        how = cv2.INTER_LINEAR
+    else:
+        how = cv2.INTER_AREA
+        if size < max(wide, high) < 2 * size:
+            # Twice as fast as averaging under broken pixels, and half a grey level from it.
+            double = cv2.resize(rectangle, (2 * size, 2 * size), interpolation=cv2.INTER_LINEAR)
+            rectangle = np.asarray(double, np.uint8)
+    return np.asarray(cv2.resize(rectangle, (size, size), interpolation=how), np.uint8)
+
+
+@lru_cache(maxsize=8)
+def _disc(size: int) -> NDArray[np.uint8]:
+    along = 2 * np.arange(size) + 1 - size
+    return np.asarray(np.hypot(along[:, None], along) <= size, np.uint8)

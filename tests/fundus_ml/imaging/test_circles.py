@@ -80,7 +80,8 @@ def test_no_circle_of_the_allowed_radii_is_none():
 
 def test_points_of_a_smaller_circle_are_not_explained_by_an_allowed_one():
     """What touches them stays within the radii and holds few of them."""
-    points = points_on(Circle(100.0, 100.0, 20.0, 1.0))
+    noise = np.random.default_rng(0).normal(scale=0.5, size=(300, 2))
+    points = points_on(Circle(100.0, 100.0, 20.0, 1.0)) + noise
     fitted = fit_circle(points, low=LOW, high=HIGH)
     assert LOW * 0.95 <= fitted.radius <= HIGH * 1.05
     assert fitted.holds(points).mean() < 0.4

@@ -151,7 +151,7 @@ def test_a_ring_is_no_field():
     """A circle whose inside is dark is refused."""
     image = draw_field(200, 200, x=100, y=100, radius=90)
     image[draw_field(200, 200, x=100, y=100, radius=80)[..., 0] > 0] = 0
-    with pytest.raises(NoFieldOfView, match="of it is lit, 50% are needed"):
+    with pytest.raises(NoFieldOfView, match="of it is lit, 60% are needed"):
         find_field_of_view(image)
 
 

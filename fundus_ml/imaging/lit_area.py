@@ -1,0 +1,96 @@
+"""What of a photograph is lit: the retina, against a dark surround or paper, and its edge."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fundus_ml.errors import Refused
+from fundus_ml.imaging.opencv import cv2
+
+LIT_FRACTION = 0.08
+"""Lit begins this far from the surround's brightness to the retina's."""
+FAINTEST_RISE = 6.0
+"""Grey levels a lit pixel has over the surround at least; JPEG noise stays below."""
+DIMMEST_RETINA = 16.0
+"""Grey levels the brightest twentieth of a photograph must reach above the surround."""
+BRIGHTEST_SHARE = 0.05
+"""That twentieth."""
+WHITE = 235
+"""A corner whose darkest channel reaches this is paper or an overlay, never retina."""
+LINE = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
+"""What this does not fit into is no retina where paper was taken away."""
+FEWEST_POINTS = 8
+"""Edge points needed at least."""
+
+
+class NoFieldOfView(Refused):
+    """A photograph without a lit circle."""
+
+
+def lit_area(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Tell what is brighter than the darkest corner; paper that reaches a corner is dark.
+
+    Args:
+        image: ``(H, W, 3)`` uint8 RGB.
+
+    Returns:
+        ``(H, W)`` uint8, 1 where lit.
+
+    Raises:
+        NoFieldOfView: ``no bright field``.
+    """
+    red, green, blue = cv2.split(image)
+    brightness = np.asarray(cv2.medianBlur(cv2.max(cv2.max(red, green), blue), 3), np.uint8)
+    paper = _paper(np.asarray(cv2.min(cv2.min(red, green), blue), np.uint8))
+    if paper is not None:
+        brightness[paper] = 0
+    surround = _surround(brightness)
+    counts = np.bincount(brightness.ravel(), minlength=256)
+    retina = int(np.searchsorted(counts.cumsum(), (1 - BRIGHTEST_SHARE) * brightness.size))
+    if retina - surround < DIMMEST_RETINA:
+        raise NoFieldOfView(
+            "no bright field", f"brightest {retina} of 255 over a surround of {surround:.0f}"
+        )
+    rise = max(FAINTEST_RISE, LIT_FRACTION * (retina - surround))
+    lit = np.asarray(brightness > surround + rise, np.uint8)
+    # Between paper and a dark surround runs a grey line.
+    return lit if paper is None else np.asarray(cv2.morphologyEx(lit, cv2.MORPH_OPEN, LINE))
+
+
+def edge_points(lit: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Follow the outline of the largest lit area, where it does not run along the frame.
+
+    Args:
+        lit: ``(H, W)`` uint8, 1 where lit.
+
+    Returns:
+        ``(n, 2)`` columns and rows, in order.
+
+    Raises:
+        NoFieldOfView: ``no edge in the frame``.
+    """
+    outlines, _ = cv2.findContours(lit, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    nothing = np.empty((0, 1, 2))
+    points = max(outlines, key=cv2.contourArea, default=nothing)[:, 0].astype(np.float64)
+    limit = np.array(lit.shape[::-1]) - 2
+    inside = ((points > 1) & (points < limit)).all(axis=1)
+    count = np.count_nonzero(inside)
+    if count < max(FEWEST_POINTS, max(lit.shape) // 16):
+        raise NoFieldOfView(
+            "no edge in the frame", f"{count} points of the lit area's edge are inside it"
+        )
+    return np.asarray(points[inside])
+
+
+def _surround(brightness: NDArray[np.uint8]) -> float:
+    margin = max(2, min(brightness.shape) // 32)
+    ends = (slice(margin), slice(-margin, None))
+    return min(float(np.median(brightness[rows, columns])) for rows in ends for columns in ends)
+
+
+def _paper(darkest: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
+    corners = [(y, x) for y in (0, -1) for x in (0, -1)]
+    if max(darkest[corner] for corner in corners) < WHITE:
+        return None
+    _, labels = cv2.connectedComponents(np.asarray(darkest >= WHITE, np.uint8))
+    touched = {int(labels[corner]) for corner in corners} - {0}
+    return np.isin(labels, list(touched))

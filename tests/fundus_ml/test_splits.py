@@ -1,6 +1,6 @@
 """Splits hold whole people, the shares asked for, and still when rows are added or moved."""
 
-from hashlib import sha256
+import hashlib
 
 import numpy as np
 import pandas as pd
@@ -8,19 +8,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fundus_ml.ages import age_bands
 from fundus_ml.errors import InputError
-from fundus_ml.splits import FEWEST_PEOPLE, assign_splits, check_fractions
+from fundus_ml.splits import FEWEST_PEOPLE, assign_splits, check_fractions, person_leakage
 
 
-def make_people(eyes, *, source="a", labels=None):
+def make_people(eyes, *, source="a", labels=None, ages=50.0):
     """One person per entry of ``eyes``, with that many rows."""
     people = np.repeat(np.arange(len(eyes)), eyes)
     sexes = np.arange(len(eyes)) % 2 if labels is None else np.asarray(labels)
     return pd.DataFrame(
         {
+            "image_id": [f"{source}/{row}" for row in range(len(people))],
             "person_group": [f"{source}/{person}" for person in people],
             "source": source,
             "label": sexes[people],
+            "age": np.broadcast_to(ages, len(eyes))[people],
         }
     )
 
@@ -99,13 +102,124 @@ def test_no_held_out_share_leaves_everyone_in_train():
     assert assign_splits(make_people([2] * 9), val_fraction=0, test_fraction=0).eq("train").all()
 
 
-def test_each_person_lands_by_the_hash_of_seed_and_name():
-    """A slow rewrite: people sorted by SHA-256, the first to test, the next to val."""
-    frame = make_people([1] * 20, labels=[0] * 20)
-    split = assign_splits(frame, val_fraction=0.15, test_fraction=0.25, seed=5)
-    people = sorted(frame["person_group"], key=lambda who: sha256(f"5/{who}".encode()).hexdigest())
-    expected = dict(zip(people, ["test"] * 5 + ["val"] * 3 + ["train"] * 12, strict=True))
-    assert list(split) == [expected[who] for who in frame["person_group"]]
+def slow_splits(frame, *, val, test, seed):
+    """A slow rewrite for people who are each of one source, sex and age."""
+    placed = {}
+    for (source, label), stratum in frame.groupby(["source", "label"]):
+        line = []
+        for person, rows in stratum.groupby("person_group"):
+            band = age_bands(rows["age"]).iloc[0]
+            texts = (f"{seed}/{source}/{label}/{band}", f"{seed}/{person}")
+            lead, place = (hashlib.sha256(text.encode()).hexdigest() for text in texts)
+            line.append((lead, place, person, len(rows)))
+        shares = {"train": 1 - val - test, "val": val, "test": test}
+        given, dealt, total = dict.fromkeys(shares, 0), {}, 0
+        for _, place, person, eyes in sorted(line):
+            total += eyes
+            lacking = {name: share * total - given[name] for name, share in shares.items()}
+            most = max(lacking.values())
+            equals = [name for name in shares if abs(lacking[name] - most) < 1e-9 and shares[name]]
+            dealt[person] = equals[int(place, 16) % len(equals)]
+            given[dealt[person]] += eyes
+        for name, share in shares.items():
+            if len(line) >= FEWEST_PEOPLE and share > 0 and name not in dealt.values():
+                counts = [list(dealt.values()).count(each) for each in shares]
+                largest = list(shares)[counts.index(max(counts))]
+                dealt[[who for who in dealt if dealt[who] == largest][-1]] = name
+        placed |= dealt
+    return [placed[who] for who in frame["person_group"]]
+
+
+@given(
+    people=st.lists(
+        st.tuples(st.integers(1, 3), st.integers(0, 1), st.sampled_from([20.0, 45.0, np.nan])),
+        min_size=4,
+        max_size=40,
+    ),
+    fractions=st.sampled_from([(0.15, 0.15), (0.2, 0.1), (0.0, 0.3), (0.02, 0.02)]),
+    seed=st.integers(0, 3),
+)
+@settings(deadline=None, max_examples=40)
+def test_splits_are_those_of_a_slow_rewrite(people, fractions, seed):
+    """People lined up by SHA-256, each to the split that lacks most."""
+    eyes, labels, ages = (list(column) for column in zip(*people, strict=True))
+    frame = make_people(eyes, labels=labels, ages=np.array(ages))
+    val, test = fractions
+    split = assign_splits(frame, val_fraction=val, test_fraction=test, seed=seed)
+    assert list(split) == slow_splits(frame, val=val, test=test, seed=seed)
+
+
+def test_every_age_band_of_every_stratum_is_near_its_share():
+    """Uneven bands, unknown ages among them: each within two people of what was asked."""
+    rng = np.random.default_rng(2)
+    ages = np.where(rng.random(600) < 0.1, np.nan, rng.normal(55, 18, 600).clip(18, 95))
+    frame = make_people(rng.integers(1, 3, 600), ages=ages)
+    split = assign_splits(frame, val_fraction=0.1, test_fraction=0.2)
+    cells = frame.assign(split=split).groupby(["label", age_bands(frame["age"])])
+    assert len(cells) == 16
+    for _, cell in cells:
+        for name, share in (("val", 0.1), ("test", 0.2), ("train", 0.7)):
+            assert abs((cell["split"] == name).sum() - share * len(cell)) <= 4
+
+
+def test_no_age_is_kept_for_train():
+    """Four people of four bands, 200 seeds: every band is held out as often as the others."""
+    frame = make_people([1] * 4, labels=[0] * 4, ages=np.array([20.0, 45.0, 65.0, np.nan]))
+    held_out = [
+        assign_splits(frame, val_fraction=0.2, test_fraction=0.2, seed=seed).ne("train")
+        for seed in range(200)
+    ]
+    # Binomial: 200 draws of one half have a standard deviation of 7.
+    assert np.abs(np.sum(held_out, axis=0) - 100).max() < 28
+
+
+def test_two_splits_of_one_share_are_served_alike():
+    """Strata too small for both a person of val and one of test favour neither."""
+    frames = [make_people([1, 1], labels=[0, 0], source=f"s{number}") for number in range(200)]
+    frame = pd.concat(frames, ignore_index=True)
+    counts = assign_splits(frame, val_fraction=0.3, test_fraction=0.3).value_counts()
+    assert counts["train"] == counts["val"] + counts["test"] == 200
+    # Binomial: 200 draws of one half have a standard deviation of 7.
+    assert abs(counts["val"] - 100) < 28
+
+
+def test_a_split_by_file_tears_people_apart():
+    """Fellow eyes leak, as the square of a share says; by person nothing does."""
+    frame = make_people([2] * 2000)
+    torn = assign_splits(frame, by="file")
+    # Of two eyes, 1 held out: the other is in train with probability 0.7.
+    assert person_leakage(frame, torn) == pytest.approx(0.7, abs=0.04)
+    assert person_leakage(frame, assign_splits(frame)) == 0
+    assert torn.value_counts(normalize=True)["train"] == pytest.approx(0.7, abs=0.001)
+
+
+def test_a_split_by_file_does_not_look_at_the_order_of_rows():
+    """The file's name decides."""
+    frame = make_people([2] * 20)
+    mixed = frame.sample(frac=1, random_state=3)
+    pd.testing.assert_series_equal(
+        assign_splits(mixed, by="file").sort_index(), assign_splits(frame, by="file")
+    )
+
+
+def test_leakage_counts_held_out_eyes_with_a_fellow_in_train():
+    """By hand: persons 0 and 1 stand on both sides, 3 of the 5 held-out eyes are theirs."""
+    frame = make_people([2, 3, 2, 1])
+    split = pd.Series(["train", "val", "train", "val", "test", "val", "test", "train"])
+    assert person_leakage(frame, split) == pytest.approx(3 / 5)
+
+
+def test_leakage_of_nothing_held_out_is_refused():
+    """A share of no eyes is no number."""
+    frame = make_people([2, 2])
+    with pytest.raises(InputError, match="split: no eye is held out in val or test"):
+        person_leakage(frame, pd.Series("train", index=frame.index))
+
+
+def test_an_unknown_way_to_split_is_refused():
+    """With what is allowed."""
+    with pytest.raises(InputError, match="by=eye: allowed: person, file"):
+        assign_splits(make_people([1] * 9), by="eye")
 
 
 @pytest.mark.parametrize(

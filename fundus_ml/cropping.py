@@ -101,7 +101,11 @@ def crop_eye(row: dict[str, object], *, load: Load, options: CropOptions) -> Cro
         regions=None
         if regions is None
         else crop_to_field_of_view(
-            regions, field, size=options.size, interpolation="nearest", surround="black"
+            regions,
+            field,
+            size=options.size,
+            interpolation="nearest",
+            surround=options.surround,
         ),
         keypoints=describe_eye(view) if options.same_person else None,
         measured=_measured(row, photograph, field, quality),

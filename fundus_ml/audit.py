@@ -157,7 +157,7 @@ def _verdicts(
 
 def _shortcut_words(baselines: Sequence[Baseline]) -> list[str]:
     if all(item.verdict == "not judged" for item in baselines):
-        return [baselines[-1].words.replace(f"{TOGETHER.capitalize()}: c", "The shortcuts c")]
+        return [f"Shortcuts {baselines[-1].finding}."]
     named = [item.words for item in baselines if item.verdict == "named"]
     if not named:
         hints = [item.words for item in baselines if item.verdict == "hint"]

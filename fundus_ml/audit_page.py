@@ -64,27 +64,26 @@ def _baselines(audit: Audit) -> Section:
     frame = pd.DataFrame(
         {
             "shortcut": [item.name for item in audit.baselines],
-            "verdict": [
-                f"carried by {item.carried_by}" if item.carried_by else item.verdict
-                for item in audit.baselines
-            ],
-            "AUROC": [_decimals(item.auroc) for item in audit.baselines],
+            "AUROC": pd.Series([item.auroc for item in audit.baselines], dtype="float64"),
             "95 % interval": [
                 "n/a" if item.low is None else f"{item.low:.3f} to {item.high:.3f}"
                 for item in audit.baselines
             ],
-            "shuffles, 95 %": [_decimals(item.null_high) for item in audit.baselines],
-            "p": [_decimals(item.p) for item in audit.baselines],
-            "in words": [item.words for item in audit.baselines],
+            "shuffles, 95 %": pd.Series(
+                [item.null_high for item in audit.baselines], dtype="float64"
+            ),
+            "p": ["n/a" if item.p is None else f"{item.p:.3f}" for item in audit.baselines],
+            "verdict": [item.verdict for item in audit.baselines],
+            "in words": [item.finding for item in audit.baselines],
         }
     )
     return Section(
         heading="Every shortcut",
         words=(
             "Ridge regressions on each group of numbers, scored on people they have not seen. "
-            f"{audit.permutations} times the labels were shuffled between people, a whole person at "
-            "a time, and once more within the values of every shortcut already named. p counts the "
-            "shuffles that did as well; naming corrects for the number of shortcuts."
+            f"The labels were shuffled between people {audit.permutations} times, then again "
+            "within the values of every shortcut already named. p counts the shuffles that did as "
+            "well; naming corrects for the number of shortcuts."
         ),
         table=frame,
     )
@@ -97,7 +96,7 @@ def _sources(audit: Audit) -> list[Section]:
         {
             "measured on the photograph": [item.shortcut for item in audit.sources],
             "source": [item.source for item in audit.sources],
-            "AUROC": [_decimals(item.auroc) for item in audit.sources],
+            "AUROC": [item.auroc for item in audit.sources],
             "95 % interval": [f"{item.low:.3f} to {item.high:.3f}" for item in audit.sources],
             "can be read off": [item.tells for item in audit.sources],
         }
@@ -184,7 +183,3 @@ def _balance(audit: Audit) -> Section:
         return Section(heading="Balance", words=f"{words} Every cell holds both sexes.")
     frame = pd.DataFrame({"cells with one sex only": list(found.one_sex)})
     return Section(heading="Balance", words=words, table=frame)
-
-
-def _decimals(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.3f}"

@@ -1,7 +1,7 @@
 """Which shortcuts predict sex, and which of them only because another one does."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ class Baseline:
         verdict: ``named``: it predicts sex beyond those named before it; ``carried``: it predicts
             sex no better than another shortcut makes it; ``hint``: it beats most shuffles, too few
             to be named among so many shortcuts; ``dismissed``: it shows nothing; ``not judged``.
-        words: The verdict as a sentence.
+        finding: What that means, such as ``predicts sex, but carried by camera``.
         auroc: Cross-validated; with ``low`` and ``high``, its 95 % interval over people. None where
             not judged.
         low: Lower end.
@@ -39,13 +39,24 @@ class Baseline:
 
     name: str
     verdict: str
-    words: str
+    finding: str
     auroc: float | None = None
     low: float | None = None
     high: float | None = None
     null_high: float | None = None
     p: float | None = None
     carried_by: str = ""
+
+    @property
+    def words(self) -> str:
+        """The finding as a sentence with its numbers."""
+        said = f"{self.name[0].upper()}{self.name[1:]}: {self.finding}"
+        if self.auroc is None:
+            return f"{said}."
+        return (
+            f"{said}; AUROC {self.auroc:.3f} ({self.low:.3f} to {self.high:.3f}), "
+            f"where 95 % of shuffled labels stay below {self.null_high:.3f}."
+        )
 
 
 def judge_shortcuts(
@@ -97,48 +108,40 @@ def judge_shortcuts(
 
 
 def _judged(name: str, measured: Interval, found: Naming, trial: Trial) -> Baseline:
-    null = found.null[name]
+    null, carried_by = found.null[name], found.carried_by.get(name, "")
     p = trial.p(name, null)
-    baseline = Baseline(
+    if name in found.named:
+        before = found.named[: found.named.index(name)]
+        beyond = f", also among people of equal {listed(before)}" if before else ""
+        verdict, finding = "named", f"predicts sex{beyond}"
+    elif carried_by:
+        verdict, finding = "carried", f"predicts sex, but carried by {carried_by}"
+    elif p <= DISMISSED_ABOVE:
+        verdict, finding = "hint", _hint(p, found, trial.permutations)
+    else:
+        verdict, finding = "dismissed", "does not predict sex"
+    return Baseline(
         name=name,
-        verdict="",
-        words="",
+        verdict=verdict,
+        finding=finding,
         auroc=measured.value,
         low=measured.low,
         high=measured.high,
         null_high=float(np.quantile(null, CHANCE)),
         p=p,
-        carried_by=found.carried_by.get(name, ""),
+        carried_by=carried_by,
     )
-    if name in found.named:
-        before = found.named[: found.named.index(name)]
-        beyond = f", also among people of equal {listed(before)}" if before else ""
-        return _said(baseline, "named", f"predicts sex{beyond}")
-    if baseline.carried_by:
-        return _said(baseline, "carried", f"predicts sex, but carried by {baseline.carried_by}")
-    if p <= DISMISSED_ABOVE:
+
+
+def _hint(p: float, found: Naming, permutations: int) -> str:
+    if permutations < FEWEST_PERMUTATIONS:
+        doubt = f"{permutations} shuffles are too few, {FEWEST_PERMUTATIONS} are needed"
+    elif found.named:
+        doubt = f"less surely so among people of equal {listed(found.named)}"
+    else:
         doubt = f"{len(found.null)} shortcuts were tried"
-        if found.named:
-            doubt = f"not surely among people of equal {listed(found.named)}"
-        if trial.permutations < FEWEST_PERMUTATIONS:
-            doubt = f"{trial.permutations} shuffles are too few, {FEWEST_PERMUTATIONS} are needed"
-        return _said(baseline, "hint", f"may predict sex (p = {p:.3f}), but {doubt}")
-    return _said(baseline, "dismissed", "does not predict sex")
-
-
-def _said(baseline: Baseline, verdict: str, finding: str) -> Baseline:
-    words = (
-        f"{_capital(baseline.name)}: {finding}; "
-        f"AUROC {baseline.auroc:.3f} ({baseline.low:.3f} to {baseline.high:.3f}), "
-        f"where 95 % of shuffled labels stay below {baseline.null_high:.3f}."
-    )
-    return replace(baseline, verdict=verdict, words=words)
+    return f"may predict sex (p = {p:.3f}), but {doubt}"
 
 
 def _not_judged(name: str, reason: str) -> Baseline:
-    words = f"{_capital(name)}: could not be judged; {reason}."
-    return Baseline(name=name, verdict="not judged", words=words)
-
-
-def _capital(name: str) -> str:
-    return name[0].upper() + name[1:]
+    return Baseline(name=name, verdict="not judged", finding=f"could not be judged: {reason}")

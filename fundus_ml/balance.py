@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils.class_weight import compute_sample_weight
 
-from fundus_ml.ages import age_bands
+from fundus_ml.ages import UNKNOWN, age_bands
 from fundus_ml.errors import InputError
 from fundus_ml.manifest import SEXES, SPLITS
 
@@ -18,10 +18,12 @@ FACTORS = ("sex", "source", "age")
 def balance_weights(frame: pd.DataFrame, *, by: Sequence[str] = FACTORS) -> pd.Series:
     """Weigh eyes within their split.
 
-    ``source`` and ``age`` make sources, age bands or, both given, their cells weigh the same.
-    ``sex`` makes both sexes weigh the same within every cell of source and age band that holds
-    both, whichever others are given, and moves no weight from cell to cell. Cells of one sex stay
-    as they are: see :func:`unbalanced_cells`.
+    Each factor divides what the one before it gave out, and moves nothing across: ``source`` makes
+    sources weigh the same; ``age`` makes age bands weigh the same within their source, where eyes
+    of unknown age keep their share; ``sex`` makes the sexes weigh the same within every cell of
+    source and age band, whichever other factors are given. Cells of one sex stay as they are: see
+    :func:`unbalanced_cells`. A band of few eyes makes these weigh a lot, which
+    :func:`effective_size` counts.
 
     Args:
         frame: One row per eye with ``split``, ``source``, ``age`` and ``sex``.
@@ -38,17 +40,16 @@ def balance_weights(frame: pd.DataFrame, *, by: Sequence[str] = FACTORS) -> pd.S
         Political Analysis 9:137.
     """
     check_factors(by)
-    cells = _cells(frame)
-    weights = pd.Series(1.0, index=frame.index)
-    outer = [cells[name] for name in by if name != "sex"]
-    if outer:
-        weights *= _balanced(cells.groupby(outer).ngroup(), within=[cells["split"]])
-    if "sex" in by:
-        weights *= _balanced(
-            frame["sex"].map(SEXES.index),
-            within=[cells["split"], cells["source"], cells["age"]],
-        )
-    return weights.rename("weight")
+    split, source, band = (column for _, column in _cells(frame).items())
+    steps = {
+        "source": (source, [split]),
+        "age": (band, [split, source, band == UNKNOWN]),
+        "sex": (frame["sex"], [split, source, band]),
+    }
+    weights = pd.Series(1.0, index=frame.index, name="weight")
+    for name in by:
+        weights *= _balanced(*steps[name])
+    return weights
 
 
 def check_factors(by: Sequence[str]) -> None:
@@ -110,10 +111,7 @@ def _cells(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[["split", "source"]].assign(age=age_bands(frame["age"]))
 
 
-def _balanced(classes: pd.Series, *, within: list[pd.Series]) -> pd.Series:
+def _balanced(classes: pd.Series, within: list[pd.Series]) -> pd.Series:
     """Inverse frequency of each row's class among the rows of its group, of mean 1 there."""
-    return (
-        classes.astype(float)
-        .groupby(within)
-        .transform(lambda group: compute_sample_weight("balanced", group))
-    )
+    codes = pd.Series(pd.factorize(classes)[0].astype(float), index=classes.index)
+    return codes.groupby(within).transform(lambda group: compute_sample_weight("balanced", group))

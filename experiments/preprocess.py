@@ -12,20 +12,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 
 from experiments.protocol.floor import log_audit
 from experiments.protocol.parameters import run_entry_point
 from experiments.protocol.session import read_dataset, show, stages
 from fundus_ml.dataset import FundusDataset
-from fundus_ml.figures import quality_distribution, same_eye_sheet, sample_sheet
+from fundus_ml.figures import quality_distribution, sample_sheet
+from fundus_ml.joining import SAME_EYES, SAME_PERSON
 from fundus_ml.parallel import processes
-from fundus_ml.preprocessing import SAME_PERSON, Preprocessed, PreprocessingOptions, preprocess
+from fundus_ml.preprocessing import Preprocessed, PreprocessingOptions, preprocess
 from fundus_ml.sources.releases import read_release
 from fundus_ml.synthesis.population import Population
 from tracking.runs import Run
 
 SHEET_EYES = 40
-SHEET_PAIRS = 6
 NOT_CONTENT = ("out", "workers", "backend", "scheduler")
 """Flags that move no byte of the dataset."""
 
@@ -108,11 +109,12 @@ def _record(config: PreprocessConfig, run: Run, written: Preprocessed) -> None:
     figures = {
         "sample_sheet.png": _sample(dataset),
         "quality.png": quality_distribution(dataset.frame, min_quality=config.min_quality),
-    } | _same_eyes(dataset, written.same_eye)
+    }
     for name, figure in figures.items():
         figure.savefig(written.path / name)
-    for name in (*figures, "dataset.json", "rejected.csv", SAME_PERSON):
-        run.log_artifact(written.path / name)
+    for name in (*figures, "dataset.json", "rejected.csv", SAME_PERSON, SAME_EYES):
+        if (written.path / name).is_file():
+            run.log_artifact(written.path / name)
     log_audit(run, written.audit)
     run.log_metrics(
         {
@@ -128,7 +130,7 @@ def _record(config: PreprocessConfig, run: Run, written: Preprocessed) -> None:
     sys.stdout.write(f"audit: {written.path / 'audit.html'}\n")
 
 
-def _sample(dataset: FundusDataset) -> "Figure":
+def _sample(dataset: FundusDataset) -> Figure:
     shown = dataset.frame.sort_values("sha256").index[:SHEET_EYES].to_numpy()
     captions = [
         f"{eye.sex} {eye.age:.0f} {eye.eye}" for eye in dataset.frame.loc[shown].itertuples()

@@ -17,19 +17,14 @@ from fundus_ml.balance import balance_weights, check_factors
 from fundus_ml.cropping import CropOptions
 from fundus_ml.dataset import open_dataset
 from fundus_ml.errors import InputError
-from fundus_ml.imaging.duplicates import same_eye_pairs
 from fundus_ml.imaging.opencv import cv2
+from fundus_ml.joining import join_same_people, write_evidence
 from fundus_ml.manifest import SEXES, SPLITS
-from fundus_ml.people import contradicting_people, join_people
-from fundus_ml.reading import KEYPOINTS, read_eyes, read_keypoints
+from fundus_ml.reading import KEYPOINTS, read_eyes
 from fundus_ml.sources.files import rejected_rows
 from fundus_ml.sources.photographs import Photographs
 from fundus_ml.splits import assign_splits, check_fractions
 from fundus_ml.staging import staged
-
-SAME_PERSON = "same_person.csv"
-"""Pairs of photographs found to show one eye, by ``image_id``, with the evidence."""
-SEX_DISAGREES = "sex disagrees"
 
 OnProgress = Callable[[str, int, int], None]
 """Stage (``read``, ``compare``, ``audit``), items done, items in all."""
@@ -84,7 +79,7 @@ class Preprocessed:
         kept: Eyes in it.
         rejected: Eyes not taken, by reason.
         splits: Eyes by split.
-        same_eye: Pairs of photographs found to show one eye, as in :data:`SAME_PERSON`.
+        same_eye: Pairs of photographs found to show one eye, as in ``same_person.csv``.
         resumed: Photographs that an earlier, killed run had read already.
         audit: What it found.
     """
@@ -129,24 +124,27 @@ def preprocess(
         read = read_eyes(photographs, stage.work, options, on_progress=_of("read", on_progress))
         eyes = pd.DataFrame(read.rows)
         _refuse_none(eyes, photographs, read.refused)
-        pairs = _same_eyes(stage.work, options, _of("compare", on_progress))
-        eyes["person_group"] = join_people(eyes["patient_id"], pairs)
-        named = _named(pairs, eyes["image_id"])
-        eyes, contradicting = _judge_contradictions(eyes, options.contradicting)
-        refused = [*read.refused, *contradicting]
-        _refuse_none(eyes, photographs, refused)
+        joined = join_same_people(
+            eyes,
+            stage.work,
+            search=options.same_person,
+            contradicting=options.contradicting,
+            on_progress=_of("compare", on_progress),
+        )
+        write_evidence(joined.pairs, eyes, work=stage.work, out=stage.whole)
+        refused = [*read.refused, *joined.refused]
+        _refuse_none(joined.eyes, photographs, refused)
         rejected = pd.concat([photographs.rejected, rejected_rows(refused)], ignore_index=True)
         assemble(
             stage.work,
             stage.whole,
-            _split(eyes, options),
+            _split(joined.eyes, options),
             kinds=tuple(sorted(read.kinds - {KEYPOINTS})),
             name=photographs.name,
             split_by=options.split.removeprefix("by_"),
             recipe=recipe,
             rejected=rejected,
         )
-        named.to_csv(stage.whole / SAME_PERSON, index=False)
         dataset = open_dataset(str(stage.whole))
         audit = audit_dataset(
             dataset,
@@ -161,7 +159,7 @@ def preprocess(
         kept=len(dataset),
         rejected=dict(Counter(rejected["reason"])),
         splits={split: int((dataset.frame["split"] == split).sum()) for split in SPLITS},
-        same_eye=named,
+        same_eye=joined.pairs,
         resumed=read.resumed,
         audit=audit,
     )
@@ -194,36 +192,6 @@ def _refuse_none(
         raise InputError(
             f"source {photographs.name}: no eye is left ({counted or 'the table offers none'})"
         )
-
-
-def _same_eyes(
-    work: Path,
-    options: PreprocessingOptions,
-    on_progress: Callable[[int, int], None] | None,
-) -> pd.DataFrame:
-    if not options.same_person:
-        return pd.DataFrame({"first": [], "second": []}, dtype="int64")
-    return same_eye_pairs(read_keypoints(work), on_progress=on_progress)
-
-
-def _named(pairs: pd.DataFrame, image_ids: pd.Series) -> pd.DataFrame:
-    names = image_ids.to_numpy()
-    return pairs.assign(first=names[pairs["first"]], second=names[pairs["second"]])
-
-
-def _judge_contradictions(
-    eyes: pd.DataFrame, contradicting: str
-) -> tuple[pd.DataFrame, list[tuple[str, str, str]]]:
-    """Reject or flag the eyes of people whom the release knows under both sexes."""
-    wrong = contradicting_people(eyes)
-    if contradicting == "keep":
-        flags = eyes["flags"].where(~wrong, eyes["flags"] + "; " + SEX_DISAGREES)
-        return eyes.assign(flags=flags.str.removeprefix("; ")), []
-    refused = [
-        (str(row["image_id"]), SEX_DISAGREES, f"found to be the person of {row['person_group']}")
-        for row in eyes[wrong].to_dict("records")
-    ]
-    return eyes[~wrong], refused
 
 
 def _split(eyes: pd.DataFrame, options: PreprocessingOptions) -> pd.DataFrame:

@@ -95,10 +95,11 @@ def summarise(
         findings: ``clean`` and ``robust``.
 
     Returns:
-        ``shortcut_floor`` is the AUROC below which a model has shown nothing, ``clean_auroc`` is the clean version's on clean test eyes, ``robust_auroc`` the robust
-        version's under attack at ``eps``, ``clean_model_robust_auroc`` the clean version's under
-        the same attack; ``region_density`` is measured at budget ``eps``; ``rms`` is that budget
-        per value of the image.
+        ``shortcut_floor`` is the AUROC below which a model has shown nothing, ``clean_auroc`` the
+        clean version's on clean test eyes, ``robust_auroc`` the robust version's under attack at
+        ``eps``, ``clean_model_robust_auroc`` the clean version's under the same attack;
+        ``region_density`` is measured at budget ``eps``; ``rms`` is that budget per value of the
+        image.
     """
     clean, robust, eps = findings["clean"], findings["robust"], float(config.eps)
     return {

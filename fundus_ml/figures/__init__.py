@@ -4,6 +4,7 @@ from fundus_ml.figures.budgets import auroc_by_eps, success_curve
 from fundus_ml.figures.densities import region_density_figure
 from fundus_ml.figures.discrimination import roc_figure, training_curves
 from fundus_ml.figures.panels import modulation_panel
+from fundus_ml.figures.qualities import quality_distribution
 from fundus_ml.figures.sheets import contact_sheet, sample_sheet
 from fundus_ml.figures.style import figure_png
 
@@ -12,6 +13,7 @@ __all__ = [
     "contact_sheet",
     "figure_png",
     "modulation_panel",
+    "quality_distribution",
     "region_density_figure",
     "roc_figure",
     "sample_sheet",

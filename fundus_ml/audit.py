@@ -176,10 +176,10 @@ def _source_words(sources: Sequence[SourceTell], *, source_named: bool) -> list[
     best = max(telling, key=lambda item: item.auroc)
     cropped = [item for item in telling if item.shortcut in CROP]
     reached = max(cropped, key=lambda item: item.auroc) if cropped else best
-    what = "The crop" if cropped else f"{best.shortcut.capitalize()}"
+    what = "The crop" if cropped else best.shortcut.capitalize()
     words = (
-        f"{what} tells the sources apart: {reached.shortcut} alone reaches AUROC "
-        f"{reached.auroc:.3f} for {reached.source}"
+        f"{what} tells the sources apart: {reached.shortcut} alone knows {reached.source} from the "
+        f"rest with AUROC {reached.auroc:.3f}"
     )
     if source_named:
         words += ", so a network can read the source, and its share of men, off the photograph"

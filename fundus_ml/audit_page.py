@@ -2,7 +2,9 @@
 
 from dataclasses import asdict
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from fundus_ml.audit_record import Audit
 from fundus_ml.figures import figure_png, quality_distribution
@@ -150,12 +152,19 @@ def _rejections(audit: Audit) -> Section:
 
 
 def _qualities(audit: Audit) -> list[Section]:
-    rows = [
-        pd.DataFrame({"source": source, **measures}) for source, measures in audit.quality.items()
-    ]
-    if not rows:
+    if not audit.quality:
         return []
-    figure = quality_distribution(pd.concat(rows, ignore_index=True), min_quality=None)
+    eyes = {count.value: count.eyes for count in audit.counts if count.of == "source"}
+    frames = [
+        pd.DataFrame(
+            {
+                "source": source,
+                **{name: _spread(values, eyes[source]) for name, values in of.items()},
+            }
+        )
+        for source, of in audit.quality.items()
+    ]
+    figure = quality_distribution(pd.concat(frames, ignore_index=True), min_quality=0)
     return [
         Section(
             heading="Quality",
@@ -163,6 +172,12 @@ def _qualities(audit: Audit) -> list[Section]:
             caption="Distribution of the quality score and of its measures over the eyes kept.",
         )
     ]
+
+
+def _spread(percentiles: tuple[float, ...], count: int) -> NDArray[np.float64]:
+    """As many values as there were eyes, distributed as their percentiles say."""
+    places = np.linspace(0, len(percentiles) - 1, count)
+    return np.interp(places, np.arange(len(percentiles)), percentiles)
 
 
 def _flags(audit: Audit) -> Section:

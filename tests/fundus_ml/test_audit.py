@@ -131,7 +131,7 @@ def test_a_crop_that_differs_between_sources_is_caught(tmp_path):
     verdicts = {item.name: item for item in audit.baselines}
     assert verdicts["border and padding"].carried_by == "source"
     (crop,) = [words for words in audit.verdicts if words.startswith("The crop tells the sources")]
-    assert "border and padding alone reaches AUROC" in crop
+    assert "border and padding alone knows cropped from the rest with AUROC" in crop
     assert "read the source, and its share of men, off the photograph" in crop
 
 

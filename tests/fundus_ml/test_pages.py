@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from fundus_ml.errors import InputError
 from fundus_ml.figures import figure_png
-from fundus_ml.pages import summary_page
+from fundus_ml.pages import Section, audit_page, summary_page
 
 VOID = {"meta", "img", "link", "br", "hr", "input"}
 
@@ -172,3 +172,58 @@ def test_figures_are_checked(make_page, png):
         make_page(figures={"ROC": (b"GIF89a", "caption")})
     with pytest.raises(InputError, match="'ROC' has no caption"):
         make_page(figures={"ROC": (png, " ")})
+
+
+@pytest.fixture
+def make_audit_page():
+    """Render an audit's page with defaults."""
+
+    def build(**changes):
+        given = {
+            "title": "Audit of odir",
+            "verdicts": ["Age: predicts sex.", "Nobody leaks."],
+            "floor": "Above 0.570.",
+            "headline": {"eyes": "7"},
+            "sections": [],
+        }
+        return audit_page(**given | changes)
+
+    return build
+
+
+def test_an_audit_opens_with_verdicts_and_floor(make_audit_page, png):
+    """Sections follow in their order, each with its words, its picture, its table."""
+    table = pd.DataFrame({"reason": ["x" * 70, "short"], "eyes": [3, 4]})
+    sections = [
+        Section(heading="Forest", figure=png, caption="All of them."),
+        Section(heading="Rejected", words="By reason.", table=table),
+    ]
+    page = Page(make_audit_page(sections=sections))
+    assert page.open == []
+    assert page.words["p"] == ["Age: predicts sex.", "Nobody leaks.", "Above 0.570.", "By reason."]
+    assert page.words["h2"] == ["Forest", "Rejected"]
+    assert page.words["td"] == ["x" * 70, "3", "short", "4"]
+    assert [cell.get("class") for cell in page.all("td")] == ["words", "number"] * 2
+    assert [image["alt"] for image in page.all("img")] == ["All of them."]
+
+
+def test_an_audit_escapes_what_it_is_given(make_audit_page):
+    """Reasons and camera names come from files: they are shown, not obeyed."""
+    evil = '"><script>alert(1)</script>'
+    section = Section(heading=evil, words=evil, table=pd.DataFrame({evil: [evil]}))
+    page = Page(
+        make_audit_page(
+            title=evil, verdicts=[evil], floor=evil, headline={evil: evil}, sections=[section]
+        )
+    )
+    assert page.all("script") == []
+    assert page.words["p"] == [evil] * 3
+    assert page.words["td"] == page.words["th"] == page.words["h2"] == [evil]
+
+
+def test_the_figures_of_an_audit_are_checked(make_audit_page, png):
+    """As those of a summary."""
+    with pytest.raises(InputError, match="'F' is not a PNG"):
+        make_audit_page(sections=[Section(heading="F", figure=b"GIF89a", caption="c")])
+    with pytest.raises(InputError, match="'F' has no caption"):
+        make_audit_page(sections=[Section(heading="F", figure=png)])

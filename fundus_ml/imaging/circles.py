@@ -153,7 +153,8 @@ def _through(triples: Floats) -> Floats:
 def _vote_on_aspect(points: Floats, low: float, high: float) -> Circle:
     """Stretched by the right aspect the points lie on a circle, so each has a vote of its own."""
     votes = [_vote(points, low, high, aspect=a, trials=TRIALS_PER_ASPECT) for a in ASPECTS]
-    return max((vote for vote in votes if vote), key=lambda vote: _share(vote, points))
+    best = max((v for v in votes if v), key=lambda vote: _share(vote, points), default=None)
+    return best or _conic(points, low, high)
 
 
 def _conic(points: Floats, low: float, high: float) -> Circle:

@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fundus_ml.errors import InputError
+from fundus_ml.imaging.agreement import Agreement, measure_agreement
 from fundus_ml.imaging.circles import Circle, fit_circle
-from fundus_ml.imaging.lit_area import NoFieldOfView, edge_points, lit_area
+from fundus_ml.imaging.lit_area import Light, NoFieldOfView, edge_points, measure_light
 from fundus_ml.imaging.opencv import cv2
 
 __all__ = [
@@ -23,14 +24,14 @@ __all__ = [
 
 DETECTION_SIZE = 224
 """The circle is looked for in a copy whose longer side has this to twice this many pixels."""
+LIT_FRACTIONS = (0.08, 0.25, 0.5)
+"""Lit begins this far from the surround's brightness to the retina's; the first that is clear."""
+CLEAR = 0.9
+"""Confidence below which the next fraction is tried as well."""
 RADIUS_RANGE = (0.2, 1.0)
 """Radius allowed, as a share of the frame's longer side."""
 CUT_TOLERANCE = 0.02
 """Share of the radius by which the circle must leave the frame on a side that cuts it."""
-SECTORS = 72
-"""Parts of the circle's turn, each of which shows an edge or not."""
-WHOLE_TURN = 1 / 3
-"""Share of the turn from which on more of it makes a circle no surer."""
 LEAST_CONFIDENCE = 0.6
 """Below, there is no field of view."""
 SURE = 0.75
@@ -69,22 +70,6 @@ class FieldOfView:
         )
 
 
-class Agreement(NamedTuple):
-    """Shares, 0 to 1, that say how well a circle explains what is lit.
-
-    Attributes:
-        edge: Of the lit area's edge inside the frame, on the circle.
-        sectors: Of the circle's sectors inside the frame, with edge on them.
-        filled: Of the circle inside the frame, lit.
-        turn: Of all its sectors, with edge on them.
-    """
-
-    edge: float
-    sectors: float
-    filled: float
-    turn: float
-
-
 def find_field_of_view(image: NDArray[np.uint8]) -> FieldOfView:
     """Fit a circle to the edge between the lit retina and its surround.
 
@@ -106,14 +91,12 @@ def find_field_of_view(image: NDArray[np.uint8]) -> FieldOfView:
             (also where the confidence is below :data:`LEAST_CONFIDENCE`).
     """
     reduction = max(1, max(image.shape[:2]) // DETECTION_SIZE)
-    lit = lit_area(_reduced(image, reduction))
-    points = edge_points(lit)
-    low, high = (share * max(lit.shape) for share in RADIUS_RANGE)
-    circle = fit_circle(points, low=low, high=high)
-    if circle is None:
-        raise NoFieldOfView("circle does not fit", "its edge bends too much or too little")
-    confidence = _confidence(_agreement(circle, points, lit))
-    field = FieldOfView(*circle, confidence=confidence).scaled(reduction, reduction)
+    light = measure_light(_reduced(image, reduction))
+    best, agreement = _best_fit(light)
+    if agreement.confidence < LEAST_CONFIDENCE:
+        told = f"{agreement.weakest}: confidence {agreement.confidence:.2f}"
+        raise NoFieldOfView("circle does not fit", f"{told}, {LEAST_CONFIDENCE} is needed")
+    field = FieldOfView(*best, confidence=agreement.confidence).scaled(reduction, reduction)
     return replace(field, cut=_cut(field, *image.shape[:2]))
 
 
@@ -163,50 +146,34 @@ def _reduced(image: NDArray[np.uint8], reduction: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _agreement(circle: Circle, points: NDArray[np.float64], lit: NDArray[np.uint8]) -> Agreement:
-    on_circle = circle.holds(points)
-    across, down = circle.offsets(points[on_circle])
-    turned = np.arctan2(down, across) / (2 * np.pi) % 1
-    seen = np.bincount((turned * SECTORS).astype(int) % SECTORS, minlength=SECTORS) > 0
-    middles = (np.arange(SECTORS) + 0.5) / SECTORS * 2 * np.pi
-    columns = circle.x + circle.radius * circle.aspect * np.cos(middles)
-    rows = circle.y + circle.radius * np.sin(middles)
-    height, width = lit.shape
-    visible = (columns > 1) & (rows > 1) & (columns < width - 2) & (rows < height - 2)
-    disc = _ellipse(circle, lit.shape)
-    return Agreement(
-        edge=np.count_nonzero(on_circle) / len(points),
-        sectors=np.count_nonzero(seen & visible) / max(1, int(visible.sum())),
-        filled=cv2.countNonZero(disc & lit) / max(1, cv2.countNonZero(disc)),
-        turn=np.count_nonzero(seen) / SECTORS,
-    )
+def _best_fit(light: Light) -> tuple[Circle, Agreement]:
+    """The first clear fit; else, as a bright retina's halo may have an edge, the best of all."""
+    best: tuple[Circle, Agreement] | None = None
+    refused = None
+    for fraction, following in zip(LIT_FRACTIONS, (*LIT_FRACTIONS[1:], 0.0), strict=True):
+        try:
+            circle, agreement = _fit(light, fraction)
+        except NoFieldOfView as error:
+            refused = refused or error
+            continue
+        if best is None or agreement.merit > best[1].merit:
+            best = circle, agreement
+        if agreement.confidence >= CLEAR and agreement.rim >= following:
+            break
+    if best is None:
+        assert refused is not None
+        raise refused
+    return best
 
 
-def _confidence(agreement: Agreement) -> float:
-    least_turn = LEAST_CONFIDENCE * WHOLE_TURN
-    measures = (
-        (agreement.edge, LEAST_CONFIDENCE, "of the lit edge lies on it"),
-        (agreement.sectors, LEAST_CONFIDENCE, "of what the frame shows of it is edge"),
-        (agreement.filled, LEAST_CONFIDENCE, "of it is lit"),
-        (agreement.turn, least_turn, "of its turn is seen"),
-    )
-    for share, least, what in measures:
-        if share < least:
-            raise NoFieldOfView(
-                "circle does not fit", f"{share:.0%} {what}, {least:.0%} are needed"
-            )
-    return min(1.0, agreement.turn / WHOLE_TURN, *agreement[:3])
-
-
-def _ellipse(circle: Circle, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    bits = 4
-    centre, axes = (
-        tuple(round(value * 2**bits) for value in pair)
-        for pair in ((circle.x, circle.y), (circle.radius * circle.aspect, circle.radius))
-    )
-    disc = np.zeros(shape, np.uint8)
-    cv2.ellipse(disc, centre, axes, 0, 0, 360, 1, cv2.FILLED, cv2.LINE_8, bits)
-    return disc
+def _fit(light: Light, fraction: float) -> tuple[Circle, Agreement]:
+    lit = light.lit(fraction)
+    points = edge_points(lit)
+    low, high = (share * max(lit.shape) for share in RADIUS_RANGE)
+    circle = fit_circle(points, low=low, high=high)
+    if circle is None:
+        raise NoFieldOfView("circle does not fit", "its edge bends too much or too little")
+    return circle, measure_agreement(circle, points, lit, light)
 
 
 def _cut(field: FieldOfView, height: int, width: int) -> tuple[str, ...]:

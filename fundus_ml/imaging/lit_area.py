@@ -1,13 +1,13 @@
 """What of a photograph is lit: the retina, against a dark surround or paper, and its edge."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from fundus_ml.errors import Refused
 from fundus_ml.imaging.opencv import cv2
 
-LIT_FRACTION = 0.08
-"""Lit begins this far from the surround's brightness to the retina's."""
 FAINTEST_RISE = 6.0
 """Grey levels a lit pixel has over the surround at least; JPEG noise stays below."""
 DIMMEST_RETINA = 16.0
@@ -26,14 +26,37 @@ class NoFieldOfView(Refused):
     """A photograph without a lit circle."""
 
 
-def lit_area(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Tell what is brighter than the darkest corner; paper that reaches a corner is dark.
+@dataclass(frozen=True)
+class Light:
+    """How bright a photograph is where, and what of that is the retina's.
+
+    Attributes:
+        brightness: ``(H, W)`` uint8, the brightest channel; 0 where paper was taken away.
+        surround: Level of the darkest corner.
+        retina: Level that the brightest twentieth reaches.
+        on_paper: Whether a corner showed paper.
+    """
+
+    brightness: NDArray[np.uint8]
+    surround: float
+    retina: float
+    on_paper: bool
+
+    def lit(self, fraction: float) -> NDArray[np.uint8]:
+        """Tell what lies above a level between surround and retina: ``(H, W)`` uint8, 1 if so."""
+        rise = max(FAINTEST_RISE, fraction * (self.retina - self.surround))
+        lit = np.asarray(self.brightness > self.surround + rise, np.uint8)
+        if not self.on_paper:
+            return lit
+        # Between paper and a dark surround runs a grey line.
+        return np.asarray(cv2.morphologyEx(lit, cv2.MORPH_OPEN, LINE), np.uint8)
+
+
+def measure_light(image: NDArray[np.uint8]) -> Light:
+    """Measure brightness against the darkest corner; paper that reaches a corner is dark.
 
     Args:
         image: ``(H, W, 3)`` uint8 RGB.
-
-    Returns:
-        ``(H, W)`` uint8, 1 where lit.
 
     Raises:
         NoFieldOfView: ``no bright field``.
@@ -45,15 +68,12 @@ def lit_area(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         brightness[paper] = 0
     surround = _surround(brightness)
     counts = np.bincount(brightness.ravel(), minlength=256)
-    retina = int(np.searchsorted(counts.cumsum(), (1 - BRIGHTEST_SHARE) * brightness.size))
+    retina = float(np.searchsorted(counts.cumsum(), (1 - BRIGHTEST_SHARE) * brightness.size))
     if retina - surround < DIMMEST_RETINA:
         raise NoFieldOfView(
-            "no bright field", f"brightest {retina} of 255 over a surround of {surround:.0f}"
+            "no bright field", f"brightest {retina:.0f} of 255 over a surround of {surround:.0f}"
         )
-    rise = max(FAINTEST_RISE, LIT_FRACTION * (retina - surround))
-    lit = np.asarray(brightness > surround + rise, np.uint8)
-    # Between paper and a dark surround runs a grey line.
-    return lit if paper is None else np.asarray(cv2.morphologyEx(lit, cv2.MORPH_OPEN, LINE))
+    return Light(brightness, surround, retina, on_paper=paper is not None)
 
 
 def edge_points(lit: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -1,0 +1,143 @@
+"""How well a circle explains what is lit in a photograph: the ground for trusting it."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fundus_ml.imaging.circles import Circle
+from fundus_ml.imaging.lit_area import Light
+from fundus_ml.imaging.opencv import cv2
+
+SECTORS = 72
+"""Parts of the circle's turn, each of which shows an edge or not."""
+STRAIGHT = 0.5
+"""Pixels of edge, as a share of the radius, that make a row or column a straight cut."""
+WHOLE_TURN = 1 / 3
+"""Share of the turn from which on more of it makes a circle no surer."""
+BESIDE = 0.03
+"""Share of the radius by which the places compared lie inside and outside the edge."""
+
+_TURNS = (np.arange(SECTORS) + 0.5) / SECTORS * 2 * np.pi
+_WAYS = np.stack([np.cos(_TURNS), np.sin(_TURNS)])
+
+
+class Agreement(NamedTuple):
+    """Shares, 0 to 1, that say how well a circle explains what is lit.
+
+    Attributes:
+        edge: Of the lit area's edge, without straight cuts, on the circle.
+        sectors: Of the circle's sectors between frame or cuts, with edge on them.
+        filled: Of the circle inside the frame, lit.
+        turn: Of all its sectors, with edge on them.
+        rim: Brightness just inside it, from the surround's to the retina's.
+        step: By how much brightness falls across it, in the same unit.
+    """
+
+    edge: float
+    sectors: float
+    filled: float
+    turn: float
+    rim: float
+    step: float
+
+    @property
+    def confidence(self) -> float:
+        """The least of the four shares, of which a third of a turn counts as whole."""
+        return min(1.0, self.edge, self.sectors, self.filled, self.turn / WHOLE_TURN)
+
+    @property
+    def merit(self) -> float:
+        """What makes one of several circles the better: agreement, and a steep edge."""
+        return self.confidence * self.step
+
+    @property
+    def weakest(self) -> str:
+        """What the confidence comes from, in words."""
+        told = {
+            f"{self.edge:.0%} of the lit edge lies on it": self.edge,
+            f"{self.sectors:.0%} of what the frame shows of it is edge": self.sectors,
+            f"{self.filled:.0%} of it is lit": self.filled,
+            f"{self.turn:.0%} of its turn is seen": self.turn / WHOLE_TURN,
+        }
+        return min(told, key=lambda words: told[words])
+
+
+def measure_agreement(
+    circle: Circle, points: NDArray[np.float64], lit: NDArray[np.uint8], light: Light
+) -> Agreement:
+    """Compare a circle with the edge and the area it was fitted to.
+
+    Args:
+        circle: The circle, in the pixels of ``lit``.
+        points: ``(n, 2)`` columns and rows of the lit area's edge inside the frame.
+        lit: ``(H, W)`` uint8, 1 where lit.
+        light: Of the same pixels.
+    """
+    on_circle = circle.holds(points)
+    left, top, right, bottom = _window(circle, points[~on_circle], lit.shape)
+    across, down = circle.offsets(points[on_circle])
+    turned = np.arctan2(down, across) / (2 * np.pi) % 1
+    seen = np.bincount((turned * SECTORS).astype(int) % SECTORS, minlength=SECTORS) > 0
+    columns, rows = _around(circle, circle.radius)
+    visible = (columns > left) & (rows > top) & (columns < right) & (rows < bottom)
+    inner = (points > (left, top)).all(axis=1) & (points < (right, bottom)).all(axis=1)
+    disc = _disc(circle, lit.shape)
+    rim, step = _step(circle, light, visible)
+    return Agreement(
+        edge=float(on_circle.sum() / (on_circle | inner).sum()),
+        sectors=float((seen & visible).sum() / max(1, visible.sum())),
+        filled=cv2.countNonZero(disc & lit) / max(1, cv2.countNonZero(disc)),
+        turn=float(seen.mean()),
+        rim=rim,
+        step=step,
+    )
+
+
+def _around(circle: Circle, radius: float) -> NDArray[np.float64]:
+    """Columns and rows ``(2, SECTORS)`` of a circle around the same centre."""
+    size = np.array([[radius * circle.aspect], [radius]])
+    return np.asarray(_WAYS * size + np.array([[circle.x], [circle.y]]))
+
+
+def _window(
+    circle: Circle, off_circle: NDArray[np.float64], shape: tuple[int, ...]
+) -> tuple[int, int, int, int]:
+    """What the circle is seen through: the frame, or less where straight edges inside it cut."""
+    sides = []
+    for axis, centre in enumerate((circle.x, circle.y)):
+        length = shape[1 - axis]
+        counts = np.bincount(off_circle[:, axis].astype(int), minlength=length)
+        dense = np.convolve(counts, np.ones(3), "same") >= STRAIGHT * circle.radius
+        straight = np.flatnonzero(dense)
+        before, after = straight[straight < centre], straight[straight >= centre]
+        sides.append((int(before.max(initial=1)), int(after.min(initial=length - 2))))
+    (left, right), (top, bottom) = sides
+    return left, top, right, bottom
+
+
+def _disc(circle: Circle, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    bits = 4
+    centre, axes = (
+        tuple(round(value * 2**bits) for value in pair)
+        for pair in ((circle.x, circle.y), (circle.radius * circle.aspect, circle.radius))
+    )
+    disc = np.zeros(shape, np.uint8)
+    cv2.ellipse(disc, centre, axes, 0, 0, 360, 1, cv2.FILLED, cv2.LINE_8, bits)
+    return disc
+
+
+def _step(circle: Circle, light: Light, visible: NDArray[np.bool_]) -> tuple[float, float]:
+    """Median brightness just inside, and the median fall to just outside, over what is seen."""
+    if not visible.any():
+        return 0.0, 0.0
+    limit = np.array([[side - 1] for side in light.brightness.shape[::-1]])
+    beside = max(2.5, BESIDE * circle.radius)
+    levels = []
+    for radius in (circle.radius - beside, circle.radius + beside):
+        places = np.clip(np.rint(_around(circle, radius)), 0, limit).astype(int)[:, visible]
+        levels.append(light.brightness[places[1], places[0]].astype(np.float64))
+    inside, outside = levels
+    span = light.retina - light.surround
+    rim = (float(np.median(inside)) - light.surround) / span
+    return rim, float(np.median(inside - outside)) / span

@@ -294,6 +294,7 @@ def test_each_way_to_spoil_a_real_eye_lowers_its_measure_and_the_score(real_data
 
 
 @pytest.mark.real_data
+@pytest.mark.slow
 def test_eyes_that_doctors_called_hazy_score_lower(real_data):
     """Refractive media opacity and cataract against every tenth normal eye."""
     words = odir_eyes(real_data)

@@ -1,0 +1,116 @@
+"""Keypoints lie on vessels, move with the picture, and do not see what stays with the camera."""
+
+import cv2
+import numpy as np
+import pytest
+
+from fundus_ml.errors import InputError
+from fundus_ml.imaging.keypoints import (
+    DESCRIPTOR,
+    FEATURE_SHAPE,
+    KEYPOINTS,
+    VIEW_SIZE,
+    describe_eye,
+    read_features,
+)
+from tests.fundus_ml.painted_views import paint_photographs, view_of
+
+
+@pytest.fixture(scope="module")
+def view():
+    """One painted eye."""
+    return view_of(paint_photographs(1, seed=4)[1][0])
+
+
+def draw_branches(*, x, y):
+    """A flat field with one dark fork and one dark crossing, both drawn from (x, y)."""
+    canvas = np.full((VIEW_SIZE, VIEW_SIZE, 3), (170, 100, 50), np.uint8)
+    for end in ((-50, -40), (60, -30), (10, 60)):
+        cv2.line(canvas, (x, y), (x + end[0], y + end[1]), (90, 40, 20), 3, cv2.LINE_AA)
+    rows, columns = np.indices((VIEW_SIZE, VIEW_SIZE)) - 127.5
+    canvas[np.hypot(rows, columns) > 128] = 0
+    return canvas
+
+
+def test_features_have_one_shape_and_repeat(view):
+    features = describe_eye(view)
+    assert features.shape == FEATURE_SHAPE == (KEYPOINTS, DESCRIPTOR + 2)
+    assert features.dtype == np.uint8
+    assert features.any(axis=1).sum() > 60
+    np.testing.assert_array_equal(features, describe_eye(view.copy()))
+
+
+def test_keypoints_come_first_and_stay_off_the_edge(view):
+    keypoints = read_features(describe_eye(view))
+    count = keypoints.present.sum()
+    assert keypoints.present[:count].all()
+    radii = np.hypot(*keypoints.places[:count].T)
+    assert radii.max() <= 0.93 + 1 / 128
+
+
+def test_keypoints_move_with_the_picture():
+    still, moved = (describe_eye(draw_branches(x=120 + step, y=130)) for step in (0, 14))
+    for features in (still, moved):
+        assert 0 < features.any(axis=1).sum() < KEYPOINTS
+    places = [features[0, DESCRIPTOR:].astype(int) for features in (still, moved)]
+    np.testing.assert_allclose(places[1] - places[0], (14, 0), atol=1)
+    first, second = (read_features(features).descriptors[0] for features in (still, moved))
+    assert first @ second > 0.97
+
+
+@pytest.mark.parametrize("level", [0, 90, 255])
+def test_an_eye_without_structure_has_no_keypoints(level):
+    canvas = np.full((VIEW_SIZE, VIEW_SIZE, 3), level, np.uint8)
+    assert not describe_eye(canvas).any()
+
+
+def test_noise_of_a_dim_camera_has_few_keypoints():
+    rng = np.random.default_rng(2)
+    noise = rng.normal(40, 2, (VIEW_SIZE, VIEW_SIZE, 3)).astype(np.uint8)
+    assert describe_eye(noise).any(axis=1).sum() < 16
+
+
+@pytest.mark.parametrize(("colour", "seen"), [((230, 200, 180), False), ((110, 40, 20), True)])
+def test_spots_count_when_they_are_dark_and_not_when_they_are_bright(colour, seen):
+    canvas = np.full((VIEW_SIZE, VIEW_SIZE, 3), (170, 100, 50), np.uint8)
+    for centre in ((100, 90), (160, 140), (90, 170), (128, 128)):
+        cv2.circle(canvas, centre, 5, colour, -1, cv2.LINE_AA)
+    assert describe_eye(canvas).any() == seen
+
+
+def test_written_dates_outside_the_field_make_no_keypoints(view):
+    dated = view.copy()
+    cv2.putText(dated, "2019", (2, 16), cv2.FONT_HERSHEY_PLAIN, 1, (255, 255, 255))
+    rows, columns = np.indices((VIEW_SIZE, VIEW_SIZE)) - 127.5
+    outside = np.hypot(rows, columns) > 130
+    assert (dated != view)[outside].any()
+    dated[~outside] = view[~outside]
+    np.testing.assert_array_equal(describe_eye(dated), describe_eye(view))
+
+
+def test_features_read_as_root_sift(view):
+    features = np.stack([describe_eye(view), np.zeros(FEATURE_SHAPE, np.uint8)])
+    keypoints = read_features(features)
+    assert keypoints.present.shape == (2, KEYPOINTS)
+    assert not keypoints.present[1].any()
+    for row in (0, 7, 30):
+        plain = features[0, row, :DESCRIPTOR].tolist()
+        slow = [(value / sum(plain)) ** 0.5 for value in plain]
+        np.testing.assert_allclose(keypoints.descriptors[0, row], slow, rtol=1e-5)
+        x, y = features[0, row, DESCRIPTOR:].tolist()
+        np.testing.assert_allclose(keypoints.places[0, row], ((x - 127.5) / 128, (y - 127.5) / 128))
+    lengths = np.linalg.norm(keypoints.descriptors, axis=-1)
+    np.testing.assert_allclose(lengths, keypoints.present, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        np.zeros((VIEW_SIZE, VIEW_SIZE), np.uint8),
+        np.zeros((300, 300, 3), np.uint8),
+        np.zeros((VIEW_SIZE, VIEW_SIZE, 3), np.float32),
+    ],
+)
+def test_another_view_is_refused(view):
+    with pytest.raises(InputError, match=r"view: must be uint8 \(256, 256, 3\), not"):
+        describe_eye(view)

@@ -276,7 +276,7 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path, release, monkeypatch)
     for done in (3, 9):
         with pytest.raises(KeyboardInterrupt):
             run(release, out, on_progress=stop_at("read", done))
-    for step in ("same_eye_pairs", "assemble", "audit_dataset", "write_audit"):
+    for step in ("join_same_people", "assemble", "audit_dataset", "write_audit"):
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(f"fundus_ml.preprocessing.{step}", interrupt)
             run(release, out)

@@ -2,6 +2,7 @@
 
 import math
 
+import cv2
 import numpy as np
 import pytest
 
@@ -76,6 +77,17 @@ def test_fellow_eyes_are_compared_and_do_not_match(planted):
     both = [eyes for eyes in fellows if len(eyes) == 2]
     assert len(both) > 5
     assert not any(found(features[eyes]) for eyes in both)
+
+
+def test_dust_shared_by_two_people_joins_nobody():
+    views = [view_of(photograph) for photograph in paint_photographs(4, seed=3)[1]]
+    rng = np.random.default_rng(9)
+    for x, y, radius in zip(*rng.integers(60, 196, (2, 25)), rng.integers(2, 7, 25), strict=True):
+        for view in views:
+            spot = np.zeros_like(view)
+            cv2.circle(spot, (int(x), int(y)), int(radius), (60, 70, 50), -1, cv2.LINE_AA)
+            cv2.add(view, cv2.GaussianBlur(spot, (0, 0), 1.5), dst=view)
+    assert not found(np.stack([describe_eye(view) for view in views]))
 
 
 def test_a_mirror_image_does_not_match():

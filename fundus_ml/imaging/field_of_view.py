@@ -26,7 +26,7 @@ DETECTION_SIZE = 224
 """The circle is looked for in a copy whose longer side has this to twice this many pixels."""
 LIT_FRACTIONS = (0.08, 0.25, 0.5)
 """Lit begins this far from the surround's brightness to the retina's; the first that is clear."""
-CLEAR = 0.9
+CLEAR = 0.95
 """Confidence below which the next fraction is tried as well."""
 RADIUS_RANGE = (0.2, 1.0)
 """Radius allowed, as a share of the frame's longer side."""

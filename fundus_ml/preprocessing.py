@@ -42,8 +42,9 @@ class PreprocessingOptions(CropOptions):
     """Share of the eyes in the test split."""
     split: Literal["by_person", "by_file"] = "by_person"
     """by_person; by_file only to show what leakage does: it tears people apart."""
-    balance: str = "sex,source,age"
-    """What the sampling weights in the manifest make equal, with commas; empty for none."""
+    balance: str = "sex,source"
+    """What the sampling weights in the manifest make equal: sex (within every source and age
+    band), source, age (bands), with commas; empty for none."""
     permutations: int = 1000
     """Shuffled labels behind the audit's chance levels."""
     seed: int = 0

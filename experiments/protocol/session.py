@@ -63,7 +63,7 @@ def progress(description: str, unit: str) -> Iterator[Progress]:
 
 @contextmanager
 def stages(units: Mapping[str, str]) -> Iterator[Callable[[str, int, int], None]]:
-    """Show a bar for each stage of a job when it begins.
+    """Show a bar for each stage of a job while it runs.
 
     Args:
         units: What each stage counts, by its name.
@@ -76,6 +76,7 @@ def stages(units: Mapping[str, str]) -> Iterator[Callable[[str, int, int], None]
 
         def advance(stage: str, done: int, total: int) -> None:
             if stage not in bars:
+                stack.close()  # the bar of the stage before
                 bars[stage] = stack.enter_context(progress(stage, units[stage]))
             bars[stage](done, total)
 

@@ -51,6 +51,14 @@ def test_the_tied_shortcut_is_named_and_no_other(judge, tie):
         assert judged[tie].low > judged[tie].null_high
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("tie", ["none", "age", "camera", "row order"])
+def test_over_twenty_seeds_the_tie_is_named_and_no_other(judge, tie):
+    wanted = [] if tie == "none" else [tie]
+    found = [named(judge(draw_cohort(tie=tie, seed=seed), seed=seed)) for seed in range(20)]
+    assert sum(names == wanted for names in found) >= 19, found
+
+
 def test_what_tells_cameras_apart_is_carried_by_the_camera(judge):
     judged = judge(draw_cohort(tie="camera"))
     for name in ("field-of-view geometry", TOGETHER):
@@ -75,7 +83,7 @@ def test_two_ties_are_both_named(judge):
 
 def test_weak_evidence_for_the_camera_counts_where_it_explains_a_stronger_one(judge):
     """Geometry is the camera, told more sharply: the camera is the root of it."""
-    for seed in range(3):
+    for seed in range(2):
         judged = judge(draw_cohort(140, tie="camera", seed=seed))
         assert set(named(judged)) <= {"camera"}, seed
 

@@ -18,6 +18,11 @@ WHOLE_TURN = 1 / 3
 BESIDE = 0.03
 """Share of the radius by which the places compared lie inside and outside the edge."""
 
+SURER = 0.02
+"""Confidence by which a circle is surer than another."""
+STEEPER = 0.25
+"""Share by which its edge must be steeper than the other's where it is not."""
+
 _TURNS = (np.arange(SECTORS) + 0.5) / SECTORS * 2 * np.pi
 _WAYS = np.stack([np.cos(_TURNS), np.sin(_TURNS)])
 
@@ -46,10 +51,15 @@ class Agreement(NamedTuple):
         """The least of the four shares, of which a third of a turn counts as whole."""
         return min(1.0, self.edge, self.sectors, self.filled, self.turn / WHOLE_TURN)
 
-    @property
-    def merit(self) -> float:
-        """What makes one of several circles the better: agreement, and a steep edge."""
-        return self.confidence * self.step
+    def is_better_than(self, wider: "Agreement") -> bool:
+        """Whether a circle within another has the steeper edge and agrees better.
+
+        Where the rim fades, any circle within has a slightly steeper edge; it is not the better.
+        """
+        rise = self.confidence * self.step - wider.confidence * wider.step
+        if self.confidence >= wider.confidence + SURER:
+            return rise > 0
+        return rise > STEEPER * wider.confidence * wider.step
 
     @property
     def weakest(self) -> str:
@@ -85,7 +95,7 @@ def measure_agreement(
     disc = _disc(circle, lit.shape)
     rim, step = _step(circle, light, visible)
     return Agreement(
-        edge=float(on_circle.sum() / (on_circle | inner).sum()),
+        edge=float(on_circle.sum() / max(1, (on_circle | inner).sum())),
         sectors=float((seen & visible).sum() / max(1, visible.sum())),
         filled=cv2.countNonZero(disc & lit) / max(1, cv2.countNonZero(disc)),
         turn=float(seen.mean()),

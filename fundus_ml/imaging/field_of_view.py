@@ -28,6 +28,8 @@ LIT_FRACTIONS = (0.08, 0.25, 0.5)
 """Lit begins this far from the surround's brightness to the retina's; the first that is clear."""
 CLEAR = 0.95
 """Confidence below which the next fraction is tried as well."""
+BRIGHT_RIM = 0.4
+"""Likewise for the light just inside the edge, from the surround's to the retina's."""
 RADIUS_RANGE = (0.2, 1.0)
 """Radius allowed, as a share of the frame's longer side."""
 CUT_TOLERANCE = 0.02
@@ -150,15 +152,15 @@ def _best_fit(light: Light) -> tuple[Circle, Agreement]:
     """The first clear fit; else, as a bright retina's halo may have an edge, the best of all."""
     best: tuple[Circle, Agreement] | None = None
     refused = None
-    for fraction, following in zip(LIT_FRACTIONS, (*LIT_FRACTIONS[1:], 0.0), strict=True):
+    for fraction in LIT_FRACTIONS:
         try:
             circle, agreement = _fit(light, fraction)
         except NoFieldOfView as error:
             refused = refused or error
             continue
-        if best is None or agreement.merit > best[1].merit:
+        if best is None or agreement.is_better_than(best[1]):
             best = circle, agreement
-        if agreement.confidence >= CLEAR and agreement.rim >= following:
+        if agreement.confidence >= CLEAR and agreement.rim >= BRIGHT_RIM:
             break
     if best is None:
         assert refused is not None

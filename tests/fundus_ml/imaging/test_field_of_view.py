@@ -13,6 +13,8 @@ from PIL import Image
 
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.field_of_view import (
+    LEAST_CONFIDENCE,
+    SURE,
     FieldOfView,
     NoFieldOfView,
     crop_to_field_of_view,
@@ -83,6 +85,129 @@ def test_white_corners_are_no_retina():
     assert_near(find_field_of_view(image), drawn, longest=256)
 
 
+@pytest.mark.parametrize("paper", [(255, 255, 255), (248, 246, 240)])
+def test_a_scan_on_paper_is_found(paper):
+    """Paper all around, with a date on it."""
+    drawn = {"x": 190.0, "y": 128.0, "radius": 112.0}
+    image = draw_field(256, 384, **drawn)
+    share = draw_field(256, 384, **drawn, colour=(255, 255, 255)) / 255
+    image = (share * image + (1 - share) * paper).round().astype(np.uint8)
+    cv2.putText(image, "12.3.", (5, 250), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0))
+    found = find_field_of_view(image)
+    assert_near(found, drawn, longest=384)
+    assert found.confidence >= SURE
+
+
+def test_paper_around_a_dark_frame_leaves_no_line():
+    """Between white bars and black there is a grey line, which is not the edge."""
+    drawn = {"x": 160.0, "y": 160.0, "radius": 130.0}
+    image = draw_field(320, 320, **drawn)
+    image[:20] = image[-20:] = 255
+    image[:, :15] = image[:, -15:] = 255
+    image = cv2.GaussianBlur(image, (0, 0), 1.0)
+    assert_near(find_field_of_view(image), drawn, longest=320, thousandths=4.0)
+
+
+@pytest.mark.parametrize("halo", [25, 60])
+def test_a_halo_is_not_the_field(halo):
+    """Light scattered in the camera may end in an edge of its own, wider than the field's."""
+    drawn = {"x": 160.0, "y": 155.0, "radius": 120.0}
+    image = draw_field(320, 320, x=160.0, y=158.0, radius=138.0, colour=(halo, halo, halo))
+    image = np.maximum(image, draw_field(320, 320, **drawn, colour=(230, 200, 150)))
+    assert_near(find_field_of_view(image), drawn, longest=320)
+
+
+def test_a_dark_eye_is_found_though_its_rim_is_darkest():
+    """Vignetting is no halo: there is no edge within."""
+    drawn = {"x": 160.0, "y": 160.0, "radius": 140.0}
+    rows, columns = np.indices((320, 320))
+    light = 1 - 0.85 * (np.hypot(columns - 160, rows - 160) / 140).clip(0, 1) ** 2
+    image = draw_field(320, 320, **drawn, colour=(90, 45, 20)) * light[..., None]
+    assert_near(find_field_of_view(image.astype(np.uint8)), drawn, longest=320)
+
+
+@pytest.mark.parametrize(
+    ("place", "cut"),
+    [
+        ({"x": 150.0, "y": 100.0, "radius": 90.0}, ()),
+        ({"x": 150.0, "y": 100.0, "radius": 101.0}, ()),
+        ({"x": 150.0, "y": 100.0, "radius": 120.0}, ("top", "bottom")),
+        ({"x": 80.0, "y": 110.0, "radius": 97.0}, ("left", "bottom")),
+        ({"x": 230.0, "y": 84.0, "radius": 96.0}, ("top", "right")),
+        ({"x": 90.0, "y": 100.0, "radius": 110.0}, ("left", "top", "bottom")),
+    ],
+)
+def test_the_sides_that_cut_are_named_in_order(place, cut):
+    """A circle that only touches the frame is whole."""
+    field = find_field_of_view(draw_field(200, 300, **place))
+    assert field.cut == cut
+    assert field.confidence >= SURE
+
+
+def test_straight_cuts_inside_the_frame_leave_it_sure():
+    """Bars that a camera drew over the circle are not the circle's fault."""
+    drawn = {"x": 150.0, "y": 150.0, "radius": 130.0}
+    image = draw_field(300, 300, **drawn)
+    image[:42] = image[-46:] = 0
+    field = find_field_of_view(image)
+    assert_near(field, drawn, longest=300)
+    assert field.confidence >= SURE
+    assert field.cut == ()
+
+
+def test_confidence_falls_as_the_edge_is_lost_until_there_is_no_field():
+    """Sure, then uncertain, then refused: shadow that eats ever more of the circle."""
+    confidences = []
+    for reach in (0, 15, 40, 75, 120):
+        image = draw_field(300, 300, x=150.0, y=150.0, radius=130.0)
+        rng = np.random.default_rng(0)
+        jagged = 20 + reach + np.cumsum(rng.normal(scale=2.0, size=300))
+        image[np.arange(300)[:, None] < jagged] = 0
+        try:
+            confidences.append(find_field_of_view(image).confidence)
+        except NoFieldOfView:
+            confidences.append(0.0)
+    assert confidences == sorted(confidences, reverse=True)
+    assert confidences[0] > SURE
+    assert confidences[-1] == 0
+    assert any(LEAST_CONFIDENCE <= confidence < SURE for confidence in confidences)
+
+
+def test_an_aspect_seen_along_one_axis_only_is_not_believed():
+    """Both ends of a wide ellipse, cut short: what is found is round, or nothing."""
+    image = draw_field(120, 420, x=210.0, y=60.0, radius=130.0, aspect=1.5)
+    try:
+        assert find_field_of_view(image).aspect == 1.0
+    except NoFieldOfView as error:
+        assert error.reason == "circle does not fit"  # noqa: PT017 (either is right)
+
+
+@pytest.mark.parametrize("aspect", [0.9, 0.95, 0.98, 1.0, 1.03, 1.1])
+def test_small_squashes_are_told_from_round(aspect):
+    """Centre and radius within 1 % of the radius whatever the squash."""
+    drawn = {"x": 171.0, "y": 148.0, "radius": 130.0, "aspect": aspect}
+    field = find_field_of_view(draw_field(300, 340, **drawn))
+    assert field.radius == pytest.approx(130, rel=0.01)
+    assert (field.x, field.y) == pytest.approx((171, 148), abs=1.3)
+    assert field.aspect == pytest.approx(aspect, rel=0.015)
+
+
+def test_a_scaled_field_is_the_field_of_the_scaled_photograph():
+    """Pixel centres: block averages by 3 across and 2 down move no edge."""
+    field = FieldOfView(100.0, 80.0, 60.0, 1.2, ("left",), 0.9)
+    small = field.scaled(1 / 3, 1 / 2)
+    assert (small.cut, small.confidence) == (("left",), 0.9)
+    for angle in np.linspace(0, 6, 7):
+        x = field.x + field.radius * field.aspect * np.cos(angle)
+        y = field.y + field.radius * np.sin(angle)
+        small_x = small.x + small.radius * small.aspect * np.cos(angle)
+        small_y = small.y + small.radius * np.sin(angle)
+        # Edges of pixels, at halves, are where both frames begin.
+        assert ((x + 0.5) / 3, (y + 0.5) / 2) == pytest.approx((small_x + 0.5, small_y + 0.5))
+    back = small.scaled(3, 2)
+    assert (back.x, back.y, back.radius, back.aspect) == pytest.approx((100, 80, 60, 1.2))
+
+
 def test_the_circle_moves_and_grows_with_the_photograph():
     """Shifted, mirrored and enlarged frames give the circle shifted, mirrored and enlarged."""
     image = draw_field(200, 300, x=140.0, y=95.0, radius=80.0)
@@ -123,7 +248,11 @@ def two_circles():
             "circle does not fit",
             "%",
         ),
-        (two_circles(), "circle does not fit", r"of the lit edge lies on it: confidence 0.\d\d, 0.6 is needed"),
+        (
+            two_circles(),
+            "circle does not fit",
+            r"of the lit edge lies on it: confidence 0.\d\d, 0.6 is needed",
+        ),
     ],
 )
 def test_a_photograph_without_a_lit_circle_is_refused_with_its_reason(image, reason, detail):
@@ -151,13 +280,13 @@ def test_a_ring_is_no_field():
     """A circle whose inside is dark is refused."""
     image = draw_field(200, 200, x=100, y=100, radius=90)
     image[draw_field(200, 200, x=100, y=100, radius=80)[..., 0] > 0] = 0
-    with pytest.raises(NoFieldOfView, match="21% of it is lit: confidence 0.21, 0.6"):
+    with pytest.raises(NoFieldOfView, match=r"21% of it is lit: confidence 0.21, 0.6"):
         find_field_of_view(image)
 
 
 def test_a_short_arc_is_no_field():
     """A sixth of the turn leaves the circle open to noise."""
-    with pytest.raises(NoFieldOfView, match="14% of its turn is seen: confidence 0.42, 0.6"):
+    with pytest.raises(NoFieldOfView, match=r"14% of its turn is seen: confidence 0.42, 0.6"):
         find_field_of_view(draw_field(120, 300, x=130.0, y=60.0, radius=160.0))
 
 
@@ -223,6 +352,70 @@ def test_a_crop_is_the_mean_over_blocks_of_a_slow_cut(field):
     nearest = crop_to_field_of_view(regions, field, size=12, interpolation="nearest")
     expected = slow_cut(regions, field)[high // 2 :: high, wide // 2 :: wide]
     np.testing.assert_array_equal(nearest, expected)
+
+
+def slow_mirror(image, field):
+    """The rectangle around the circle, outside the frame reflected at its edge pixel by pixel."""
+    wide, high = round(2 * field.radius * field.aspect), round(2 * field.radius)
+    left, top = round(field.x - (wide - 1) / 2), round(field.y - (high - 1) / 2)
+
+    def inside(place, length):
+        place %= 2 * length
+        return place if place < length else 2 * length - 1 - place
+
+    rows = [inside(top + y, image.shape[0]) for y in range(high)]
+    columns = [inside(left + x, image.shape[1]) for x in range(wide)]
+    return image[rows][:, columns]
+
+
+@pytest.mark.parametrize(
+    "field",
+    [FieldOfView(20.0, 15.0, 24.0), FieldOfView(38.0, 4.0, 12.0), FieldOfView(20.0, 15.0, 48.0)],
+)
+def test_mirrored_padding_continues_the_frame(field):
+    """Against a slow reflection, also where the frame is mirrored more than once."""
+    rng = np.random.default_rng(0)
+    image = rng.integers(256, size=(30, 41, 3), dtype=np.uint8)
+    cut = slow_mirror(image, field)
+    blocks = cut.reshape(12, cut.shape[0] // 12, 12, cut.shape[1] // 12, 3).astype(float)
+    crop = crop_to_field_of_view(image, field, size=12, padding="mirror")
+    assert np.abs(crop - blocks.mean(axis=(1, 3))).max() <= 0.5 + 1e-9
+
+
+def test_a_circle_beside_the_frame_is_black_however_padded():
+    """There is nothing to mirror."""
+    image = np.full((30, 41, 3), 99, np.uint8)
+    crop = crop_to_field_of_view(image, FieldOfView(-60.0, 15.0, 12.0), size=8, padding="mirror")
+    assert crop.max() == 0
+
+
+@pytest.mark.parametrize("size", [1, 64, 101])
+def test_a_black_surround_keeps_the_circle_alone(size):
+    """Paper and dates outside are black, inside nothing changes; photographs and maps alike."""
+    image = np.full((120, 140, 3), 200, np.uint8)
+    field = FieldOfView(70.0, 60.0, 45.0, 1.1)
+    kept = crop_to_field_of_view(image, field, size=size)
+    alone = crop_to_field_of_view(image, field, size=size, surround="black")
+    flat = crop_to_field_of_view(image[..., 0], field, size=size, surround="black")
+    middles = np.arange(size) - (size - 1) / 2
+    inside = np.hypot(middles[:, None], middles) <= size / 2
+    np.testing.assert_array_equal(alone, np.where(inside[..., None], kept, 0))
+    np.testing.assert_array_equal(flat, alone[..., 0])
+
+
+@pytest.mark.parametrize("radius", [161.0, 218.0, 299.0])
+def test_shrinking_between_whole_factors_is_near_the_mean_under_each_pixel(radius):
+    """The quick way against OpenCV's exact one, on a texture as fine as optics leave it."""
+    rng = np.random.default_rng(0)
+    noise = rng.integers(256, size=(610, 610, 3), dtype=np.uint8)
+    image = cv2.GaussianBlur(noise, (0, 0), 1.2)
+    side = round(2 * radius)
+    start = round(305 - (side - 1) / 2)
+    cut = image[start : start + side, start : start + side]
+    exact = cv2.resize(cut, (300, 300), interpolation=cv2.INTER_AREA).astype(int)
+    crop = crop_to_field_of_view(image, FieldOfView(305.0, 305.0, radius), size=300)
+    assert np.abs(crop - exact).mean() < 1.0
+    assert np.abs(crop - exact).max() <= 8
 
 
 def test_the_crop_of_a_squashed_photograph_is_that_of_the_unsquashed_one():

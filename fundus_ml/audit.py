@@ -158,15 +158,21 @@ def _verdicts(
 def _shortcut_words(baselines: Sequence[Baseline]) -> list[str]:
     if all(item.verdict == "not judged" for item in baselines):
         return [f"Shortcuts {baselines[-1].finding}."]
-    named = [item.words for item in baselines if item.verdict == "named"]
-    if not named:
-        hints = [item.words for item in baselines if item.verdict == "hint"]
-        return ["No shortcut was found that predicts sex.", *hints]
+    by = {
+        verdict: [item.words for item in baselines if item.verdict == verdict]
+        for verdict in ("named", "open", "hint")
+    }
+    if not by["named"]:
+        return ["No shortcut was found that predicts sex.", *by["open"], *by["hint"]]
     carried: dict[str, list[str]] = {}
     for item in baselines:
         if item.carried_by and item.name != TOGETHER:
             carried.setdefault(item.carried_by, []).append(item.name)
-    return [*named, *(f"Carried by {root}: {', '.join(names)}." for root, names in carried.items())]
+    return [
+        *by["named"],
+        *by["open"],
+        *(f"Carried by {root}: {', '.join(names)}." for root, names in carried.items()),
+    ]
 
 
 def _source_words(sources: Sequence[SourceTell], *, source_named: bool) -> list[str]:

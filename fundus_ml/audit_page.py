@@ -56,8 +56,9 @@ def _forest(audit: Audit) -> Section:
         figure=figure_png(figure),
         caption=(
             "AUROC of each shortcut alone with its 95 % interval. The grey bar ends where 95 % of "
-            "shuffled labels stay below. Named shortcuts predict sex themselves; carried ones only "
-            "because a named one makes them. A model's interval must lie right of the floor."
+            "shuffled labels stay below. Named shortcuts predict sex themselves, carried ones only "
+            "because another one makes them, open ones may be the eye itself. A model's interval "
+            "must lie right of the floor."
         ),
     )
 

@@ -24,7 +24,9 @@ class Baseline:
 
     Attributes:
         name: Of the shortcut.
-        verdict: ``named``: it predicts sex beyond those named before it; ``carried``: it predicts
+        verdict: ``named``: it predicts sex beyond those named before it; ``open``: so does it, but
+            it was measured on the retina, so that what a model is meant to find may be behind it
+            and it is not called a shortcut; ``carried``: it predicts
             sex no better than another shortcut makes it; ``hint``: it beats most shuffles, too few
             to be named among so many shortcuts; ``dismissed``: it shows nothing; ``not judged``.
         finding: What that means, such as ``predicts sex, but carried by camera``.
@@ -100,20 +102,23 @@ def judge_shortcuts(
     measured = {name: trial.measure(shortcut) for name, shortcut in judged.items()}
     found = Naming(trial, list(judged.values())).run()
     return [
-        _judged(shortcut.name, measured[shortcut.name], found, trial)
+        _judged(shortcut, measured[shortcut.name], found, trial)
         if shortcut.name in judged
         else _not_judged(shortcut.name, shortcut.missing)
         for shortcut in shortcuts
     ]
 
 
-def _judged(name: str, measured: Interval, found: Naming, trial: Trial) -> Baseline:
+def _judged(shortcut: Shortcut, measured: Interval, found: Naming, trial: Trial) -> Baseline:
+    name = shortcut.name
     null, carried_by = found.null[name], found.carried_by.get(name, "")
     p = trial.p(name, null)
     if name in found.named:
         before = found.named[: found.named.index(name)]
         beyond = f", also among people of equal {listed(before)}" if before else ""
         verdict, finding = "named", f"predicts sex{beyond}"
+        if shortcut.retinal:
+            verdict, finding = "open", f"{finding}, but the eye's own anatomy may move it"
     elif carried_by:
         verdict, finding = "carried", f"predicts sex, but carried by {carried_by}"
     elif p <= DISMISSED_ABOVE:

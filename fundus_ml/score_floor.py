@@ -12,7 +12,7 @@ from fundus_ml.permutation import column_aurocs
 from fundus_ml.shortcuts import TOGETHER
 
 CHANCE_DRAWS = 2000
-NOT_DISMISSED = ("named", "carried", "hint")
+NOT_DISMISSED = ("named", "open", "carried", "hint")
 BY_CHANCE = "chance"
 _ASKED = "A model has shown something only where its interval lies above"
 

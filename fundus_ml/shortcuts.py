@@ -45,6 +45,7 @@ class Shortcut:
         equal: ``(n,)`` values within which other shortcuts are judged, or None where tenths of
             this one's score serve.
         missing: Why it cannot be judged, or empty.
+        retinal: Whether it was measured on the retina, where the sexes' anatomy may move it too.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Shortcut:
     design: Floats
     equal: NDArray[np.object_] | None = None
     missing: str = ""
+    retinal: bool = False
 
 
 def find_shortcuts(
@@ -76,12 +78,14 @@ def find_shortcuts(
         _row_order(frame["source"]),
         _geometry(frame),
         _numbers("border and padding", margins[list(BORDER)], "every border is the same"),
-        _numbers("global colour", margins[list(COLOUR)], "every eye has the same colour"),
-        _numbers("quality", frame[list(QUALITY)], "every eye has the same quality"),
+        _numbers(
+            "global colour", margins[list(COLOUR)], "every eye has the same colour", retinal=True
+        ),
+        _numbers("quality", frame[list(QUALITY)], "every eye has the same quality", retinal=True),
     ]
     together = np.hstack([shortcut.design for shortcut in single])
     empty = "" if together.shape[1] else "no shortcut varies"
-    return [*single, Shortcut(TOGETHER, known=False, design=together, missing=empty)]
+    return [*single, Shortcut(TOGETHER, known=False, design=together, missing=empty, retinal=True)]
 
 
 def _margins(
@@ -166,7 +170,9 @@ def _geometry(frame: pd.DataFrame) -> Shortcut:
     return Shortcut(name, known=False, design=design, missing=missing)
 
 
-def _numbers(name: str, numbers: pd.DataFrame, constant: str, *, known: bool = False) -> Shortcut:
+def _numbers(
+    name: str, numbers: pd.DataFrame, constant: str, *, known: bool = False, retinal: bool = False
+) -> Shortcut:
     columns = make_pipeline(
         SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
         StandardScaler(),
@@ -175,7 +181,7 @@ def _numbers(name: str, numbers: pd.DataFrame, constant: str, *, known: bool = F
     )
     design = _varying(columns.fit_transform(numbers.astype(np.float64)))
     missing = "" if design.shape[1] else constant
-    return Shortcut(name, known=known, design=design, missing=missing)
+    return Shortcut(name, known=known, design=design, missing=missing, retinal=retinal)
 
 
 def _with_squares(numbers: Floats) -> Floats:

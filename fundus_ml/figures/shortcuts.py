@@ -10,6 +10,7 @@ from fundus_ml.figures.style import BODY_SIZE, COLOURS, FAINT, GRID, INK, make_f
 
 LOOKS = {
     "named": (COLOURS[1], "D"),
+    "open": (COLOURS[0], "P"),
     "carried": (COLOURS[4], "s"),
     "hint": (COLOURS[3], "^"),
     "dismissed": (FAINT, "o"),

@@ -17,7 +17,7 @@ from fundus_ml.parallel import in_order
 
 FEWEST_INLIERS = 16
 """Keypoints that agree in a confirmed pair at least."""
-LEAST_SCORE = 11.0
+LEAST_SCORE = 12.0
 """Of a confirmed pair; different people stayed below, see ``benchmarks/same_person.py``."""
 LEAST_SPREAD = 0.22
 """Standard deviation, in radii, of the places that agree, in the direction where it is least:

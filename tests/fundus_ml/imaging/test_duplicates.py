@@ -211,7 +211,7 @@ def test_the_score_is_the_binomial_tail(planted):
 
 
 @pytest.mark.parametrize(
-    "weak", [{"inliers": 15}, {"spread": 0.21}, {"inliers": 24, "possible": 128}]
+    "weak", [{"inliers": 15}, {"spread": 0.21}, {"inliers": 24, "possible": 100}]
 )
 def test_each_kind_of_evidence_is_needed(weak):
     strong = Evidence(40, 80, 0.35, 0.0, 1.0, 0.0, 0.0)

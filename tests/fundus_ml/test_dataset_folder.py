@@ -16,7 +16,7 @@ from fundus_ml.dataset_folder import (
 from fundus_ml.errors import InputError
 from fundus_ml.manifest import read_manifest
 from fundus_ml.shards import ShardWriter, shard_path
-from tests.fundus_ml.tiny_eyes import make_manifest, make_squares, write_folder
+from tests.fundus_ml.tiny_eyes import make_manifest, write_folder
 
 
 def test_the_record_reads_back_and_a_wrong_one_is_refused(tmp_path):

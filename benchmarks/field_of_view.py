@@ -78,7 +78,8 @@ def main() -> None:
 def measure_drawn(eyes: int, seed: int) -> pd.DataFrame:
     """Draw eyes of every kind in turn, find their circles, and compare."""
     table = draw_population(Population(patients=12, seed=seed)).assign(camera=PAINTED)
-    retinas = [paint_photograph(row).image for row in table.to_dict("records")]
+    people = [{str(name): value for name, value in row.items()} for _, row in table.iterrows()]
+    retinas = [paint_photograph(row).image for row in people]
     rng = np.random.default_rng(seed)
     rows = []
     for number in range(eyes):
@@ -265,8 +266,8 @@ def _tile(path: Path, field: FieldOfView | Refused) -> Pixels:
     image = decoded.image
     scale = TILE / max(image.shape[:2])
     width, height = (round(side * scale) for side in image.shape[1::-1])
-    image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
-    image = np.asarray(255 * (image / 255) ** 0.6, np.uint8)
+    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    image = np.asarray(255 * (resized / 255) ** 0.6, np.uint8)
     label = path.stem
     if isinstance(field, FieldOfView):
         small = field.scaled(width / decoded.width, height / decoded.height)

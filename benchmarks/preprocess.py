@@ -65,6 +65,7 @@ def main() -> None:
 def report(path: Path, size: int) -> NDArray[np.uint8]:
     """Make an eye as the report did."""
     image = cv2.imread(str(path))
+    assert image is not None
     bright = cv2.inRange(cv2.cvtColor(image, cv2.COLOR_BGR2HSV), (0, 0, BRIGHT), (255, 255, 255))
     outlines, _ = cv2.findContours(bright, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     x, y, width, height = cv2.boundingRect(max(outlines, key=cv2.contourArea))

@@ -148,6 +148,6 @@ def _step(circle: Circle, light: Light, visible: NDArray[np.bool_]) -> tuple[flo
         places = np.clip(np.rint(_around(circle, radius)), 0, limit).astype(int)[:, visible]
         levels.append(light.brightness[places[1], places[0]].astype(np.float64))
     inside, outside = levels
+    rim, step = np.median([inside - light.surround, inside - outside], axis=1)
     span = light.retina - light.surround
-    rim = (float(np.median(inside)) - light.surround) / span
-    return rim, float(np.median(inside - outside)) / span
+    return float(rim / span), float(step / span)

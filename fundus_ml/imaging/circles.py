@@ -26,7 +26,7 @@ ASPECTS = tuple(np.geomspace(0.55, 1 / 0.55, 31).tolist())
 """Squashings that are tried: 16:9 made square either way, in steps of 4 %."""
 VOTERS = 100
 """Points that vote; the others only refine."""
-TRIALS = (40, 300)
+TRIALS = (24, 300)
 """Round circles through three points that are tried; more where the first few do not convince."""
 TRIALS_PER_ASPECT = 60
 """Squashed circles tried per aspect: hardly any point of one that counts lies off it."""

@@ -135,7 +135,7 @@ def crop_to_field_of_view(
     rectangle = _rectangle(image, left, top, wide, high, border=BORDERS[padding])
     square = _resized(rectangle, size, interpolation)
     if surround == "black":
-        return np.asarray(cv2.bitwise_and(square, square, mask=_disc(size)), np.uint8)
+        return np.asarray(cv2.bitwise_and(square, _disc(square.shape)), np.uint8)
     return square
 
 
@@ -223,6 +223,13 @@ def _resized(
 
 
 @lru_cache(maxsize=8)
-def _disc(size: int) -> NDArray[np.uint8]:
+def _disc(shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """All bits within the circle inscribed in a square, no bit outside; shared, so read-only."""
+    size = shape[0]
     along = 2 * np.arange(size) + 1 - size
-    return np.asarray(np.hypot(along[:, None], along) <= size, np.uint8)
+    inside = np.where(np.hypot(along[:, None], along) <= size, 255, 0).astype(np.uint8)
+    disc = np.ascontiguousarray(
+        np.broadcast_to(inside.reshape(size, size, *(1,) * len(shape[2:])), shape)
+    )
+    disc.setflags(write=False)
+    return disc

@@ -67,7 +67,7 @@ def measure_light(image: NDArray[np.uint8]) -> Light:
     if paper is not None:
         brightness[paper] = 0
     surround = _surround(brightness)
-    counts = np.bincount(brightness.ravel(), minlength=256)
+    counts = cv2.calcHist([brightness], [0], None, [256], [0, 256]).ravel()
     retina = float(np.searchsorted(counts.cumsum(), (1 - BRIGHTEST_SHARE) * brightness.size))
     if retina - surround < DIMMEST_RETINA:
         raise NoFieldOfView(
@@ -104,7 +104,8 @@ def edge_points(lit: NDArray[np.uint8]) -> NDArray[np.float64]:
 def _surround(brightness: NDArray[np.uint8]) -> float:
     margin = max(2, min(brightness.shape) // 32)
     ends = (slice(margin), slice(-margin, None))
-    return min(float(np.median(brightness[rows, columns])) for rows in ends for columns in ends)
+    corners = [brightness[rows, columns].ravel() for rows in ends for columns in ends]
+    return float(np.median(corners, axis=1).min())
 
 
 def _paper(darkest: NDArray[np.uint8]) -> NDArray[np.bool_] | None:

@@ -141,6 +141,21 @@ def test_the_digest_does_not_depend_on_the_workers(tmp_path, release):
             assert path.read_bytes() == (folders[1] / path.name).read_bytes()
 
 
+def test_a_dask_cluster_writes_the_same_bytes(tmp_path, release):
+    """Two workers of a real cluster against this process."""
+    distributed = pytest.importorskip("distributed")
+    here = run(release, tmp_path / "here").path
+    options = PreprocessingOptions(size=SIZE, permutations=20)
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None
+        ) as cluster,
+        processes(backend="dask", scheduler=cluster.scheduler_address),
+    ):
+        there = preprocess(release, tmp_path / "there", options, recipe={"size": SIZE}).path
+    assert contents(there) == contents(here)
+
+
 def test_another_size_or_split_is_another_version(tmp_path, release):
     """What a model would see differently has another digest; the same again has the same."""
     changes = [{}, {}, {"size": SIZE + 1}, {"seed": 1}]

@@ -18,7 +18,7 @@ from fundus_ml.parallel import in_order
 FEWEST_INLIERS = 16
 """Keypoints that agree in a confirmed pair at least."""
 LEAST_SCORE = 12.0
-"""Of a confirmed pair; different people stayed below, see ``benchmarks/same_person.py``."""
+"""Of a confirmed pair. Of 4,949 eyes of ODIR, the most alike of two people reached 10.7."""
 LEAST_SPREAD = 0.22
 """Standard deviation, in radii, of the places that agree, in the direction where it is least:
 a reflection or a patch of dust that two photographs share is smaller."""

@@ -56,8 +56,9 @@ def describe_eye(view: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Find and describe the corners of what is darker than its surroundings: the vessels.
 
     Dust on the lens and reflections are bright and stay with the camera, so only dark structure
-    counts, in units of its local strength; little more than a faint ring is left of them. Views are upright and of one scale already; descriptors
-    do not turn with the keypoint, which keeps them more telling.
+    counts, in units of its local strength; little more than a faint ring is left of them. Views
+    are upright and of one scale already; descriptors do not turn with the keypoint, which keeps
+    them more telling.
 
     Args:
         view: ``(256, 256, 3)`` uint8 RGB, the field of view its inscribed circle.

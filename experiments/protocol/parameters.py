@@ -7,7 +7,17 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self, TypeVar, get_args
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Literal,
+    Protocol,
+    Self,
+    TypeVar,
+    get_args,
+    get_origin,
+)
 
 from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 from jsonargparse.typing import register_type
@@ -160,7 +170,7 @@ def _one_line(message: str, config_class: type[Config], arguments: Sequence[str]
         return f"{missing[1]}: required and not given"
     if wrong := re.match(r'Parser key "([^"]+)"', message):
         name = wrong[1]
-        allowed = get_args(fields[name])
+        allowed = get_args(fields[name]) if get_origin(fields[name]) is Literal else ()
         rule = f"allowed: {', '.join(allowed)}" if allowed else f"must be {_MUST_BE[fields[name]]}"
         return f"{name}={_given(name, arguments)}: {rule}"
     return " ".join(message.split())

@@ -85,12 +85,15 @@ def test_a_flag_that_cannot_be(fails, module, values, said):
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"source": "mars"}, "source=mars: allowed: synthetic, odir, folder"),
+        ({"source": "mars"}, "source=mars: allowed: synthetic, odir, brset, mbrset, papila, f"),
         ({"source": "odir"}, "root=: no such folder"),
         ({"source": "odir", "root": "nowhere"}, "root=nowhere: no such folder"),
-        ({"source": "odir", "root": "demo"}, "full_df.csv: no such table"),
+        ({"source": "odir", "root": "demo"}, "demo: holds neither full_df.csv nor ODIR-5K"),
         ({"cue": "lens"}, "cue=lens: allowed: disc, vessels, macula, none"),
         ({"size": 0}, "size=0: must be at least 1"),
+        ({"padding": "grey"}, "padding=grey: allowed: black, mirror"),
+        ({"workers": -1}, "workers=-1: must be 0"),
+        ({"backend": "dask"}, "scheduler: backend=dask needs its address"),
         ({"val_fraction": 0.6, "test_fraction": 0.5}, "must sum to less than 1"),
     ],
 )
@@ -108,7 +111,7 @@ def write_release(folder, rows, *, photographs=True):
         ("a.png", "b.png", "c.png"), painted.table.to_dict("records"), strict=False
     ):
         if photographs:
-            write_png(painted.load(row).image, folder / name)
+            write_png(painted.load(row, 0).image, folder / name)
     with (folder / "labels.csv").open("w", newline="") as file:
         csv.writer(file).writerows(rows)
 

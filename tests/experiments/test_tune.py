@@ -49,7 +49,7 @@ def test_the_best_of_a_resumed_study_trains(chain, tmp_path):
     assert second.data.metrics["best_val_auroc"] == max(values)
     address = f"runs:/{second.info.run_id}/best_parameters.json"
     small = {key: value for key, value in SMALL.items() if key != "study"}
-    train.main(flags(small | {"tuned": address, "bootstrap": 20, "register_as": "tuned"}))
+    train.main(flags(small | {"tuned": address, "bootstrap": 50, "register_as": "tuned"}))
     trained = runs("train")[-1]
     best = runs(f"trial-{values.index(max(values))}")[0].data.params
     assert trained.data.tags["tuned.batch_size"] == best["batch_size"]

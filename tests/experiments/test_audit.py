@@ -1,0 +1,83 @@
+"""An audit lies in every dataset folder, is made of composites, and sets the floor of scores."""
+
+import json
+from pathlib import Path
+
+from mlflow import MlflowClient
+
+from experiments import audit, evaluate, preprocess
+from fundus_ml.audit import read_audit
+from fundus_ml.imaging.pictures import write_png
+from fundus_ml.synthesis.painting import paint_photograph
+from fundus_ml.synthesis.population import Population, draw_population
+from tests.experiments.conftest import flags
+
+
+def newest(name):
+    """The last run of an entry point."""
+    client = MlflowClient("sqlite:///mlflow.db")
+    experiments = [e.experiment_id for e in client.search_experiments()]
+    found = client.search_runs(experiments, order_by=["attributes.start_time DESC"])
+    return next(run for run in found if run.info.run_name == name)
+
+
+def artifacts(run):
+    """Names of what lies on a run."""
+    return {
+        file.path for file in MlflowClient("sqlite:///mlflow.db").list_artifacts(run.info.run_id)
+    }
+
+
+def test_preprocess_leaves_an_audit_of_what_it_wrote(chain):
+    """In the folder, on the run, and on the summary page."""
+    folder = chain.folder / "demo" / "dataset"
+    found = read_audit(folder / "audit.json")
+    assert found.digest == json.loads((folder / "dataset.json").read_text())["digest"]
+    run = newest("preprocess")
+    assert {"audit.json", "audit.html", "quality.png", "same_person.csv"} <= artifacts(run)
+    assert chain.summary["shortcut_floor"] == found.floor
+    assert "dataset/audit.html" in (chain.folder / "demo" / "summary.html").read_text()
+
+
+def test_scores_are_printed_beside_the_floor_of_their_dataset(chain, capsys):
+    """Read from the folder, not computed again."""
+    small = {"dataset": "demo/dataset", "attack_steps": 1, "eps": "1", "bootstrap": 50}
+    evaluate.main(flags(small | {"model": "models:/fundus-sex/1"}))
+    said = capsys.readouterr()
+    floor = read_audit(chain.folder / "demo" / "dataset" / "audit.json").floor
+    assert f"the floor of this dataset, {floor:.3f}" in said.out
+    assert "audit:" not in said.err
+    assert newest("evaluate").data.metrics["shortcut_floor"] == floor
+
+
+def test_a_composite_is_audited_as_one(chain, tmp_path):
+    """Two sources counted together; too few people of the second to split hairs."""
+    own = tmp_path / "release"
+    lines = ["file,patient_id,sex"]
+    for place, row in enumerate(draw_population(Population(patients=6, seed=9)).to_dict("records")):
+        write_png(paint_photograph(row).image, own / f"{place}.png")
+        lines.append(f"{place}.png,{row['patient_id']},{row['sex']}")
+    (own / "labels.csv").write_text("\n".join(lines) + "\n")
+    small = {"source": "folder", "root": own, "size": 40, "workers": 1, "out": tmp_path / "own"}
+    preprocess.main(flags(small))
+    audit.main(flags({"dataset": f"{chain.dataset},{tmp_path / 'own'}", "permutations": 20}))
+    run = newest("audit")
+    assert {"audit.json", "audit.html"} <= artifacts(run)
+    path = MlflowClient("sqlite:///mlflow.db").download_artifacts(run.info.run_id, "audit.json")
+    found = read_audit(Path(path))
+    assert found.dataset == "synthetic+folder"
+    counted = {count.value: count.eyes for count in found.counts if count.of == "source"}
+    assert counted["folder"] == len(lines) - 1
+    assert run.data.metrics["shortcut_floor"] == found.floor
+
+
+def test_a_dataset_split_by_file_says_so_wherever_it_is_read(chain, tmp_path, capsys):
+    """Leakage is shown, never hidden."""
+    assert chain.dataset
+    out = tmp_path / "torn"
+    small = {"patients": 30, "size": 40, "workers": 1, "seed": 7, "split": "by_file"}
+    preprocess.main(flags(small | {"out": out}))
+    assert "split by file: people stand on both sides" in capsys.readouterr().err
+    run = newest("preprocess")
+    assert run.data.tags["split_by"] == "file"
+    assert "people stand in more than one split" in run.data.tags["audit"]

@@ -17,7 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from fundus_ml.assembly import assemble
-from fundus_ml.audit import Audit, audit_dataset
+from fundus_ml.auditing.audit import Audit, audit_dataset
 from fundus_ml.cropping import CropOptions, CroppedEye, crop_eye
 from fundus_ml.dataset import open_dataset
 from fundus_ml.errors import Refused

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from experiments.protocol.floor import log_audit
 from experiments.protocol.parameters import run_entry_point
 from experiments.protocol.session import progress, read_dataset
-from fundus_ml.audit import Audit, audit_dataset
+from fundus_ml.auditing.audit import Audit, audit_dataset
 from tracking.runs import Run
 
 

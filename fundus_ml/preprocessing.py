@@ -12,7 +12,7 @@ from typing import Literal
 import pandas as pd
 
 from fundus_ml.assembly import VERSION, assemble
-from fundus_ml.audit import Audit, audit_dataset, write_audit
+from fundus_ml.auditing.audit import Audit, audit_dataset, write_audit
 from fundus_ml.balance import balance_weights, check_factors
 from fundus_ml.cropping import CropOptions
 from fundus_ml.dataset import open_dataset

@@ -5,7 +5,14 @@ import tempfile
 from pathlib import Path
 
 from experiments.protocol.session import progress
-from fundus_ml.audit import AUDIT, AUDIT_PAGE, Audit, audit_dataset, read_audit, write_audit
+from fundus_ml.auditing.audit import (
+    AUDIT,
+    AUDIT_PAGE,
+    Audit,
+    audit_dataset,
+    read_audit,
+    write_audit,
+)
 from fundus_ml.dataset import FundusDataset
 from fundus_ml.statistics import Interval
 from tracking.runs import Run

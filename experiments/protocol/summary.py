@@ -12,7 +12,7 @@ import pandas as pd
 from experiments.modulate import Modulated
 from experiments.protocol.learning import Trained
 from experiments.protocol.session import show
-from fundus_ml.audit import AUDIT_PAGE, Audit
+from fundus_ml.auditing.audit import AUDIT_PAGE, Audit
 from fundus_ml.figures import auroc_by_eps, figure_png, region_density_figure, success_curve
 from fundus_ml.pages import summary_page
 from tracking.runs import Run

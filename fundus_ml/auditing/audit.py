@@ -1,0 +1,201 @@
+"""The audit of a dataset: counts, leakage, shortcuts, and the score below which it says nothing."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fundus_ml.ages import age_bands
+from fundus_ml.auditing.baselines import Baseline, judge_shortcuts
+from fundus_ml.auditing.leakage import Leakage, measure_leakage
+from fundus_ml.auditing.page import audit_html
+from fundus_ml.auditing.record import Audit, Balance, Count, read_audit, to_json
+from fundus_ml.auditing.score_floor import Floor, chance_level, make_floor
+from fundus_ml.auditing.shortcuts import QUALITY, TOGETHER, find_shortcuts
+from fundus_ml.auditing.telling_sources import CROP, SourceTell, tell_sources
+from fundus_ml.balance import effective_size, unbalanced_cells
+from fundus_ml.dataset import FundusDataset
+from fundus_ml.dataset_folder import REJECTED
+from fundus_ml.errors import InputError
+
+__all__ = ["AUDIT", "AUDIT_PAGE", "Audit", "audit_dataset", "read_audit", "write_audit"]
+
+AUDIT = "audit.json"
+AUDIT_PAGE = "audit.html"
+
+
+def audit_dataset(
+    dataset: FundusDataset,
+    rejected: pd.DataFrame | None,
+    *,
+    permutations: int = 1000,
+    seed: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Audit:
+    """Find what else than the eye tells the sexes apart, and who stands on both sides of the split.
+
+    Args:
+        dataset: All its eyes; may be a composite.
+        rejected: ``image_id``, ``reason``, ``detail`` of the photographs not taken; None reads them
+            where the dataset lies.
+        permutations: Shuffles of the labels behind every p-value.
+        seed: Of folds, shuffles and intervals.
+        on_progress: Called with (steps done, steps in all as far as known).
+
+    Raises:
+        InputError: ``permutations`` is below 1.
+    """
+    if permutations < 1:
+        raise InputError(f"permutations={permutations}: must be at least 1")
+    frame = dataset.frame
+    refused = _rejected(dataset.paths) if rejected is None else rejected
+    shortcuts = find_shortcuts(dataset)
+    baselines = judge_shortcuts(
+        shortcuts, frame, permutations=permutations, seed=seed, on_progress=on_progress
+    )
+    sources = tell_sources(shortcuts, frame, seed=seed)
+    test = frame[frame["split"] == "test"]
+    chance = chance_level(test["label"], test["person_group"], seed=seed) if len(test) else 1.0
+    floor = make_floor(baselines, chance=chance, test_eyes=len(test))
+    leakage = measure_leakage(frame, refused, seed=seed)
+    return Audit(
+        dataset=dataset.name,
+        digest=dataset.digest,
+        permutations=permutations,
+        seed=seed,
+        verdicts=_verdicts(baselines, sources, leakage, floor),
+        floor=floor.value,
+        floor_by=floor.by,
+        floor_words=floor.words,
+        chance=chance,
+        baselines=tuple(baselines),
+        sources=tuple(sources),
+        leakage=leakage,
+        counts=tuple(_counts(frame)),
+        rejections=_tally(refused["reason"].astype(str)),
+        flags=_tally(flag for flags in frame["flags"] for flag in str(flags).split("; ") if flag),
+        balance=_balance(frame),
+        quality=_quality(frame),
+    )
+
+
+def write_audit(audit: Audit, folder: Path) -> None:
+    """Write ``audit.json`` and the page ``audit.html``, the same bytes for the same audit."""
+    (folder / AUDIT).write_text(to_json(audit), encoding="utf-8")
+    (folder / AUDIT_PAGE).write_text(audit_html(audit), encoding="utf-8")
+
+
+def _rejected(folders: Sequence[Path]) -> pd.DataFrame:
+    files = [folder / REJECTED for folder in folders if (folder / REJECTED).is_file()]
+    none = pd.DataFrame(columns=["image_id", "reason", "detail"], dtype=str)
+    return pd.concat([none, *map(pd.read_csv, files)], ignore_index=True)
+
+
+def _tally(values: Iterable[str]) -> Mapping[str, int]:
+    return dict(Counter(values).most_common())
+
+
+def _counts(frame: pd.DataFrame) -> list[Count]:
+    views = {
+        "all": pd.Series("all", index=frame.index),
+        "source": frame["source"],
+        "split": frame["split"],
+        "age": age_bands(frame["age"]),
+        "camera": frame["camera"],
+    }
+    return [
+        Count(
+            of=name,
+            value=str(value),
+            eyes=len(rows),
+            people=int(rows["person_group"].nunique()),
+            female=int(rows["sex"].eq("female").sum()),
+            male=int(rows["sex"].eq("male").sum()),
+        )
+        for name, values in views.items()
+        for value, rows in frame.groupby(values.to_numpy())
+    ]
+
+
+def _balance(frame: pd.DataFrame) -> Balance:
+    train = frame[frame["split"] == "train"]
+    weights = train["weight"]
+    return Balance(
+        train_eyes=len(train),
+        effective_eyes=float(effective_size(weights)) if len(train) else 0.0,
+        largest_weight=float(weights.max()) if len(train) else 0.0,
+        one_sex=tuple(unbalanced_cells(frame)),
+    )
+
+
+def _quality(frame: pd.DataFrame) -> dict[str, dict[str, tuple[float, ...]]]:
+    known = frame.dropna(subset=list(QUALITY))
+    return {
+        str(source): {
+            name: tuple(np.percentile(rows[name], range(101)).round(4).tolist()) for name in QUALITY
+        }
+        for source, rows in known.groupby("source")
+    }
+
+
+def _verdicts(
+    baselines: Sequence[Baseline],
+    sources: Sequence[SourceTell],
+    leakage: Leakage,
+    floor: Floor,
+) -> tuple[str, ...]:
+    source_named = any(item.name == "source" and item.verdict == "named" for item in baselines)
+    return (
+        *_shortcut_words(baselines),
+        *_source_words(sources, source_named=source_named),
+        _leakage_words(leakage),
+        floor.words,
+    )
+
+
+def _shortcut_words(baselines: Sequence[Baseline]) -> list[str]:
+    if all(item.verdict == "not judged" for item in baselines):
+        return [f"Shortcuts {baselines[-1].finding}."]
+    by = {
+        verdict: [item.words for item in baselines if item.verdict == verdict]
+        for verdict in ("named", "open", "hint")
+    }
+    if not by["named"]:
+        return ["No shortcut was found that predicts sex.", *by["open"], *by["hint"]]
+    carried: dict[str, list[str]] = {}
+    for item in baselines:
+        if item.carried_by and item.name != TOGETHER:
+            carried.setdefault(item.carried_by, []).append(item.name)
+    return [
+        *by["named"],
+        *by["open"],
+        *(f"Carried by {root}: {', '.join(names)}." for root, names in carried.items()),
+    ]
+
+
+def _source_words(sources: Sequence[SourceTell], *, source_named: bool) -> list[str]:
+    telling = [item for item in sources if item.tells]
+    if not telling:
+        return []
+    best = max(telling, key=lambda item: item.auroc)
+    cropped = [item for item in telling if item.shortcut in CROP]
+    reached = max(cropped, key=lambda item: item.auroc) if cropped else best
+    what = "The crop" if cropped else best.shortcut.capitalize()
+    words = (
+        f"{what} tells the sources apart: {reached.shortcut} alone knows {reached.source} from the "
+        f"rest with AUROC {reached.auroc:.3f}"
+    )
+    if source_named:
+        words += ", so a network can read the source, and its share of men, off the photograph"
+    return [f"{words}."]
+
+
+def _leakage_words(leakage: Leakage) -> str:
+    if leakage.people_across:
+        return (
+            f"{leakage.people_across} people stand in more than one split: "
+            f"{leakage.held_out_known:.0%} of the held-out eyes belong to someone in train."
+        )
+    return "Nobody stands in more than one split."

@@ -1,0 +1,152 @@
+"""Which shortcuts predict sex, and which of them only because another one does."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from fundus_ml.auditing.naming import DISMISSED_ABOVE, Naming, OnProgress, Trial, listed
+from fundus_ml.auditing.shortcuts import Shortcut
+from fundus_ml.bootstrap import Interval
+
+CHANCE = 0.95
+"""Share of shuffles that stay below the null level shown beside an AUROC."""
+FEWEST_PEOPLE = 20
+"""People of each sex below which no shortcut is judged."""
+FEWEST_PERMUTATIONS = 299
+"""Shuffles with which a p-value can pass a third of ``naming.FAMILY_LEVEL``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baseline:
+    """How well one shortcut alone predicts sex.
+
+    Attributes:
+        name: Of the shortcut.
+        verdict: ``named``: it predicts sex beyond those named before it; ``open``: so does it, but
+            it was measured on the retina, so that what a model is meant to find may be behind it
+            and it is not called a shortcut; ``carried``: it predicts
+            sex no better than another shortcut makes it; ``hint``: it beats most shuffles, too few
+            to be named among so many shortcuts; ``dismissed``: it shows nothing; ``not judged``.
+        finding: What that means, such as ``predicts sex, but carried by camera``.
+        auroc: Cross-validated; with ``low`` and ``high``, its 95 % interval over people. None where
+            not judged.
+        low: Lower end.
+        high: Upper end.
+        null_high: AUROC that 95 % of the shuffles stay below.
+        p: Share of shuffles that do as well, not corrected for the number of shortcuts.
+        carried_by: The shortcut that explains it, empty unless ``carried``.
+    """
+
+    name: str
+    verdict: str
+    finding: str
+    auroc: float | None = None
+    low: float | None = None
+    high: float | None = None
+    null_high: float | None = None
+    p: float | None = None
+    carried_by: str = ""
+
+    @property
+    def words(self) -> str:
+        """The finding as a sentence with its numbers."""
+        said = f"{self.name[0].upper()}{self.name[1:]}: {self.finding}"
+        if self.auroc is None:
+            return f"{said}."
+        return (
+            f"{said}; AUROC {self.auroc:.3f} ({self.low:.3f} to {self.high:.3f}), "
+            f"where 95 % of shuffled labels stay below {self.null_high:.3f}."
+        )
+
+
+def judge_shortcuts(
+    shortcuts: Sequence[Shortcut],
+    frame: pd.DataFrame,
+    *,
+    permutations: int,
+    seed: int,
+    on_progress: OnProgress | None = None,
+) -> list[Baseline]:
+    """Hold each shortcut against shuffled labels, then against the shortcuts already named.
+
+    Scores come from cross-validated ridge regressions, people kept whole. The strongest shortcut of
+    the table that beats the shuffles is named first (the source before all else, since cameras and
+    ages come with it), then labels are shuffled within its values only, and what still beats
+    them is named next; shortcuts measured on the photographs follow in the same way, except that
+    one which a weaker shortcut of the table explains gives its place to that. So what tells the
+    sexes apart only because it tells the cameras apart is not named but ``carried``.
+
+    Args:
+        shortcuts: From :func:`fundus_ml.auditing.shortcuts.find_shortcuts`.
+        frame: Manifest rows, in the order of the designs.
+        permutations: Number of shuffles.
+        seed: Of folds, shuffles and intervals.
+        on_progress: Called with (rounds of shuffles done, rounds in all as far as known).
+
+    Returns:
+        One per shortcut, in the order given.
+
+    Source:
+        Permutation within strata: Good 2005, Permutation, Parametric and Bootstrap Tests of
+        Hypotheses, chapter 6; correction: see ``permutation.family_p_values``.
+    """
+    people = frame.groupby("sex")["person_group"].nunique()
+    women, men = (int(people.get(sex, 0)) for sex in ("female", "male"))
+    if min(women, men) < FEWEST_PEOPLE:
+        reason = f"{women} women and {men} men are too few, {FEWEST_PEOPLE} of each are needed"
+        return [_not_judged(shortcut.name, shortcut.missing or reason) for shortcut in shortcuts]
+    trial = Trial(frame, permutations=permutations, seed=seed, on_progress=on_progress)
+    judged = {shortcut.name: shortcut for shortcut in shortcuts if not shortcut.missing}
+    measured = {name: trial.measure(shortcut) for name, shortcut in judged.items()}
+    found = Naming(trial, list(judged.values())).run()
+    return [
+        _judged(shortcut, measured[shortcut.name], found, trial)
+        if shortcut.name in judged
+        else _not_judged(shortcut.name, shortcut.missing)
+        for shortcut in shortcuts
+    ]
+
+
+def _judged(shortcut: Shortcut, measured: Interval, found: Naming, trial: Trial) -> Baseline:
+    name = shortcut.name
+    null, carried_by = found.null[name], found.carried_by.get(name, "")
+    p = trial.p(name, null)
+    if name in found.named:
+        before = found.named[: found.named.index(name)]
+        beyond = f", also among people of equal {listed(before)}" if before else ""
+        verdict, finding = "named", f"predicts sex{beyond}"
+        if shortcut.retinal:
+            verdict, finding = "open", f"{finding}, but the eye's own anatomy may move it"
+    elif carried_by:
+        verdict, finding = "carried", f"predicts sex, but carried by {carried_by}"
+    elif p <= DISMISSED_ABOVE:
+        verdict, finding = "hint", _hint(p, found, trial.permutations)
+    else:
+        verdict, finding = "dismissed", "does not predict sex"
+    return Baseline(
+        name=name,
+        verdict=verdict,
+        finding=finding,
+        auroc=measured.value,
+        low=measured.low,
+        high=measured.high,
+        null_high=float(np.quantile(null, CHANCE)),
+        p=p,
+        carried_by=carried_by,
+    )
+
+
+def _hint(p: float, found: Naming, permutations: int) -> str:
+    if permutations < FEWEST_PERMUTATIONS:
+        doubt = f"{permutations} shuffles are too few, {FEWEST_PERMUTATIONS} are needed"
+    elif found.named:
+        doubt = f"less surely so among people of equal {listed(found.named)}"
+    else:
+        doubt = f"{len(found.null)} shortcuts were tried"
+    return f"may predict sex (p = {p:.3f}), but {doubt}"
+
+
+def _not_judged(name: str, reason: str) -> Baseline:
+    return Baseline(name=name, verdict="not judged", finding=f"could not be judged: {reason}")

@@ -1,0 +1,201 @@
+"""An audit as one page: the verdict in words first, then what it rests on."""
+
+from dataclasses import asdict
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fundus_ml.auditing.record import Audit
+from fundus_ml.figures import figure_png, quality_distribution
+from fundus_ml.figures.shortcuts import shortcut_forest
+from fundus_ml.pages import Section, audit_page
+
+COUNTED = {"source": "source", "split": "split", "age": "age", "camera": "camera"}
+
+
+def audit_html(audit: Audit) -> str:
+    """Lay an audit out as a self-contained page, the same bytes for the same audit."""
+    whole = audit.counts[0]
+    return audit_page(
+        title=f"Audit of {audit.dataset}",
+        verdicts=audit.verdicts[:-1],
+        floor=audit.floor_words,
+        headline={
+            "eyes kept": f"{whole.eyes}",
+            "people": f"{whole.people}",
+            "women's / men's eyes": f"{whole.female} / {whole.male}",
+            "photographs rejected": f"{sum(audit.rejections.values())}",
+            "floor (AUROC)": f"{audit.floor:.3f}",
+            "set by": audit.floor_by,
+            "dataset": audit.digest[:12],
+        },
+        sections=[
+            _forest(audit),
+            _baselines(audit),
+            *_sources(audit),
+            _leakage(audit),
+            _counts(audit),
+            _rejections(audit),
+            *_qualities(audit),
+            _flags(audit),
+            _balance(audit),
+        ],
+    )
+
+
+def _forest(audit: Audit) -> Section:
+    frame = pd.DataFrame([asdict(baseline) for baseline in audit.baselines])
+    figure = shortcut_forest(
+        frame.astype(dict.fromkeys(("auroc", "low", "high", "null_high"), "float64")),
+        floor=audit.floor,
+        chance=audit.chance,
+    )
+    return Section(
+        heading="What predicts sex without the eye's anatomy",
+        figure=figure_png(figure),
+        caption=(
+            "AUROC of each shortcut alone with its 95 % interval. The grey bar ends where 95 % of "
+            "shuffled labels stay below. Named shortcuts predict sex themselves, carried ones only "
+            "because another one makes them, open ones may be the eye itself. A model's interval "
+            "must lie right of the floor."
+        ),
+    )
+
+
+def _baselines(audit: Audit) -> Section:
+    frame = pd.DataFrame(
+        {
+            "shortcut": [item.name for item in audit.baselines],
+            "AUROC": pd.Series([item.auroc for item in audit.baselines], dtype="float64"),
+            "95 % interval": [
+                "n/a" if item.low is None else f"{item.low:.3f} to {item.high:.3f}"
+                for item in audit.baselines
+            ],
+            "shuffles, 95 %": pd.Series(
+                [item.null_high for item in audit.baselines], dtype="float64"
+            ),
+            "p": ["n/a" if item.p is None else f"{item.p:.3f}" for item in audit.baselines],
+            "verdict": [item.verdict for item in audit.baselines],
+            "in words": [item.finding for item in audit.baselines],
+        }
+    )
+    return Section(
+        heading="Every shortcut",
+        words=(
+            "Ridge regressions on each group of numbers, scored on people they have not seen. "
+            f"The labels were shuffled between people {audit.permutations} times, then again "
+            "within the values of every shortcut already named. p counts the shuffles that did as "
+            "well; naming corrects for the number of shortcuts."
+        ),
+        table=frame,
+    )
+
+
+def _sources(audit: Audit) -> list[Section]:
+    if not audit.sources:
+        return []
+    frame = pd.DataFrame(
+        {
+            "measured on the photograph": [item.shortcut for item in audit.sources],
+            "source": [item.source for item in audit.sources],
+            "AUROC": [item.auroc for item in audit.sources],
+            "95 % interval": [f"{item.low:.3f} to {item.high:.3f}" for item in audit.sources],
+            "can be read off": [item.tells for item in audit.sources],
+        }
+    )
+    words = (
+        "How well each source is told from the others. Where a source can be read off the "
+        "photograph, a network that knows its share of men needs no eye."
+    )
+    return [Section(heading="What tells the sources apart", words=words, table=frame)]
+
+
+def _leakage(audit: Audit) -> Section:
+    found = audit.leakage
+    by_file = "n/a" if found.by_file is None else f"{found.by_file:.1%}"
+    rows = {
+        "people with eyes in more than one split": f"{found.people_across}",
+        "held-out eyes (val and test)": f"{found.held_out}",
+        "held-out eyes whose person is in train": f"{found.held_out_known:.1%}",
+        "the same, had files been split without regard to people": by_file,
+        "people found under more than one patient id": f"{found.several_ids}",
+        "eyes of theirs": f"{found.several_ids_eyes}",
+        "photographs rejected because their person stands under both sexes": (
+            f"{found.sex_disagrees}"
+        ),
+    }
+    frame = pd.DataFrame({"": list(rows), "found": list(rows.values())})
+    return Section(heading="Leakage", table=frame)
+
+
+def _counts(audit: Audit) -> Section:
+    frame = pd.DataFrame(
+        {
+            "by": [item.of for item in audit.counts],
+            "value": [item.value for item in audit.counts],
+            "eyes": [item.eyes for item in audit.counts],
+            "people": [item.people for item in audit.counts],
+            "women's eyes": [item.female for item in audit.counts],
+            "men's eyes": [item.male for item in audit.counts],
+            "men's share": [f"{item.male / item.eyes:.1%}" for item in audit.counts],
+        }
+    )
+    return Section(heading="Counts", table=frame)
+
+
+def _rejections(audit: Audit) -> Section:
+    kept = audit.counts[0].eyes
+    rows = {"kept": kept, **audit.rejections}
+    rows["all photographs"] = sum(rows.values())
+    frame = pd.DataFrame({"photographs": list(rows), "count": list(rows.values())})
+    return Section(heading="Kept and rejected", table=frame)
+
+
+def _qualities(audit: Audit) -> list[Section]:
+    if not audit.quality:
+        return []
+    eyes = {count.value: count.eyes for count in audit.counts if count.of == "source"}
+    frames = [
+        pd.DataFrame(
+            {
+                "source": source,
+                **{name: _spread(values, eyes[source]) for name, values in of.items()},
+            }
+        )
+        for source, of in audit.quality.items()
+    ]
+    figure = quality_distribution(pd.concat(frames, ignore_index=True), min_quality=0)
+    return [
+        Section(
+            heading="Quality",
+            figure=figure_png(figure),
+            caption="Distribution of the quality score and of its measures over the eyes kept.",
+        )
+    ]
+
+
+def _spread(percentiles: tuple[float, ...], count: int) -> NDArray[np.float64]:
+    """As many values as there were eyes, distributed as their percentiles say."""
+    places = np.linspace(0, len(percentiles) - 1, count)
+    return np.interp(places, np.arange(len(percentiles)), percentiles)
+
+
+def _flags(audit: Audit) -> Section:
+    if not audit.flags:
+        return Section(heading="Remarks", words="No eye carries a remark.")
+    frame = pd.DataFrame({"remark": list(audit.flags), "eyes": list(audit.flags.values())})
+    return Section(heading="Remarks", table=frame)
+
+
+def _balance(audit: Audit) -> Section:
+    found = audit.balance
+    words = (
+        f"The sampling weights of the {found.train_eyes} training eyes say as much as "
+        f"{found.effective_eyes:.0f} unweighted ones would; the largest is "
+        f"{found.largest_weight:.2f} times the mean."
+    )
+    if not found.one_sex:
+        return Section(heading="Balance", words=f"{words} Every cell holds both sexes.")
+    frame = pd.DataFrame({"cells with one sex only": list(found.one_sex)})
+    return Section(heading="Balance", words=words, table=frame)

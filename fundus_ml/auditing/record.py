@@ -1,0 +1,152 @@
+"""What an audit found, as values and as JSON."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from fundus_ml.auditing.baselines import Baseline
+from fundus_ml.auditing.leakage import Leakage
+from fundus_ml.auditing.telling_sources import SourceTell
+from fundus_ml.errors import InputError
+
+FORMAT = "fundus-audit-1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Count:
+    """Eyes and people that share one value.
+
+    Attributes:
+        of: ``all``, ``source``, ``split``, ``age`` or ``camera``.
+        value: Such as ``train``.
+        eyes: How many.
+        people: Theirs.
+        female: Eyes of women.
+        male: Eyes of men.
+    """
+
+    of: str
+    value: str
+    eyes: int
+    people: int
+    female: int
+    male: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Balance:
+    """What the sampling weights of the training eyes do.
+
+    Attributes:
+        train_eyes: Eyes in train.
+        effective_eyes: Unweighted eyes that would say as much as the weighted ones (Kish).
+        largest_weight: 1 is the mean.
+        one_sex: Cells of split, source and age band that hold one sex only, so that no weight can
+            balance them.
+    """
+
+    train_eyes: int
+    effective_eyes: float
+    largest_weight: float
+    one_sex: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """All that was found about one dataset.
+
+    Attributes:
+        dataset: Its sources, joined by ``+``.
+        digest: Version of its content.
+        permutations: Shuffles behind every p-value.
+        seed: Of folds, shuffles and intervals.
+        verdicts: What a reader should leave with, in sentences.
+        floor: AUROC below which a model on this dataset has shown nothing: the higher of the level
+            that chance stays below 95 times in 100 on the test split, and the cross-validated AUROC
+            of the best shortcut that was not dismissed.
+        floor_by: That shortcut, or ``chance``.
+        floor_words: Both as a sentence.
+        chance: AUROC that chance stays below 95 times in 100 on the test split.
+        baselines: Every shortcut against shuffled labels.
+        sources: How well what was measured on the photographs tells the sources apart.
+        leakage: People across splits and ids.
+        counts: Eyes and people by value.
+        rejections: Photographs not taken, by reason.
+        flags: Eyes by remark.
+        balance: Of the training eyes.
+        quality: Per source and measure, percentiles 0 to 100.
+    """
+
+    dataset: str
+    digest: str
+    permutations: int
+    seed: int
+    verdicts: tuple[str, ...]
+    floor: float
+    floor_by: str
+    floor_words: str
+    chance: float
+    baselines: tuple[Baseline, ...]
+    sources: tuple[SourceTell, ...]
+    leakage: Leakage
+    counts: tuple[Count, ...]
+    rejections: Mapping[str, int]
+    flags: Mapping[str, int]
+    balance: Balance
+    quality: Mapping[str, Mapping[str, tuple[float, ...]]]
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """Shortcuts that predict sex beyond what the other named ones explain."""
+        return tuple(item.name for item in self.baselines if item.verdict == "named")
+
+
+def to_json(audit: Audit) -> str:
+    """Write an audit as text, the same text for the same audit."""
+    return json.dumps({"format": FORMAT} | asdict(audit), indent=2, allow_nan=False) + "\n"
+
+
+def read_audit(path: Path) -> Audit:
+    """Read an ``audit.json``.
+
+    Raises:
+        InputError: The file is missing, or not such a file.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise InputError(f"{path}: no such audit; make one with audit") from None
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path}: not an audit: {error}") from None
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise InputError(f"{path}: not an audit of format {FORMAT}; make one with audit")
+    missing = sorted({field.name for field in fields(Audit)} - set(found))
+    if missing:
+        raise InputError(f"{path}: not a whole audit, lacks {', '.join(missing)}")
+    del found["format"]
+    try:
+        return _rebuilt(found)
+    except (TypeError, AttributeError) as error:
+        raise InputError(f"{path}: not a whole audit: {error}") from None
+
+
+def _rebuilt(found: dict[str, Any]) -> Audit:
+    quality = {
+        source: {name: tuple(values) for name, values in measures.items()}
+        for source, measures in found["quality"].items()
+    }
+    balance = found["balance"] | {"one_sex": tuple(found["balance"]["one_sex"])}
+    return Audit(
+        **found
+        | {
+            "verdicts": tuple(found["verdicts"]),
+            "baselines": tuple(Baseline(**item) for item in found["baselines"]),
+            "sources": tuple(SourceTell(**item) for item in found["sources"]),
+            "leakage": Leakage(**found["leakage"]),
+            "counts": tuple(Count(**item) for item in found["counts"]),
+            "balance": Balance(**balance),
+            "quality": quality,
+        }
+    )

@@ -1,7 +1,7 @@
 """How fast does a photograph become a square eye? Against the report's recipe, and decoding alone.
 
-All contestants turn the same camera-sized files into eyes of the same size on one core, file by
-file in turn, and medians over the files of each one's best time are compared:
+All contestants turn the same camera-sized files into eyes of the same size on one core, in turn
+over and over, and medians over the files of each one's best time are compared:
 
     python benchmarks/preprocess.py --root ../shared/data/fullsize
 
@@ -49,8 +49,8 @@ def main() -> None:
     }
     best = {name: dict.fromkeys(paths, float("inf")) for name in contestants}
     for _ in range(given.rounds):
-        for path in paths:
-            for name, run in contestants.items():
+        for name, run in contestants.items():
+            for path in paths:
                 taken = _timed(run, path, given.size)
                 best[name][path] = min(best[name][path], taken)
     shape = decode(paths[0], given.size).shape

@@ -26,7 +26,7 @@ ASPECTS = tuple(np.geomspace(0.55, 1 / 0.55, 31).tolist())
 """Squashings that are tried: 16:9 made square either way, in steps of 4 %."""
 VOTERS = 100
 """Points that vote; the others only refine."""
-TRIALS = (24, 300)
+TRIALS = (16, 300)
 """Round circles through three points that are tried; more where the first few do not convince."""
 TRIALS_PER_ASPECT = 60
 """Squashed circles tried per aspect: hardly any point of one that counts lies off it."""
@@ -80,7 +80,7 @@ def fit_circle(points: Floats, *, low: float, high: float) -> Circle | None:
         Fischler and Bolles 1981 (RANSAC); Gauss-Newton on the points' distances to the circle.
     """
     voters = points[:: -(-len(points) // VOTERS)]
-    voted = _vote(voters, low, high, aspect=1.0, trials=TRIALS[0])
+    voted = _vote(voters[::2], low, high, aspect=1.0, trials=TRIALS[0])
     if voted is None or _share(voted, voters) < CONVINCING:
         voted = _vote(voters, low, high, aspect=1.0, trials=TRIALS[1])
     if voted is None:

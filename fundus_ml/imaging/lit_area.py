@@ -63,7 +63,7 @@ def measure_light(image: NDArray[np.uint8]) -> Light:
     """
     red, green, blue = cv2.split(image)
     brightness = np.asarray(cv2.medianBlur(cv2.max(cv2.max(red, green), blue), 3), np.uint8)
-    paper = _paper(np.asarray(cv2.min(cv2.min(red, green), blue), np.uint8))
+    paper = _paper(image)
     if paper is not None:
         brightness[paper] = 0
     surround = _surround(brightness)
@@ -91,8 +91,8 @@ def edge_points(lit: NDArray[np.uint8]) -> NDArray[np.float64]:
     outlines, _ = cv2.findContours(lit, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     nothing = np.empty((0, 1, 2))
     points = max(outlines, key=cv2.contourArea, default=nothing)[:, 0].astype(np.float64)
-    limit = np.array(lit.shape[::-1]) - 2
-    inside = ((points > 1) & (points < limit)).all(axis=1)
+    x, y = points.T
+    inside = (x > 1) & (y > 1) & (x < lit.shape[1] - 2) & (y < lit.shape[0] - 2)
     count = np.count_nonzero(inside)
     if count < max(FEWEST_POINTS, max(lit.shape) // 16):
         raise NoFieldOfView(
@@ -105,13 +105,15 @@ def _surround(brightness: NDArray[np.uint8]) -> float:
     margin = max(2, min(brightness.shape) // 32)
     ends = (slice(margin), slice(-margin, None))
     corners = [brightness[rows, columns].ravel() for rows in ends for columns in ends]
-    return float(np.median(corners, axis=1).min())
+    # A sort takes a tenth of the time of np.median.
+    ordered = np.sort(corners, axis=1)
+    return float(ordered[:, ordered.shape[1] // 2].min())
 
 
-def _paper(darkest: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
+def _paper(image: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
     corners = [(y, x) for y in (0, -1) for x in (0, -1)]
-    if max(darkest[corner] for corner in corners) < WHITE:
+    if max(image[corner].min() for corner in corners) < WHITE:
         return None
-    _, labels = cv2.connectedComponents(np.asarray(darkest >= WHITE, np.uint8))
+    _, labels = cv2.connectedComponents(np.asarray(image.min(axis=2) >= WHITE, np.uint8))
     touched = {int(labels[corner]) for corner in corners} - {0}
     return np.isin(labels, list(touched))

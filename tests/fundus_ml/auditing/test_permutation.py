@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import Ridge
 from sklearn.metrics import roc_auc_score
 
-from fundus_ml import permutation
+from fundus_ml.auditing import permutation
 from fundus_ml.auditing.permutation import (
     FOLDS,
     column_aurocs,

@@ -30,7 +30,7 @@ TRIALS = (16, 300)
 """Round circles through three points that are tried; more where the first few do not convince."""
 TRIALS_PER_ASPECT = 60
 """Squashed circles tried per aspect: hardly any point of one that counts lies off it."""
-NARROWING = (2.0, 1.0, 1.0)
+NARROWING = (2.0, 1.0)
 """Tolerances, in :data:`TOLERANCE`, within which a point pulls at each refining step."""
 NARROWING_SQUASHED = (8.0, 4.0, 2.0, 1.0, 1.0, 1.0, 1.0)
 """Likewise towards a squashed circle, from one that lies further away."""

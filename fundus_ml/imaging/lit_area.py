@@ -112,7 +112,7 @@ def _surround(brightness: NDArray[np.uint8]) -> float:
 
 def _paper(image: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
     corners = [(y, x) for y in (0, -1) for x in (0, -1)]
-    if max(image[corner].min() for corner in corners) < WHITE:
+    if max(min(image[corner].tolist()) for corner in corners) < WHITE:
         return None
     _, labels = cv2.connectedComponents(np.asarray(image.min(axis=2) >= WHITE, np.uint8))
     touched = {int(labels[corner]) for corner in corners} - {0}

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from sklearn.cluster import MiniBatchKMeans
+from sklearn.decomposition import PCA, TruncatedSVD
 
 from fundus_ml.imaging.keypoints import Keypoints, read_features
 
@@ -89,8 +90,8 @@ class _Vocabulary:
 def _learn_vocabulary(features: NDArray[np.uint8], eyes: NDArray[np.int64]) -> _Vocabulary:
     keypoints = read_features(features[_spread(eyes, _LEARNED_EYES)])
     descriptors = _spread(keypoints.descriptors[keypoints.present], _LEARNED_KEYPOINTS)
-    mean = descriptors.mean(axis=0)
-    axes = np.linalg.svd(descriptors - mean, full_matrices=False)[2][:REDUCED].T
+    reducer = PCA(min(REDUCED, len(descriptors)), svd_solver="covariance_eigh").fit(descriptors)
+    mean, axes = reducer.mean_, np.ascontiguousarray(reducer.components_.T)
     means = MiniBatchKMeans(
         min(WORDS, len(descriptors)), random_state=0, n_init=1, batch_size=4096, max_iter=20
     )
@@ -106,7 +107,8 @@ def _eye_vectors(
     learned = np.concatenate(
         [vocabulary.aggregate(read_features(features[block])) for block in _blocks(sample)]
     )
-    axes = np.linalg.svd(learned, full_matrices=False)[2][:LENGTH].T
+    reducer = TruncatedSVD(min(LENGTH, *learned.shape), random_state=0).fit(learned)
+    axes = np.ascontiguousarray(reducer.components_.T, np.float32)
     return np.concatenate(
         [
             _unit(vocabulary.aggregate(read_features(features[block])) @ axes)

@@ -20,7 +20,7 @@ BESIDE = 0.03
 
 SURER = 0.02
 """Confidence by which a circle is surer than another."""
-STEEPER = 0.25
+STEEPER = 0.3
 """Share by which its edge must be steeper than the other's where it is not."""
 
 _TURNS = (np.arange(SECTORS) + 0.5) / SECTORS * 2 * np.pi
@@ -52,10 +52,12 @@ class Agreement(NamedTuple):
         return min(1.0, self.edge, self.sectors, self.filled, self.turn / WHOLE_TURN)
 
     def is_better_than(self, wider: "Agreement") -> bool:
-        """Whether a circle within another has the steeper edge and agrees better.
+        """Whether a circle within another is surer, or as sure with a much steeper edge.
 
         Where the rim fades, any circle within has a slightly steeper edge; it is not the better.
         """
+        if self.confidence < wider.confidence - SURER:
+            return False
         rise = self.confidence * self.step - wider.confidence * wider.step
         if self.confidence >= wider.confidence + SURER:
             return rise > 0

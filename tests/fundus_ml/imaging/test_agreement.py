@@ -102,7 +102,13 @@ def agreement_with(confidence, step):
 
 @pytest.mark.parametrize(
     ("confidence", "step", "better"),
-    [(0.93, 0.41, True), (0.93, 0.35, False), (0.91, 0.41, False), (0.9, 0.51, True)],
+    [
+        (0.93, 0.41, True),
+        (0.93, 0.35, False),
+        (0.91, 0.41, False),
+        (0.9, 0.53, True),
+        (0.7, 0.99, False),
+    ],
 )
 def test_a_circle_within_must_be_surer_or_much_steeper(confidence, step, better):
     """Against one of confidence 0.9 and a step of 0.4."""

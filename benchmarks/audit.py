@@ -4,7 +4,7 @@ Invented people whose camera, age or neither is tied to their sex, with and with
 their anatomy, over many seeds. An anatomical difference is what a model is meant to find: it is no
 shortcut, and nothing may be named for it.
 
-    python benchmarks/audit.py --seeds 20 --people 200
+    python -m benchmarks.audit --seeds 20 --people 200
 
 Painting takes most of the time, about 60 ms an eye: 20 seeds are an hour on one core.
 """

@@ -2,7 +2,7 @@
 
 All contestants attack the same images with the same network, in turn, and medians are compared:
 
-    python benchmarks/pgd.py --arch resnet18 --size 128
+    python -m benchmarks.pgd --arch resnet18 --size 128
 
 `bare` is the cost of the forward and backward passes alone, with frozen parameters, channels-last
 and in the same precision: no attack that makes as many passes can be faster.

@@ -3,7 +3,7 @@
 All contestants turn the same camera-sized files into eyes of the same size on one core, in turn
 over and over, and medians over the files of each one's best time are compared:
 
-    python benchmarks/preprocess.py --root ../shared/data/fullsize
+    python -m benchmarks.preprocess --root ../shared/data/fullsize
 
 `report` decodes in full, keeps what is bright in HSV, cuts the box around its largest outline and
 resizes. `decode only` is what no way to an eye of this size can be faster than.

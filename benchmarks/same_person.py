@@ -1,6 +1,6 @@
 """Are altered copies of an eye found among other people's eyes, and only they? At what cost?
 
-    python benchmarks/same_person.py --root ODIR/images --sheet others.png
+    python -m benchmarks.same_person --root ODIR/images --sheet others.png
 
 Copies are made of the photograph: turned by up to 10 degrees, scaled and shifted by up to 10 %,
 brighter or darker, saved as JPEG of quality 70, and named after the other side. With `--move frame`

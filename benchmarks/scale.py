@@ -3,7 +3,7 @@
 A release of `--eyes` rows is made of links to the photographs of `--root`, or to painted eyes where
 no root is given, and preprocessed with one and with two processes in turn; medians are compared:
 
-    python benchmarks/scale.py --root ../photographs --eyes 400 --rounds 3
+    python -m benchmarks.scale --root ../photographs --eyes 400 --rounds 3
 
 With `--workers 2 --rounds 1 --eyes 20000` it measures the memory of one long run. Memory is the
 proportional set size of all processes together, pages of files that are mapped included, and beside

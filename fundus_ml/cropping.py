@@ -129,7 +129,9 @@ def _measured(
     row: dict[str, object], photograph: Photograph, field: FieldOfView, quality: Quality
 ) -> dict[str, object]:
     height, width = photograph.image.shape[:2]
-    original = field.scaled(photograph.width / width, photograph.height / height)
+    # Reduced sides are rounded up, each by itself; one factor leaves the circle round.
+    factor = max(photograph.width / width, photograph.height / height)
+    original = field.scaled(factor, factor)
     flags = [str(row["flags"])] if row["flags"] else []
     if field.confidence < SURE:
         flags.append("field of view uncertain")

@@ -1,7 +1,7 @@
 """One photograph becomes one standard eye: a square, its measures, what tells it apart."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -39,6 +39,10 @@ class CropOptions:
     """Eyes of a lower quality, 0 to 1, are rejected."""
     same_person: bool = True
     """Look for the same eye under several ids, and let the ids count as one person."""
+
+    def plain(self) -> "CropOptions":
+        """Leave out what a subclass adds: a process that crops need not import the subclass."""
+        return CropOptions(**{f.name: getattr(self, f.name) for f in fields(CropOptions)})
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""

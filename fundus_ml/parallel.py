@@ -11,7 +11,7 @@ from fundus_ml.errors import InputError
 BACKENDS = ("loky", "dask")
 TOGETHER = 8
 """Items a process takes at once."""
-TURNS = 8
+TURNS = 24
 """Times each process takes items before their results are handed on; bounds memory."""
 
 TIMEOUT = 10
@@ -44,6 +44,13 @@ def processes(*, workers: int = 0, backend: str = "loky", scheduler: str = "") -
         return
     # Processes share the cores already: one thread each.
     with parallel_config(backend="loky", n_jobs=workers or -1, inner_max_num_threads=1):
+        yield
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Keep libraries that ask joblib for processes, as scikit-learn does, in this one."""
+    with parallel_config(backend="sequential"):
         yield
 
 

@@ -20,6 +20,7 @@ from fundus_ml.errors import InputError
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.joining import join_same_people, write_evidence
 from fundus_ml.manifest import SEXES, SPLITS
+from fundus_ml.parallel import alone
 from fundus_ml.reading import KEYPOINTS, read_eyes
 from fundus_ml.sources.files import rejected_rows
 from fundus_ml.sources.photographs import Photographs
@@ -147,13 +148,14 @@ def preprocess(
             rejected=rejected,
         )
         dataset = open_dataset(str(stage.whole))
-        audit = audit_dataset(
-            dataset,
-            rejected,
-            permutations=options.permutations,
-            seed=options.seed,
-            on_progress=_of("audit", on_progress),
-        )
+        with alone():
+            audit = audit_dataset(
+                dataset,
+                rejected,
+                permutations=options.permutations,
+                seed=options.seed,
+                on_progress=_of("audit", on_progress),
+            )
         write_audit(audit, stage.whole)
     return Preprocessed(
         path=out,

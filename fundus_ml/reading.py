@@ -85,7 +85,7 @@ def read_eyes(
     for entry in _whole_lines(journal):
         read.add(offered[read.resumed], entry)
         read.resumed += 1
-    crop = partial(crop_eye, load=photographs.load, options=options)
+    crop = partial(crop_eye, load=photographs.load, options=options.plain())
     with _Store(folder, journal, options.size, written=len(read.rows)) as store:
         for done, (row, eye) in enumerate(
             zip(offered[read.resumed :], in_order(crop, offered[read.resumed :]), strict=True),

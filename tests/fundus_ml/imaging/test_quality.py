@@ -110,7 +110,7 @@ DEGRADATIONS = {
 
 
 def assert_falls(measure, degrade, views):
-    """The measure worsens from level to level, and the score with it, but for rounding."""
+    """The measure worsens from level to level, and the score with it, but for a hundredth."""
     for view in views:
         spoilt = [degrade(view, level) * CIRCLE[..., None].astype(np.uint8) for level in LEVELS]
         found = [measure_quality(each) for each in spoilt]
@@ -119,7 +119,7 @@ def assert_falls(measure, degrade, views):
         if measure == "illumination":  # places too dark to be seen count in the visible area
             one *= [each.visible_area for each in found]
         score = np.array([each.quality for each in found])
-        assert (np.diff(one) <= 0.005).all(), (measure, one)
+        assert (np.diff(one) <= 0.012).all(), (measure, one)
         assert (np.diff(score) <= 0.012).all(), (measure, score)
         assert one[-1] < one[0] - 0.05
         assert score[-1] < 0.95 * score[0]

@@ -7,7 +7,7 @@ scale that 300 pixels need, detection, and back to the original's pixels. Errors
 the radius. With the folder of real photographs also: overlap with DRIVE's own masks, and how many
 photographs are found, uncertain and refused, by reason; `--sheets` draws them for an eye to judge.
 
-    python -m benchmarks.field_of_view --root ../shared/data --sheets /tmp/sheets
+    python -m benchmarks.field_of_view --root ../shared/data --sheets sheets
 """
 
 import argparse

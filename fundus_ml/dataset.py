@@ -103,6 +103,10 @@ class FundusDataset(Dataset[tuple[Tensor, float]]):
             return None
         return self._gather("regions", indices, (self.size, self.size))
 
+    def release(self) -> None:
+        """Let go of the shards mapped so far, so that a pass over many does not hold them all."""
+        self._mapped.clear()
+
     def _positions(self, rows: ArrayLike) -> NDArray[np.intp]:
         chosen = np.asarray(rows)
         # NumPy takes an empty list for floats, which are no index.

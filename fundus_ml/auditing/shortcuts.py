@@ -95,6 +95,7 @@ def _margins(
     for start in range(0, len(dataset), EYES_AT_ONCE):
         stop = min(start + EYES_AT_ONCE, len(dataset))
         measured.append(measure_margins(dataset.pixels(np.arange(start, stop))))
+        dataset.release()
         if on_progress is not None:
             on_progress(stop, len(dataset))
     return pd.concat(measured, ignore_index=True)

@@ -14,13 +14,11 @@ from fundus_ml.imaging.field_of_view import (
     crop_to_field_of_view,
     find_field_of_view,
 )
-from fundus_ml.imaging.keypoints import describe_eye
+from fundus_ml.imaging.keypoints import VIEW_SIZE, describe_eye
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.quality import Quality, measure_quality
 from fundus_ml.sources.photographs import Load, Photograph
 
-VIEW_SIZE = 256
-"""Side in pixels of the view that quality and keypoints are taken from, whatever ``size`` is."""
 PADDINGS = ("black", "mirror")
 SURROUNDS = ("black", "keep")
 

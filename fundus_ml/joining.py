@@ -9,7 +9,7 @@ import pandas as pd
 
 from fundus_ml.figures.same_eyes import same_eye_sheet
 from fundus_ml.imaging.duplicates import COLUMNS, same_eye_pairs
-from fundus_ml.people import contradicting_people, join_people
+from fundus_ml.people import SEX_DISAGREES, contradicting_people, join_people
 from fundus_ml.reading import read_keypoints
 from fundus_ml.shards import SHARD_EYES, read_shard
 
@@ -18,7 +18,6 @@ SAME_PERSON = "same_person.csv"
 SAME_EYES = "same_eyes.png"
 """The least certain of them, to be judged by eye; absent where there is none."""
 SHOWN = 12
-SEX_DISAGREES = "sex disagrees"
 
 
 class Joined(NamedTuple):

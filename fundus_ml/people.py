@@ -5,6 +5,9 @@ import pandas as pd
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+SEX_DISAGREES = "sex disagrees"
+"""Why the eyes of a person whom the rows call both female and male are refused."""
+
 
 def join_people(patient_ids: pd.Series, pairs: pd.DataFrame) -> pd.Series:
     """Name the person behind each eye, one name for all ids that share an eye.

@@ -4,10 +4,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from fundus_ml.people import SEX_DISAGREES
 from fundus_ml.splits import assign_splits, person_leakage
-
-SEX_DISAGREES = "sex disagrees"
-"""Reason under which a photograph is rejected whose person stands under both sexes."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ import pandas as pd
 
 from fundus_ml.errors import Refused
 from fundus_ml.manifest import MANIFEST_COLUMNS
+from fundus_ml.people import SEX_DISAGREES
 from fundus_ml.sources.files import (
     FILE_MISSING,
     LEAVES_RELEASE,
@@ -18,7 +19,6 @@ from fundus_ml.sources.files import (
 from fundus_ml.sources.photographs import OFFERED_COLUMNS, Photographs
 
 NO_SEX = "no sex"
-SEX_DISAGREES = "sex disagrees"
 SAME_NAME = "same name twice"
 NOT_HEALTHY = "not healthy"
 

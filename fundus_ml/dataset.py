@@ -1,7 +1,8 @@
 """The eyes of one or several dataset folders, read from memory-mapped pixels."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Self, cast
 
@@ -195,10 +196,34 @@ def batches(
     labels = torch.from_numpy(dataset.labels)
     count = len(dataset)
     order = torch.arange(count) if generator is None else torch.randperm(count, generator=generator)
-    for rows in torch.split(order, batch_size):
-        if len(rows) < (batch_size if drop_last else 1):
-            return
-        yield to_images(dataset.pixels(rows.numpy()), device), labels[rows].to(device)
+    parts = (r for r in order.split(batch_size) if len(r) >= (batch_size if drop_last else 1))
+    for rows, images in read_batches(dataset, parts, device=device):
+        yield images, labels[rows].to(device)
+
+
+def read_batches(
+    dataset: FundusDataset, parts: Iterable[Tensor], *, device: torch.device | str = "cpu"
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Read batch after batch, the next one while the one before is being used.
+
+    Args:
+        dataset: Eyes to read.
+        parts: ``(n,)`` rows of each batch.
+        device: Where the pixels go, 8 bits each, to be widened there.
+
+    Yields:
+        The rows, and ``(n, 3, H, W)`` float32 in [0, 1], channels-last in memory.
+    """
+    reading: Future[NDArray[np.uint8]] | None = None
+    before: Tensor | None = None
+    with ThreadPoolExecutor(1) as reader:
+        for rows in parts:
+            following = reader.submit(dataset.pixels, rows.numpy())
+            if reading is not None and before is not None:
+                yield before, to_images(reading.result(), device)
+            reading, before = following, rows
+        if reading is not None and before is not None:
+            yield before, to_images(reading.result(), device)
 
 
 def _read_whole(folder: Path, record: DatasetRecord) -> pd.DataFrame:

@@ -4,7 +4,7 @@ import torch
 
 from fundus_ml.errors import InputError
 
-PRECISIONS = ("auto", "fp32", "bf16")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:
@@ -16,9 +16,33 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
     Raises:
         InputError: ``precision`` is none of :data:`PRECISIONS`.
     """
+    half = half_type(precision, device)
+    return torch.autocast(device.type, dtype=half or torch.bfloat16, enabled=half is not None)
+
+
+def half_type(precision: str, device: torch.device) -> torch.dtype | None:
+    """Say which half-precision type ``precision`` means on ``device``; None is fp32.
+
+    fp16 is never chosen by ``auto``: its gradients vanish without loss scaling, which only the
+    training engine does.
+
+    Raises:
+        InputError: ``precision`` is none of :data:`PRECISIONS`.
+    """
     check_precision(precision)
-    half = precision == "bf16" or (precision == "auto" and bf16_pays(device))
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=half)
+    if precision == "auto":
+        return torch.bfloat16 if bf16_pays(device) else None
+    return {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": None}[precision]
+
+
+def trained_in(precision: str, device: torch.device) -> str:
+    """Resolve ``auto`` for the training engine: bf16, else fp16 on a GPU, else fp32."""
+    check_precision(precision)
+    if precision != "auto":
+        return precision
+    if bf16_pays(device):
+        return "bf16"
+    return "fp16" if device.type == "cuda" else "fp32"
 
 
 def check_precision(precision: str) -> None:

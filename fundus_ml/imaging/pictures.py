@@ -19,7 +19,10 @@ def to_uint8(images: Tensor) -> NDArray[np.uint8]:
 
 def to_images(pixels: NDArray[np.uint8], device: torch.device | str = "cpu") -> Tensor:
     """Turn ``(N, H, W, 3)`` uint8 into ``(N, 3, H, W)`` float32 in [0, 1], channels-last."""
-    tensor = torch.from_numpy(np.ascontiguousarray(pixels)).to(device)
+    tensor = torch.from_numpy(np.ascontiguousarray(pixels))
+    if torch.device(device).type == "cuda":
+        # From pinned memory the copy runs beside the work already queued on the device.
+        tensor = tensor.pin_memory().to(device, non_blocking=True)
     return tensor.permute(0, 3, 1, 2).float().div_(255)
 
 

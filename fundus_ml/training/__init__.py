@@ -1,0 +1,22 @@
+"""Training: one engine under clean, adversarial and self-supervised learning.
+
+``fit`` teaches a classifier sex, ``predict`` scores eyes, ``learn`` runs any other objective.
+"""
+
+from fundus_ml.training.checkpoints import Checkpoints
+from fundus_ml.training.classification import fit
+from fundus_ml.training.engine import Batch, Fitted, Objective, learn
+from fundus_ml.training.options import TrainingOptions
+from fundus_ml.training.prediction import Perturb, predict
+
+__all__ = [
+    "Batch",
+    "Checkpoints",
+    "Fitted",
+    "Objective",
+    "Perturb",
+    "TrainingOptions",
+    "fit",
+    "learn",
+    "predict",
+]

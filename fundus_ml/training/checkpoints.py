@@ -1,0 +1,196 @@
+"""A training on disk, whole at every moment: safetensors and JSON, nothing to unpickle.
+
+A checkpoint is a folder ``step-000000480`` that is written under another name and renamed when
+everything in it has reached the disk; the one before it is removed only then.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from fundus_ml.errors import InputError
+
+IDENTITY_FILE = "training.json"
+PROGRESS_FILE = "progress.json"
+PARTIAL = ".partial"
+
+Tensors = Mapping[str, Mapping[str, Tensor]]
+"""Tensors by name, by the part of the training they belong to."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a checkpoint holds.
+
+    Attributes:
+        tensors: As they were saved, on the CPU.
+        progress: As it was saved.
+    """
+
+    tensors: Tensors
+    progress: Mapping[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one training in one folder.
+
+    Args:
+        folder: Made when missing. It holds this training and nothing else.
+        identity: Everything that decides how the training goes, by name; plain JSON values.
+        minutes: Time between checkpoints inside an epoch; 0 writes at the ends of epochs only.
+        note: What a later process may want to know, such as the run that trains; not compared.
+
+    Raises:
+        InputError: The folder holds a training that differs, by the name of what differs, or is
+            used for something else.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        identity: Mapping[str, object],
+        *,
+        minutes: float = 0.0,
+        note: Mapping[str, str] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.found_note: Mapping[str, str] = {}
+        self._minutes = minutes
+        self._last = monotonic()
+        identity = json.loads(json.dumps(identity))
+        folder.mkdir(parents=True, exist_ok=True)
+        described = folder / IDENTITY_FILE
+        if described.is_file():
+            found = _read_json(described)
+            _check_same(folder, found["identity"], identity)
+            self.found_note = found["note"]
+        elif any(path.name.startswith("step-") for path in folder.iterdir()):
+            raise InputError(f"checkpoints={folder}: lacks {IDENTITY_FILE}; name another folder")
+        _write_whole(described, {"identity": identity, "note": dict(note or {})})
+
+    def load(self) -> Saved | None:
+        """Read the newest checkpoint; None where there is none.
+
+        Raises:
+            InputError: It cannot be read.
+        """
+        for left in self.folder.glob(f"*{PARTIAL}"):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        whole = self._whole()
+        if not whole:
+            return None
+        try:
+            tensors = {path.stem: load_file(path) for path in whole[-1].glob("*.safetensors")}
+        except (OSError, safetensors.SafetensorError) as error:
+            raise InputError(f"checkpoints={whole[-1]}: cannot be read ({error})") from error
+        return Saved(tensors, _read_json(whole[-1] / PROGRESS_FILE))
+
+    def due(self) -> bool:
+        """Whether it is time for a checkpoint inside an epoch."""
+        return 0 < self._minutes * 60 <= monotonic() - self._last
+
+    def save(self, step: int, tensors: Tensors, progress: Mapping[str, object]) -> None:
+        """Write a checkpoint and remove the ones before it.
+
+        Args:
+            step: Steps learned in all; names the checkpoint.
+            tensors: What :meth:`load` gives back, on any device.
+            progress: Plain JSON values; floats come back to the last bit.
+        """
+        target = self.folder / f"step-{step:09d}"
+        partial = target.with_name(target.name + PARTIAL)
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        for name, part in tensors.items():
+            plain = {key: value.detach().cpu().contiguous() for key, value in part.items()}
+            save_file(plain, partial / f"{name}.safetensors")
+            _to_disk(partial / f"{name}.safetensors")
+        _write_whole(partial / PROGRESS_FILE, progress)
+        earlier = [path for path in self._whole() if path != target]
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+        _to_disk(self.folder)
+        for path in earlier:
+            shutil.rmtree(path, ignore_errors=True)
+        self._last = monotonic()
+
+    def remove(self) -> None:
+        """Delete the folder: what was trained is kept elsewhere now."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _whole(self) -> list[Path]:
+        return sorted(p for p in self.folder.glob("step-*") if p.suffix != PARTIAL)
+
+
+def flat_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Split an optimizer's state into tensors by ``<parameter>.<name>`` and plain values."""
+    state = optimizer.state_dict()
+    tensors, numbers = {}, {}
+    for parameter, values in state["state"].items():
+        for name, value in values.items():
+            place = tensors if isinstance(value, Tensor) else numbers
+            place[f"{parameter}.{name}"] = value
+    return tensors, {"groups": state["param_groups"], "numbers": numbers}
+
+
+def fill_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]
+) -> None:
+    """Put back what :func:`flat_optimizer` took out, each tensor laid out as its parameter is."""
+    state: dict[int, dict[str, Any]] = {}
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for key, value in {**tensors, **plain["numbers"]}.items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = _laid_out(value, parameters[int(index)])
+    optimizer.load_state_dict({"state": state, "param_groups": plain["groups"]})
+
+
+def _laid_out(value: Any, parameter: Tensor) -> Any:  # noqa: ANN401 (an optimizer's state is anything)
+    if isinstance(value, Tensor) and value.shape == parameter.shape:
+        return torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+    return value
+
+
+def _check_same(
+    folder: Path, found: Mapping[str, object], identity: Mapping[str, object]
+) -> None:
+    for name in [*identity, *(name for name in found if name not in identity)]:
+        then, now = found.get(name, "nothing"), identity.get(name, "nothing")
+        if then != now:
+            raise InputError(
+                f"{name}={now}: the training begun in checkpoints={folder} has {name}={then}; "
+                "go on with that value, or name another checkpoints folder"
+            )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"checkpoints={path}: cannot be read ({error})") from error
+    return content
+
+
+def _write_whole(path: Path, content: Mapping[str, object]) -> None:
+    partial = path.with_name(path.name + PARTIAL)
+    partial.write_text(json.dumps(content, indent=1) + "\n")
+    _to_disk(partial)
+    partial.rename(path)
+
+
+def _to_disk(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,148 @@
+"""One training over several processes: who does which share, and what they tell each other."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.distributed.nn.functional import all_reduce
+from torch.nn.parallel import DistributedDataParallel
+
+from fundus_ml.training.optimization import is_batch_norm
+
+
+@dataclass(frozen=True)
+class World:
+    """Which process this is, of how many.
+
+    Attributes:
+        rank: From 0.
+        size: Number of processes.
+    """
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this process is the one that writes."""
+        return self.rank == 0
+
+
+def world() -> World:
+    """Say which process this is; one of one where no process group was begun."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return World()
+    return World(distributed.get_rank(), distributed.get_world_size())
+
+
+def add_up(values: Tensor) -> Tensor:
+    """Sum a tensor over all processes, in place."""
+    if world().size > 1:
+        distributed.all_reduce(values)
+    return values
+
+
+def wait() -> None:
+    """Go on when every process has come here."""
+    if world().size > 1:
+        distributed.barrier()
+
+
+@contextmanager
+def shared(model: nn.Module) -> Iterator[nn.Module]:
+    """View ``model`` as one that learns with its copies in the other processes.
+
+    Gradients are averaged over the processes and BatchNorm sees the whole batch, so that a step is
+    the step one process would make; ``model`` itself holds the weights and has its own layers back
+    afterwards.
+
+    Yields:
+        What to call in a training step; ``model`` itself where there is one process only.
+    """
+    if world().size == 1:
+        yield model
+        return
+    replaced = _synchronise(model)
+    device = next(model.parameters()).device
+    try:
+        yield DistributedDataParallel(
+            model,
+            device_ids=[device] if device.type == "cuda" else None,
+            broadcast_buffers=False,
+        )
+    finally:
+        for parent, name, layer, substitute in replaced:
+            layer.training = substitute.training
+            setattr(parent, name, layer)
+
+
+def bare(model: nn.Module) -> nn.Module:
+    """Undo :func:`shared` for a pass that no other process makes."""
+    return model.module if isinstance(model, DistributedDataParallel) else model
+
+
+def unsynchronised(model: nn.Module) -> AbstractContextManager[None]:
+    """Keep gradients of a pass here; a later pass of the same step sends them."""
+    return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()
+
+
+class WholeBatchNorm(nn.BatchNorm2d):
+    """BatchNorm over the batch of all processes, on devices where torch has none of its own.
+
+    Source:
+        Ioffe & Szegedy 2015, arXiv:1502.03167; ``torch.nn.SyncBatchNorm``, which runs on GPUs only.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Normalise ``(N, C, H, W)``; each process must hold equally many."""
+        if not self.training:
+            return super().forward(features)
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        size = world().size
+        exact = features.float()
+        axes = (0, 2, 3)
+        mean = all_reduce(exact.mean(axes)) / size
+        centred = exact - mean.view(1, -1, 1, 1)
+        variance = all_reduce(centred.square().mean(axes)) / size
+        count = size * features.numel() / features.shape[1]
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            step = self.momentum if self.momentum is not None else 1 / float(
+                self.num_batches_tracked
+            )  # fmt: skip
+            self.running_mean.lerp_(mean, step)
+            self.running_var.lerp_(variance * count / max(1, count - 1), step)
+        normal = centred * torch.rsqrt(variance + self.eps).view(1, -1, 1, 1)
+        if self.affine:
+            normal = normal * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
+        return normal.to(features.dtype)
+
+
+def _synchronise(model: nn.Module) -> list[tuple[nn.Module, str, nn.Module, nn.Module]]:
+    """Replace each BatchNorm by one over all processes with the same tensors; give back both."""
+    replaced = []
+    for parent in list(model.modules()):
+        for name, layer in list(parent.named_children()):
+            if is_batch_norm(layer):
+                substitute = _substitute(layer)
+                setattr(parent, name, substitute)
+                replaced.append((parent, name, layer, substitute))
+    return replaced
+
+
+def _substitute(layer: nn.Module) -> nn.Module:
+    if next(layer.buffers()).device.type == "cuda":
+        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(layer)
+        return converted
+    assert isinstance(layer, nn.BatchNorm2d), type(layer)
+    substitute = WholeBatchNorm(
+        layer.num_features, eps=layer.eps, momentum=layer.momentum, affine=layer.affine
+    )
+    substitute.weight, substitute.bias = layer.weight, layer.bias
+    for name, buffer in layer.named_buffers():
+        substitute.register_buffer(name, buffer)
+    return substitute.train(layer.training)

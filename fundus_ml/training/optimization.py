@@ -1,0 +1,134 @@
+"""What turns a gradient into a step: optimizer, rates, averaged weights, what stays frozen."""
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from fundus_ml.training.options import TrainingOptions
+
+PEAK = 0.3
+"""Share of the steps at which one-cycle reaches its highest rate (Smith & Topin 2018)."""
+DEEPEST = 2
+"""Names of a parameter's path that tell its stage: ``backbone.layer3``."""
+
+
+def freeze(model: nn.Module, what: str) -> None:
+    """Hold parameters still for a whole training: see ``TrainingOptions.freeze``.
+
+    The parameters keep their values for good; :func:`training_mode` keeps the statistics.
+    """
+    if what == "batchnorm":
+        for module in model.modules():
+            if is_batch_norm(module):
+                module.requires_grad_(requires_grad=False)
+    elif what == "backbone":
+        last = _last_weighted(model.get_submodule("backbone"))
+        model.get_submodule("backbone").requires_grad_(requires_grad=False)
+        last.requires_grad_()
+
+
+def training_mode(model: nn.Module, what: str) -> None:
+    """Put ``model`` in training mode, but BatchNorm that is frozen in evaluation mode."""
+    model.train()
+    held = {"none": [], "batchnorm": [model], "backbone": [m for n, m in model.named_children()
+            if n == "backbone"]}[what]  # fmt: skip
+    for part in held:
+        for module in part.modules():
+            if is_batch_norm(module):
+                module.eval()
+
+
+def is_batch_norm(module: nn.Module) -> bool:
+    """Whether a layer keeps running statistics of its batches."""
+    return isinstance(module, nn.modules.batchnorm._BatchNorm)  # noqa: SLF001 (no public name)
+
+
+def make_optimizer(model: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:
+    """Make the optimizer of what asks for gradients, one group per stage where rates differ."""
+    groups = [
+        {"params": parameters, "lr": options.lr * options.layer_decay**depth}
+        for depth, parameters in _by_depth(model, apart=options.layer_decay < 1)
+    ]
+    if options.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=options.lr, weight_decay=options.weight_decay)
+    return torch.optim.SGD(
+        groups,
+        lr=options.lr,
+        momentum=options.momentum,
+        nesterov=options.momentum > 0,
+        weight_decay=options.weight_decay,
+    )
+
+
+def make_schedule(
+    optimizer: torch.optim.Optimizer, options: TrainingOptions, steps_per_epoch: int
+) -> torch.optim.lr_scheduler.LambdaLR:
+    """Make the schedule, a function of the step alone."""
+    total = options.epochs * steps_per_epoch
+    warmup = round(options.warmup * steps_per_epoch)
+    return torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: rate(options.schedule, step, total=total, warmup=warmup)
+    )
+
+
+def rate(schedule: str, step: int, *, total: int, warmup: int = 0) -> float:
+    """Share of the peak rate at a step.
+
+    Args:
+        schedule: ``cosine``, ``step``, ``onecycle`` or ``constant``.
+        step: From 0; ``total`` is after the last one.
+        total: Steps of the training.
+        warmup: Steps at the beginning over which the share rises linearly to its schedule.
+
+    Returns:
+        A number in [0, 1].
+
+    Source:
+        Loshchilov & Hutter 2017, arXiv:1608.03983 (cosine); Smith & Topin 2018, arXiv:1708.07120
+        (one cycle; ours begins at a twenty-fifth and ends at zero); Goyal et al. 2017,
+        arXiv:1706.02677 (warm-up).
+    """
+    if step < warmup:
+        return (step + 1) / (warmup + 1) * rate(schedule, warmup, total=total)
+    done = step / total
+    if schedule == "cosine":
+        return (1 + math.cos(math.pi * done)) / 2
+    if schedule == "step":
+        return float(0.1 ** (step // math.ceil(total / 3)))
+    if schedule == "onecycle":
+        if done < PEAK:
+            return 1 / 25 + (1 - 1 / 25) * (1 - math.cos(math.pi * done / PEAK)) / 2
+        return (1 + math.cos(math.pi * (done - PEAK) / (1 - PEAK))) / 2
+    return 1.0
+
+
+def averaged(model: nn.Module, decay: float) -> AveragedModel | None:
+    """Make the exponential average of ``model``'s weights; None where ``decay`` is 0.
+
+    BatchNorm statistics are the current ones.
+    """
+    if decay == 0:
+        return None
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
+
+
+def _by_depth(model: nn.Module, *, apart: bool) -> Iterator[tuple[int, list[nn.Parameter]]]:
+    """Yield the trainable parameters of each stage with its distance from the last one."""
+    stages: dict[str, list[nn.Parameter]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            stages.setdefault(_stage(name) if apart else "", []).append(parameter)
+    for place, parameters in enumerate(stages.values()):
+        yield len(stages) - 1 - place, parameters
+
+
+def _stage(name: str) -> str:
+    parts = [part for part in name.split(".")[:-1] if part != "features"]
+    return ".".join(parts[:DEEPEST]) if parts[:1] == ["backbone"] else ".".join(parts[:1])
+
+
+def _last_weighted(module: nn.Module) -> nn.Module:
+    return [m for m in module.modules() if list(m.parameters(recurse=False))][-1]

@@ -1,0 +1,99 @@
+"""How long, how fast and on what the engine learns."""
+
+import math
+from dataclasses import dataclass
+
+from fundus_ml.augmentation import AUGMENTATIONS
+from fundus_ml.errors import InputError
+from fundus_ml.precision import check_precision
+
+OPTIMIZERS = ("adamw", "sgd")
+SCHEDULES = ("cosine", "step", "onecycle", "constant")
+BALANCES = ("none", "sampler", "loss")
+FREEZES = ("none", "backbone", "batchnorm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions:
+    """How long, how fast and on what the engine learns."""
+
+    epochs: int = 10
+    """Passes over the training split."""
+    batch_size: int = 32
+    """Images per step, those of all processes together."""
+    accumulate: int = 1
+    """Passes that gather the gradient of one step, each over an equal part of the batch: a large
+    batch in little memory."""
+    lr: float = 1e-3
+    """Peak learning rate."""
+    optimizer: str = "adamw"
+    """adamw or sgd (Nesterov)."""
+    schedule: str = "cosine"
+    """cosine to zero, step (a tenth after each third), onecycle (up for 0.3 of the steps, down to
+    zero), or constant."""
+    warmup: float = 0.0
+    """Epochs over which the rate rises linearly to its schedule."""
+    momentum: float = 0.9
+    """Of sgd."""
+    weight_decay: float = 0.05
+    """Decoupled in adamw, L2 in sgd."""
+    layer_decay: float = 1.0
+    """Each stage of the backbone learns at this share of the rate of the stage after it."""
+    clip_norm: float = 0.0
+    """Longest gradient of a step; 0 does not clip."""
+    label_smoothing: float = 0.0
+    """Labels 0 and 1 are learned as this half above and below."""
+    ema: float = 0.0
+    """Decay per step of the averaged weights that are validated and kept; 0 keeps the last ones."""
+    balance: str = "none"
+    """none, or the dataset's weights: sampler draws eyes by them, loss weighs their errors."""
+    freeze: str = "none"
+    """none, backbone (only its last layer and the head learn), or batchnorm (its statistics and
+    weights stay)."""
+    augment: str = "flip"
+    """none, flip, geometry (flip, rotation, scale, shift), or full (colour and blur too)."""
+    patience: int = 0
+    """Stop after this many epochs without a better validation score; 0 never stops early."""
+    precision: str = "auto"
+    """auto (bf16 where the hardware multiplies it, else fp16 on a GPU), fp32, bf16 or fp16."""
+    seed: int = 0
+    """Of the weights, the order, the augmentation, dropout and the perturbations."""
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        for name, value, least in (
+            ("epochs", self.epochs, 1),
+            ("batch_size", self.batch_size, 2),
+            ("accumulate", self.accumulate, 1),
+            ("warmup", self.warmup, 0),
+            ("momentum", self.momentum, 0),
+            ("weight_decay", self.weight_decay, 0),
+            ("clip_norm", self.clip_norm, 0),
+            ("patience", self.patience, 0),
+            ("seed", self.seed, 0),
+        ):
+            if not least <= value < math.inf:
+                raise InputError(f"{name}={value}: must be at least {least}")
+        for name, value in (("ema", self.ema), ("label_smoothing", self.label_smoothing)):
+            if not 0 <= value < 1:
+                raise InputError(f"{name}={value}: must be 0 or more and below 1")
+        if not 0 < self.layer_decay <= 1:
+            raise InputError(f"layer_decay={self.layer_decay}: must be above 0 and at most 1")
+        if not 0 < self.lr < math.inf:
+            raise InputError(f"lr={self.lr}: must be a finite number above 0")
+        if self.warmup >= self.epochs:
+            raise InputError(f"warmup={self.warmup}: must be below epochs={self.epochs}")
+        if self.batch_size % self.accumulate:
+            raise InputError(
+                f"accumulate={self.accumulate}: must divide batch_size={self.batch_size}"
+            )
+        for name, value, allowed in (
+            ("optimizer", self.optimizer, OPTIMIZERS),
+            ("schedule", self.schedule, SCHEDULES),
+            ("balance", self.balance, BALANCES),
+            ("freeze", self.freeze, FREEZES),
+            ("augment", self.augment, AUGMENTATIONS),
+        ):
+            if value not in allowed:
+                raise InputError(f"{name}={value}: allowed: {', '.join(allowed)}")
+        check_precision(self.precision)

@@ -8,7 +8,8 @@ the alias ``robust``.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments.protocol.learning import Measure, Trained, check_splits, register_fitted
+from experiments.protocol.learning import Trained, check_splits, register_fitted
+from experiments.protocol.measuring import Measure
 from experiments.protocol.parameters import Number, StepLength, run_entry_point
 from experiments.protocol.session import progress, read_dataset, read_model
 from fundus_ml.attacks import ThreatModel, step_length

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from experiments.protocol.learning import (
-    Measure,
     Trained,
     check_splits,
     register_fitted,
     start_classifier,
 )
+from experiments.protocol.measuring import Measure
 from experiments.protocol.parameters import run_entry_point
 from experiments.protocol.session import progress, read_dataset
 from experiments.protocol.tuned import with_tuned

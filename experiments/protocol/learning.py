@@ -2,23 +2,15 @@
 
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from experiments.protocol.floor import against_floor, audit_of
-from experiments.protocol.session import progress, show
-from fundus_ml.attacks import StepSize
+from experiments.protocol.measuring import Measure, measure_split
 from fundus_ml.dataset import FundusDataset
 from fundus_ml.errors import InputError
-from fundus_ml.evaluation import (
-    check_measurable,
-    clean_auroc,
-    named_metrics,
-    predictions,
-    scores,
-)
+from fundus_ml.evaluation import check_measurable
 from fundus_ml.figures import training_curves
 from fundus_ml.models.classifiers import Classifier, ClassifierSpec, make_classifier
 from fundus_ml.models.start_weights import load_start_weights
@@ -89,20 +81,6 @@ def check_splits(dataset: FundusDataset, *, bootstrap: int) -> None:
         raise InputError(f"test split of {dataset.name} cannot be measured: {error}") from None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Measure:
-    """How a fitted network is measured on the test split; no budget measures it clean only."""
-
-    bootstrap: int
-    seed: int
-    batch_size: int
-    constraint: str = "l2"
-    eps: Sequence[float] = ()
-    attack_steps: int = 1
-    step_size: StepSize = "auto"
-    precision: str = "auto"
-
-
 def register_fitted(
     run: Run,
     name: str,
@@ -127,7 +105,13 @@ def register_fitted(
         parent: The version it was trained from.
     """
     run.log_figure(training_curves(fitted.history, best_by=fitted.criterion), "training_curves.png")
-    metrics = _measured(run, fitted, dataset, measure)
+    measured = measure_split(run, fitted.model, dataset, split="test", measure=measure, name=name)
+    chosen = fitted.history.set_index("epoch")[fitted.criterion]
+    metrics = measured.metrics | {
+        f"best_{fitted.criterion}": float(chosen[fitted.best_epoch]),
+        "best_epoch": float(fitted.best_epoch),
+        "seconds_per_step": fitted.seconds_per_step,
+    }
     assert isinstance(fitted.model, Classifier)
     with tempfile.TemporaryDirectory() as folder:
         save_classifier(fitted.model, Path(folder))
@@ -143,33 +127,3 @@ def register_fitted(
         )
     sys.stdout.write(f"registered {version.uri} as {alias}\n")
     return Trained(version=version, seconds_per_step=fitted.seconds_per_step)
-
-
-def _measured(
-    run: Run, fitted: Fitted, dataset: FundusDataset, measure: Measure
-) -> dict[str, float]:
-    test = dataset.split("test")
-    with progress("test", "eye") as on_step:
-        predicted = predictions(
-            fitted.model,
-            test,
-            constraint=measure.constraint,
-            eps=measure.eps,
-            attack_steps=measure.attack_steps,
-            step_size=measure.step_size,
-            batch_size=measure.batch_size,
-            precision=measure.precision,
-            on_step=on_step,
-        )
-    table = scores(predicted, resamples=measure.bootstrap, seed=measure.seed)
-    chosen = fitted.history.set_index("epoch")[fitted.criterion]
-    run.log_table(table, "scores.json")
-    show(table)
-    audit = audit_of(dataset)
-    sys.stdout.write(against_floor(clean_auroc(table), audit) + "\n")
-    return named_metrics(table, split="test") | {
-        "shortcut_floor": audit.floor,
-        f"best_{fitted.criterion}": float(chosen[fitted.best_epoch]),
-        "best_epoch": float(fitted.best_epoch),
-        "seconds_per_step": fitted.seconds_per_step,
-    }

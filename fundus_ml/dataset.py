@@ -196,7 +196,9 @@ def batches(
     labels = torch.from_numpy(dataset.labels)
     count = len(dataset)
     order = torch.arange(count) if generator is None else torch.randperm(count, generator=generator)
-    parts = (r for r in order.split(batch_size) if len(r) >= (batch_size if drop_last else 1))
+    parts = (
+        r for r in torch.split(order, batch_size) if len(r) >= (batch_size if drop_last else 1)
+    )
     for rows, images in read_batches(dataset, parts, device=device):
         yield images, labels[rows].to(device)
 

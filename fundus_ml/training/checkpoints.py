@@ -135,11 +135,9 @@ class Checkpoints:
 def flat_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Split an optimizer's state into tensors by ``<parameter>.<name>`` and plain values."""
     state = optimizer.state_dict()
-    tensors, numbers = {}, {}
-    for parameter, values in state["state"].items():
-        for name, value in values.items():
-            place = tensors if isinstance(value, Tensor) else numbers
-            place[f"{parameter}.{name}"] = value
+    values = {f"{p}.{name}": v for p, held in state["state"].items() for name, v in held.items()}
+    tensors = {key: value for key, value in values.items() if isinstance(value, Tensor)}
+    numbers = {key: value for key, value in values.items() if key not in tensors}
     return tensors, {"groups": state["param_groups"], "numbers": numbers}
 
 
@@ -161,9 +159,7 @@ def _laid_out(value: Any, parameter: Tensor) -> Any:  # noqa: ANN401 (an optimiz
     return value
 
 
-def _check_same(
-    folder: Path, found: Mapping[str, object], identity: Mapping[str, object]
-) -> None:
+def _check_same(folder: Path, found: Mapping[str, object], identity: Mapping[str, object]) -> None:
     for name in [*identity, *(name for name in found if name not in identity)]:
         then, now = found.get(name, "nothing"), identity.get(name, "nothing")
         if then != now:

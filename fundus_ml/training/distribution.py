@@ -105,9 +105,9 @@ class WholeBatchNorm(nn.BatchNorm2d):
         size = world().size
         exact = features.float()
         axes = (0, 2, 3)
-        mean = all_reduce(exact.mean(axes)) / size
+        mean = _sum(exact.mean(axes)) / size
         centred = exact - mean.view(1, -1, 1, 1)
-        variance = all_reduce(centred.square().mean(axes)) / size
+        variance = _sum(centred.square().mean(axes)) / size
         count = size * features.numel() / features.shape[1]
         with torch.no_grad():
             self.num_batches_tracked += 1
@@ -116,10 +116,16 @@ class WholeBatchNorm(nn.BatchNorm2d):
             )  # fmt: skip
             self.running_mean.lerp_(mean, step)
             self.running_var.lerp_(variance * count / max(1, count - 1), step)
-        normal = centred * torch.rsqrt(variance + self.eps).view(1, -1, 1, 1)
+        normal: Tensor = centred * torch.rsqrt(variance + self.eps).view(1, -1, 1, 1)
         if self.affine:
             normal = normal * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
         return normal.to(features.dtype)
+
+
+def _sum(values: Tensor) -> Tensor:
+    """Add up over all processes, letting gradients through."""
+    added: Tensor = all_reduce(values)  # type: ignore[no-untyped-call]
+    return added
 
 
 def _synchronise(model: nn.Module) -> list[tuple[nn.Module, str, nn.Module, nn.Module]]:
@@ -136,7 +142,7 @@ def _synchronise(model: nn.Module) -> list[tuple[nn.Module, str, nn.Module, nn.M
 
 def _substitute(layer: nn.Module) -> nn.Module:
     if next(layer.buffers()).device.type == "cuda":
-        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(layer)
+        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(layer)  # type: ignore[no-untyped-call]
         return converted
     assert isinstance(layer, nn.BatchNorm2d), type(layer)
     substitute = WholeBatchNorm(

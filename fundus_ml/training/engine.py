@@ -10,13 +10,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from fundus_ml.dataset import FundusDataset, read_batches
 from fundus_ml.errors import InputError
@@ -40,6 +39,9 @@ from fundus_ml.training.optimization import (
 )
 from fundus_ml.training.options import TrainingOptions
 from fundus_ml.training.sampling import epoch_order, shares, step_seed
+
+if TYPE_CHECKING:
+    from torch.optim.swa_utils import AveragedModel
 
 STEPS_BETWEEN_CHECKS = 20
 """On a GPU, where asking whether a loss is finite waits for it."""
@@ -167,6 +169,11 @@ class _SoFar:
     best: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+_PLAIN = tuple(
+    name for name in _SoFar.__dataclass_fields__ if name not in {"losses", "seconds", "best"}
+)
+
+
 class _Learning:
     """A training under way."""
 
@@ -193,18 +200,16 @@ class _Learning:
         if self.saved is not None:
             self.model.load_state_dict(self.saved.tensors["model"])
         self.optimizer = make_optimizer(self.model, self.options)
+        self.schedule = make_schedule(self.optimizer, self.options, self.steps_per_epoch)
         self.averaged: AveragedModel | None = averaged(self.model, self.options.ema)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
         if self.saved is not None:
             plain = self.saved.progress["optimizer"]
             fill_optimizer(self.optimizer, self.saved.tensors.get("optimizer", {}), plain)
             self.scaler.load_state_dict(self.saved.progress["scaler"])
+            self.schedule.last_epoch = self.so_far.steps
             if self.averaged is not None:
                 self.averaged.load_state_dict(self.saved.tensors["averaged"])
-        self.schedule = make_schedule(self.optimizer, self.options, self.steps_per_epoch)
-        if self.saved is not None:
-            self.schedule.load_state_dict(self.saved.progress["schedule"])
-            self._apply_rates()
         self.saved = None
 
     def over(self) -> bool:
@@ -275,16 +280,8 @@ class _Learning:
                     "seconds": torch.tensor(so_far.seconds, dtype=torch.float64),
                 },
             }
-            progress = {
-                name: getattr(so_far, name)
-                for name in ("epoch", "batch", "steps", "history", "rates", "epoch_seconds",
-                             "best_epoch", "best_value")
-            }  # fmt: skip
-            progress |= {
-                "optimizer": plain,
-                "scaler": self.scaler.state_dict(),
-                "schedule": {"last_epoch": self.schedule.last_epoch},
-            }
+            progress: dict[str, object] = {name: getattr(so_far, name) for name in _PLAIN}
+            progress |= {"optimizer": plain, "scaler": self.scaler.state_dict()}
             self.checkpoints.save(so_far.steps, parts, progress)
         wait()
 
@@ -371,21 +368,12 @@ class _Learning:
         if len(wrong):
             place = int(wrong[0])
             step = so_far.steps - len(so_far.losses) + place + 1
-            kept = "" if self.checkpoints is None else f"; the last good state is in {self.checkpoints.folder}"  # fmt: skip  # noqa: E501
+            kept = self.checkpoints.folder if self.checkpoints is not None else None
             raise InputError(
                 f"train_loss={float(losses[place])} at step {step} (epoch {so_far.epoch}) with "
-                f"lr={so_far.rates[place]:.3g}: training diverged; lower lr, or set clip_norm{kept}"
+                f"lr={so_far.rates[place]:.3g}: training diverged; lower lr, or set clip_norm"
+                + (f"; the last good state is in {kept}" if kept else "")
             )
-
-    def _apply_rates(self) -> None:
-        """Set the rates of the step the schedule stands at, which a loaded one does not."""
-        for group, base, share in zip(
-            self.optimizer.param_groups,
-            self.schedule.base_lrs,
-            self.schedule.lr_lambdas,
-            strict=True,
-        ):
-            group["lr"] = base * share(self.schedule.last_epoch)
 
 
 def _so_far(saved: Saved | None) -> _SoFar:
@@ -393,10 +381,8 @@ def _so_far(saved: Saved | None) -> _SoFar:
         return _SoFar()
     progress: Mapping[str, Any] = saved.progress
     steps = saved.tensors["steps"]
-    names = ("epoch", "batch", "steps", "history", "rates", "epoch_seconds", "best_epoch",
-             "best_value")  # fmt: skip
     return _SoFar(
-        **{name: progress[name] for name in names},
+        **{name: progress[name] for name in _PLAIN},
         losses=list(steps["losses"]),
         seconds=steps["seconds"].tolist(),
         best=saved.tensors.get("best", {}),

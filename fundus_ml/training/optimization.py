@@ -112,7 +112,8 @@ def averaged(model: nn.Module, decay: float) -> AveragedModel | None:
     """
     if decay == 0:
         return None
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))
+    average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(model, multi_avg_fn=average)
 
 
 def _by_depth(model: nn.Module, *, apart: bool) -> Iterator[tuple[int, list[nn.Parameter]]]:

@@ -1,7 +1,9 @@
 """How long, how fast and on what the engine learns."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from fundus_ml.augmentation import AUGMENTATIONS
 from fundus_ml.errors import InputError
@@ -61,39 +63,47 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        for name, value, least in (
-            ("epochs", self.epochs, 1),
-            ("batch_size", self.batch_size, 2),
-            ("accumulate", self.accumulate, 1),
-            ("warmup", self.warmup, 0),
-            ("momentum", self.momentum, 0),
-            ("weight_decay", self.weight_decay, 0),
-            ("clip_norm", self.clip_norm, 0),
-            ("patience", self.patience, 0),
-            ("seed", self.seed, 0),
-        ):
-            if not least <= value < math.inf:
-                raise InputError(f"{name}={value}: must be at least {least}")
-        for name, value in (("ema", self.ema), ("label_smoothing", self.label_smoothing)):
-            if not 0 <= value < 1:
-                raise InputError(f"{name}={value}: must be 0 or more and below 1")
-        if not 0 < self.layer_decay <= 1:
-            raise InputError(f"layer_decay={self.layer_decay}: must be above 0 and at most 1")
+        for name, least in _LEAST.items():
+            if not least <= getattr(self, name) < math.inf:
+                raise InputError(f"{name}={getattr(self, name)}: must be at least {least}")
+        for name in ("ema", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name}={getattr(self, name)}: must be 0 or more and below 1")
+        for name, allowed in _CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise InputError(f"{name}={getattr(self, name)}: allowed: {', '.join(allowed)}")
+        check_precision(self.precision)
         if not 0 < self.lr < math.inf:
             raise InputError(f"lr={self.lr}: must be a finite number above 0")
+        if not 0 < self.layer_decay <= 1:
+            raise InputError(f"layer_decay={self.layer_decay}: must be above 0 and at most 1")
         if self.warmup >= self.epochs:
             raise InputError(f"warmup={self.warmup}: must be below epochs={self.epochs}")
         if self.batch_size % self.accumulate:
             raise InputError(
                 f"accumulate={self.accumulate}: must divide batch_size={self.batch_size}"
             )
-        for name, value, allowed in (
-            ("optimizer", self.optimizer, OPTIMIZERS),
-            ("schedule", self.schedule, SCHEDULES),
-            ("balance", self.balance, BALANCES),
-            ("freeze", self.freeze, FREEZES),
-            ("augment", self.augment, AUGMENTATIONS),
-        ):
-            if value not in allowed:
-                raise InputError(f"{name}={value}: allowed: {', '.join(allowed)}")
-        check_precision(self.precision)
+
+
+_LEAST: Mapping[str, int] = MappingProxyType(
+    {
+        "epochs": 1,
+        "batch_size": 2,
+        "accumulate": 1,
+        "warmup": 0,
+        "momentum": 0,
+        "weight_decay": 0,
+        "clip_norm": 0,
+        "patience": 0,
+        "seed": 0,
+    }
+)
+_CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "optimizer": OPTIMIZERS,
+        "schedule": SCHEDULES,
+        "balance": BALANCES,
+        "freeze": FREEZES,
+        "augment": AUGMENTATIONS,
+    }
+)

@@ -39,7 +39,7 @@ def epoch_order(dataset: FundusDataset, *, seed: int, epoch: int, weighted: bool
     count = len(dataset)
     if not weighted:
         return torch.randperm(count, generator=generator)
-    weights = torch.from_numpy(dataset.frame["weight"].to_numpy(np.float64))
+    weights = torch.tensor(dataset.frame["weight"].to_numpy(np.float64))
     assert count < _MOST_CATEGORIES
     return torch.multinomial(weights, count, replacement=True, generator=generator)
 

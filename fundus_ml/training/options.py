@@ -66,23 +66,26 @@ class TrainingOptions:
         for name, least in _LEAST.items():
             if not least <= getattr(self, name) < math.inf:
                 raise InputError(f"{name}={getattr(self, name)}: must be at least {least}")
-        for name in ("ema", "label_smoothing"):
-            if not 0 <= getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)}: must be 0 or more and below 1")
         for name, allowed in _CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name}={getattr(self, name)}: allowed: {', '.join(allowed)}")
         check_precision(self.precision)
-        if not 0 < self.lr < math.inf:
-            raise InputError(f"lr={self.lr}: must be a finite number above 0")
-        if not 0 < self.layer_decay <= 1:
-            raise InputError(f"layer_decay={self.layer_decay}: must be above 0 and at most 1")
+        self._check_shares()
         if self.warmup >= self.epochs:
             raise InputError(f"warmup={self.warmup}: must be below epochs={self.epochs}")
         if self.batch_size % self.accumulate:
             raise InputError(
                 f"accumulate={self.accumulate}: must divide batch_size={self.batch_size}"
             )
+
+    def _check_shares(self) -> None:
+        for name in ("ema", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise InputError(f"{name}={getattr(self, name)}: must be 0 or more and below 1")
+        if not 0 < self.lr < math.inf:
+            raise InputError(f"lr={self.lr}: must be a finite number above 0")
+        if not 0 < self.layer_decay <= 1:
+            raise InputError(f"layer_decay={self.layer_decay}: must be above 0 and at most 1")
 
 
 _LEAST: Mapping[str, int] = MappingProxyType(

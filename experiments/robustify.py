@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from experiments.protocol.learning import Trained, check_splits, register_fitted
 from experiments.protocol.measuring import Measure
 from experiments.protocol.parameters import Number, StepLength, run_entry_point
+from experiments.protocol.resuming import ResumableOptions, resumable
 from experiments.protocol.session import progress, read_dataset, read_model
 from fundus_ml.attacks import ThreatModel, step_length
 from fundus_ml.robust_training import PGDTraining, make_recipe
-from fundus_ml.training import TrainingOptions, fit
+from fundus_ml.training import fit
 from tracking.runs import Run
 
 
 @dataclass(frozen=True, kw_only=True)
-class RobustifyConfig(TrainingOptions):
+class RobustifyConfig(ResumableOptions):
     """Flags of ``robustify``."""
 
     dataset: str
@@ -66,7 +67,7 @@ class RobustifyConfig(TrainingOptions):
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run from the command line."""
-    run_entry_point("robustify", RobustifyConfig, robustify, argv)
+    run_entry_point("robustify", RobustifyConfig, robustify, argv, processes=True)
 
 
 def robustify(config: RobustifyConfig, run: Run) -> Trained:
@@ -74,16 +75,6 @@ def robustify(config: RobustifyConfig, run: Run) -> Trained:
     dataset = read_dataset(run, config.dataset, context="robustify")
     check_splits(dataset, bootstrap=config.bootstrap)
     classifier, parent = read_model(run, config.model)
-    with progress("robustify", "step") as on_step:
-        fitted = fit(
-            classifier,
-            dataset.split("train"),
-            dataset.split("val"),
-            config,
-            perturb=config.perturbation(),
-            on_step=on_step,
-            on_epoch_end=run.log_epoch,
-        )
     measure = Measure(
         bootstrap=config.bootstrap,
         seed=config.seed,
@@ -94,20 +85,32 @@ def robustify(config: RobustifyConfig, run: Run) -> Trained:
         step_size=config.step_size,
         precision=config.precision,
     )
-    return register_fitted(
-        run,
-        config.register_as,
-        fitted,
-        dataset,
-        measure=measure,
-        tags={
-            "recipe": config.recipe,
-            "constraint": config.constraint,
-            "eps": f"{config.eps:g}",
-        },
-        alias="robust",
-        parent=parent,
-    )
+    with resumable("robustify", config, run, dataset=dataset, parent=parent) as checkpoints:
+        with progress("robustify", "step") as on_step:
+            fitted = fit(
+                classifier,
+                dataset.split("train"),
+                dataset.split("val"),
+                config,
+                perturb=config.perturbation(),
+                checkpoints=checkpoints,
+                on_step=on_step,
+                on_epoch_end=run.log_epoch,
+            )
+        return register_fitted(
+            run,
+            config.register_as,
+            fitted,
+            dataset,
+            measure=measure,
+            tags={
+                "recipe": config.recipe,
+                "constraint": config.constraint,
+                "eps": f"{config.eps:g}",
+            },
+            alias="robust",
+            parent=parent,
+        )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Entry point ``train``: fit one classifier, record it, register it.
 
 Learns sex from the training split, keeps the epoch with the best validation AUROC, measures it on
-the test split, and registers it with the alias ``candidate``.
+the test split, and registers it with the alias ``candidate``. A training that was killed goes on
+when the same command is given again; under ``torchrun`` several processes share each batch.
 """
 
 from collections.abc import Sequence
@@ -15,14 +16,15 @@ from experiments.protocol.learning import (
 )
 from experiments.protocol.measuring import Measure
 from experiments.protocol.parameters import run_entry_point
+from experiments.protocol.resuming import ResumableOptions, resumable
 from experiments.protocol.session import progress, read_dataset
 from experiments.protocol.tuned import with_tuned
-from fundus_ml.training import TrainingOptions, fit
+from fundus_ml.training import fit
 from tracking.runs import Run
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig(TrainingOptions):
+class TrainConfig(ResumableOptions):
     """Flags of ``train``."""
 
     dataset: str
@@ -44,7 +46,7 @@ class TrainConfig(TrainingOptions):
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run from the command line."""
-    run_entry_point("train", TrainConfig, train, argv)
+    run_entry_point("train", TrainConfig, train, argv, processes=True)
 
 
 def train(config: TrainConfig, run: Run) -> Trained:
@@ -53,24 +55,28 @@ def train(config: TrainConfig, run: Run) -> Trained:
     dataset = read_dataset(run, config.dataset, context="train")
     check_splits(dataset, bootstrap=config.bootstrap)
     classifier = start_classifier(config, dataset)
-    with progress("train", "step") as on_step:
-        fitted = fit(
-            classifier,
-            dataset.split("train"),
-            dataset.split("val"),
-            config,
-            on_step=on_step,
-            on_epoch_end=run.log_epoch,
+    with resumable("train", config, run, dataset=dataset) as checkpoints:
+        with progress("train", "step") as on_step:
+            fitted = fit(
+                classifier,
+                dataset.split("train"),
+                dataset.split("val"),
+                config,
+                checkpoints=checkpoints,
+                on_step=on_step,
+                on_epoch_end=run.log_epoch,
+            )
+        return register_fitted(
+            run,
+            config.register_as,
+            fitted,
+            dataset,
+            measure=Measure(
+                bootstrap=config.bootstrap, seed=config.seed, batch_size=config.batch_size
+            ),
+            tags={"recipe": "clean", "weights": config.weights},
+            alias="candidate",
         )
-    return register_fitted(
-        run,
-        config.register_as,
-        fitted,
-        dataset,
-        measure=Measure(bootstrap=config.bootstrap, seed=config.seed, batch_size=config.batch_size),
-        tags={"recipe": "clean", "weights": config.weights},
-        alias="candidate",
-    )
 
 
 if __name__ == "__main__":

@@ -114,6 +114,8 @@ def _record(
     model: ModelVersion | None,
     dataset: DatasetVersion | None,
 ) -> None:
+    if run is not None and run.silent:
+        return
     frame = frame.assign(**_identity(table, run, model, dataset))
     columns = [column for column in table.__table__.columns if column.name != "id"]
     missing = [column.name for column in columns if column.name not in frame]

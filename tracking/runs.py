@@ -37,7 +37,10 @@ class Run:
 
     Attributes:
         run_id: MLflow's identifier, 32 hexadecimal digits.
+        silent: Whether nothing of it is recorded: see :class:`tracking.silent.SilentRun`.
     """
+
+    silent = False
 
     def __init__(self, client: MlflowClient, run_id: str) -> None:
         """Write to the run ``run_id`` through ``client``."""
@@ -123,6 +126,23 @@ class Run:
         """Set every tag in a single request."""
         rows = [RunTag(name, str(value)) for name, value in tags.items()]
         self._client.log_batch(self.run_id, tags=rows)
+
+    def continue_from(self, run_id: str) -> None:
+        """Say that this run goes on with the work of one that was killed, on both.
+
+        The earlier run ends KILLED where nobody was left to end it. One that this store does not
+        hold is named only.
+        """
+        self.set_tags({"continues": run_id})
+        try:
+            earlier = self._client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return
+        self._client.set_tag(run_id, "continued_by", self.run_id)
+        if earlier.info.status == "RUNNING":
+            self._client.set_terminated(run_id, "KILLED")
 
 
 @contextmanager

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from torch import nn
+
+from experiments.protocol.launch import from_first
 from experiments.protocol.measuring import Measure, measure_split
 from fundus_ml.dataset import FundusDataset
 from fundus_ml.errors import InputError
@@ -112,18 +115,53 @@ def register_fitted(
         "best_epoch": float(fitted.best_epoch),
         "seconds_per_step": fitted.seconds_per_step,
     }
-    assert isinstance(fitted.model, Classifier)
+    version = from_first(
+        lambda: register_model(
+            run,
+            name,
+            fitted.model,
+            metrics=metrics,
+            tags={"dataset_digest": dataset.digest, **tags},
+            alias=alias,
+            parent=parent,
+        )
+    )
+    return Trained(version=version, seconds_per_step=fitted.seconds_per_step)
+
+
+def register_model(
+    run: Run,
+    name: str,
+    model: nn.Module,
+    *,
+    metrics: Mapping[str, float],
+    tags: Mapping[str, str],
+    alias: str,
+    parent: ModelVersion | None = None,
+) -> ModelVersion:
+    """Register a classifier with what was measured on it, and say so.
+
+    Args:
+        run: The open run that made it.
+        name: Registered name.
+        model: A :class:`Classifier`.
+        metrics: Linked to the version.
+        tags: What a reader of the registry must know.
+        alias: Moves to the new version.
+        parent: The version it was made from.
+    """
+    assert isinstance(model, Classifier)
     with tempfile.TemporaryDirectory() as folder:
-        save_classifier(fitted.model, Path(folder))
+        save_classifier(model, Path(folder))
         version = register_classifier(
             run,
             name,
-            model=fitted.model,
+            model=model,
             files=Path(folder),
             metrics=metrics,
-            tags={"dataset_digest": dataset.digest, **tags},
+            tags=tags,
             aliases=[alias],
             parent=parent,
         )
     sys.stdout.write(f"registered {version.uri} as {alias}\n")
-    return Trained(version=version, seconds_per_step=fitted.seconds_per_step)
+    return version

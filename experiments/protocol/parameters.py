@@ -22,9 +22,12 @@ from typing import (
 from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 from jsonargparse.typing import register_type
 
+from experiments.protocol.launch import process_group
 from fundus_ml.errors import InputError
+from fundus_ml.training.distribution import world
 from tracking.errors import TrackingError
 from tracking.runs import Run, record_failure, start_run
+from tracking.silent import SilentRun
 
 if TYPE_CHECKING:
     from dataclasses import Field
@@ -128,11 +131,20 @@ def run_entry_point(
     config_class: type[C],
     function: Callable[[C, Run], T],
     argv: Sequence[str] | None,
+    *,
+    processes: bool = False,
 ) -> None:
     """Parse the flags and run ``function`` as one recorded run.
 
     A user's mistake, in the flags or later, ends with one line on stderr, exit code 2, and a run
     marked FAILED that carries the line as its tag ``failure``.
+
+    Args:
+        name: Of the entry point.
+        config_class: Its flags.
+        function: What it does.
+        argv: Flags; None reads the command line.
+        processes: Whether several processes under ``torchrun`` may run it together.
     """
     try:
         config = parse(config_class, argv, name=name)
@@ -140,13 +152,19 @@ def run_entry_point(
         record_failure(name, str(error))
         _stop(name, error)
     try:
-        execute(name, function, config)
+        with process_group(allowed=processes):
+            execute(name, function, config)
     except (InputError, TrackingError) as error:
         _stop(name, error)
 
 
 def execute(name: str, function: Callable[[C, Run], T], config: C) -> T:
-    """Run ``function`` with ``config`` as one recorded run, nested where a run is open."""
+    """Run ``function`` with ``config`` as one recorded run, nested where a run is open.
+
+    Of several processes the first one records.
+    """
+    if not world().first:
+        return function(config, SilentRun())
     parameters = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
     with start_run(name, parameters) as run:
         return function(config, run)

@@ -13,6 +13,7 @@ from fundus_ml.dataset import FundusDataset, open_dataset
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.precision import best_device
+from fundus_ml.training.distribution import world
 from tracking.registry import ModelVersion, load_classifier, resolve
 from tracking.runs import DatasetVersion, Run
 
@@ -51,8 +52,14 @@ def read_model(run: Run, uri: str) -> tuple[Classifier, ModelVersion]:
 
 @contextmanager
 def progress(description: str, unit: str) -> Iterator[Progress]:
-    """Show a bar; yields a callback that takes (done, in all)."""
-    with tqdm(desc=description, unit=f" {unit}", file=sys.stderr, dynamic_ncols=True) as bar:
+    """Show a bar, in the first process only; yields a callback that takes (done, in all)."""
+    with tqdm(
+        desc=description,
+        unit=f" {unit}",
+        file=sys.stderr,
+        dynamic_ncols=True,
+        disable=not world().first,
+    ) as bar:
 
         def advance(done: int, total: int) -> None:
             bar.total = total

@@ -49,6 +49,7 @@ class Checkpoints:
         identity: Everything that decides how the training goes, by name; plain JSON values.
         minutes: Time between checkpoints inside an epoch; 0 writes at the ends of epochs only.
         note: What a later process may want to know, such as the run that trains; not compared.
+        writes: Whether this process describes the training; one of several does.
 
     Raises:
         InputError: The folder holds a training that differs, by the name of what differs, or is
@@ -62,6 +63,7 @@ class Checkpoints:
         *,
         minutes: float = 0.0,
         note: Mapping[str, str] | None = None,
+        writes: bool = True,
     ) -> None:
         self.folder = folder
         self.found_note: Mapping[str, str] = {}
@@ -76,7 +78,8 @@ class Checkpoints:
             self.found_note = found["note"]
         elif any(path.name.startswith("step-") for path in folder.iterdir()):
             raise InputError(f"checkpoints={folder}: lacks {IDENTITY_FILE}; name another folder")
-        _write_whole(described, {"identity": identity, "note": dict(note or {})})
+        if writes:
+            _write_whole(described, {"identity": identity, "note": dict(note or {})})
 
     def load(self) -> Saved | None:
         """Read the newest checkpoint; None where there is none.
@@ -84,8 +87,8 @@ class Checkpoints:
         Raises:
             InputError: It cannot be read.
         """
-        for left in self.folder.glob(f"*{PARTIAL}"):
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        for left in self.folder.glob(f"step-*{PARTIAL}"):
+            shutil.rmtree(left, ignore_errors=True)
         whole = self._whole()
         if not whole:
             return None

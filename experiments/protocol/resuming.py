@@ -1,0 +1,107 @@
+"""Trainings that can be killed at any moment: the same command goes on where it stood."""
+
+import dataclasses
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from fundus_ml.dataset import FundusDataset
+from fundus_ml.errors import InputError
+from fundus_ml.training import Checkpoints, TrainingOptions
+from fundus_ml.training.distribution import wait, world
+from tracking.runs import Run
+from tracking.versions import ModelVersion
+
+MOVES_NOTHING = frozenset(
+    {"dataset", "model", "tuned", "bootstrap", "register_as", "checkpoints", "checkpoint_minutes"}
+)
+"""Flags that do not decide how a training goes; the dataset and the start count by content."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumableOptions(TrainingOptions):
+    """Flags of a training that is kept on disk while it lasts."""
+
+    checkpoints: str = ""
+    """Folder of the unfinished training; checkpoints/NAME-DIGEST, by its flags, if empty."""
+    checkpoint_minutes: float = 10.0
+    """Time between checkpoints inside an epoch; each epoch ends with one."""
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        super().__post_init__()
+        if not self.checkpoint_minutes > 0:
+            raise InputError(f"checkpoint_minutes={self.checkpoint_minutes}: must be above 0")
+
+
+@contextmanager
+def resumable(
+    name: str,
+    config: ResumableOptions,
+    run: Run,
+    *,
+    dataset: FundusDataset,
+    parent: ModelVersion | None = None,
+) -> Iterator[Checkpoints]:
+    """Keep a training on disk during the block, and delete what was kept when it ends well.
+
+    Args:
+        name: Of the entry point.
+        config: Its flags.
+        run: Is marked as going on with the run that was killed.
+        dataset: What is learned from.
+        parent: The version the training starts from.
+
+    Raises:
+        InputError: The folder holds a training with other flags, or another process trains in it.
+    """
+    identity = {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(config)
+        if field.name not in MOVES_NOTHING
+    }
+    identity |= {
+        "entry_point": name,
+        "dataset_digest": dataset.digest,
+        "parent": parent.uri if parent is not None else "",
+    }
+    folder = _folder(name, config.checkpoints, identity)
+    if not world().first:
+        wait()
+        yield Checkpoints(folder, identity, writes=False)
+        return
+    with _alone(folder):
+        checkpoints = Checkpoints(
+            folder, identity, minutes=config.checkpoint_minutes, note={"run_id": run.run_id}
+        )
+        if earlier := checkpoints.found_note.get("run_id"):
+            run.continue_from(earlier)
+            sys.stdout.write(f"goes on with the training in {folder}\n")
+        wait()
+        yield checkpoints
+        checkpoints.remove()
+
+
+def _folder(name: str, given: str, identity: dict[str, object]) -> Path:
+    if given:
+        return Path(given).expanduser()
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return Path("checkpoints") / f"{name}-{digest[:12]}"
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "lock", timeout=0):
+            yield
+    except Timeout:
+        raise InputError(f"checkpoints={folder}: another process trains there") from None
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+        raise InputError(f"checkpoints={folder}: cannot be written ({error.strerror})") from error

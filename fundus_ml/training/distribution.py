@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn.parallel import DistributedDataParallel
 
 from fundus_ml.training.optimization import is_batch_norm
@@ -67,11 +67,7 @@ def shared(model: nn.Module) -> Iterator[nn.Module]:
     replaced = _synchronise(model)
     device = next(model.parameters()).device
     try:
-        yield DistributedDataParallel(
-            model,
-            device_ids=[device] if device.type == "cuda" else None,
-            broadcast_buffers=False,
-        )
+        yield DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
     finally:
         for parent, name, layer, substitute in replaced:
             layer.training = substitute.training
@@ -122,9 +118,20 @@ class WholeBatchNorm(nn.BatchNorm2d):
         return normal.to(features.dtype)
 
 
+class _Sum(torch.autograd.Function):
+    """Add up over all processes; the loss of each depends on the values of all."""
+
+    @staticmethod
+    def forward(context: Any, values: Tensor) -> Tensor:  # noqa: ANN401, ARG004 (torch's own)
+        return add_up(values.clone())
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401, ARG004
+        return add_up(gradient.clone())
+
+
 def _sum(values: Tensor) -> Tensor:
-    """Add up over all processes, letting gradients through."""
-    added: Tensor = all_reduce(values)  # type: ignore[no-untyped-call]
+    added: Tensor = _Sum.apply(values)
     return added
 
 

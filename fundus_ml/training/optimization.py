@@ -106,14 +106,11 @@ def rate(schedule: str, step: int, *, total: int, warmup: int = 0) -> float:
 
 
 def averaged(model: nn.Module, decay: float) -> AveragedModel | None:
-    """Make the exponential average of ``model``'s weights; None where ``decay`` is 0.
-
-    BatchNorm statistics are the current ones.
-    """
+    """Make the exponential average of weights and BatchNorm statistics; None where decay is 0."""
     if decay == 0:
         return None
     average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-    return AveragedModel(model, multi_avg_fn=average)
+    return AveragedModel(model, multi_avg_fn=average, use_buffers=True)
 
 
 def _by_depth(model: nn.Module, *, apart: bool) -> Iterator[tuple[int, list[nn.Parameter]]]:

@@ -13,7 +13,10 @@ import yaml
 from experiments.protocol.parameters import parse
 
 ROOT = Path(__file__).parents[1]
-ENTRY_POINTS = ("main", "preprocess", "audit", "train", "tune", "robustify", "evaluate", "modulate")
+ENTRY_POINTS = (
+    "main", "preprocess", "audit", "train", "tune", "robustify", "average", "evaluate", "compare",
+    "promote", "modulate",
+)  # fmt: skip
 ALLOWED = {
     "experiments": {"experiments", "fundus_ml", "tracking"},
     "fundus_ml": {"fundus_ml"},

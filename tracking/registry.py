@@ -34,11 +34,13 @@ __all__ = [
     "ModelVersion",
     "describe",
     "download_files",
+    "find_alias",
     "load_classifier",
     "load_program",
     "register_classifier",
     "resolve",
     "set_alias",
+    "tag_version",
 ]
 
 FORMATS: Mapping[str, str] = {"fundus_ml.classifier/1": "fundus_ml.models.weights:load_classifier"}
@@ -190,6 +192,19 @@ def download_files(uri: str, into: Path) -> Path:
 def set_alias(version: ModelVersion, alias: str) -> None:
     """Let ``models:/name@alias`` mean ``version`` from now on."""
     initialise_tracking().set_registered_model_alias(version.name, alias, str(version.version))
+
+
+def find_alias(name: str, alias: str) -> ModelVersion | None:
+    """Find what ``models:/name@alias`` means now, ``name`` being registered; None where nothing."""
+    known = initialise_tracking().get_registered_model(name).aliases
+    return resolve(f"models:/{name}@{alias}") if alias in known else None
+
+
+def tag_version(version: ModelVersion, tags: Mapping[str, str]) -> None:
+    """Add tags to a version, in place of those of the same names."""
+    client = initialise_tracking()
+    for name, value in tags.items():
+        client.set_model_version_tag(version.name, str(version.version), name, str(value))
 
 
 def describe(version: ModelVersion, markdown: str) -> None:

@@ -1,0 +1,174 @@
+"""Entry point ``average``: one network from the mean of several registered versions' weights.
+
+Weights are averaged (all, or greedily by validation AUROC), BatchNorm statistics estimated anew on
+the training split. The result is compared on the test split with each parent and with the mean of
+their predictions, and registered with the alias ``candidate``.
+"""
+
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments.protocol.learning import check_splits
+from experiments.protocol.measuring import Measure, measure_split
+from experiments.protocol.parameters import run_entry_point
+from experiments.protocol.session import progress, read_dataset, show
+from experiments.protocol.versions import (
+    Versions,
+    addresses,
+    possibly_trained_on,
+    read_versions,
+    score_all,
+)
+from fundus_ml.comparison import compare_scorers, mean_prediction
+from fundus_ml.dataset import FundusDataset
+from fundus_ml.errors import InputError
+from fundus_ml.figures.comparisons import comparison_forest
+from fundus_ml.models.weights import save_classifier
+from fundus_ml.precision import check_precision
+from fundus_ml.weight_averaging import METHODS, Average, average_classifiers
+from tracking.registry import ModelVersion, register_classifier
+from tracking.runs import Run
+
+AVERAGE = "average"
+ENSEMBLE = "mean of predictions"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AverageConfig:
+    """Flags of ``average``."""
+
+    models: str
+    """Registered versions to average, two or more with commas between them."""
+    dataset: str
+    """Dataset folder, or several with commas between them."""
+    method: str = "uniform"
+    """uniform (all), or greedy (the best on validation, and each other that does not lower it)."""
+    batch_size: int = 32
+    """Eyes per pass."""
+    precision: str = "auto"
+    """Of the passes that estimate BatchNorm: auto, fp32, bf16 or fp16; scores are fp32."""
+    seed: int = 0
+    """Of the order of the training eyes and of the bootstrap."""
+    bootstrap: int = 2000
+    """Resamples of people behind each interval."""
+    register_as: str = "fundus-sex"
+    """Name in the model registry."""
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        check_precision(self.precision)
+        if self.method not in METHODS:
+            raise InputError(f"method={self.method}: allowed: {', '.join(METHODS)}")
+        if self.batch_size < 2:  # noqa: PLR2004 (BatchNorm needs two)
+            raise InputError(f"batch_size={self.batch_size}: must be at least 2")
+        if self.seed < 0:
+            raise InputError(f"seed={self.seed}: must be at least 0")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run from the command line."""
+    run_entry_point("average", AverageConfig, average, argv)
+
+
+def average(config: AverageConfig, run: Run) -> ModelVersion | None:
+    """Average versions, compare the result with them on the test split, register it.
+
+    Returns:
+        The new version; None where ``greedy`` kept one parent, which stands in the registry.
+    """
+    addresses(config.models)
+    dataset = read_dataset(run, config.dataset, context="average")
+    check_splits(dataset, bootstrap=config.bootstrap)
+    versions = read_versions(run, config.models)
+    possibly_trained_on(run, versions.entries, dataset, split="test")
+    with progress("average", "eye") as on_step:
+        averaged = average_classifiers(
+            versions.classifiers,
+            dataset.split("train"),
+            dataset.split("val"),
+            method=config.method,
+            batch_size=config.batch_size,
+            precision=config.precision,
+            seed=config.seed,
+            on_step=on_step,
+        )
+    run.log_table(averaged.trail, "trail.json")
+    run.set_tags({"averaged": ",".join(averaged.members)})
+    if len(averaged.members) == 1:
+        sys.stdout.write(
+            f"greedy keeps {averaged.members[0]} alone: no average with another reaches its "
+            "validation AUROC; nothing new to register\n"
+        )
+        return None
+    metrics = _compared(config, run, averaged, versions, dataset)
+    return _registered(config, run, averaged, dataset, metrics)
+
+
+def _compared(
+    config: AverageConfig,
+    run: Run,
+    averaged: Average,
+    versions: Versions,
+    dataset: FundusDataset,
+) -> dict[str, float]:
+    measure = Measure(
+        batch_size=config.batch_size,
+        precision=config.precision,
+        bootstrap=config.bootstrap,
+        seed=config.seed,
+    )
+    measured = measure_split(
+        run, averaged.model, dataset, split="test", measure=measure, name=AVERAGE
+    )
+    test = dataset.split("test")
+    parents = score_all(versions.classifiers, test, batch_size=config.batch_size)
+    ensemble = mean_prediction([parents[uri] for uri in averaged.members])
+    own = measured.predicted["logit"].to_numpy()
+    table = compare_scorers(
+        test.frame,
+        {AVERAGE: own, **parents, ENSEMBLE: ensemble},
+        reference=AVERAGE,
+        resamples=config.bootstrap,
+        seed=config.seed,
+    )
+    run.log_table(table, "comparison.json")
+    run.log_figure(
+        comparison_forest(table, reference=AVERAGE, eyes=f"test split of {dataset.name}"),
+        "comparison.png",
+    )
+    show(table)
+    return measured.metrics
+
+
+def _registered(
+    config: AverageConfig,
+    run: Run,
+    averaged: Average,
+    dataset: FundusDataset,
+    metrics: dict[str, float],
+) -> ModelVersion:
+    with tempfile.TemporaryDirectory() as folder:
+        save_classifier(averaged.model, Path(folder))
+        version = register_classifier(
+            run,
+            config.register_as,
+            model=averaged.model,
+            files=Path(folder),
+            metrics=metrics,
+            tags={
+                "dataset_digest": dataset.digest,
+                "recipe": "average",
+                "method": config.method,
+                "parents": ",".join(averaged.members),
+            },
+            aliases=["candidate"],
+        )
+    sys.stdout.write(f"registered {version.uri} as candidate\n")
+    return version
+
+
+if __name__ == "__main__":
+    main()

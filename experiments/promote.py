@@ -1,0 +1,135 @@
+"""Entry point ``promote``: let the alias ``champion`` move to a version that has earned it.
+
+A version earns it where the 95 % interval of its AUROC lies above what shortcuts reach on the same
+eyes and, where another version is the champion, the interval of the paired difference lies above
+``least_gain``. The validation split decides, so that the test split stays a measurement.
+"""
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from experiments.protocol.floor import audit_of
+from experiments.protocol.parameters import run_entry_point
+from experiments.protocol.session import read_dataset, read_model, show
+from experiments.protocol.versions import possibly_trained_on, score_all
+from fundus_ml.comparison import auroc_of, compare_scorers, difference_of
+from fundus_ml.dataset import FundusDataset
+from fundus_ml.errors import InputError
+from fundus_ml.evaluation import check_measurable
+from fundus_ml.promotion import Decision, decide, floor_of_split
+from tracking.decisions import record_decision
+from tracking.registry import ModelVersion, find_alias, set_alias, tag_version
+from tracking.runs import Run
+
+CHAMPION = "champion"
+SPLITS = ("val", "test")
+WORN = {
+    "val": "validation also chose each version's epoch, so scores on it are optimistic; the test "
+    "split was not asked",
+    "test": "the test split has now chosen, so what it says of the champion is optimistic too",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromoteConfig:
+    """Flags of ``promote``."""
+
+    dataset: str
+    """Dataset folder, or several with commas between them."""
+    model: str = "models:/fundus-sex@candidate"
+    """Registered version that would be champion."""
+    split: str = "val"
+    """Split that decides: val, or test where the dataset is kept for this and nothing else."""
+    least_gain: float = 0.0
+    """AUROC that the paired interval over the champion must lie above; a small negative number
+    lets a version pass that is shown not to be worse by more than that."""
+    batch_size: int = 32
+    """Eyes per pass."""
+    bootstrap: int = 2000
+    """Resamples of people behind each interval."""
+    seed: int = 0
+    """Of the bootstrap."""
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        if self.split not in SPLITS:
+            raise InputError(f"split={self.split}: allowed: {', '.join(SPLITS)}")
+        if not -1 < self.least_gain < 1 or math.isnan(self.least_gain):
+            raise InputError(f"least_gain={self.least_gain}: must lie between -1 and 1")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run from the command line."""
+    run_entry_point("promote", PromoteConfig, promote, argv)
+
+
+def promote(config: PromoteConfig, run: Run) -> Decision:
+    """Ask whether a version has earned the alias, move it or not, and say why."""
+    dataset = read_dataset(run, config.dataset, context="promote")
+    eyes = dataset.split(config.split)
+    check_measurable(eyes, resamples=config.bootstrap)
+    classifier, version = read_model(run, config.model)
+    champion = find_alias(version.name, CHAMPION)
+    rivals = _rivals(champion, version)
+    models = {version.uri: classifier} | {
+        rival.uri: read_model(run, rival.uri)[0] for rival in rivals
+    }
+    run.set_tags({"model_version": version.uri, "champion_before": _uri(champion)})
+    possibly_trained_on(run, [version, *rivals], dataset, split=config.split)
+    table = compare_scorers(
+        eyes.frame,
+        score_all(models, eyes, batch_size=config.batch_size),
+        reference=version.uri,
+        resamples=config.bootstrap,
+        seed=config.seed,
+    )
+    decision = decide(
+        auroc_of(table, version.uri),
+        floor_of_split(audit_of(dataset), eyes),
+        gains={rival.uri: difference_of(table, rival.uri) for rival in rivals},
+        least_gain=config.least_gain,
+        holds_already=_uri(champion) == version.uri,
+    )
+    run.log_table(table, "comparison.json")
+    _carry_out(decision, run, version, dataset, split=config.split)
+    return decision
+
+
+def _rivals(champion: ModelVersion | None, version: ModelVersion) -> list[ModelVersion]:
+    """The champion, unless there is none or it is the version itself."""
+    return [] if champion is None or champion.uri == version.uri else [champion]
+
+
+def _uri(champion: ModelVersion | None) -> str:
+    return "none" if champion is None else champion.uri
+
+
+def _carry_out(
+    decision: Decision, run: Run, version: ModelVersion, dataset: FundusDataset, *, split: str
+) -> None:
+    """Record a decision, move the alias where it says so, and print it."""
+    place = f"{split} split of {dataset.name}"
+    run.log_table(decision.table(), "decision.json")
+    show(decision.table())
+    made = record_decision(
+        run,
+        dataset_digest=dataset.digest,
+        split=split,
+        promoted=decision.promoted,
+        reason=decision.reason,
+    )
+    if decision.promoted:
+        passed_on = {"promoted_on": f"{place}, {dataset.digest}", "promoted_for": decision.reason}
+        tag_version(version, passed_on)
+        set_alias(version, CHAMPION)
+    verdict = "promoted to champion" if decision.promoted else "not promoted"
+    sys.stdout.write(
+        f"{version.uri} {verdict}: {decision.reason}\n"
+        f"decision {made} by the {place}; each can promote by luck once in forty; {WORN[split]}\n"
+    )
+
+
+if __name__ == "__main__":
+    main()

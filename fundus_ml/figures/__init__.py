@@ -1,5 +1,6 @@
 """Every picture, from arrays: values in, a matplotlib figure out, no global state touched."""
 
+from fundus_ml.figures.augmentations import augmentation_sheet
 from fundus_ml.figures.budgets import auroc_by_eps, success_curve
 from fundus_ml.figures.densities import region_density_figure
 from fundus_ml.figures.discrimination import roc_figure, training_curves
@@ -9,6 +10,7 @@ from fundus_ml.figures.sheets import contact_sheet, sample_sheet
 from fundus_ml.figures.style import figure_png
 
 __all__ = [
+    "augmentation_sheet",
     "auroc_by_eps",
     "contact_sheet",
     "figure_png",

@@ -1,31 +1,22 @@
 """What a backbone starts from: ImageNet through torchvision, a file, or nothing."""
 
-import pickle
+from collections import Counter
 from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
 
-import safetensors
 import torch
 import torchvision
-from safetensors.torch import load_file
 from torch import Tensor
 
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import Classifier
+from fundus_ml.models.origins import looks_like
+from fundus_ml.models.trunk import last_layer
+from fundus_ml.models.weight_files import NOT_WEIGHTS, read_state
 
 BATCH_COUNTER = ".num_batches_tracked"
 """BatchNorm's counter, which nothing reads here and files from before torch 0.4.1 lack."""
-_PLAIN = "not a plain state dict; allowed: .safetensors, or torch.save of tensors by name"
-_UNREADABLE = (
-    pickle.UnpicklingError,
-    RuntimeError,
-    EOFError,
-    LookupError,
-    ValueError,
-    safetensors.SafetensorError,
-)
-"""What torch and safetensors raise on a file that is none of theirs, or that would run code."""
 
 
 def load_start_weights(classifier: Classifier, weights: str) -> list[str]:
@@ -36,8 +27,8 @@ def load_start_weights(classifier: Classifier, weights: str) -> list[str]:
     Args:
         classifier: Freshly made.
         weights: ``imagenet`` (torchvision's default weights of that architecture, downloaded
-            once), ``none`` (stay random), or a file: ``.safetensors`` or a ``torch.save``
-            state dict of the torchvision model or of a :class:`Classifier`.
+            once), ``none`` (stay random), or a file that
+            :func:`fundus_ml.models.weight_files.read_state` takes.
 
     Returns:
         Names of the backbone tensors that stayed random.
@@ -48,8 +39,43 @@ def load_start_weights(classifier: Classifier, weights: str) -> list[str]:
     if weights == "none":
         return []
     if weights == "imagenet":
-        return _fill(classifier, _imagenet_state(classifier.spec.arch), weights)
-    return _fill(classifier, _file_state(Path(weights).expanduser()), weights)
+        return fill_backbone(classifier, _imagenet_state(classifier.spec.arch), weights=weights)
+    return fill_backbone(classifier, read_state(Path(weights).expanduser()), weights=weights)
+
+
+def fill_backbone(
+    classifier: Classifier, state: Mapping[str, Tensor], *, weights: str
+) -> list[str]:
+    """Fill the backbone of ``classifier`` in place from tensors by name.
+
+    The network may stand under any prefix (``module.``, ``backbone.``, ``module.model.`` …): the
+    one under which most tensors fit is taken, what stands under others is left.
+
+    Args:
+        classifier: Whose last layer and head stay random where the file has others.
+        state: Of the torchvision model, of a :class:`Classifier`, or of something around one.
+        weights: Where they come from, for the line that refuses them.
+
+    Returns:
+        Names of the backbone tensors that stayed random.
+
+    Raises:
+        InputError: They are of another architecture; nothing was filled.
+    """
+    own = classifier.backbone.state_dict()
+    last = last_layer(classifier) + "."
+    prefix = _prefix(own, state)
+    named = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    fitting = {k: v for k, v in named.items() if k in own and v.shape == own[k].shape}
+    unfit = {key for key in own if key not in fitting and not key.endswith(BATCH_COUNTER)}
+    wrong = sorted(name for name in unfit | (set(named) - set(own)) if not name.startswith(last))
+    if wrong:
+        raise InputError(
+            f"weights={weights}: not of arch={classifier.spec.arch}{looks_like(state)}; "
+            f"{len(wrong)} tensors do not fit, the first is {wrong[0]}"
+        )
+    classifier.backbone.load_state_dict(fitting, strict=False)
+    return sorted(unfit)
 
 
 def _imagenet_state(arch: str) -> Mapping[str, Tensor]:
@@ -58,7 +84,7 @@ def _imagenet_state(arch: str) -> Mapping[str, Tensor]:
         # torchvision's own builder renames what old files call otherwise (densenet).
         with torch.random.fork_rng(devices=[]):
             model = torchvision.models.get_model(arch, weights=weights, progress=False)
-    except (OSError, HTTPException, *_UNREADABLE) as error:
+    except (OSError, HTTPException, *NOT_WEIGHTS) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(
             f"weights=imagenet: cannot download {weights.url.rsplit('/', 1)[-1]} ({reason}); "
@@ -68,46 +94,14 @@ def _imagenet_state(arch: str) -> Mapping[str, Tensor]:
     return state
 
 
-def _file_state(path: Path) -> Mapping[str, Tensor]:
-    if not path.is_file():
-        raise InputError(f"weights={path}: no such file; allowed: imagenet, none or a file")
-    try:
-        if path.suffix == ".safetensors":
-            state: object = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except _UNREADABLE as error:
-        raise InputError(f"weights={path}: {_PLAIN}") from error
-    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise InputError(f"weights={path}: {_PLAIN}")
-    return state
-
-
-def _fill(classifier: Classifier, state: Mapping[str, Tensor], weights: str) -> list[str]:
-    prefix = "backbone."
-    if any(key.startswith(prefix) for key in state):
-        state = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-    own = classifier.backbone.state_dict()
-    last_layer = _last_layer(classifier)
-    fitting = {k: v for k, v in state.items() if k in own and v.shape == own[k].shape}
-    unfit = {key for key in own if key not in fitting and not key.endswith(BATCH_COUNTER)}
-    foreign = set(state) - set(own)
-    if foreign or not unfit <= last_layer:
-        wrong = sorted(foreign | (unfit - last_layer))
-        raise InputError(
-            f"weights={weights}: not of arch={classifier.spec.arch}; "
-            f"{len(wrong)} tensors do not fit, the first is {wrong[0]}"
-        )
-    classifier.backbone.load_state_dict(fitting, strict=False)
-    return sorted(unfit)
-
-
-def _last_layer(classifier: Classifier) -> set[str]:
-    """Tensors of the backbone whose first axis is the number of classes, in its last layer."""
-    names = list(dict.fromkeys(key.rpartition(".")[0] for key in classifier.backbone.state_dict()))
-    width = classifier.spec.head_hidden
-    for name in reversed(names):
-        weight = classifier.backbone.get_parameter(f"{name}.weight")
-        if weight.ndim > 1 and weight.shape[0] == width:
-            return {f"{name}.weight", f"{name}.bias"}
-    raise AssertionError(f"{classifier.spec.arch} has no classification layer")
+def _prefix(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:
+    """The part of the file's names before most of the backbone's; of equals the first shortest."""
+    fitting: Counter[str] = Counter({"": 0})
+    for key, value in state.items():
+        parts = key.split(".")
+        for cut in range(len(parts)):
+            name = ".".join(parts[cut:])
+            if name in own and own[name].shape == value.shape:
+                fitting[key.removesuffix(name)] += 1
+    most = max(fitting.values())
+    return min((prefix for prefix, count in fitting.items() if count == most), key=len)

@@ -1,11 +1,15 @@
-"""Where a backbone starts: nothing, a file, or ImageNet, with a network or without."""
+"""Where a backbone starts: nothing, a file of any habit, or ImageNet, with a network or without."""
 
+import argparse
 import copy
 import hashlib
 import pickle
 import re
 import socket
+from pathlib import Path
 
+import dill
+import numpy as np
 import pytest
 import torch
 import torchvision
@@ -13,7 +17,7 @@ from safetensors.torch import save_file
 
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import ClassifierSpec, make_classifier
-from fundus_ml.models.start_weights import load_start_weights
+from fundus_ml.models.start_weights import fill_backbone, load_start_weights
 from fundus_ml.models.weights import save_classifier
 
 LAST = ["classifier.1.bias", "classifier.1.weight"]
@@ -84,7 +88,9 @@ def test_another_architecture_is_refused(tmp_path):
     torch.save(torchvision.models.alexnet(num_classes=3).state_dict(), tmp_path / "alexnet.pt")
     classifier = make()
     before = copy.deepcopy(classifier.state_dict())
-    with pytest.raises(InputError, match=r"alexnet.pt: not of arch=squeezenet1_1; \d+ tensors do"):
+    with pytest.raises(
+        InputError, match=r"alexnet.pt: not of arch=squeezenet1_1, it looks like alexnet; \d+"
+    ):
         load_start_weights(classifier, str(tmp_path / "alexnet.pt"))
     assert all(torch.equal(value, before[name]) for name, value in classifier.state_dict().items())
 
@@ -100,7 +106,9 @@ def test_half_a_state_dict_is_refused(tmp_path):
 
 def test_missing_file_is_refused(tmp_path):
     """The message says what else is allowed."""
-    with pytest.raises(InputError, match="no such file; allowed: imagenet, none or a file"):
+    with pytest.raises(
+        InputError, match="no such file; allowed: imagenet, none or a file, and where"
+    ):
         load_start_weights(make(), str(tmp_path / "absent.pt"))
 
 
@@ -122,7 +130,7 @@ def test_hostile_pickle_is_refused_and_not_run(tmp_path, protocol):
         torch.save({"features.0.weight": _Hostile(proof)}, path)
     else:
         path.write_bytes(pickle.dumps({"features.0.weight": _Hostile(proof)}, protocol=protocol))
-    with pytest.raises(InputError, match="not a plain state dict"):
+    with pytest.raises(InputError, match=r"it asks for \S*open, which was not executed"):
         load_start_weights(make(), str(path))
     assert not proof.exists()
 
@@ -136,17 +144,149 @@ def test_any_other_file_is_refused(tmp_path, suffix, content):
     path = tmp_path / f"other.{suffix}"
     path.write_bytes(content)
     with pytest.raises(
-        InputError, match=r"not a plain state dict; allowed: .safetensors, or torch"
+        InputError, match=r"not a plain state dict; allowed: .safetensors, or torch.save of"
     ):
         load_start_weights(make(), str(path))
 
 
-@pytest.mark.parametrize("content", [torch.zeros(3), {"epoch": 3}, [torch.zeros(3)]])
-def test_file_of_something_else_is_refused(tmp_path, content):
-    """A tensor or a checkpoint around the state dict is none itself."""
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (torch.zeros(3), "state dict; allowed"),
+        ([torch.zeros(3)], "state dict; allowed"),
+        ({}, "state dict; allowed"),
+        ({"epoch": 3, "model": {}}, "state dict: it holds epoch, model; allowed"),
+        ({3: torch.zeros(3)}, "state dict: it holds 3; allowed"),
+    ],
+)
+def test_file_of_something_else_is_refused(tmp_path, content, said):
+    """What holds no network is none; the message says what it holds."""
     torch.save(content, tmp_path / "other.pt")
-    with pytest.raises(InputError, match="not a plain state dict"):
+    with pytest.raises(InputError, match=f"not a plain {said}"):
         load_start_weights(make(), str(tmp_path / "other.pt"))
+
+
+def prefixed(state, prefix):
+    """The same tensors under longer names."""
+    return {prefix + name: value for name, value in state.items()}
+
+
+@pytest.mark.parametrize(
+    "prefix", ["module.", "model.", "module.model.", "encoder.", "backbone.", "_orig_mod.net.x."]
+)
+@pytest.mark.parametrize("place", [None, "state_dict", "model", "teacher"])
+def test_checkpoint_of_any_habit_fits(tmp_path, prefix, place):
+    """The network is found under its place and its prefix, beside whatever else is there."""
+    state = torchvision.models.squeezenet1_1(num_classes=11).state_dict()
+    content = prefixed(state, prefix)
+    if place is not None:
+        optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.ones(3))])
+        content = {"epoch": 7, "optimizer": optimizer.state_dict(), place: content}
+    torch.save(content, tmp_path / "checkpoint.pth")
+    classifier = make()
+    before = copy.deepcopy(classifier.state_dict())
+    new = load_start_weights(classifier, str(tmp_path / "checkpoint.pth"))
+    assert new == LAST
+    assert_filled(classifier, before, state, new)
+
+
+def test_checkpoint_with_flags_and_scores_fits(tmp_path):
+    """What a research script keeps beside its network (RETFound, MAE) is read, not executed."""
+    state = torchvision.models.squeezenet1_1(num_classes=11).state_dict()
+    flags = argparse.Namespace(lr=1e-3, output_dir=Path("out"), layers=[1, 2], resume="")
+    content = {"model": state, "args": flags, "best": np.float64(0.9), "seen": np.int64(3)}
+    torch.save(content, tmp_path / "checkpoint.pth")
+    classifier = make()
+    before = copy.deepcopy(classifier.state_dict())
+    new = load_start_weights(classifier, str(tmp_path / "checkpoint.pth"))
+    assert_filled(classifier, before, state, new)
+
+
+def test_momentum_twin_and_projection_head_are_left(tmp_path):
+    """MoCo keeps its network twice, with a deeper last layer, beside a queue."""
+    state = torchvision.models.resnet18(num_classes=11).state_dict()
+    trunk = {name: value for name, value in state.items() if not name.startswith("fc.")}
+    head = {"fc.0.weight": torch.zeros(512, 512), "fc.2.weight": torch.zeros(128, 512)}
+    twin = {name: torch.zeros_like(value) for name, value in trunk.items()}
+    content = {
+        **prefixed(trunk | head, "module.encoder_q."),
+        **prefixed(twin | head, "module.encoder_k."),
+        "module.queue": torch.zeros(128, 16),
+    }
+    torch.save({"arch": "resnet18", "state_dict": content}, tmp_path / "moco.pth")
+    classifier = make("resnet18")
+    before = copy.deepcopy(classifier.state_dict())
+    new = load_start_weights(classifier, str(tmp_path / "moco.pth"))
+    assert new == ["fc.bias", "fc.weight"]
+    assert_filled(classifier, before, state, new)
+
+
+def robustness_checkpoint(state):
+    """As the library `robustness` writes one of an attacked model in a DataParallel."""
+    names = {"new_mean": torch.zeros(3, 1, 1), "new_std": torch.ones(3, 1, 1)}
+    model = {
+        **prefixed(names, "module.normalizer."),
+        **prefixed(state, "module.model."),
+        **prefixed(names, "module.attacker.normalize."),
+        **prefixed(state, "module.attacker.model."),
+    }
+    return {"model": model, "epoch": 3, "schedule": {"last_epoch": 3}, "nat_prec1": 0.9}
+
+
+def test_robustness_checkpoint_fits_where_it_runs_nothing(tmp_path):
+    """Written with dill, but plain inside."""
+    state = torchvision.models.squeezenet1_1(num_classes=11).state_dict()
+    torch.save(robustness_checkpoint(state), tmp_path / "robust.pt", pickle_module=dill)
+    classifier = make()
+    before = copy.deepcopy(classifier.state_dict())
+    new = load_start_weights(classifier, str(tmp_path / "robust.pt"))
+    assert new == LAST
+    assert_filled(classifier, before, state, new)
+
+
+def test_robustness_checkpoint_is_refused_where_it_runs_code(tmp_path):
+    """A function that dill has pickled by its code would be rebuilt from it."""
+    content = robustness_checkpoint(torchvision.models.squeezenet1_1().state_dict())
+    schedule = {"lr_lambdas": [lambda _: 1.0]}
+    torch.save(content | {"schedule": schedule}, tmp_path / "robust.pt", pickle_module=dill)
+    with pytest.raises(
+        InputError, match=r"a pickle of dill, which runs code \(dill\._dill\."
+    ) as one:
+        load_start_weights(make(), str(tmp_path / "robust.pt"))
+    assert "\n" not in str(one.value)
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        (
+            lambda: torchvision.models.resnet34(num_classes=11).state_dict(),
+            ", it looks like resnet34;",
+        ),
+        (lambda: torchvision.models.swin_t().state_dict(), ", it looks like swin_t;"),
+        (
+            lambda: {
+                "cls_token": torch.zeros(1),
+                "blocks.0.attn.weight": torch.zeros(2),
+                "blocks.1.attn.weight": torch.zeros(2),
+            },
+            ", it looks like a vision transformer of 2 blocks;",
+        ),
+        (lambda: {"conv.weight": torch.zeros(2, 3), "conv.bias": torch.zeros(2)}, ";"),
+    ],
+)
+def test_the_message_says_what_the_file_looks_like(other, said):
+    """Told by parameters or blocks, and not where it cannot be told."""
+    with pytest.raises(InputError, match=f"weights=x: not of arch=resnet18{said} "):
+        fill_backbone(make("resnet18"), other(), weights="x")
+
+
+def test_a_whole_classifier_fits_from_memory():
+    """As a registered version is handed over."""
+    other, classifier = make(seed=1), make()
+    before = copy.deepcopy(classifier.state_dict())
+    assert fill_backbone(classifier, other.state_dict(), weights="models:/any/1") == []
+    assert_filled(classifier, before, other.backbone.state_dict(), [])
 
 
 @pytest.fixture

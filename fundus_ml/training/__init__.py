@@ -5,7 +5,8 @@
 
 from fundus_ml.training.checkpoints import Checkpoints
 from fundus_ml.training.classification import fit
-from fundus_ml.training.engine import Batch, Fitted, Objective, learn
+from fundus_ml.training.engine import Fitted, learn
+from fundus_ml.training.objective import Batch, Objective
 from fundus_ml.training.options import TrainingOptions
 from fundus_ml.training.prediction import Perturb, predict
 

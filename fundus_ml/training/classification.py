@@ -13,7 +13,8 @@ from fundus_ml.errors import InputError
 from fundus_ml.statistics import auroc
 from fundus_ml.training.checkpoints import Checkpoints
 from fundus_ml.training.distribution import bare
-from fundus_ml.training.engine import Batch, Fitted, OnEpochEnd, OnStep, learn
+from fundus_ml.training.engine import Fitted, OnEpochEnd, OnStep, learn
+from fundus_ml.training.objective import Batch
 from fundus_ml.training.options import TrainingOptions
 from fundus_ml.training.prediction import Perturb, predict
 

@@ -1,9 +1,9 @@
-"""Entry point ``tune``: search for good training parameters.
+"""Entry point ``tune``: search for good parameters of ``train`` or ``robustify``.
 
-An Optuna study draws parameters from a search space, trains a classifier with each draw as a
-nested run, stops hopeless trials early, and leaves the best draw as ``best_parameters.json``, which
-``train`` accepts as ``tuned``. A study that was interrupted goes on where it stood; any number of
-processes may share one.
+An Optuna study draws parameters from a search space, trains with each draw as a nested run, stops
+hopeless trials early, and leaves the best draw as ``best_parameters.json``, which ``train`` accepts
+as ``tuned``. A study that was interrupted goes on where it stood. Any number of processes may share
+one, each begun by the same command; a trial whose process dies is run again by another.
 """
 
 import dataclasses
@@ -11,27 +11,37 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from experiments.protocol.learning import start_classifier
-from experiments.protocol.parameters import run_entry_point
-from experiments.protocol.session import progress, read_dataset
+from experiments.protocol.learning import check_splits
+from experiments.protocol.parameters import Number, StepLength, execute, run_entry_point
+from experiments.protocol.session import progress, read_dataset, read_model
+from experiments.protocol.space_files import SpaceFile, own_values, read_space
+from experiments.protocol.study_page import write_study_page
+from experiments.protocol.trial_objectives import (
+    METRICS,
+    Objective,
+    adversarial_objective,
+    clean_objective,
+)
+from experiments.robustify import RobustifyConfig, robustify
+from experiments.train import TrainConfig, train
 from fundus_ml.dataset import FundusDataset
 from fundus_ml.errors import InputError
-from fundus_ml.training import TrainingOptions, fit
+from fundus_ml.training import TrainingOptions
+from tracking.retraining import retrain_once
 from tracking.runs import Run
-from tracking.studies import (
-    SearchSpace,
-    Trial,
-    best_parameters,
-    check_space,
-    log_study,
-    open_study,
-    run_trials,
-)
+from tracking.search_spaces import outside
+from tracking.studies import PRUNERS, Study, best_trial, make_pruner, open_study
+from tracking.study_figures import log_study
+from tracking.trial_claims import finished
+from tracking.trials import run_trials
+from tracking.versions import ModelVersion
 
-SEARCH_SPACE = Path(__file__).with_name("search_space.json")
+C = TypeVar("C", TrainConfig, RobustifyConfig)
+
+MOVES_NO_VALUE = frozenset({"dataset", "bootstrap", "register_as"})
+"""Flags that trials of one study may differ in; the dataset counts by its digest."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,30 +50,88 @@ class TuneConfig(TrainingOptions):
 
     dataset: str
     """Dataset folder, or several with commas between them."""
+    recipe: str = "clean"
+    """What is tuned: clean (train), or a recipe of robustify such as pgd, from `model`."""
     trials: int = 20
-    """Finished trials the study holds in the end."""
+    """Finished trials the study holds in the end, those of all processes together."""
     study: str = "fundus-sex"
     """Name of the study; the same name goes on with it."""
     storage: str = ""
     """Database of studies, sqlite:///FILE or postgresql+psycopg://…; optuna.db here if empty."""
     space: str = ""
-    """JSON file of ranges and choices to draw from; experiments/search_space.json if empty."""
+    """JSON file of ranges and choices to draw from; one of experiments/search_spaces if empty."""
+    metric: str = "auto"
+    """What is sought: val_auroc, val_loss or robust_val_auroc; auto is the AUROC of the recipe."""
+    pruner: str = "hyperband"
+    """Which trials stop early: hyperband, asha, median or none."""
     timeout: float = 0.0
-    """Seconds after which no trial begins; 0 is no limit."""
+    """Seconds after which no trial begins (one under way is finished); 0 is no limit."""
+    heartbeat: int = 30
+    """Seconds between signs of life; after six without one a process's trial is begun again."""
     arch: str = "resnet50"
-    """Torchvision backbone."""
+    """Torchvision backbone, of the clean recipe."""
     head_hidden: int = 256
-    """Width of the layer between the backbone and the logit."""
+    """Width of the layer between the backbone and the logit, of the clean recipe."""
     weights: str = "imagenet"
-    """Start weights: imagenet (downloaded by torchvision), none, or a state-dict file."""
+    """Start weights of the clean recipe: imagenet, none, or a state-dict file."""
+    model: str = "models:/fundus-sex@candidate"
+    """Registered version the other recipes start from."""
+    constraint: str = "l2"
+    """Ball of the other recipes: l2 or linf."""
+    eps: Number = Number("3")  # noqa: RUF009 (immutable)
+    """Radius of the ball."""
+    attack_steps: int = 7
+    """Attack steps per batch."""
+    step_size: StepLength = "auto"
+    """Length of one attack step; auto is 2.5·eps/attack_steps."""
+    random_start: bool = False
+    """Start each attack from a random point of the ball."""
+    retrain: bool = False
+    """Train once more with the best values in the end, and register that as candidate (clean) or
+    robust."""
+    retrain_epochs: int = 0
+    """Epochs of that training; as many as a trial's if 0."""
+    bootstrap: int = 2000
+    """Resamples of people behind each interval of the retrained version."""
+    register_as: str = "fundus-sex"
+    """Name in the model registry of the retrained version."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         super().__post_init__()
-        if self.trials < 1:
-            raise InputError(f"trials={self.trials}: must be at least 1")
-        if self.timeout < 0:
-            raise InputError(f"timeout={self.timeout}: must be 0 or more")
+        for name, value, least in (
+            ("trials", self.trials, 1),
+            ("timeout", self.timeout, 0),
+            ("heartbeat", self.heartbeat, 1),
+            ("retrain_epochs", self.retrain_epochs, 0),
+        ):
+            if value < least:
+                raise InputError(f"{name}={value}: must be at least {least}")
+        if self.pruner not in PRUNERS:
+            raise InputError(f"pruner={self.pruner}: allowed: {', '.join(PRUNERS)}")
+        if self.metric not in {"auto", *METRICS}:
+            raise InputError(f"metric={self.metric}: allowed: auto, {', '.join(METRICS)}")
+        if self.recipe == "clean" and self.metric == "robust_val_auroc":
+            raise InputError("metric=robust_val_auroc: recipe=clean attacks nothing; name another")
+        self.training()
+
+    @property
+    def sought(self) -> str:
+        """The metric, ``auto`` made up."""
+        if self.metric != "auto":
+            return self.metric
+        return "val_auroc" if self.recipe == "clean" else "robust_val_auroc"
+
+    def training(self) -> TrainConfig | RobustifyConfig:
+        """Flags of the training that is tuned."""
+        if self.recipe == "clean":
+            return self._as(TrainConfig)
+        return self._as(RobustifyConfig)
+
+    def _as(self, config_class: type[C]) -> C:
+        own = {field.name for field in dataclasses.fields(self)}
+        shared = [f.name for f in dataclasses.fields(config_class) if f.name in own]
+        return config_class(**{name: getattr(self, name) for name in shared})
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -73,64 +141,99 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def tune(config: TuneConfig, run: Run) -> Mapping[str, Any]:
     """Run trials until the study is full; hand back and record the best parameters."""
-    space = read_space(config)
+    training = config.training()
+    file = read_space(config.space, training, default=_entry_point(training))
     dataset = read_dataset(run, config.dataset, context="tune")
-    study = open_study(config.study, config.storage, seed=config.seed)
+    if config.retrain:
+        check_splits(dataset, bootstrap=config.bootstrap)
+    objective, about = _question(config, training, dataset, run)
+    study = _open(config, file, about)
+    run.set_tags({"study": config.study})
     with progress("tune", "trial") as on_trial:
         run_trials(
             study,
-            lambda trial: _val_auroc(trial, config, space, dataset),
+            objective,
             trials=config.trials,
             timeout=config.timeout or None,
-            on_trial=lambda trial: on_trial(trial.number + 1, config.trials),
+            on_trial=lambda _: on_trial(finished(study), config.trials),
         )
-    log_study(study, run)
-    best = best_parameters(study)
-    run.log_json(best, "best_parameters.json")
-    run.log_metrics({"best_val_auroc": study.best_value})
-    sys.stdout.write(
-        f"best val_auroc {study.best_value:.3f} with {json.dumps(best)}\n"
-        f"train with it: -P tuned={run.artifact_uri('best_parameters.json')}\n"
-    )
+    best = _record(study, run, metric=config.sought, dataset=dataset.name)
+    if config.retrain:
+        sys.stdout.write(_retrain(config, study, run) + "\n")
     return best
 
 
-def read_space(config: TuneConfig) -> SearchSpace:
-    """Read the search space and hold it to the flags of a training.
-
-    Raises:
-        InputError: The file is no JSON object or names what is no training parameter.
-        TrackingError: An entry is neither a range nor a list of choices.
-    """
-    path = Path(config.space).expanduser() if config.space else SEARCH_SPACE
-    try:
-        space = json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise InputError(f"space={path}: not a readable JSON file ({error})") from error
-    known = {field.name for field in dataclasses.fields(TrainingOptions)} | {"head_hidden"}
-    if not isinstance(space, dict) or not space or not set(space) <= known:
-        raise InputError(f"space={path}: must be an object with keys among {sorted(known)}")
-    check_space(space)
-    return space
-
-
-def _val_auroc(
-    trial: Trial, config: TuneConfig, space: SearchSpace, dataset: FundusDataset
-) -> float:
-    drawn = dataclasses.replace(config, **trial.suggest(space))
-
-    def on_epoch_end(row: Mapping[str, float]) -> None:
-        trial.run.log_epoch(row)
-        trial.report(row["val_auroc"], int(row["epoch"]))
-
-    fitted = fit(
-        start_classifier(drawn, dataset),
-        dataset.split("train"),
-        dataset.split("val"),
-        drawn,
-        on_epoch_end=on_epoch_end,
+def _question(
+    config: TuneConfig,
+    training: TrainConfig | RobustifyConfig,
+    dataset: FundusDataset,
+    run: Run,
+) -> tuple[Objective, dict[str, object]]:
+    """Say what a trial does, and what makes the trials of a study comparable."""
+    about = {
+        name: value
+        for name, value in dataclasses.asdict(training).items()
+        if name not in MOVES_NO_VALUE and hasattr(config, name)
+    }
+    about |= {
+        "recipe": config.recipe,
+        "metric": config.sought,
+        "pruner": config.pruner,
+        "dataset digest": dataset.digest,
+    }
+    if isinstance(training, TrainConfig):
+        return clean_objective(training, dataset, metric=config.sought), about
+    start, version = read_model(run, training.model)
+    return (
+        adversarial_objective(training, dataset, start=start, metric=config.sought),
+        about | {"model": version.uri},
     )
-    return float(fitted.history["val_auroc"].max())
+
+
+def _open(config: TuneConfig, file: SpaceFile, about: Mapping[str, object]) -> Study:
+    own = own_values(file.space, config)
+    if beyond := outside(file.space, own):
+        sys.stderr.write(f"not tried first: {beyond} lies outside {file.path}\n")
+    return open_study(
+        config.study,
+        config.storage,
+        space=file.space,
+        starts=file.starts if beyond else [own, *file.starts],
+        settings={name: value for name, value in about.items() if name not in file.space},
+        direction=METRICS[config.sought],
+        pruner=make_pruner(config.pruner, epochs=config.epochs),
+        seed=config.seed,
+        heartbeat=config.heartbeat,
+    )
+
+
+def _record(study: Study, run: Run, *, metric: str, dataset: str) -> dict[str, Any]:
+    pictures = log_study(study, run, metric=metric)
+    best = best_trial(study)
+    run.log_json(best.params, "best_parameters.json")
+    run.log_metrics({f"best_{metric}": study.optuna.best_value, "best_trial": best.number})
+    write_study_page(study, run, pictures, metric=metric, dataset=dataset)
+    sys.stdout.write(
+        f"best {metric} {best.value:.3f} by trial {best.number} with {json.dumps(best.params)}\n"
+        f"train with it: -P tuned={run.artifact_uri('best_parameters.json')}\n"
+    )
+    return best.params
+
+
+def _retrain(config: TuneConfig, study: Study, run: Run) -> str:
+    epochs = config.retrain_epochs or config.epochs
+
+    def once(values: Mapping[str, Any]) -> ModelVersion:
+        whole = dataclasses.replace(config.training(), **values, epochs=epochs)
+        if isinstance(whole, TrainConfig):
+            return execute("train", train, whole).version
+        return execute("robustify", robustify, whole).version
+
+    return retrain_once(study, once, run=run, epochs=epochs, register_as=config.register_as)
+
+
+def _entry_point(training: TrainConfig | RobustifyConfig) -> str:
+    return "train" if isinstance(training, TrainConfig) else "robustify"
 
 
 if __name__ == "__main__":

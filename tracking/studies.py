@@ -1,224 +1,216 @@
-"""Hyperparameter studies: Optuna proposes, every trial is a nested run, the best is handed back."""
+"""Hyperparameter studies: one name, one search space, any number of processes.
 
-import logging
-import math
+A study remembers what it is about (its space, the dataset, the metric, every fixed flag) and is
+never continued with anything else: values of different questions would be compared.
+"""
+
+import json
 import warnings
-from collections.abc import Callable, Mapping
-from time import monotonic
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
-import matplotlib.pyplot as plt
 import optuna
-from optuna.exceptions import ExperimentalWarning, TrialPruned
+from optuna.exceptions import ExperimentalWarning
+from optuna.pruners import (
+    BasePruner,
+    HyperbandPruner,
+    MedianPruner,
+    NopPruner,
+    SuccessiveHalvingPruner,
+)
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
-from optuna.visualization import matplotlib as drawing
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from tracking.errors import TrackingError
-from tracking.runs import Run, failure_reason, start_run
-from tracking.stores import initialise_database, studies_uri
+from tracking.search_spaces import SearchSpace, check_space, outside
+from tracking.stores import studies_uri
+from tracking.study_locks import locked
 
-SearchSpace = Mapping[str, Mapping[str, Any]]
-"""Per parameter either ``{"low": 1e-5, "high": 1e-1, "log": True}`` (``log`` and ``step`` may be
-left out; two whole numbers give whole numbers) or ``{"choices": ["adamw", "sgd"]}``."""
+Direction = Literal["maximize", "minimize"]
+PRUNERS = ("hyperband", "asha", "median", "none")
+SETTINGS = "settings"
+MISSED_BEATS = 6
+"""Signs of life a worker may miss before its trial is given to another."""
+BUSY_SECONDS = 60
+"""How long a writer waits for SQLite's other writers."""
 
-_logger = logging.getLogger(__name__)
 
-FINISHED = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-
-
-class Trial:
-    """What an objective is given: it asks for parameters and reports how it goes.
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A study as one worker holds it.
 
     Attributes:
-        number: Position in the study, from 0.
-        run: The nested run of this trial.
+        name: Of the study.
+        uri: SQLAlchemy address of its database.
+        storage: The same, opened.
+        optuna: Optuna's own object.
+        space: What its trials draw from.
+        seed: Of the draws; trial by trial they differ, and between workers they never repeat.
+        heartbeat: Seconds between a worker's signs of life.
     """
 
-    def __init__(self, trial: optuna.Trial, run: Run) -> None:
-        """Wrap Optuna's ``trial``, recorded in ``run``."""
-        self._trial = trial
-        self.number = trial.number
-        self.run = run
+    name: str
+    uri: str
+    storage: RDBStorage
+    optuna: optuna.Study
+    space: SearchSpace
+    seed: int
+    heartbeat: int
 
-    def suggest(self, space: SearchSpace) -> dict[str, Any]:
-        """Draw one value for every parameter of ``space`` and record them.
-
-        Raises:
-            TrackingError: An entry of ``space`` is neither a range nor a list of choices.
-        """
-        check_space(space)
-        drawn = {name: _draw(self._trial, name, entry) for name, entry in space.items()}
-        self.run.log_parameters(drawn)
-        return drawn
-
-    def report(self, value: float, epoch: int) -> None:
-        """Record the objective as it stands after ``epoch``.
-
-        Raises:
-            TrialPruned: The study sees no hope in this trial; let it pass.
-        """
-        self.run.log_metrics({"objective": value}, epoch)
-        self._trial.report(value, epoch)
-        if self._trial.should_prune():
-            raise TrialPruned
-
-
-def check_space(space: SearchSpace) -> None:
-    """Refuse a search space that cannot be drawn from, before any trial begins.
-
-    Raises:
-        TrackingError: An entry is neither a range nor a list of choices.
-    """
-    for name, entry in space.items():
-        if not _drawable(entry):
-            raise TrackingError(
-                f"search space of {name!r} is {entry!r}; must be low and high, with log or step "
-                "if wanted, or a list of choices"
-            )
+    def rows(self) -> list[FrozenTrial]:
+        """Every trial, read anew: waiting, running and finished ones."""
+        return list(self.optuna.get_trials(deepcopy=False))
 
 
 def open_study(
     name: str,
     storage: str = "",
     *,
+    space: SearchSpace,
     seed: int,
-    direction: Literal["maximize", "minimize"] = "maximize",
-    pruner: optuna.pruners.BasePruner | None = None,
-) -> optuna.Study:
-    """Open a study by name, creating it when new; any number of processes may share it.
+    settings: Mapping[str, object] | None = None,
+    starts: Sequence[Mapping[str, Any]] = (),
+    direction: Direction = "maximize",
+    pruner: BasePruner | None = None,
+    heartbeat: int = 30,
+) -> Study:
+    """Open a study by name, creating it when new; any number of processes may do so together.
 
     Args:
         name: The study.
         storage: SQLAlchemy address of its own database; ``optuna.db`` in this folder when empty.
-        seed: Of the sampler; a study that goes on draws anew, not what it drew at first. Processes
-            that begin a study together need different ones.
+        space: What its trials draw from.
+        seed: Of the draws. Draw number ``n`` depends on it, on ``n`` and on the trials before it.
+        settings: What else makes its trials comparable, by the names a user knows; JSON values.
+        starts: Values to try before anything is drawn; what one leaves out is drawn.
         direction: ``maximize`` or ``minimize``.
-        pruner: Which trials to stop early; those below the median after 5 trials and 1 report
-            when omitted.
+        pruner: Which trials to stop early; none when omitted.
+        heartbeat: Seconds between signs of life; after six without one a worker counts as dead.
+
+    Raises:
+        TrackingError: The space cannot be drawn from, a start lies outside it, the database cannot
+            be opened, or the study was begun with another space or other settings.
     """
+    check_space(space)
+    for start in starts:
+        if beyond := outside(space, start):
+            raise TrackingError(f"start {json.dumps(start)}: outside the space: {beyond}")
+    about: dict[str, object] = {f"space of {key}": dict(entry) for key, entry in space.items()}
+    about |= {**(settings or {}), "direction": direction}
     uri = studies_uri(storage)
     # Trials report through ``on_trial``, not through a log line of Optuna's each.
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    initialise_database(uri, lambda: optuna.storages.RDBStorage(uri))
-    study = optuna.create_study(
-        study_name=name,
-        storage=optuna.storages.RDBStorage(uri),
-        direction=direction,
-        pruner=pruner or optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1),
-        load_if_exists=True,
+    try:
+        with locked(uri, name):
+            rdb = _open_storage(uri, heartbeat)
+            opened = optuna.create_study(
+                study_name=name,
+                storage=rdb,
+                direction=direction,
+                pruner=pruner or NopPruner(),
+                load_if_exists=True,
+            )
+            _begin_or_compare(opened, json.loads(json.dumps(about)), starts)
+    except (SQLAlchemyError, ImportError) as error:
+        raise TrackingError(
+            f"storage={make_url(uri).render_as_string()}: cannot be opened: {_first_line(error)}"
+        ) from error
+    return Study(
+        name=name, uri=uri, storage=rdb, optuna=opened, space=space, seed=seed, heartbeat=heartbeat
     )
-    begun = len(study.get_trials(deepcopy=False))
-    study.sampler = optuna.samplers.TPESampler(seed=seed + begun)
-    return study
 
 
-def run_trials(
-    study: optuna.Study,
-    objective: Callable[[Trial], float],
-    *,
-    trials: int,
-    timeout: float | None = None,
-    on_trial: Callable[[FrozenTrial], None] | None = None,
-) -> None:
-    """Run trials, one nested run each, until the study holds ``trials`` finished ones.
-
-    Trials that other processes or an earlier call finished count, so a study that was killed is
-    resumed by calling again. A trial that fails is recorded with its reason and the study goes on.
+def make_pruner(name: str, *, epochs: int) -> BasePruner:
+    """Choose by name which trials are stopped early.
 
     Args:
-        study: From :func:`open_study`.
-        objective: Asks its trial for parameters, reports by epoch, returns the final value.
-        trials: How many finished trials the study holds in the end.
-        timeout: Seconds after which no further trial begins.
-        on_trial: Called after each trial, for a progress bar.
+        name: ``hyperband`` and ``asha`` keep about a third at every rung (epochs 1, 3, 9 …),
+            hyperband in several brackets of which some begin late; ``median`` stops what lies below
+            the median of earlier trials, after five of them and one epoch; ``none`` stops nothing.
+        epochs: What a whole trial takes.
+
+    Raises:
+        TrackingError: ``name`` is none of :data:`PRUNERS`.
+
+    Source:
+        Li et al. 2020, arXiv:1810.05934 (ASHA); Li et al. 2018, JMLR 18(185) (Hyperband).
     """
-    end = math.inf if timeout is None else monotonic() + timeout
-    while monotonic() < end and _finished(study) < trials:
-        number = _run_trial(study, objective)
-        if on_trial is not None:
-            on_trial(study.trials[number])
+    if name == "hyperband":
+        return HyperbandPruner(min_resource=1, max_resource=epochs, reduction_factor=3)
+    if name == "asha":
+        return SuccessiveHalvingPruner(min_resource=1, reduction_factor=3)
+    if name == "median":
+        return MedianPruner(n_startup_trials=5, n_warmup_steps=1)
+    if name == "none":
+        return NopPruner()
+    raise TrackingError(f"pruner={name}: allowed: {', '.join(PRUNERS)}")
 
 
-def best_parameters(study: optuna.Study) -> dict[str, Any]:
-    """Hand back the parameters of the best complete trial.
+def best_trial(study: Study) -> FrozenTrial:
+    """Hand back the best complete trial.
 
     Raises:
         TrackingError: No trial was completed.
     """
-    if not study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        states = ", ".join(trial.state.name for trial in study.trials) or "none begun"
+    rows = study.rows()
+    if not any(trial.state is TrialState.COMPLETE for trial in rows):
+        states = ", ".join(trial.state.name for trial in rows) or "none begun"
         raise TrackingError(
-            f"study {study.study_name!r} has no complete trial ({states}); see the tag failure of "
-            "its runs"
+            f"study {study.name!r} has no complete trial ({states}); see the tag failure of its "
+            "runs"
         )
-    return dict(study.best_params)
+    return study.optuna.best_trial
 
 
-def log_study(study: optuna.Study, run: Run) -> None:
-    """Store the study on ``run``: its trials, and pictures of history and importance.
-
-    Importance is drawn from the second complete trial on, if parameters and values vary at all.
-    """
-    frame = study.trials_dataframe(attrs=("number", "value", "state", "params"))
-    run.log_text(frame.to_csv(index=False), "study/trials.csv")
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if not complete:
-        return
-    _log_picture(run, study, drawing.plot_optimization_history, "study/history.png")
-    if len({trial.value for trial in complete}) > 1:
-        _log_picture(run, study, drawing.plot_param_importances, "study/importance.png")
-
-
-def _run_trial(study: optuna.Study, objective: Callable[[Trial], float]) -> int:
-    proposed = study.ask()
-    state, value = TrialState.FAIL, None
-    try:
-        with start_run(f"trial-{proposed.number}", {"study": study.study_name}) as run:
-            try:
-                value = float(objective(Trial(proposed, run)))
-                if math.isnan(value):
-                    value = None
-                    raise TrackingError("the objective returned nan; must be a number")
-                state = TrialState.COMPLETE
-                run.log_metrics({"value": value})
-            except TrialPruned:
-                state = TrialState.PRUNED
-            finally:
-                run.set_tags({"state": state.name})
-    except Exception as error:  # noqa: BLE001 - one trial's failure is data, not the study's end
-        _logger.warning("trial %d failed: %s", proposed.number, failure_reason(error))
-    finally:
-        study.tell(proposed, value, state)
-    return proposed.number
-
-
-def _finished(study: optuna.Study) -> int:
-    return len(study.get_trials(deepcopy=False, states=FINISHED))
-
-
-def _draw(trial: optuna.Trial, name: str, entry: Mapping[str, Any]) -> Any:  # noqa: ANN401
-    if "choices" in entry:
-        return trial.suggest_categorical(name, entry["choices"])
-    if isinstance(entry["low"], int) and isinstance(entry["high"], int):
-        return trial.suggest_int(name, **entry)
-    return trial.suggest_float(name, **entry)
-
-
-def _drawable(entry: object) -> bool:
-    match entry:
-        case {"choices": [_, *_], **others}:
-            return not others
-        case {"low": int() | float() as low, "high": int() | float() as high, **others}:
-            return low <= high and others.keys() <= {"log", "step"}
-    return False
-
-
-def _log_picture(
-    run: Run, study: optuna.Study, draw: Callable[[optuna.Study], Any], path: str
-) -> None:
+def _open_storage(uri: str, heartbeat: int) -> RDBStorage:
+    sqlite = make_url(uri).get_backend_name() == "sqlite"
+    options: dict[str, Any] = (
+        {"connect_args": {"timeout": BUSY_SECONDS}} if sqlite else {"pool_pre_ping": True}
+    )
     with warnings.catch_warnings():
-        # Optuna calls all its matplotlib drawings experimental; nothing here depends on their API.
+        # Optuna calls its heartbeat experimental; what is used of it is tested here.
         warnings.simplefilter("ignore", ExperimentalWarning)
-        axes = draw(study)
-    run.log_figure(axes.figure, path)
-    plt.close(axes.figure)
+        return RDBStorage(
+            uri,
+            engine_kwargs=options,
+            heartbeat_interval=heartbeat,
+            grace_period=MISSED_BEATS * heartbeat,
+        )
+
+
+def _begin_or_compare(
+    opened: optuna.Study, about: Mapping[str, Any], starts: Sequence[Mapping[str, Any]]
+) -> None:
+    """Store what a new study is about, or hold an old one to it; under the study's lock."""
+    begun = opened.user_attrs.get(SETTINGS)
+    if begun is None:
+        if any(trial.state is not TrialState.WAITING for trial in opened.get_trials()):
+            raise TrackingError(
+                f"study={opened.study_name}: holds trials that were not begun here; give another "
+                "name"
+            )
+        for start in starts:
+            opened.enqueue_trial(dict(start), skip_if_exists=True)
+        opened.set_user_attr(SETTINGS, about)  # last: a half-begun study is begun again
+        return
+    different = [
+        f"{key} {_said(begun.get(key))}, now {_said(about.get(key))}"
+        for key in dict.fromkeys([*begun, *about])
+        if begun.get(key) != about.get(key)
+    ]
+    if different:
+        raise TrackingError(
+            f"study={opened.study_name}: was begun with {'; '.join(different)}; "
+            "give the study another name, or ask for what it was begun with"
+        )
+
+
+def _said(value: object) -> str:
+    return "not there" if value is None else json.dumps(value).strip('"')
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

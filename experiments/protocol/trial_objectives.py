@@ -1,0 +1,76 @@
+"""What a trial of a study does: one training with the values drawn, judged on validation."""
+
+import copy
+import dataclasses
+from collections.abc import Callable, Mapping
+
+from experiments.protocol.learning import start_classifier
+from experiments.robustify import RobustifyConfig
+from experiments.train import TrainConfig
+from fundus_ml.dataset import FundusDataset
+from fundus_ml.models.classifiers import Classifier
+from fundus_ml.training import Perturb, TrainingOptions, fit
+from tracking.studies import Direction
+from tracking.trials import Trial
+
+METRICS: Mapping[str, Direction] = {
+    "val_auroc": "maximize",
+    "val_loss": "minimize",
+    "robust_val_auroc": "maximize",
+}
+
+Objective = Callable[[Trial], float]
+
+
+def clean_objective(config: TrainConfig, dataset: FundusDataset, *, metric: str) -> Objective:
+    """Train from the start weights, as ``train`` does.
+
+    Args:
+        config: Flags that the drawn values replace.
+        dataset: Its training split is learned from, its validation split judges.
+        metric: Column of the history; its best epoch is the trial's value.
+    """
+
+    def objective(trial: Trial) -> float:
+        drawn = dataclasses.replace(config, **trial.parameters)
+        return _judged(trial, start_classifier(drawn, dataset), dataset, drawn, metric=metric)
+
+    return objective
+
+
+def adversarial_objective(
+    config: RobustifyConfig, dataset: FundusDataset, *, start: Classifier, metric: str
+) -> Objective:
+    """Train on adversarial images from ``start``, as ``robustify`` does."""
+
+    def objective(trial: Trial) -> float:
+        drawn = dataclasses.replace(config, **trial.parameters)
+        model = copy.deepcopy(start)
+        return _judged(trial, model, dataset, drawn, metric=metric, perturb=drawn.perturbation())
+
+    return objective
+
+
+def _judged(
+    trial: Trial,
+    model: Classifier,
+    dataset: FundusDataset,
+    options: TrainingOptions,
+    *,
+    metric: str,
+    perturb: Perturb | None = None,
+) -> float:
+    def on_epoch_end(row: Mapping[str, float]) -> None:
+        trial.run.log_epoch(row)
+        trial.report(row[metric], int(row["epoch"]))
+
+    fitted = fit(
+        model,
+        dataset.split("train"),
+        dataset.split("val"),
+        options,
+        perturb=perturb,
+        on_epoch_end=on_epoch_end,
+    )
+    values = fitted.history[metric]
+    return float(values.max() if METRICS[metric] == "maximize" else values.min())

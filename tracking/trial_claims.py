@@ -1,0 +1,145 @@
+"""Which worker runs which trial: every claim is made under the study's lock.
+
+A study is whole when it holds as many begun trials as were asked for. A trial whose worker died is
+recorded as failed and begun again as another trial of the same values; the dead one does not
+count. A trial that failed by itself keeps its reason, counts, and is not begun again.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from threading import Event, Thread
+
+import optuna
+from mlflow.exceptions import MlflowException
+from optuna.exceptions import ExperimentalWarning, StorageInternalError
+from optuna.samplers import TPESampler
+from optuna.storages import RetryHeartbeatStaleTrialCallback, fail_stale_trials
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from tracking.search_spaces import distributions
+from tracking.stores import initialise_tracking
+from tracking.studies import Study
+from tracking.study_locks import locked
+
+MOST_RETRIES = 3
+"""How often a trial is begun again before it is taken for what kills its workers."""
+FAILURE = "failure"
+RUN_ID = "run_id"
+LOST = "its worker died"
+
+_logger = logging.getLogger(__name__)
+
+
+def claim(study: Study, trials: int) -> optuna.Trial | None:
+    """Begin the next trial of a study that is to hold ``trials``; None when all are begun.
+
+    Its values are drawn and stored before another worker draws. Draws come from a tree-structured
+    Parzen estimator over all parameters together that takes trials still running for bad ones, so
+    that workers keep apart.
+
+    Source:
+        Bergstra et al. 2011, NeurIPS; Watanabe 2023, arXiv:2304.11127.
+    """
+    with locked(study.uri, study.name):
+        retry_lost(study)
+        rows = study.rows()
+        begun = [row for row in counted(rows) if row.state is not TrialState.WAITING]
+        if len(begun) >= trials:
+            return None
+        if not _waiting(rows):
+            study.optuna.enqueue_trial({})
+        number = _waiting(study.rows())[0].number
+        # A sign of life before it begins: whoever dies in between leaves a trial seen to be stale.
+        study.storage.record_heartbeat(_trial_id(study, number))
+        study.optuna.sampler = TPESampler(
+            seed=study.seed + number, multivariate=True, constant_liar=True
+        )
+        with warnings.catch_warnings():
+            # Its own loop could not hold the lock while it draws.
+            warnings.filterwarnings("ignore", "Heartbeat of storage is supposed to be used")
+            trial = study.optuna.ask(distributions(study.space))
+        assert trial.number == number
+        return trial
+
+
+def counted(rows: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """Leave out the trials of dead workers that were begun again, or wait to be."""
+    again = {number for row in rows for number in row.system_attrs.get("retry_history", ())}
+    return [row for row in rows if row.number not in again]
+
+
+def finished(study: Study) -> int:
+    """Count the trials that are over, each trial of a dead worker together with its retry."""
+    return sum(row.state.is_finished() for row in counted(study.rows()))
+
+
+def retry_lost(study: Study) -> None:
+    """Fail the trials whose workers give no sign of life, and queue each once more.
+
+    Under the study's lock. Whatever is failed without a reason was interrupted, so a worker that
+    dies in here leaves nothing that the next one does not find.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        fail_stale_trials(study.optuna)
+        retry = RetryHeartbeatStaleTrialCallback(max_retry=MOST_RETRIES)
+    for row in counted(study.rows()):
+        tried = len(row.system_attrs.get("retry_history", ()))
+        if is_lost(row) and tried < MOST_RETRIES:
+            _logger.warning("trial %d: %s; it is begun again", row.number, LOST)
+            _close_run(row)
+            retry(study.optuna, row)
+
+
+def is_lost(row: FrozenTrial) -> bool:
+    """Whether a trial ended because its worker did."""
+    return row.state is TrialState.FAIL and FAILURE not in row.user_attrs
+
+
+@contextmanager
+def signs_of_life(study: Study, number: int) -> Iterator[None]:
+    """Tell the other workers every ``study.heartbeat`` seconds that this one is at work."""
+    trial_id, stop = _trial_id(study, number), Event()
+
+    def beat() -> None:
+        while not stop.wait(study.heartbeat):
+            try:
+                study.storage.record_heartbeat(trial_id)
+            except (StorageInternalError, SQLAlchemyError) as error:
+                _logger.warning("trial %d: no sign of life stored: %s", number, error)
+
+    study.storage.record_heartbeat(trial_id)
+    thread = Thread(target=beat, name=f"trial-{number}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _waiting(rows: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    return [row for row in rows if row.state is TrialState.WAITING]
+
+
+def _trial_id(study: Study, number: int) -> int:
+    study_id = study.storage.get_study_id_from_name(study.name)
+    return int(study.storage.get_trial_id_from_study_id_trial_number(study_id, number))
+
+
+def _close_run(row: FrozenTrial) -> None:
+    """End the nested run that a dead worker left open, if the tracking store knows it."""
+    if RUN_ID not in row.user_attrs:
+        return
+    client = initialise_tracking()
+    run_id = row.user_attrs[RUN_ID]
+    try:
+        if client.get_run(run_id).info.status == "RUNNING":
+            client.set_tag(run_id, FAILURE, f"{LOST}; begun again as another trial")
+            client.set_tag(run_id, "state", row.state.name)
+            client.set_terminated(run_id, "KILLED")
+    except MlflowException as error:
+        _logger.warning("trial %d: its run cannot be closed: %s", row.number, error)

@@ -1,6 +1,6 @@
 """The bootstrap over patients: two eyes of one patient are not two draws."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +13,8 @@ CONFIDENCE = 0.95
 """Share of resamples between the ends of every interval."""
 MOST_DROPPED = 0.05
 """Largest share of resamples that may be left out because they hold one class only."""
-BLOCK_VALUES = 2_000_000
-"""Weights held in memory at once; it bounds memory and moves no result."""
+BLOCK_VALUES = 300_000
+"""Weights held in memory at once: few enough for the cache; it moves no result."""
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int32]
@@ -103,6 +103,29 @@ def count_blocks(clusters: int, rows: int, *, resamples: int, seed: int) -> Iter
         drawn += np.arange(size)[:, None] * clusters
         counts = np.bincount(drawn.ravel(), minlength=size * clusters)
         yield counts.reshape(size, clusters).astype(np.int32)
+
+
+def row_replicates(
+    statistic: Callable[[Counts], Floats], groups: ArrayLike, *, resamples: int, seed: int
+) -> Floats:
+    """Compute a statistic of the rows on every bootstrap sample of the clusters.
+
+    Args:
+        statistic: Maps ``(block, n)`` how often each row counts to ``(..., block)``.
+        groups: ``(n,)`` cluster of each row; its order is that of the weights.
+        resamples: Number of bootstrap samples, 1 or more.
+        seed: Of the draw.
+
+    Returns:
+        ``(..., resamples)``; with one cluster ``(..., 0)``, for there is nothing to resample.
+
+    Raises:
+        InputError: As :func:`cluster_counts`.
+    """
+    cluster, clusters = cluster_codes(groups)
+    blocks = count_blocks(clusters, len(cluster), resamples=resamples, seed=seed)
+    replicates = np.concatenate([statistic(counts[:, cluster]) for counts in blocks], axis=-1)
+    return replicates if clusters > 1 else replicates[..., :0]
 
 
 def percentile_interval(value: float, replicates: Floats) -> Interval:

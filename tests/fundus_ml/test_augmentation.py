@@ -190,6 +190,13 @@ def test_blur_equals_torchvision(most):
     )
 
 
+def test_blur_is_in_shares_of_the_height():
+    images = make_images(4, 20, 33)
+    changed = augment(images, Augmentation(blur=0.06, blurred=1.0), generator=seeded())
+    sigma = 20 * 0.06 * uniform(4)[:, 9]
+    torch.testing.assert_close(changed, blur(images, sigma, most=1.2))
+
+
 def test_blur_wider_than_the_image_keeps_its_mean_tone():
     images = torch.full((2, 3, 4, 5), 0.3)
     torch.testing.assert_close(blur(images, each(0.4, 9.0), most=9.0), images)

@@ -1,6 +1,5 @@
 """Learning to tell the sexes apart, from images as they are or made adversarial."""
 
-import math
 from dataclasses import dataclass, field
 
 import torch
@@ -112,14 +111,23 @@ class SexObjective:
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Loss and AUROC of the validation eyes, and AUROC under attack where epochs have one."""
-        options, val = self.options, self.val
-        how = {"batch_size": options.batch_size, "precision": options.precision}
-        logit = predict(model, val, **how)  # type: ignore[arg-type]
-        loss = float(binary_cross_entropy_with_logits(logit, torch.from_numpy(val.labels)))
-        if not math.isfinite(loss):
-            raise InputError(f"val_loss={loss}: training diverged; lower lr")
-        row = {"val_loss": loss, "val_auroc": auroc(val.labels, logit.numpy())}
+        logit = self._scores(model)
+        loss = binary_cross_entropy_with_logits(logit, torch.from_numpy(self.val.labels))
+        row = {"val_loss": float(loss), "val_auroc": auroc(self.val.labels, logit.numpy())}
         if self.perturb is not None:
-            attacked = predict(model, val, **how, perturb=self.perturb, seed=options.seed)  # type: ignore[arg-type]
-            row["robust_val_auroc"] = auroc(val.labels, attacked.numpy())
+            attacked = self._scores(model, self.perturb)
+            row["robust_val_auroc"] = auroc(self.val.labels, attacked.numpy())
         return row
+
+    def _scores(self, model: nn.Module, perturb: Perturb | None = None) -> Tensor:
+        logit = predict(
+            model,
+            self.val,
+            batch_size=self.options.batch_size,
+            precision=self.options.precision,
+            perturb=perturb,
+            seed=self.options.seed,
+        )
+        if not bool(torch.isfinite(logit).all()):
+            raise InputError("val_loss=nan: training diverged; lower lr, or set clip_norm")
+        return logit

@@ -1,0 +1,76 @@
+"""Two processes make the steps of one, and score every eye once."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from fundus_ml.training.distribution import WholeBatchNorm
+from tests.fundus_ml.tiny_learning import make_dataset
+from tests.fundus_ml.training.two_processes import HOW
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """What one process finds, and two, on 26 training and 14 validation eyes."""
+    folder = tmp_path_factory.mktemp("shared") / "eyes"
+    make_dataset(folder, people={"train": 13, "val": 7})
+    return run(folder, 1), run(folder, 2)
+
+
+def run(folder, processes):
+    script = ["-m", "tests.fundus_ml.training.two_processes", str(folder)]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    command = [sys.executable, *(launcher if processes > 1 else []), *script]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 1, "only the first process speaks"
+    return json.loads(lines[0])
+
+
+@pytest.mark.parametrize("name", HOW)
+def test_two_processes_make_the_steps_of_one(results, name):
+    """Equal loss curves within 1e-4, BatchNorm over the whole batch, own layers back after."""
+    alone, together = (result[name] for result in results)
+    for column, values in alone["history"].items():
+        assert together["history"][column] == pytest.approx(values, abs=1e-4), column
+    assert together["weights"] == pytest.approx(alone["weights"], abs=1e-3)
+    assert together["norm"] == "BatchNorm2d"
+
+
+def test_two_processes_score_every_eye_once(results):
+    alone, together = results
+    assert len(together["logit"]) == 14
+    assert together["logit"] == pytest.approx(alone["logit"], abs=1e-6)
+    assert together["handed"] == "from the first"
+
+
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("momentum", [0.1, None])
+@pytest.mark.parametrize("training", [True, False])
+def test_alone_it_is_batch_norm(affine, momentum, training):
+    """Values, gradients and statistics are torch's own."""
+    torch.manual_seed(0)
+    theirs = nn.BatchNorm2d(5, affine=affine, momentum=momentum).train(training)
+    ours = WholeBatchNorm(5, affine=affine, momentum=momentum).train(training)
+    for _ in range(3):
+        features = torch.randn(4, 5, 6, 7) * 3 + 1
+        wanted = features.clone().requires_grad_()
+        found = features.clone().requires_grad_()
+        pattern = torch.randn(4, 5, 6, 7)
+        (theirs(wanted) * pattern).sum().backward()
+        (ours(found) * pattern).sum().backward()
+        torch.testing.assert_close(found.grad, wanted.grad, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(ours(features), theirs(features), atol=1e-5, rtol=1e-5)
+    for name, buffer in theirs.named_buffers():
+        torch.testing.assert_close(dict(ours.named_buffers())[name], buffer)
+    assert np.isfinite(ours.running_var.numpy()).all()

@@ -1,0 +1,50 @@
+"""Run by torchrun from test_distribution: fit and predict, and say what came out."""
+
+import json
+import sys
+
+from experiments.protocol.launch import from_first, process_group
+from fundus_ml.attacks import ThreatModel
+from fundus_ml.dataset import open_dataset
+from fundus_ml.robust_training import PGDTraining
+from fundus_ml.training import TrainingOptions, fit, predict
+from tests.fundus_ml.tiny_learning import SmallNetwork
+
+HOW = {
+    "clean": {"augment": "full", "ema": 0.5},
+    "robust": {},
+    "accumulated": {"accumulate": 2, "freeze": "batchnorm"},
+}
+ATTACK = PGDTraining(
+    threat=ThreatModel(constraint="l2", eps=0.5), step_size=0.3, attack_steps=2, precision="fp32"
+)
+
+
+def fitted(name, eyes):
+    """Fit as ``HOW`` says; give back what must not depend on the number of processes."""
+    model = SmallNetwork()
+    model.drop.p = 0.0
+    options = TrainingOptions(
+        epochs=4, batch_size=8, lr=0.2, optimizer="sgd", precision="fp32", seed=5, **HOW[name]
+    )
+    perturb = ATTACK if name == "robust" else None
+    found = fit(model, eyes.split("train"), eyes.split("val"), options, perturb=perturb)
+    return {
+        "history": found.history.drop(columns="seconds").to_dict("list"),
+        "weights": [float(v.double().sum()) for v in found.model.state_dict().values()],
+        "norm": type(model.norm).__name__,
+    }
+
+
+def main():
+    with process_group(allowed=True):
+        eyes = open_dataset(sys.argv[1])
+        result = {name: fitted(name, eyes) for name in HOW}
+        logit = predict(SmallNetwork(), eyes.split("val"), batch_size=4, precision="fp32")
+        result["logit"] = logit.tolist()
+        result["handed"] = from_first(lambda: "from the first")
+        sys.stdout.write(json.dumps(result) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,331 @@
+"""How fast does the engine train? Against its bare passes, and against a plain loop.
+
+All contestants train the same network on the same eyes, in turn, and medians over rounds are
+compared:
+
+    python -m benchmarks.train --photographs ../shared/data/odir/images
+
+`bare` is forward, backward and optimizer step over tensors that lie in memory, channels-last, in
+the engine's precision: no loop can be faster. `engine` is `fundus_ml.training.fit` as the entry
+points run it: reading from the dataset folder, augmentation, schedule, checks; validation is not
+counted. `engine, saving` writes a checkpoint in every step, from which the cost of one is told.
+`plain` is the loop of the report: PIL decodes JPEG, torchvision resizes, mirrors and normalises,
+one process, fp32. The first step of each round is not counted. `engine / it` compares speeds,
+round by round; above 1 the engine is faster.
+"""
+
+import argparse
+import tempfile
+import threading
+import time
+from collections.abc import Iterable
+from copy import deepcopy
+from dataclasses import dataclass, field
+from itertools import cycle, islice
+from pathlib import Path
+from statistics import median
+from typing import Any, Self
+
+import cv2
+import numpy as np
+import psutil
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+from fundus_ml.augmentation import AUGMENTATIONS, augment
+from fundus_ml.dataset import FundusDataset, batches, open_dataset
+from fundus_ml.models.classifiers import ClassifierSpec, make_classifier
+from fundus_ml.precision import autocast, best_device, trained_in
+from fundus_ml.preprocessing import PreprocessingOptions, preprocess
+from fundus_ml.sources.folder import folder_photographs
+from fundus_ml.synthesis.painting import paint_photograph
+from fundus_ml.synthesis.population import Population, draw_population
+from fundus_ml.training import Checkpoints, TrainingOptions, fit
+
+BARE, ENGINE, SAVING, PLAIN = "bare", "engine", "engine, saving", "plain"
+MINUTES = 10
+"""Between checkpoints, to tell what share of the time they take."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One network on one size of eyes, as ``resnet18:128:32`` names it."""
+
+    arch: str
+    size: int
+    batch_size: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``arch:size:batch_size``."""
+        arch, size, batch_size = text.split(":")
+        return cls(arch, int(size), int(batch_size))
+
+
+@dataclass
+class Taken:
+    """What the rounds of one contestant took."""
+
+    seconds: list[float] = field(default_factory=list)
+    peak: int = 0
+
+
+def main() -> None:
+    """Time every case and print its table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--photographs", type=Path, help="folder of JPEG files; painted without")
+    parser.add_argument("--eyes", type=int, default=192, help="how many of them are read, in turn")
+    parser.add_argument("--cases", nargs="+", default=["resnet18:128:32", "resnet50:224:16"])
+    parser.add_argument("--steps", type=int, default=4, help="counted steps of a round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--augment", choices=AUGMENTATIONS, default="flip", help="of the engine")
+    parser.add_argument("--precision", default="auto", help="of the engine and of bare")
+    given = parser.parse_args()
+    device = best_device()
+    print(f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    with tempfile.TemporaryDirectory() as scratch:
+        paths = _photographs(given.photographs, given.eyes, Path(scratch) / "release")
+        for text in given.cases:
+            case = Case.parse(text)
+            folder = Path(scratch) / f"eyes-{case.size}"
+            if not folder.exists():
+                _preprocess(Path(scratch) / "release", folder, case.size)
+            _run(Bench(case, given, open_dataset(str(folder)), paths, device), given.rounds)
+
+
+class Bench:
+    """The contestants of one case."""
+
+    def __init__(
+        self,
+        case: Case,
+        given: argparse.Namespace,
+        dataset: FundusDataset,
+        paths: list[Path],
+        device: torch.device,
+    ) -> None:
+        self.case, self.device, self.steps = case, device, given.steps
+        needed = (given.steps + 1) * case.batch_size
+        self.train = dataset.select(np.arange(needed) % len(dataset))
+        self.val = dataset.select([int(np.argmin(dataset.labels)), int(np.argmax(dataset.labels))])
+        self.paths = list(islice(cycle(paths), needed))
+        self.options = TrainingOptions(
+            epochs=1, batch_size=case.batch_size, augment=given.augment, precision=given.precision
+        )
+        self.precision = trained_in(given.precision, device)
+        self.mean, self.std = dataset.channel_mean, dataset.channel_std
+        self.contestants = {
+            BARE: self.bare,
+            ENGINE: self.engine,
+            SAVING: self.saving,
+            PLAIN: self.plain,
+        }
+        self.network = self._network(self.mean, self.std)
+
+    def bare(self, clock: "Clock") -> None:
+        """Forward, backward, step over tensors in memory."""
+        model = deepcopy(self.network).to(memory_format=torch.channels_last)
+        inputs = list(batches(self.train, self.case.batch_size, device=self.device))
+        self._learn(model, inputs, self.precision, clock)
+
+    def engine(self, clock: "Clock") -> None:
+        """Run the engine as the entry points do, without checkpoints."""
+        fit(deepcopy(self.network), self.train, self.val, self.options, on_step=clock.on_step)
+
+    def saving(self, clock: "Clock") -> None:
+        """Run the engine with a checkpoint in every step."""
+        with tempfile.TemporaryDirectory() as folder:
+            fit(
+                deepcopy(self.network),
+                self.train,
+                self.val,
+                self.options,
+                checkpoints=Checkpoints(Path(folder), {}, minutes=1e-9),
+                on_step=clock.on_step,
+            )
+
+    def plain(self, clock: "Clock") -> None:
+        """Train as the report did."""
+        model = self._network((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+        photographs = Photographs(self.paths, self.case.size, self.mean, self.std)
+        loader = DataLoader(photographs, self.case.batch_size, shuffle=True)
+        moved = ((images.to(self.device), labels.to(self.device)) for images, labels in loader)
+        self._learn(model, moved, "fp32", clock)
+
+    def _network(self, mean: tuple[float, ...], std: tuple[float, ...]) -> nn.Module:
+        spec = ClassifierSpec(
+            arch=self.case.arch, head_hidden=256, mean=mean, std=std, size=self.case.size
+        )
+        return make_classifier(spec, seed=0).train().to(self.device)
+
+    def _learn(
+        self,
+        model: nn.Module,
+        inputs: Iterable[tuple[Tensor, Tensor]],
+        precision: str,
+        clock: "Clock",
+    ) -> None:
+        options = self.options
+        optimizer = torch.optim.AdamW(
+            model.parameters(), lr=options.lr, weight_decay=options.weight_decay
+        )
+        scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
+        for step, (images, labels) in enumerate(inputs, start=1):
+            optimizer.zero_grad()
+            with autocast(precision, self.device):
+                logit = model(images)
+            loss = binary_cross_entropy_with_logits(logit.float(), labels)
+            scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            scaler.step(optimizer)
+            scaler.update()
+            clock.on_step(step, self.steps + 1)
+
+
+class Photographs(Dataset[tuple[Tensor, Any]]):
+    """JPEG files, decoded and resized each time they are asked for."""
+
+    def __init__(
+        self,
+        paths: list[Path],
+        size: int,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+    ) -> None:
+        self._paths = paths
+        self._transform = transforms.Compose(
+            [
+                transforms.Resize((size, size)),
+                transforms.RandomHorizontalFlip(),
+                transforms.ToTensor(),
+                transforms.Normalize(mean, std),
+            ]
+        )
+
+    def __len__(self) -> int:
+        """Count the files."""
+        return len(self._paths)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Any]:
+        """Read one."""
+        with Image.open(self._paths[index]) as image:
+            pixels: Tensor = self._transform(image.convert("RGB"))
+        return pixels, np.float32(index % 2)
+
+
+class Clock:
+    """Seconds from the end of the first step to the end of the last, and the most memory held.
+
+    On a GPU that is what torch had allocated there, else the resident memory of the process.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device, self._over = device, threading.Event()
+        self.started = self.ended = 0.0
+        self.peak = 0
+
+    def __enter__(self) -> Self:
+        """Begin to watch the memory."""
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+        else:
+            threading.Thread(target=self._watch, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop watching."""
+        self._over.set()
+        if self._device.type == "cuda":
+            self.peak = torch.cuda.max_memory_allocated()
+
+    def on_step(self, done: int, total: int) -> None:
+        """Note the first and the last step."""
+        if done in {1, total}:
+            if self._device.type == "cuda":
+                torch.cuda.synchronize()
+            self.started = self.started or time.perf_counter()
+            self.ended = time.perf_counter()
+
+    def _watch(self) -> None:
+        process = psutil.Process()
+        while not self._over.wait(0.05):
+            self.peak = max(self.peak, process.memory_info().rss)
+
+
+def _run(bench: Bench, rounds: int) -> None:
+    taken = {name: Taken() for name in bench.contestants}
+    for turn in range(rounds):
+        order = list(bench.contestants.items())
+        for name, run in order if turn % 2 == 0 else reversed(order):
+            with Clock(bench.device) as clock:
+                run(clock)
+            taken[name].seconds.append((clock.ended - clock.started) / bench.steps)
+            taken[name].peak = max(taken[name].peak, clock.peak)
+    _report(bench, taken)
+
+
+def _report(bench: Bench, taken: dict[str, Taken]) -> None:
+    case, engine = bench.case, taken[ENGINE].seconds
+    print(f"\n{case}, {bench.precision}, augment={bench.options.augment}")
+    print(f"{'':16}{'s/step':>9}{'images/s':>10}{'engine / it':>13}{'spread':>14}{'peak GB':>9}")
+    for name, times in taken.items():
+        ratios = [its / own for its, own in zip(times.seconds, engine, strict=True)]
+        middle = median(times.seconds)
+        print(
+            f"{name:16}{middle:9.3f}{case.batch_size / middle:10.1f}{median(ratios):13.3f}"
+            f"{min(ratios):7.3f}-{max(ratios):.3f}{times.peak / 1e9:10.2f}"
+        )
+    saving = median(a - b for a, b in zip(taken[SAVING].seconds, engine, strict=True))
+    share = saving / (60 * MINUTES)
+    print(f"a checkpoint takes {saving:.2f} s, {share:.2%} of {MINUTES} minutes")
+    bare = median(taken[BARE].seconds)
+    for name, seconds in _augmenting(bench).items():
+        print(f"augment={name}: {1000 * seconds:.2f} ms, {seconds / bare:.2%} of a bare step")
+
+
+def _augmenting(bench: Bench) -> dict[str, float]:
+    """Seconds that each augmentation takes of one batch."""
+    images, _ = next(batches(bench.train, bench.case.batch_size, device=bench.device))
+    generator = torch.Generator().manual_seed(0)
+    found: dict[str, list[float]] = {name: [] for name in AUGMENTATIONS}
+    for _ in range(10):
+        for name, seconds in found.items():
+            with Clock(bench.device) as clock:
+                for step in range(3):
+                    augment(images, name, generator=generator)
+                    clock.on_step(step + 1, 3)
+            seconds.append((clock.ended - clock.started) / 2)
+    return {name: median(seconds) for name, seconds in found.items()}
+
+
+def _photographs(root: Path | None, eyes: int, release: Path) -> list[Path]:
+    """Make a release of real photographs or of painted ones, every second one male."""
+    release.mkdir()
+    if root is None:
+        people = draw_population(Population(patients=-(-eyes // 2), cue="none"))
+        pictures = (paint_photograph(row).image for row in people.to_dict("records"))
+        contents = [cv2.imencode(".jpg", picture[..., ::-1])[1].tobytes() for picture in pictures]
+    else:
+        contents = [path.read_bytes() for path in sorted(root.glob("*.jpg"))[:eyes]]
+    paths = [release / f"{place}.jpg" for place in range(len(contents))]
+    lines = ["file,patient_id,sex"]
+    for place, (path, content) in enumerate(zip(paths, contents, strict=True)):
+        path.write_bytes(content)
+        lines.append(f"{path.name},{place},{'fm'[place % 2]}")
+    (release / "labels.csv").write_text("\n".join(lines) + "\n")
+    return paths
+
+
+def _preprocess(release: Path, out: Path, size: int) -> None:
+    options = PreprocessingOptions(size=size, permutations=20, same_person=False)
+    preprocess(folder_photographs(release), out, options, recipe={})
+
+
+if __name__ == "__main__":
+    main()

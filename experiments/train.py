@@ -12,12 +12,12 @@ from experiments.protocol.learning import (
     Trained,
     check_splits,
     register_fitted,
-    start_classifier,
 )
 from experiments.protocol.measuring import Measure
 from experiments.protocol.parameters import run_entry_point
 from experiments.protocol.resuming import ResumableOptions, resumable
 from experiments.protocol.session import progress, read_dataset
+from experiments.protocol.start import start_classifier
 from experiments.protocol.tuned import with_tuned
 from fundus_ml.training import fit
 from tracking.runs import Run
@@ -34,7 +34,8 @@ class TrainConfig(ResumableOptions):
     head_hidden: int = 256
     """Width of the layer between the backbone and the logit."""
     weights: str = "imagenet"
-    """Start weights: imagenet (downloaded by torchvision), none, or a state-dict file."""
+    """Start weights: imagenet (downloaded by torchvision), none, a registered version such as
+    models:/fundus-pretrained@candidate, or a file of weights."""
     tuned: str = ""
     """Best parameters of a `tune` run, which replace these flags: a JSON file, or
     runs:/RUN_ID/best_parameters.json."""
@@ -54,8 +55,8 @@ def train(config: TrainConfig, run: Run) -> Trained:
     config = with_tuned(config, run)
     dataset = read_dataset(run, config.dataset, context="train")
     check_splits(dataset, bootstrap=config.bootstrap)
-    classifier = start_classifier(config, dataset)
-    with resumable("train", config, run, dataset=dataset) as checkpoints:
+    classifier, parent = start_classifier(config, dataset, run)
+    with resumable("train", config, run, dataset=dataset, parent=parent) as checkpoints:
         with progress("train", "step") as on_step:
             fitted = fit(
                 classifier,
@@ -76,6 +77,7 @@ def train(config: TrainConfig, run: Run) -> Trained:
             ),
             tags={"recipe": "clean", "weights": config.weights},
             alias="candidate",
+            parent=parent,
         )
 
 

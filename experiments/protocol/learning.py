@@ -1,24 +1,19 @@
-"""What the trainings share: a start, a measured end, a registered version."""
+"""What the trainings share: a measured end, a registered version."""
 
 import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from torch import nn
 
 from experiments.protocol.launch import from_first
-from experiments.protocol.measuring import Measure, measure_split
+from experiments.protocol.measuring import Measure, check_splits_to_measure, measure_split
 from fundus_ml.dataset import FundusDataset
-from fundus_ml.errors import InputError
-from fundus_ml.evaluation import check_measurable
 from fundus_ml.figures import training_curves
-from fundus_ml.models.classifiers import Classifier, ClassifierSpec, make_classifier
-from fundus_ml.models.start_weights import load_start_weights
+from fundus_ml.models.classifiers import Classifier
 from fundus_ml.models.weights import save_classifier
-from fundus_ml.precision import best_device
 from fundus_ml.training import Fitted
 from tracking.registry import ModelVersion, register_classifier
 from tracking.runs import Run
@@ -37,51 +32,14 @@ class Trained:
     seconds_per_step: float
 
 
-class StartConfig(Protocol):
-    """What a config says about the network to start from."""
-
-    @property
-    def arch(self) -> str:
-        """Torchvision backbone."""
-
-    @property
-    def head_hidden(self) -> int:
-        """Width of the head's hidden layer."""
-
-    @property
-    def weights(self) -> str:
-        """Start weights."""
-
-    @property
-    def seed(self) -> int:
-        """Of the random weights."""
-
-
-def start_classifier(config: StartConfig, dataset: FundusDataset) -> Classifier:
-    """Build the network a training starts from, normalising by the dataset's own channels."""
-    spec = ClassifierSpec(
-        arch=config.arch,
-        head_hidden=config.head_hidden,
-        mean=dataset.channel_mean,
-        std=dataset.channel_std,
-        size=dataset.size,
-    )
-    classifier = make_classifier(spec, seed=config.seed)
-    if new := load_start_weights(classifier, config.weights):
-        sys.stdout.write(f"weights={config.weights}: start at random: {', '.join(new)}\n")
-    return classifier.to(best_device())
-
-
 def check_splits(dataset: FundusDataset, *, bootstrap: int) -> None:
     """Refuse a dataset that could be trained on but not measured, before the training.
 
     Raises:
-        InputError: The test split is empty, holds one sex only or too few people.
+        InputError: The test split is empty, holds one sex only or too few people, or the
+            validation split is empty or holds one sex only.
     """
-    try:
-        check_measurable(dataset.split("test"), resamples=bootstrap)
-    except InputError as error:
-        raise InputError(f"test split of {dataset.name} cannot be measured: {error}") from None
+    check_splits_to_measure(dataset, "test", bootstrap=bootstrap)
 
 
 def register_fitted(
@@ -121,7 +79,7 @@ def register_fitted(
             name,
             fitted.model,
             metrics=metrics,
-            tags={"dataset_digest": dataset.digest, **tags},
+            tags={"dataset_digest": dataset.digest, **measured.tags, **tags},
             alias=alias,
             parent=parent,
         )

@@ -4,7 +4,7 @@ import copy
 import dataclasses
 from collections.abc import Callable, Mapping
 
-from experiments.protocol.learning import start_classifier
+from experiments.protocol.start import start_classifier
 from experiments.robustify import RobustifyConfig
 from experiments.train import TrainConfig
 from fundus_ml.dataset import FundusDataset
@@ -33,7 +33,8 @@ def clean_objective(config: TrainConfig, dataset: FundusDataset, *, metric: str)
 
     def objective(trial: Trial) -> float:
         drawn = dataclasses.replace(config, **trial.parameters)
-        return _judged(trial, start_classifier(drawn, dataset), dataset, drawn, metric=metric)
+        model, _ = start_classifier(drawn, dataset, trial.run)
+        return _judged(trial, model, dataset, drawn, metric=metric)
 
     return objective
 

@@ -5,6 +5,7 @@ between machines too. Both are let go of when their process ends, however it end
 """
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,6 +62,8 @@ def _advisory(url: URL, name: str, *, wait: bool) -> Iterator[bool]:
 
 @contextmanager
 def _beside(database: Path, name: str, *, wait: bool) -> Iterator[bool]:
+    if not os.access(database.parent, os.W_OK):
+        raise TrackingError(f"storage=sqlite:///{database}: its folder must exist and be writable")
     short = hashlib.sha256(name.encode()).hexdigest()[:8]
     lock = FileLock(database.with_name(f"{database.name}.{short}.lock"), timeout=-1 if wait else 0)
     try:
@@ -68,11 +71,6 @@ def _beside(database: Path, name: str, *, wait: bool) -> Iterator[bool]:
     except Timeout:
         yield False
         return
-    except OSError as error:
-        raise TrackingError(
-            f"storage=sqlite:///{database}: its folder must exist and be writable "
-            f"({error.strerror})"
-        ) from None
     try:
         yield True
     finally:

@@ -1,0 +1,73 @@
+"""What a training starts from, also where that is a registered version."""
+
+import sys
+from typing import Protocol
+
+from fundus_ml.dataset import FundusDataset
+from fundus_ml.models.classifiers import Classifier, ClassifierSpec, make_classifier
+from fundus_ml.models.start_weights import fill_backbone, load_start_weights
+from fundus_ml.precision import best_device
+from tracking.registry import ModelVersion, load_classifier, resolve
+from tracking.runs import Run
+
+REGISTERED = "models:/"
+
+
+class StartConfig(Protocol):
+    """What a config says about the network to start from."""
+
+    @property
+    def arch(self) -> str:
+        """Torchvision backbone."""
+
+    @property
+    def head_hidden(self) -> int:
+        """Width of the head's hidden layer."""
+
+    @property
+    def weights(self) -> str:
+        """Start weights."""
+
+    @property
+    def seed(self) -> int:
+        """Of the random weights."""
+
+
+def start_classifier(
+    config: StartConfig, dataset: FundusDataset, run: Run
+) -> tuple[Classifier, ModelVersion | None]:
+    """Build the network a training starts from, normalising by the dataset's own channels.
+
+    Returns:
+        The classifier, on the best device; the registered version that its backbone comes from,
+        which is the parent of what is trained.
+
+    Raises:
+        InputError: From :func:`fundus_ml.models.start_weights.load_start_weights`.
+        TrackingError: No such registered version.
+    """
+    spec = ClassifierSpec(
+        arch=config.arch,
+        head_hidden=config.head_hidden,
+        mean=dataset.channel_mean,
+        std=dataset.channel_std,
+        size=dataset.size,
+    )
+    classifier = make_classifier(spec, seed=config.seed)
+    parent = _fill(classifier, config.weights, run)
+    return classifier.to(best_device()), parent
+
+
+def _fill(classifier: Classifier, weights: str, run: Run) -> ModelVersion | None:
+    version = None
+    if weights.startswith(REGISTERED):
+        version = resolve(weights)
+        run.log_inputs(models=[version])
+        run.set_tags({"start_version": version.uri})
+        state = load_classifier(version.uri).state_dict()
+        random = fill_backbone(classifier, state, weights=weights)
+    else:
+        random = load_start_weights(classifier, weights)
+    if random:
+        sys.stdout.write(f"weights={weights}: start at random: {', '.join(random)}\n")
+    return version

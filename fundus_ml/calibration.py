@@ -20,6 +20,7 @@ __all__ = [
     "Calibration",
     "bin_gaps",
     "brier",
+    "calibration_effect",
     "ece",
     "fit_calibration",
     "negative_log_likelihood",
@@ -191,6 +192,35 @@ def ece(labels: ArrayLike, prob: ArrayLike) -> float:
     """
     gaps = bin_gaps(finite("labels", labels), finite("prob", prob))
     return float(np.abs(gaps.sum(axis=0)).sum() / len(gaps))
+
+
+def calibration_effect(
+    labels: ArrayLike, logits: ArrayLike, calibration: Calibration
+) -> dict[str, float]:
+    """Say what a calibration does to the logits of some eyes.
+
+    Args:
+        labels: ``(n,)``, 0 or 1.
+        logits: ``(n,)`` finite numbers.
+        calibration: Temperature and threshold.
+
+    Returns:
+        ``eyes``, ``sensitivity`` and ``specificity`` at the threshold, and ``nll``, ``brier`` and
+        ``ece`` as the logits come and, ending in ``_calibrated``, at the temperature.
+    """
+    truth, numbers = finite("labels", labels), finite("logits", logits)
+    called = numbers > calibration.threshold
+    effect = {
+        "eyes": float(len(truth)),
+        "sensitivity": float(called[truth == 1].mean()),
+        "specificity": float(1 - called[truth == 0].mean()),
+    }
+    for ending, temperature in (("", 1.0), ("_calibrated", calibration.temperature)):
+        prob = probabilities(numbers, temperature=temperature)
+        effect[f"nll{ending}"] = negative_log_likelihood(truth, numbers / temperature)
+        effect[f"brier{ending}"] = brier(truth, prob)
+        effect[f"ece{ending}"] = ece(truth, prob)
+    return effect
 
 
 def bin_gaps(labels: Floats, prob: Floats) -> Floats:

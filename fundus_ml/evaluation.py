@@ -1,6 +1,8 @@
 """What a classifier scores, clean and under attack, with intervals clustered by person."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -8,15 +10,22 @@ import torch
 from torch import nn
 
 from fundus_ml.attacks import StepSize, ThreatModel, step_length
+from fundus_ml.bootstrap import Interval
+from fundus_ml.calibration import UNCALIBRATED, Calibration
 from fundus_ml.dataset import FundusDataset
 from fundus_ml.errors import InputError
+from fundus_ml.measures import MEASURES, clustered_measures
 from fundus_ml.precision import check_precision
 from fundus_ml.robust_training import PGDTraining
-from fundus_ml.statistics import Interval, clustered_auroc, clustered_mean
+from fundus_ml.statistics import clustered_auroc
 from fundus_ml.training import Perturb, predict
 
 CLEAN = "none"
 """The attack, and its constraint, of an unchanged image."""
+LEVELS: Mapping[str, str] = MappingProxyType({"eye": "", "person": "_per_person"})
+"""What a measure counts, and how its name ends."""
+BOUNDS = ("", "_low", "_high")
+"""How the names of a value and of the ends of its interval end."""
 
 
 def predictions(
@@ -90,50 +99,119 @@ def check_measurable(dataset: FundusDataset, *, resamples: int, seed: int = 0) -
     Raises:
         InputError: One sex only, or so few people that resamples often lack one.
     """
+    people = per_person(dataset.frame.assign(logit=0.0))
+    if min(len(np.unique(dataset.labels)), people["label"].nunique()) < 2:  # noqa: PLR2004
+        raise InputError("holds one sex only, both are needed")
+    for judged in (dataset.frame, people):
+        labels = judged["label"].to_numpy()
+        clustered_auroc(labels, labels, judged["person_group"], resamples=resamples, seed=seed)
+
+
+def check_calibratable(dataset: FundusDataset) -> None:
+    """Refuse eyes to which neither temperature nor threshold can be fitted.
+
+    Raises:
+        InputError: They are of one sex only.
+    """
     if len(np.unique(dataset.labels)) < 2:  # noqa: PLR2004 (two sexes)
         raise InputError("holds one sex only, both are needed")
-    people = dataset.frame["person_group"].to_numpy()
-    clustered_auroc(dataset.labels, dataset.labels, people, resamples=resamples, seed=seed)
 
 
-def scores(predicted: pd.DataFrame, *, resamples: int, seed: int) -> pd.DataFrame:
+def per_person(eyes: pd.DataFrame) -> pd.DataFrame:
+    """Take a person's logit to be the mean over their eyes.
+
+    Args:
+        eyes: Columns ``person_group label logit``, one row per eye.
+
+    Returns:
+        ``person_group label logit``, one row per person; those whose eyes disagree on sex are
+        left out, for they have no label.
+    """
+    people = eyes.groupby("person_group", sort=False)
+    table = people.agg(label=("label", "min"), other=("label", "max"), logit=("logit", "mean"))
+    known = table[table["label"] == table["other"]]
+    return known.reset_index()[["person_group", "label", "logit"]]
+
+
+def scores(
+    predicted: pd.DataFrame,
+    *,
+    resamples: int,
+    seed: int,
+    calibration: Calibration = UNCALIBRATED,
+) -> pd.DataFrame:
     """Turn :func:`predictions` into one row of measures per budget.
 
     Args:
         predicted: Rows as :func:`predictions` returns them.
         resamples: Bootstrap resamples of people.
         seed: Of the bootstrap.
+        calibration: Temperature and threshold, fitted on other eyes; the same for eyes and people.
 
     Returns:
-        ``attack constraint eps eyes people auroc auroc_low auroc_high accuracy accuracy_low
-        accuracy_high majority``; ``majority`` is the accuracy of always naming the commoner sex.
+        ``attack constraint eps eyes people contradicting majority`` and, for each of
+        :data:`fundus_ml.measures.MEASURES` per eye and, ending in ``_per_person``, per person:
+        its value, ``_low`` and ``_high``. ``majority`` is the accuracy of always naming the
+        commoner sex; ``contradicting`` counts the people known under both sexes, whom only the
+        measures per eye hold.
     """
     rows = []
     for (attack, constraint, eps), eyes in predicted.groupby(
         ["attack", "constraint", "eps"], sort=False
     ):
-        labels, people = eyes["label"].to_numpy(), eyes["person_group"].to_numpy()
-        correct = (eyes["logit"].to_numpy() > 0) == (labels == 1)
-        auroc = clustered_auroc(
-            labels, eyes["logit"].to_numpy(), people, resamples=resamples, seed=seed
-        )
-        accuracy = clustered_mean(correct.astype(float), people, resamples=resamples, seed=seed)
-        rows.append(
-            {
-                "attack": attack,
-                "constraint": constraint,
-                "eps": eps,
-                "eyes": len(eyes),
-                "people": len(np.unique(people)),
-                "auroc": auroc.value,
-                "auroc_low": auroc.low,
-                "auroc_high": auroc.high,
-                "accuracy": accuracy.value,
-                "accuracy_low": accuracy.low,
-                "accuracy_high": accuracy.high,
-                "majority": max(labels.mean(), 1 - labels.mean()),
-            }
-        )
+        people = per_person(eyes)
+        male = eyes["label"].mean()
+        row = {
+            "attack": attack,
+            "constraint": constraint,
+            "eps": eps,
+            "eyes": len(eyes),
+            "people": eyes["person_group"].nunique(),
+            "contradicting": eyes["person_group"].nunique() - len(people),
+            "majority": max(male, 1 - male),
+        }
+        for ending, judged in zip(LEVELS.values(), (eyes, people), strict=True):
+            found = clustered_measures(
+                judged["label"],
+                judged["logit"],
+                judged["person_group"],
+                calibration=calibration,
+                resamples=resamples,
+                seed=seed,
+            )
+            row |= flat(found, ending=ending)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def flat(found: Mapping[str, Interval], *, ending: str = "") -> dict[str, float]:
+    """Spread intervals over columns ``auroc auroc_low auroc_high auprc`` and so on."""
+    return {
+        f"{name}{ending}{bound}": value
+        for name, interval in found.items()
+        for bound, value in zip(BOUNDS, astuple(interval), strict=True)
+    }
+
+
+def long_scores(table: pd.DataFrame) -> pd.DataFrame:
+    """Turn a table of :func:`scores` into one row per attack, level and measure.
+
+    Returns:
+        ``attack constraint eps per measure value low high count``; ``per`` is ``eye`` or
+        ``person``, and ``count`` how many of them.
+    """
+    rows = [
+        {key: row[key] for key in ("attack", "constraint", "eps")}
+        | {"per": per, "measure": measure}
+        | {
+            name: row[f"{measure}{ending}{bound}"]
+            for name, bound in zip(("value", "low", "high"), BOUNDS, strict=True)
+        }
+        | {"count": row["eyes"] if per == "eye" else row["people"] - row["contradicting"]}
+        for row in table.to_dict("records")
+        for per, ending in LEVELS.items()
+        for measure in MEASURES
+    ]
     return pd.DataFrame(rows)
 
 
@@ -147,17 +225,18 @@ def named_metrics(table: pd.DataFrame, *, split: str) -> dict[str, float]:
     """Name the measures of :func:`scores` as runs and versions keep them.
 
     Returns:
-        ``test_clean_auroc``, ``test_robust_auroc_eps_1`` and their ``_low`` and ``_high``,
-        likewise ``accuracy``.
+        ``test_clean_auroc``, ``test_robust_auroc_eps_1``, ``test_clean_auroc_per_person`` and
+        their ``_low`` and ``_high``; likewise every other measure.
     """
     metrics = {}
     for row in table.to_dict("records"):
         clean = row["attack"] == CLEAN
-        for measure in ("auroc", "accuracy"):
-            for bound in ("", "_low", "_high"):
-                name = f"{split}_{'clean' if clean else 'robust'}_{measure}"
+        for measure in MEASURES:
+            for level in LEVELS.values():
+                name = f"{split}_{'clean' if clean else 'robust'}_{measure}{level}"
                 name += "" if clean else f"_eps_{row['eps']:g}"
-                metrics[name + bound] = float(row[measure + bound])
+                for bound in BOUNDS:
+                    metrics[name + bound] = float(row[measure + level + bound])
     metrics[f"{split}_majority_accuracy"] = float(table["majority"].iloc[0])
     return metrics
 

@@ -5,17 +5,36 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
-from numpy.typing import ArrayLike
 from torch import nn
 
 from experiments.protocol.floor import against_floor, audit_of
+from experiments.protocol.score_record import (
+    SUBGROUP_COLUMNS,
+    counted,
+    log_calibration,
+    log_scores,
+    log_subgroups,
+    readable_scores,
+)
 from experiments.protocol.session import progress, show
 from fundus_ml.attacks import StepSize, ThreatModel, step_length
+from fundus_ml.calibration import Calibration, fit_calibration
 from fundus_ml.dataset import FundusDataset
-from fundus_ml.evaluation import CLEAN, clean_auroc, named_metrics, predictions, scores
-from fundus_ml.figures import auroc_by_eps, roc_figure
-from fundus_ml.statistics import Interval
+from fundus_ml.errors import InputError
+from fundus_ml.evaluation import (
+    CLEAN,
+    check_calibratable,
+    check_measurable,
+    clean_auroc,
+    named_metrics,
+    predictions,
+    scores,
+)
+from fundus_ml.subgroups import subgroup_scores
 from tracking.runs import Run
+
+VALIDATION = "val"
+"""The split that temperature and threshold are fitted to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,65 +73,119 @@ class Measured:
         predicted: One row per eye and attack.
         table: One row of measures per attack.
         metrics: Every measure under the name that runs and versions keep.
+        tags: Temperature and threshold, and the dataset they were fitted on.
     """
 
     predicted: pd.DataFrame
     table: pd.DataFrame
     metrics: dict[str, float]
+    tags: dict[str, str]
+
+
+def check_splits_to_measure(
+    dataset: FundusDataset, split: str, *, bootstrap: int, fits: bool = True
+) -> None:
+    """Refuse, before any work, a split that cannot be measured or a validation that fits nothing.
+
+    Raises:
+        InputError: ``split`` is empty, holds one sex only or too few people; or, where the
+            threshold and the temperature are to be fitted, the validation split is empty or
+            holds one sex only.
+    """
+    try:
+        check_measurable(dataset.split(split), resamples=bootstrap)
+    except InputError as error:
+        raise InputError(f"{split} split of {dataset.name} cannot be measured: {error}") from None
+    if not fits:
+        return
+    try:
+        check_calibratable(dataset.split(VALIDATION))
+    except InputError as error:
+        raise InputError(
+            f"val split of {dataset.name} can set neither threshold nor temperature: {error}"
+        ) from None
 
 
 def measure_split(
-    run: Run, model: nn.Module, dataset: FundusDataset, *, split: str, measure: Measure, name: str
+    run: Run,
+    model: nn.Module,
+    dataset: FundusDataset,
+    *,
+    split: str,
+    measure: Measure,
+    name: str,
+    calibration: Calibration | None = None,
 ) -> Measured:
     """Score a split clean and attacked, log tables and figures, say how it stands to the floor.
 
     Args:
-        run: Gets the table and the figures; the metrics are handed back.
+        run: Gets the tables, the figures and ``calibration.json``; the metrics are handed back.
         model: Maps pixels in [0, 1] to ``(N,)`` logits.
         dataset: The whole dataset, on whose audit the floor rests.
         split: The part to score.
         measure: How to measure.
         name: What the figures call the network.
+        calibration: Temperature and threshold; fitted on the validation eyes when omitted.
     """
+    predicted = _predictions(model, dataset, split, measure, eps=measure.eps)
+    parts = {split: predicted[predicted["attack"] == CLEAN]}
+    fitted_on = "stored with the version"
+    if calibration is None:
+        if VALIDATION not in parts:
+            parts[VALIDATION] = _predictions(model, dataset, VALIDATION, measure, eps=())
+        eyes = parts[VALIDATION]
+        calibration = fit_calibration(eyes["label"], eyes["logit"])
+        fitted_on = f"fitted to {len(eyes)} validation eyes of {dataset.name}"
+        if split == VALIDATION:
+            fitted_on += ", the ones scored here, whom both flatter"
+    log_calibration(run, calibration, parts, fitted_on=fitted_on, scored=split)
+    table = scores(
+        predicted, calibration=calibration, resamples=measure.bootstrap, seed=measure.seed
+    )
+    log_scores(run, predicted, table, name=name, constraint=measure.constraint)
+    subgroups = subgroup_scores(
+        parts[split],
+        dataset.frame,
+        calibration=calibration,
+        resamples=measure.bootstrap,
+        seed=measure.seed,
+    )
+    log_subgroups(run, subgroups, title=f"{name}, {split} split of {dataset.name}")
+    show(readable_scores(table))
+    show(subgroups[list(SUBGROUP_COLUMNS)])
+    sys.stdout.write(f"{counted(table)}\n{_told(calibration, fitted_on)}\n")
+    audit = audit_of(dataset)
+    sys.stdout.write(against_floor(clean_auroc(table), audit) + "\n")
+    return Measured(
+        predicted=predicted,
+        table=table,
+        metrics=named_metrics(table, split=split) | {"shortcut_floor": audit.floor},
+        tags=calibration.tags() | {"calibrated_on": dataset.digest},
+    )
+
+
+def _predictions(
+    model: nn.Module, dataset: FundusDataset, split: str, measure: Measure, *, eps: Sequence[float]
+) -> pd.DataFrame:
     with progress(split, "eye") as on_step:
-        predicted = predictions(
+        return predictions(
             model,
             dataset.split(split),
             constraint=measure.constraint,
-            eps=measure.eps,
+            eps=eps,
             attack_steps=measure.attack_steps,
             step_size=measure.step_size,
             batch_size=measure.batch_size,
             precision=measure.precision,
             on_step=on_step,
         )
-    table = scores(predicted, resamples=measure.bootstrap, seed=measure.seed)
-    run.log_table(table, "scores.json")
-    curves, intervals = _curves(predicted, table)
-    run.log_figure(roc_figure(curves, intervals), "roc.png")
-    if len(table) > 1:
-        by_eps = auroc_by_eps(_by_eps(table, name), constraint=measure.constraint)
-        run.log_figure(by_eps, "auroc_by_eps.png")
-    show(table)
-    audit = audit_of(dataset)
-    sys.stdout.write(against_floor(clean_auroc(table), audit) + "\n")
-    metrics = named_metrics(table, split=split) | {"shortcut_floor": audit.floor}
-    return Measured(predicted=predicted, table=table, metrics=metrics)
 
 
-def _curves(
-    predicted: pd.DataFrame, table: pd.DataFrame
-) -> tuple[dict[str, tuple[ArrayLike, ArrayLike]], dict[str, Interval]]:
-    curves: dict[str, tuple[ArrayLike, ArrayLike]] = {}
-    intervals: dict[str, Interval] = {}
-    for row in table.to_dict("records"):
-        name = "clean" if row["attack"] == CLEAN else f"PGD, eps {row['eps']:g}"
-        eyes = predicted[(predicted["eps"] == row["eps"]) & (predicted["attack"] == row["attack"])]
-        curves[name] = (eyes["label"].to_numpy(), eyes["logit"].to_numpy())
-        intervals[name] = Interval(row["auroc"], row["auroc_low"], row["auroc_high"])
-    return curves, intervals
-
-
-def _by_eps(table: pd.DataFrame, model: str) -> pd.DataFrame:
-    columns = {"auroc_low": "low", "auroc_high": "high"}
-    return table.rename(columns=columns)[["eps", "auroc", "low", "high"]].assign(model=model)
+def _told(calibration: Calibration, fitted_on: str) -> str:
+    line = (
+        f"temperature {calibration.temperature:.3g}, male above logit {calibration.threshold:.3g}: "
+        f"{fitted_on}"
+    )
+    if calibration.at_limit:
+        line += "; the temperature stands at its limit: no finite one fits these logits"
+    return line

@@ -6,8 +6,10 @@ from fundus_ml.figures.densities import region_density_figure
 from fundus_ml.figures.discrimination import roc_figure, training_curves
 from fundus_ml.figures.panels import modulation_panel
 from fundus_ml.figures.qualities import quality_distribution
+from fundus_ml.figures.reliability import reliability_figure
 from fundus_ml.figures.sheets import contact_sheet, sample_sheet
 from fundus_ml.figures.style import figure_png
+from fundus_ml.figures.subgroups import subgroup_forest
 
 __all__ = [
     "augmentation_sheet",
@@ -17,8 +19,10 @@ __all__ = [
     "modulation_panel",
     "quality_distribution",
     "region_density_figure",
+    "reliability_figure",
     "roc_figure",
     "sample_sheet",
+    "subgroup_forest",
     "success_curve",
     "training_curves",
 ]

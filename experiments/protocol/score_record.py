@@ -1,0 +1,127 @@
+"""What a measured split leaves on its run: tables, figures, the calibration, a table to read."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from fundus_ml.calibration import Calibration, calibration_effect, probabilities
+from fundus_ml.evaluation import CLEAN, long_scores
+from fundus_ml.figures import auroc_by_eps, reliability_figure, roc_figure, subgroup_forest
+from fundus_ml.measures import MEASURES
+from fundus_ml.statistics import Interval
+from tracking.runs import Run
+
+SUBGROUP_COLUMNS = (
+    "attribute", "group", "eyes", "people", "women", "men", "auroc", "auroc_low", "auroc_high",
+    "reason",
+)  # fmt: skip
+THRESHOLD_CHOICE = "the largest sensitivity + specificity - 1 on the validation eyes"
+
+
+def log_scores(
+    run: Run, predicted: pd.DataFrame, table: pd.DataFrame, *, name: str, constraint: str
+) -> None:
+    """Store a table of scores, the ROC curves and, where there were attacks, AUROC by budget."""
+    run.log_table(long_scores(table), "scores.json")
+    curves, intervals = _curves(predicted, table)
+    run.log_figure(roc_figure(curves, intervals), "roc.png")
+    if len(table) > 1:
+        by_eps = auroc_by_eps(_by_eps(table, name), constraint=constraint)
+        run.log_figure(by_eps, "auroc_by_eps.png")
+
+
+def log_subgroups(run: Run, subgroups: pd.DataFrame, *, title: str) -> None:
+    """Store the scores of the subgroups and, where any could be measured, their forest plot."""
+    run.log_table(subgroups, "subgroups.json")
+    if subgroups["reason"].eq("").any():
+        run.log_figure(subgroup_forest(subgroups, title=title), "subgroups.png")
+
+
+def log_calibration(
+    run: Run,
+    calibration: Calibration,
+    parts: Mapping[str, pd.DataFrame],
+    *,
+    fitted_on: str,
+    scored: str,
+) -> None:
+    """Store a calibration, what it does to each split, and the reliability diagram of one.
+
+    Args:
+        run: Gets ``calibration.json`` and ``reliability.png``.
+        calibration: Temperature and threshold.
+        parts: Clean predictions of each split.
+        fitted_on: Where the calibration comes from.
+        scored: The split of the diagram.
+    """
+    record = {
+        "temperature": calibration.temperature,
+        "temperature_at_limit": calibration.at_limit,
+        "threshold": calibration.threshold,
+        "threshold_chosen_by": THRESHOLD_CHOICE,
+        "fitted_on": fitted_on,
+        "effect": {
+            split: calibration_effect(eyes["label"], eyes["logit"], calibration)
+            for split, eyes in parts.items()
+        },
+    }
+    run.log_json(record, "calibration.json")
+    labels, logits = parts[scored]["label"], parts[scored]["logit"]
+    scaled = probabilities(logits, temperature=calibration.temperature)
+    readings: dict[str, tuple[ArrayLike, ArrayLike]] = {
+        "as trained": (labels, probabilities(logits)),
+        f"temperature {calibration.temperature:.3g}": (labels, scaled),
+    }
+    run.log_figure(reliability_figure(readings), "reliability.png")
+
+
+def readable_scores(table: pd.DataFrame) -> pd.DataFrame:
+    """Lay out a table of scores for a screen: a line per measure, a column per attack and level."""
+    rows = long_scores(table)
+    attack = [_name(row) for row in rows.to_dict("records")]
+    text = {
+        "column": [f"{name}, per {per}" for name, per in zip(attack, rows["per"], strict=True)],
+        "cell": [
+            f"{row['value']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
+            for row in rows.to_dict("records")
+        ],
+    }
+    columns = list(dict.fromkeys(text["column"]))
+    wide = rows.assign(**text).pivot_table(
+        index="measure", columns="column", values="cell", aggfunc="first"
+    )
+    return wide.loc[list(MEASURES), columns].rename_axis(columns=None).reset_index()
+
+
+def counted(table: pd.DataFrame) -> str:
+    """Say how many eyes and people a table of scores stands on."""
+    row = table.iloc[0]
+    line = (
+        f"{row['eyes']} eyes of {row['people']} people; always naming the commoner sex is right "
+        f"for {row['majority']:.1%} of the eyes"
+    )
+    if row["contradicting"]:
+        line += f"; {row['contradicting']} known under both sexes count per eye only"
+    return line
+
+
+def _name(row: Mapping[object, object]) -> str:
+    return "clean" if row["attack"] == CLEAN else f"PGD, eps {row['eps']:g}"
+
+
+def _curves(
+    predicted: pd.DataFrame, table: pd.DataFrame
+) -> tuple[dict[str, tuple[ArrayLike, ArrayLike]], dict[str, Interval]]:
+    curves: dict[str, tuple[ArrayLike, ArrayLike]] = {}
+    intervals: dict[str, Interval] = {}
+    for row in table.to_dict("records"):
+        eyes = predicted[(predicted["eps"] == row["eps"]) & (predicted["attack"] == row["attack"])]
+        curves[_name(row)] = (eyes["label"].to_numpy(), eyes["logit"].to_numpy())
+        intervals[_name(row)] = Interval(row["auroc"], row["auroc_low"], row["auroc_high"])
+    return curves, intervals
+
+
+def _by_eps(table: pd.DataFrame, model: str) -> pd.DataFrame:
+    columns = {"auroc_low": "low", "auroc_high": "high"}
+    return table.rename(columns=columns)[["eps", "auroc", "low", "high"]].assign(model=model)

@@ -14,8 +14,8 @@ from experiments.protocol.parameters import parse
 
 ROOT = Path(__file__).parents[1]
 ENTRY_POINTS = (
-    "main", "preprocess", "audit", "train", "tune", "robustify", "average", "evaluate", "compare",
-    "promote", "modulate",
+    "main", "preprocess", "audit", "pretrain", "train", "tune", "robustify", "average", "evaluate",
+    "compare", "promote", "modulate",
 )  # fmt: skip
 ALLOWED = {
     "experiments": {"experiments", "fundus_ml", "tracking"},

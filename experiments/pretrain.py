@@ -1,0 +1,115 @@
+"""Entry point ``pretrain``: learn what fundus photographs look like, without any label.
+
+Two views of each eye of the training split are to be described alike, and different eyes
+differently (VICReg); validation eyes choose the epoch by the same loss. The network is registered
+under a name of its own: its trunk is what later trainings start from
+(``weights=models:/fundus-pretrained@candidate``), its logit means nothing yet. A pretraining that
+was killed goes on when the same command is given again; under ``torchrun`` several processes share
+each batch.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from experiments.protocol.parameters import run_entry_point
+from experiments.protocol.pretrained import (
+    Pretrained,
+    probed,
+    refuse_supervision,
+    register_pretrained,
+)
+from experiments.protocol.resuming import ResumableOptions, resumable
+from experiments.protocol.session import progress, read_dataset
+from experiments.protocol.start import start_classifier
+from fundus_ml.pretraining import Coefficients, Encoder, PretrainingObjective
+from fundus_ml.training import learn
+from tracking.runs import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig(ResumableOptions):
+    """Flags of ``pretrain``."""
+
+    dataset: str
+    """Dataset folder, or several with commas between them."""
+    arch: str = "resnet50"
+    """Torchvision backbone."""
+    head_hidden: int = 256
+    """Width of the layer between the backbone and the logit; both stay random."""
+    weights: str = "none"
+    """Start weights: none, imagenet (downloaded by torchvision), a file, or a registered version
+    such as models:/fundus-pretrained@candidate."""
+    pairs: str = "photograph"
+    """What the second view of an eye is made from: the same photograph, or person: another
+    photograph of the same person, the fellow eye mirrored."""
+    projector: int = 2048
+    """Width of the layers behind the trunk whose outputs are compared; thrown away afterwards."""
+    invariance: float = 25.0
+    """What the disagreement of two views counts."""
+    variance: float = 25.0
+    """What it counts that eyes are described alike."""
+    covariance: float = 1.0
+    """What it counts that two numbers of a description say the same."""
+    probe: bool = True
+    """Report how well a logistic regression on the frozen features tells the sexes apart; nothing
+    is chosen by it."""
+    epochs: int = 50
+    """Passes over the training split."""
+    batch_size: int = 128
+    """Photographs per step, those of all processes together; each is seen in two views."""
+    warmup: float = 2.0
+    """Epochs over which the rate rises linearly to its schedule."""
+    augment: str = "full"
+    """Views are drawn from ranges of their own, wider than full; nothing else is allowed."""
+    register_as: str = "fundus-pretrained"
+    """Name in the model registry."""
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range, and flags of learning with labels."""
+        super().__post_init__()
+        refuse_supervision(self)
+        self.coefficients()
+
+    def coefficients(self) -> Coefficients:
+        """What each term of the loss counts."""
+        return Coefficients(
+            invariance=self.invariance, variance=self.variance, covariance=self.covariance
+        )
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run from the command line."""
+    run_entry_point("pretrain", PretrainConfig, pretrain, argv, processes=True)
+
+
+def pretrain(config: PretrainConfig, run: Run) -> Pretrained:
+    """Learn from the training split, choose on validation, register the trunk."""
+    dataset = read_dataset(run, config.dataset, context="pretrain")
+    objective = PretrainingObjective(
+        train=dataset.split("train"),
+        val=dataset.split("val"),
+        options=config,
+        pairs=config.pairs,
+        coefficients=config.coefficients(),
+    )
+    classifier, parent = start_classifier(config, dataset, run)
+    encoder = Encoder(classifier, projector=config.projector, seed=config.seed)
+    start = probed("start_probe_val_auroc", encoder, objective, config)
+    with resumable("pretrain", config, run, dataset=dataset, parent=parent) as checkpoints:
+        with progress("pretrain", "step") as on_step:
+            fitted = learn(
+                encoder,
+                objective.train,
+                objective,
+                config,
+                checkpoints=checkpoints,
+                on_step=on_step,
+                on_epoch_end=run.log_epoch,
+            )
+        return register_pretrained(
+            run, config, fitted, classifier, objective=objective, start=start, parent=parent
+        )
+
+
+if __name__ == "__main__":
+    main()

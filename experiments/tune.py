@@ -17,6 +17,7 @@ from experiments.protocol.learning import check_splits
 from experiments.protocol.parameters import Number, StepLength, execute, run_entry_point
 from experiments.protocol.session import progress, read_dataset, read_model
 from experiments.protocol.space_files import SpaceFile, own_values, read_space
+from experiments.protocol.start import REGISTERED
 from experiments.protocol.study_page import write_study_page
 from experiments.protocol.trial_objectives import (
     METRICS,
@@ -29,6 +30,7 @@ from experiments.train import TrainConfig, train
 from fundus_ml.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.training import TrainingOptions
+from tracking.registry import resolve
 from tracking.retraining import retrain_once
 from tracking.runs import Run
 from tracking.search_spaces import outside
@@ -73,7 +75,7 @@ class TuneConfig(TrainingOptions):
     head_hidden: int = 256
     """Width of the layer between the backbone and the logit, of the clean recipe."""
     weights: str = "imagenet"
-    """Start weights of the clean recipe: imagenet, none, or a state-dict file."""
+    """Start weights of the clean recipe: imagenet, none, a registered version, or a file."""
     model: str = "models:/fundus-sex@candidate"
     """Registered version the other recipes start from."""
     constraint: str = "l2"
@@ -141,13 +143,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def tune(config: TuneConfig, run: Run) -> Mapping[str, Any]:
     """Run trials until the study is full; hand back and record the best parameters."""
-    training = config.training()
+    training = _pinned(config.training())
     file = read_space(config.space, training, default=_entry_point(training))
     dataset = read_dataset(run, config.dataset, context="tune")
     if config.retrain:
         check_splits(dataset, bootstrap=config.bootstrap)
-    objective, about = _question(config, training, dataset, run)
-    study = _open(config, file, about)
+    objective = _objective(training, dataset, run, metric=config.sought)
+    study = _open(config, file, _about(config, training, dataset))
     run.set_tags({"study": config.study})
     with progress("tune", "trial") as on_trial:
         run_trials(
@@ -159,35 +161,40 @@ def tune(config: TuneConfig, run: Run) -> Mapping[str, Any]:
         )
     best = _record(study, run, metric=config.sought, dataset=dataset.name)
     if config.retrain:
-        sys.stdout.write(_retrain(config, study, run) + "\n")
+        sys.stdout.write(_retrain(config, training, study, run) + "\n")
     return best
 
 
-def _question(
-    config: TuneConfig,
-    training: TrainConfig | RobustifyConfig,
-    dataset: FundusDataset,
-    run: Run,
-) -> tuple[Objective, dict[str, object]]:
-    """Say what a trial does, and what makes the trials of a study comparable."""
-    about = {
-        name: value
-        for name, value in dataclasses.asdict(training).items()
-        if name not in MOVES_NO_VALUE and hasattr(config, name)
-    }
-    about |= {
+def _pinned(training: TrainConfig | RobustifyConfig) -> TrainConfig | RobustifyConfig:
+    """Let every trial start from the version that an alias means now."""
+    if isinstance(training, RobustifyConfig):
+        return dataclasses.replace(training, model=resolve(training.model).uri)
+    if training.weights.startswith(REGISTERED):
+        return dataclasses.replace(training, weights=resolve(training.weights).uri)
+    return training
+
+
+def _objective(
+    training: TrainConfig | RobustifyConfig, dataset: FundusDataset, run: Run, *, metric: str
+) -> Objective:
+    if isinstance(training, TrainConfig):
+        return clean_objective(training, dataset, metric=metric)
+    start, _ = read_model(run, training.model)
+    return adversarial_objective(training, dataset, start=start, metric=metric)
+
+
+def _about(
+    config: TuneConfig, training: TrainConfig | RobustifyConfig, dataset: FundusDataset
+) -> dict[str, object]:
+    """Say what makes the trials of a study comparable."""
+    own = {field.name for field in dataclasses.fields(config)} - MOVES_NO_VALUE
+    about = {name: value for name, value in dataclasses.asdict(training).items() if name in own}
+    return about | {
         "recipe": config.recipe,
         "metric": config.sought,
         "pruner": config.pruner,
         "dataset digest": dataset.digest,
     }
-    if isinstance(training, TrainConfig):
-        return clean_objective(training, dataset, metric=config.sought), about
-    start, version = read_model(run, training.model)
-    return (
-        adversarial_objective(training, dataset, start=start, metric=config.sought),
-        about | {"model": version.uri},
-    )
 
 
 def _open(config: TuneConfig, file: SpaceFile, about: Mapping[str, object]) -> Study:
@@ -220,11 +227,13 @@ def _record(study: Study, run: Run, *, metric: str, dataset: str) -> dict[str, A
     return best.params
 
 
-def _retrain(config: TuneConfig, study: Study, run: Run) -> str:
+def _retrain(
+    config: TuneConfig, training: TrainConfig | RobustifyConfig, study: Study, run: Run
+) -> str:
     epochs = config.retrain_epochs or config.epochs
 
     def once(values: Mapping[str, Any]) -> ModelVersion:
-        whole = dataclasses.replace(config.training(), **values, epochs=epochs)
+        whole = dataclasses.replace(training, **values, epochs=epochs)
         if isinstance(whole, TrainConfig):
             return execute("train", train, whole).version
         return execute("robustify", robustify, whole).version

@@ -27,6 +27,7 @@ from tracking.trial_claims import FAILURE, LOST, RUN_ID, counted, is_lost
 
 SLICES_PER_ROW = 4
 INCHES = (9.5, 4.6)
+INCHES_PER_AXIS = 1.3
 DOTS_PER_INCH = 110
 
 Draw = Callable[[optuna.Study, str], Figure]
@@ -50,7 +51,7 @@ def trials_table(study: Study) -> pd.DataFrame:
 
     Returns:
         Columns ``trial``, ``state``, ``value`` (where the trial ended, if it was pruned),
-        ``reports``, ``seconds``, one per parameter, ``note``, ``run_id``.
+        ``reports``, ``seconds``, ``note``, one per parameter, ``run_id``.
     """
     rows = study.rows()
     effective = {row.number for row in counted(rows)}
@@ -62,13 +63,13 @@ def trials_table(study: Study) -> pd.DataFrame:
                 "value": _value(row),
                 "reports": len(row.intermediate_values),
                 "seconds": row.duration.total_seconds() if row.duration else np.nan,
-                **{name: row.params.get(name) for name in study.space},
                 "note": _note(row, begun_again=row.number not in effective),
+                **{name: row.params.get(name) for name in study.space},
                 "run_id": row.user_attrs.get(RUN_ID, ""),
             }
             for row in rows
         ],
-        columns=["trial", "state", "value", "reports", "seconds", *study.space, "note", "run_id"],
+        columns=["trial", "state", "value", "reports", "seconds", "note", *study.space, "run_id"],
     )
 
 
@@ -151,10 +152,12 @@ def _importance(study: optuna.Study, metric: str) -> Figure:
 def _parallel_coordinates(study: optuna.Study, metric: str) -> Figure:
     axes: Axes = drawing.plot_parallel_coordinate(study, _varied(study), target_name=metric)
     axes.set_title("")
+    figure = _figure(axes)
+    figure.set_size_inches(max(INCHES[0], INCHES_PER_AXIS * len(figure.axes)), INCHES[1])
     (lines,) = axes.collections
     # Optuna's palest lines cannot be seen on white.
     lines.set_cmap("viridis" if study.direction is StudyDirection.MINIMIZE else "viridis_r")
-    return _figure(axes)
+    return figure
 
 
 def _slice(study: optuna.Study, metric: str) -> Figure:

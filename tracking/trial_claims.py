@@ -13,6 +13,7 @@ from threading import Event, Thread
 
 import optuna
 from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.samplers import TPESampler
 from optuna.storages import RetryHeartbeatStaleTrialCallback, fail_stale_trials
@@ -131,15 +132,18 @@ def _trial_id(study: Study, number: int) -> int:
 
 
 def _close_run(row: FrozenTrial) -> None:
-    """End the nested run that a dead worker left open, if the tracking store knows it."""
+    """End the runs that a dead worker left open, as far as the tracking store knows them."""
     if RUN_ID not in row.user_attrs:
         return
     client = initialise_tracking()
-    run_id = row.user_attrs[RUN_ID]
     try:
-        if client.get_run(run_id).info.status == "RUNNING":
-            client.set_tag(run_id, FAILURE, f"{LOST}; begun again as another trial")
-            client.set_tag(run_id, "state", row.state.name)
-            client.set_terminated(run_id, "KILLED")
+        nested = client.get_run(row.user_attrs[RUN_ID])
+        if nested.info.status != "RUNNING":
+            return
+        client.set_tag(nested.info.run_id, "state", row.state.name)
+        for run_id in (nested.info.run_id, nested.data.tags.get(MLFLOW_PARENT_RUN_ID)):
+            if run_id is not None:
+                client.set_tag(run_id, FAILURE, f"{LOST}; trial {row.number} is begun again")
+                client.set_terminated(run_id, "KILLED")
     except MlflowException as error:
         _logger.warning("trial %d: its run cannot be closed: %s", row.number, error)

@@ -9,6 +9,7 @@ from fundus_ml.pages import summary_page
 from tracking.runs import Run
 from tracking.studies import Study, best_trial
 from tracking.study_figures import Picture, trials_table
+from tracking.trial_claims import LOST
 
 HEADINGS = {
     "history": "How the search went",
@@ -36,7 +37,7 @@ def write_study_page(
         headline={
             f"best {metric}": f"{best.value:.4f}",
             "found by trial": str(best.number),
-            **{str(state): str(count) for state, count in table["state"].value_counts().items()},
+            **_counts(table),
             "dataset": dataset,
         },
         tables={
@@ -56,8 +57,19 @@ def write_study_page(
     run.log_text(page, "study/index.html")
 
 
+def _counts(table: pd.DataFrame) -> dict[str, str]:
+    lost = table["note"].str.startswith(LOST)
+    counts = {
+        "complete": table["state"].eq("complete"),
+        "pruned": table["state"].eq("pruned"),
+        "failed": table["state"].eq("fail") & ~lost,
+        "lost with their workers": lost,
+    }
+    return {name: str(rows.sum()) for name, rows in counts.items()}
+
+
 def _readable(table: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """Parameters to three digits each (rates span decades), notes last, runs left to the file."""
+    """Parameters to three digits each, since rates span decades; runs are left to the file."""
     texts = {name: [_short(value) for value in table[name]] for name in study.space}
     return table.drop(columns="run_id").assign(**texts)
 

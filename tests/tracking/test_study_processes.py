@@ -15,6 +15,7 @@ from tests.tracking.study_workers import EPOCHS, open_shared, quadratic
 from tracking.study_figures import trials_table
 from tracking.trial_claims import counted
 
+PARENT = "mlflow.parentRunId"
 ROOT = Path(__file__).parents[2]
 
 
@@ -96,6 +97,8 @@ def check_killed(study, number, trials):
     assert len(runs) == trials + 1
     assert runs[dead.user_attrs["run_id"]].info.status == "KILLED"
     assert runs[dead.user_attrs["run_id"]].data.tags["failure"].startswith("its worker died")
+    parent = MlflowClient().get_run(runs[dead.user_attrs["run_id"]].data.tags[PARENT])
+    assert parent.info.status == "KILLED"
     assert runs[again.user_attrs["run_id"]].info.status == "FINISHED"
     table = trials_table(study).set_index("trial")
     assert table.loc[number, "note"] == "its worker died; begun again"

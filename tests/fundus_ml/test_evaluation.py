@@ -7,9 +7,20 @@ import torch
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from fundus_ml.attacks import ThreatModel, pgd
+from fundus_ml.calibration import Calibration
 from fundus_ml.errors import InputError
-from fundus_ml.evaluation import check_measurable, named_metrics, predictions, scores
+from fundus_ml.evaluation import (
+    check_calibratable,
+    check_measurable,
+    clean_auroc,
+    long_scores,
+    named_metrics,
+    per_person,
+    predictions,
+    scores,
+)
 from fundus_ml.imaging.pictures import to_images
+from fundus_ml.measures import MEASURES, clustered_measures
 from fundus_ml.statistics import clustered_auroc, clustered_mean
 from tests.fundus_ml.tiny_learning import SmallNetwork, make_dataset
 
@@ -80,7 +91,7 @@ def test_progress_runs_over_all_budgets(model, eyes):
         ({"constraint": "l1"}, "constraint=l1: allowed: l2, linf"),
         ({"attack_steps": 0}, "attack_steps=0: must be at least 1"),
         ({"step_size": -1.0}, "step_size=-1.0: must be auto or a finite number above 0"),
-        ({"precision": "fp16"}, "precision=fp16: allowed"),
+        ({"precision": "fp64"}, "precision=fp64: allowed"),
     ],
 )
 def test_predictions_refuse(eyes, changed, message):
@@ -120,20 +131,73 @@ def test_scores_are_those_of_scikit_learn(model, eyes):
         auroc = clustered_auroc(part["label"], part["logit"], people, resamples=300, seed=4)
         accuracy = clustered_mean(correct, people, resamples=300, seed=4)
         assert (row.auroc_low, row.auroc_high) == (auroc.low, auroc.high)
-        assert (row.accuracy_low, row.accuracy_high) == (accuracy.low, accuracy.high)
+        ends = (row.accuracy_low, row.accuracy_high)
+        assert ends == pytest.approx((accuracy.low, accuracy.high))
 
 
 def test_metrics_are_named_as_runs_keep_them():
-    """Clean without a budget, robust with it, each with its interval."""
-    measures = ("auroc", "auroc_low", "auroc_high", "accuracy", "accuracy_low", "accuracy_high")
+    """Clean without a budget, robust with it, per eye and per person, each with its interval."""
+    names = [f"{measure}{level}" for measure in MEASURES for level in ("", "_per_person")]
+    columns = [f"{name}{bound}" for name in names for bound in ("", "_low", "_high")]
     rows = [
-        {"attack": "none", "eps": 0.0} | dict(zip(measures, range(6), strict=True)),
-        {"attack": "pgd", "eps": 4 / 255} | dict(zip(measures, range(6, 12), strict=True)),
+        {"attack": "none", "eps": 0.0} | {name: i for i, name in enumerate(columns)},
+        {"attack": "pgd", "eps": 4 / 255} | {name: 100 + i for i, name in enumerate(columns)},
     ]
-    table = pd.DataFrame(rows).assign(majority=0.57)
-    wanted = {f"val_clean_{name}": float(i) for i, name in enumerate(measures)}
-    for i, name in enumerate(measures):
-        measure, _, bound = name.partition("_")
-        bound = f"_{bound}" if bound else ""
-        wanted[f"val_robust_{measure}_eps_0.0156863{bound}"] = 6.0 + i
-    assert named_metrics(table, split="val") == wanted | {"val_majority_accuracy": 0.57}
+    metrics = named_metrics(pd.DataFrame(rows).assign(majority=0.57), split="val")
+    wanted = {f"val_clean_{name}": float(i) for i, name in enumerate(columns)}
+    for i, name in enumerate(columns):
+        stem = name.removesuffix("_low").removesuffix("_high")
+        wanted[f"val_robust_{stem}_eps_0.0156863{name.removeprefix(stem)}"] = 100.0 + i
+    assert metrics == wanted | {"val_majority_accuracy": 0.57}
+    assert {
+        "val_clean_auroc_low",
+        "val_clean_auprc_per_person",
+        "val_robust_ece_calibrated_per_person_eps_0.0156863_high",
+    } <= set(metrics)
+
+
+def test_every_level_is_measured_from_the_same_predictions(model, eyes):
+    """Per eye and per person, at the given temperature and threshold; in wide and long form."""
+    predicted = predict_all(model, eyes, eps=())
+    calibration = Calibration(temperature=0.7, threshold=float(predicted["logit"].median()))
+    table = scores(predicted, resamples=80, seed=4, calibration=calibration)
+    people = per_person(predicted)
+    long = long_scores(table).set_index(["per", "measure"])
+    assert len(long) == 2 * len(MEASURES)
+    for per, judged in {"eye": predicted, "person": people}.items():
+        found = clustered_measures(
+            judged["label"], judged["logit"], judged["person_group"],
+            calibration=calibration, resamples=80, seed=4,
+        )  # fmt: skip
+        for name, interval in found.items():
+            wanted = (interval.value, interval.low, interval.high)
+            assert tuple(long.loc[(per, name), ["value", "low", "high"]]) == pytest.approx(wanted)
+            assert long.loc[(per, name), "count"] == {"eye": 14, "person": 7}[per]
+    assert clean_auroc(table) == clustered_auroc(
+        predicted["label"], predicted["logit"], predicted["person_group"], resamples=80, seed=4
+    )
+
+
+def test_a_person_is_the_mean_of_their_eyes():
+    """Those called both female and male have no label: they count per eye only."""
+    eyes = pd.DataFrame(
+        {
+            "person_group": ["b", "a", "b", "c", "c", "d"],
+            "label": [1, 0, 1, 0, 1, 0],
+            "logit": [2.0, -1.0, 1.0, 5.0, 5.0, 0.5],
+        }
+    )
+    people = per_person(eyes)
+    assert people.to_dict("list") == {
+        "person_group": ["b", "a", "d"], "label": [1, 0, 0], "logit": [1.5, -1.0, 0.5],
+    }  # fmt: skip
+    many = pd.concat([eyes.assign(person_group=eyes["person_group"] + str(i)) for i in range(8)])
+    row = scores(many.assign(attack="none", constraint="none", eps=0.0), resamples=20, seed=0)
+    assert row[["eyes", "people", "contradicting"]].to_numpy().tolist() == [[48, 32, 8]]
+    assert set(long_scores(row).query("per == 'person'")["count"]) == {24}
+
+
+def test_eyes_of_one_sex_calibrate_nothing(eyes):
+    check_calibratable(eyes)
+    with pytest.raises(InputError, match="holds one sex only, both are needed"):
+        check_calibratable(eyes.select(eyes.labels == 0))

@@ -11,7 +11,8 @@ points run it: reading from the dataset folder, augmentation, schedule, checks; 
 counted. `engine, saving` writes a checkpoint in every step, from which the cost of one is told.
 `plain` is the loop of the report: PIL decodes JPEG, torchvision resizes, mirrors and normalises,
 one process, fp32. The first step of each round is not counted. `engine / it` compares speeds,
-round by round; above 1 the engine is faster.
+round by round; above 1 the engine is faster. `CPU s` is what a step takes of all cores together,
+which other work on the machine disturbs less.
 """
 
 import argparse
@@ -71,6 +72,7 @@ class Taken:
     """What the rounds of one contestant took."""
 
     seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
     peak: int = 0
 
 
@@ -226,7 +228,8 @@ class Clock:
 
     def __init__(self, device: torch.device) -> None:
         self._device, self._over = device, threading.Event()
-        self.started = self.ended = 0.0
+        self._cpu_started = 0.0
+        self.started = self.ended = self.cpu_seconds = 0.0
         self.peak = 0
 
     def __enter__(self) -> Self:
@@ -249,8 +252,10 @@ class Clock:
         if done in {1, total}:
             if self._device.type == "cuda":
                 torch.cuda.synchronize()
-            self.started = self.started or time.perf_counter()
-            self.ended = time.perf_counter()
+            cpu, self.ended = time.process_time(), time.perf_counter()
+            if not self.started:
+                self.started, self._cpu_started = self.ended, cpu
+            self.cpu_seconds = cpu - self._cpu_started
 
     def _watch(self) -> None:
         process = psutil.Process()
@@ -266,6 +271,7 @@ def _run(bench: Bench, rounds: int) -> None:
             with Clock(bench.device) as clock:
                 run(clock)
             taken[name].seconds.append((clock.ended - clock.started) / bench.steps)
+            taken[name].cpu_seconds.append(clock.cpu_seconds / bench.steps)
             taken[name].peak = max(taken[name].peak, clock.peak)
     _report(bench, taken)
 
@@ -273,12 +279,16 @@ def _run(bench: Bench, rounds: int) -> None:
 def _report(bench: Bench, taken: dict[str, Taken]) -> None:
     case, engine = bench.case, taken[ENGINE].seconds
     print(f"\n{case}, {bench.precision}, augment={bench.options.augment}")
-    print(f"{'':16}{'s/step':>9}{'images/s':>10}{'engine / it':>13}{'spread':>14}{'peak GB':>9}")
+    print(
+        f"{'':16}{'s/step':>9}{'CPU s':>8}{'images/s':>10}{'engine / it':>13}{'spread':>14}"
+        f"{'peak GB':>9}"
+    )
     for name, times in taken.items():
         ratios = [its / own for its, own in zip(times.seconds, engine, strict=True)]
         middle = median(times.seconds)
         print(
-            f"{name:16}{middle:9.3f}{case.batch_size / middle:10.1f}{median(ratios):13.3f}"
+            f"{name:16}{middle:9.3f}{median(times.cpu_seconds):8.3f}"
+            f"{case.batch_size / middle:10.1f}{median(ratios):13.3f}"
             f"{min(ratios):7.3f}-{max(ratios):.3f}{times.peak / 1e9:10.2f}"
         )
     saving = median(a - b for a, b in zip(taken[SAVING].seconds, engine, strict=True))

@@ -5,7 +5,6 @@ eyes and, where another version is the champion, the interval of the paired diff
 ``least_gain``. The validation split decides, so that the test split stays a measurement.
 """
 
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,7 +55,7 @@ class PromoteConfig:
         """Refuse values outside their range."""
         if self.split not in SPLITS:
             raise InputError(f"split={self.split}: allowed: {', '.join(SPLITS)}")
-        if not -1 < self.least_gain < 1 or math.isnan(self.least_gain):
+        if not -1 < self.least_gain < 1:
             raise InputError(f"least_gain={self.least_gain}: must lie between -1 and 1")
 
 
@@ -127,7 +126,7 @@ def _carry_out(
     verdict = "promoted to champion" if decision.promoted else "not promoted"
     sys.stdout.write(
         f"{version.uri} {verdict}: {decision.reason}\n"
-        f"decision {made} by the {place}; each can promote by luck once in forty; {WORN[split]}\n"
+        f"decision {made} made on the {place}; each can promote by luck once in forty; {WORN[split]}\n"
     )
 
 

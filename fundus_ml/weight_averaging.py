@@ -193,7 +193,7 @@ def reestimate_statistics(
                 on_step(len(pixels))
 
     with autocast(precision, device):
-        update_bn(images(), _StatisticsOnly(model.eval()))
+        update_bn(images(), _StatisticsOnly(model.eval()).eval())
 
 
 class _StatisticsOnly(nn.Module):

@@ -1,12 +1,14 @@
 """One small chain, run once for real: every test reads what it left behind."""
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from experiments import main
+from tests.experiments import tiny_versions
 from tests.tracking.conftest import OURS, end_all_runs
 
 SMALL = {
@@ -64,4 +66,33 @@ def chain(chain_once, monkeypatch):
     """The finished chain; the test works in its folder and may add runs."""
     enter(chain_once.folder, monkeypatch)
     yield chain_once
+    end_all_runs()
+
+
+@dataclass(frozen=True)
+class Versions:
+    """Four versions of ``eye``: good on site A, good on site B, wrong on A, of another kind.
+
+    A and B photograph the same signal in other colours, so their versions normalise differently.
+    """
+
+    folder: Path
+    a: str
+    b: str
+
+
+@pytest.fixture(scope="session")
+def versions_once(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("versions")
+    with pytest.MonkeyPatch.context() as patch:
+        enter(folder, patch)
+        return Versions(folder, *tiny_versions.make(folder))
+
+
+@pytest.fixture
+def versions(versions_once, tmp_path, monkeypatch):
+    """A copy of the store with the versions, for the test to add to."""
+    enter(tmp_path, monkeypatch)
+    shutil.copy(versions_once.folder / "mlflow.db", tmp_path / "mlflow.db")
+    yield versions_once
     end_all_runs()

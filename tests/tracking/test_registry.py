@@ -230,3 +230,15 @@ def test_aliases_move_and_descriptions_are_replaced(network, files):
     assert registry.resolve("models:/fundus-sex@robust").version == 2
     registry.describe(second, "**second**")
     assert MlflowClient().get_model_version("fundus-sex", "2").description == "**second**"
+
+
+def test_an_alias_is_found_or_there_is_none(version):
+    assert registry.find_alias("fundus-sex", "robust") == version
+    assert registry.find_alias("fundus-sex", "champion") is None
+
+
+def test_tags_join_those_of_a_version(version):
+    registry.tag_version(version, {"promoted_on": "val"})
+    registry.tag_version(version, {"promoted_on": "test"})
+    found = registry.resolve(version.uri).tags
+    assert found == {"recipe": "clean", "promoted_on": "test"}

@@ -1,0 +1,132 @@
+"""The alias ``champion`` moves only where intervals say so, and every decision says why."""
+
+import re
+
+import pytest
+
+from experiments import promote
+from tests.experiments.conftest import flags
+from tests.experiments.tiny_versions import logged_table, newest, write_floor
+from tracking.registry import find_alias, resolve, set_alias
+
+
+def enter(versions, **changed):
+    promote.main(
+        flags({"dataset": versions.a, "model": "models:/eye/1", "bootstrap": 200} | changed)
+    )
+    return newest("promote")
+
+
+def champion():
+    found = find_alias("eye", "champion")
+    return None if found is None else found.uri
+
+
+def test_the_first_champion_needs_the_floor_alone(versions, capsys):
+    """Chance on these thirty people is higher than the one shortcut, and sets the floor."""
+    run = enter(versions)
+    assert champion() == "models:/eye/1"
+    table = logged_table(run, "decision.json")
+    assert table["criterion"].tolist() == ["AUROC"]
+    assert table["against"].tolist() == ["floor by chance"]
+    assert 0.6 < table["bar"].item() < table["low"].item()
+    assert run.data.tags["promoted"] == "true"
+    assert run.data.tags["champion_before"] == "none"
+    assert run.data.tags["possibly_trained_on"] == "none"
+    reason = run.data.tags["promotion_reason"]
+    assert re.fullmatch(
+        r"AUROC 0\.\d{3} \(0\.\d{3} to 0\.\d{3}\) lies above 0\.\d{3} \(floor by chance\)", reason
+    )
+    tags = resolve("models:/eye/1").tags
+    assert tags["promoted_for"] == reason
+    assert tags["promoted_on"] == f"val split of a, {'a' * 64}"
+    out = capsys.readouterr().out
+    assert f"models:/eye/1 promoted to champion: {reason}\n" in out
+    assert "decision 1 made on the val split of a" in out
+    assert "the test split was not asked" in out
+
+
+def test_a_version_that_is_not_shown_to_be_better_is_refused(versions, capsys):
+    """The run ends well: a refusal is an answer. The other was taught on another dataset."""
+    set_alias(resolve("models:/eye/1"), "champion")
+    run = enter(versions, model="models:/eye/2")
+    assert champion() == "models:/eye/1"
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["promoted"] == "false"
+    assert run.data.tags["model_version"] == "models:/eye/2"
+    assert run.data.tags["champion_before"] == "models:/eye/1"
+    reason = run.data.tags["promotion_reason"]
+    assert "does not lie above 0.000 (over models:/eye/1)" in reason
+    said = capsys.readouterr()
+    assert f"models:/eye/2 not promoted: {reason}\n" in said.out
+    assert "models:/eye/2: was trained on another dataset than this one (digest bbbbbbbbbbbb)" in (
+        said.err
+    )
+    assert run.data.tags["possibly_trained_on"] == "models:/eye/2"
+    assert "promoted_for" not in resolve("models:/eye/2").tags
+    assert len(run.inputs.model_inputs) == 2
+
+
+def test_a_better_version_takes_the_place(versions):
+    set_alias(resolve("models:/eye/3"), "champion")
+    run = enter(versions)
+    assert champion() == "models:/eye/1"
+    table = logged_table(run, "decision.json")
+    assert table["criterion"].tolist() == ["AUROC", "gain in AUROC"]
+    assert table["passed"].tolist() == [True, True]
+    # The champion calls every sex wrong, as loudly: twice the way from the diagonal.
+    gain, auroc = table["value"][1], table["value"][0]
+    assert gain == pytest.approx(2 * auroc - 1)
+
+
+def test_a_margin_lets_an_equal_version_pass(versions):
+    set_alias(resolve("models:/eye/2"), "champion")
+    assert enter(versions, dataset=f"{versions.a}").data.tags["promoted"] == "false"
+    assert champion() == "models:/eye/2"
+    assert enter(versions, least_gain=-0.9).data.tags["promoted"] == "true"
+    assert champion() == "models:/eye/1"
+
+
+def test_the_champion_stays_what_it_is(versions, capsys):
+    set_alias(resolve("models:/eye/1"), "champion")
+    run = enter(versions, model="models:/eye@champion")
+    assert champion() == "models:/eye/1"
+    assert run.data.tags["promoted"] == "false"
+    assert "models:/eye/1 not promoted: is the champion already; AUROC" in capsys.readouterr().out
+
+
+def test_shortcuts_that_reach_as_far_refuse_every_version(versions):
+    write_floor(versions.a, value=0.99)
+    try:
+        run = enter(versions)
+    finally:
+        write_floor(versions.a)
+    assert champion() is None
+    assert run.data.tags["promotion_reason"].endswith(
+        "does not lie above 0.990 (floor by brightness)"
+    )
+
+
+def test_a_decision_on_the_test_split_is_counted_and_called_so(versions, capsys):
+    enter(versions, split="test")
+    enter(versions, split="test")
+    out = capsys.readouterr().out
+    assert "decision 2 made on the test split of a" in out
+    assert "what it says of the champion is optimistic too" in out
+
+
+@pytest.mark.parametrize(
+    ("changed", "line"),
+    [
+        ({"split": "train"}, "split=train: allowed: val, test"),
+        ({"least_gain": "1"}, "least_gain=1.0: must lie between -1 and 1"),
+        ({"least_gain": "nan"}, "least_gain=nan: must be a number"),
+        ({"model": "models:/eye@best"}, "'eye' has no such alias"),
+    ],
+)
+def test_mistakes_end_in_one_line(versions, capsys, changed, line):
+    with pytest.raises(SystemExit, match="2"):
+        enter(versions, **changed)
+    assert line in capsys.readouterr().err
+    assert newest("promote").info.status == "FAILED"
+    assert champion() is None

@@ -47,14 +47,19 @@ def comparison_forest(frame: pd.DataFrame, *, reference: str, eyes: str) -> Figu
         if row["model"] != reference:
             _interval(apart, row, "difference", place)
     apart.text(
-        0, names.index(reference), " the others are subtracted from it",
-        va="center", fontsize=BODY_SIZE - 1, color=FAINT,
+        0.5, names.index(reference), "the others are subtracted from this",
+        transform=apart.get_yaxis_transform(), ha="center", va="center",
+        fontsize=BODY_SIZE - 1, color=FAINT, backgroundcolor="white", zorder=3,
     )  # fmt: skip
     apart.axvline(0, color=INK, linewidth=1.2)
     own.set_yticks(range(len(names)), names)
     own.set_ylim(len(names) - 0.5, -0.5)
     tidy(own, xlabel="AUROC", ylabel="")
-    tidy(apart, xlabel=f"AUROC of {reference} minus this one's", ylabel="")
+    tidy(
+        apart,
+        xlabel=f"AUROC of {reference} minus this one's\n(right of 0: {reference} is higher)",
+        ylabel="",
+    )
     for axes in (own, apart):
         axes.grid(visible=False, axis="y")
         axes.tick_params(axis="y", length=0, labelcolor=INK)

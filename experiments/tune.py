@@ -15,22 +15,20 @@ from typing import Any, TypeVar
 
 from experiments.protocol.learning import check_splits
 from experiments.protocol.parameters import Number, StepLength, execute, run_entry_point
-from experiments.protocol.session import progress, read_dataset, read_model
+from experiments.protocol.session import progress, read_dataset
 from experiments.protocol.space_files import SpaceFile, own_values, read_space
-from experiments.protocol.start import REGISTERED
 from experiments.protocol.study_page import write_study_page
 from experiments.protocol.trial_objectives import (
     METRICS,
-    Objective,
-    adversarial_objective,
-    clean_objective,
+    Training,
+    make_objective,
+    pinned,
 )
 from experiments.robustify import RobustifyConfig, robustify
 from experiments.train import TrainConfig, train
 from fundus_ml.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.training import TrainingOptions
-from tracking.registry import resolve
 from tracking.retraining import retrain_once
 from tracking.runs import Run
 from tracking.search_spaces import outside
@@ -124,7 +122,7 @@ class TuneConfig(TrainingOptions):
             return self.metric
         return "val_auroc" if self.recipe == "clean" else "robust_val_auroc"
 
-    def training(self) -> TrainConfig | RobustifyConfig:
+    def training(self) -> Training:
         """Flags of the training that is tuned."""
         if self.recipe == "clean":
             return self._as(TrainConfig)
@@ -143,12 +141,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def tune(config: TuneConfig, run: Run) -> Mapping[str, Any]:
     """Run trials until the study is full; hand back and record the best parameters."""
-    training = _pinned(config.training())
+    training = pinned(config.training())
     file = read_space(config.space, training, default=_entry_point(training))
     dataset = read_dataset(run, config.dataset, context="tune")
     if config.retrain:
         check_splits(dataset, bootstrap=config.bootstrap)
-    objective = _objective(training, dataset, run, metric=config.sought)
+    objective = make_objective(training, dataset, run, metric=config.sought)
     study = _open(config, file, _about(config, training, dataset))
     run.set_tags({"study": config.study})
     with progress("tune", "trial") as on_trial:
@@ -165,27 +163,7 @@ def tune(config: TuneConfig, run: Run) -> Mapping[str, Any]:
     return best
 
 
-def _pinned(training: TrainConfig | RobustifyConfig) -> TrainConfig | RobustifyConfig:
-    """Let every trial start from the version that an alias means now."""
-    if isinstance(training, RobustifyConfig):
-        return dataclasses.replace(training, model=resolve(training.model).uri)
-    if training.weights.startswith(REGISTERED):
-        return dataclasses.replace(training, weights=resolve(training.weights).uri)
-    return training
-
-
-def _objective(
-    training: TrainConfig | RobustifyConfig, dataset: FundusDataset, run: Run, *, metric: str
-) -> Objective:
-    if isinstance(training, TrainConfig):
-        return clean_objective(training, dataset, metric=metric)
-    start, _ = read_model(run, training.model)
-    return adversarial_objective(training, dataset, start=start, metric=metric)
-
-
-def _about(
-    config: TuneConfig, training: TrainConfig | RobustifyConfig, dataset: FundusDataset
-) -> dict[str, object]:
+def _about(config: TuneConfig, training: Training, dataset: FundusDataset) -> dict[str, object]:
     """Say what makes the trials of a study comparable."""
     own = {field.name for field in dataclasses.fields(config)} - MOVES_NO_VALUE
     about = {name: value for name, value in dataclasses.asdict(training).items() if name in own}
@@ -227,9 +205,7 @@ def _record(study: Study, run: Run, *, metric: str, dataset: str) -> dict[str, A
     return best.params
 
 
-def _retrain(
-    config: TuneConfig, training: TrainConfig | RobustifyConfig, study: Study, run: Run
-) -> str:
+def _retrain(config: TuneConfig, training: Training, study: Study, run: Run) -> str:
     epochs = config.retrain_epochs or config.epochs
 
     def once(values: Mapping[str, Any]) -> ModelVersion:
@@ -241,7 +217,7 @@ def _retrain(
     return retrain_once(study, once, run=run, epochs=epochs, register_as=config.register_as)
 
 
-def _entry_point(training: TrainConfig | RobustifyConfig) -> str:
+def _entry_point(training: Training) -> str:
     return "train" if isinstance(training, TrainConfig) else "robustify"
 
 

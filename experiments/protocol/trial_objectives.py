@@ -4,12 +4,15 @@ import copy
 import dataclasses
 from collections.abc import Callable, Mapping
 
-from experiments.protocol.start import start_classifier
+from experiments.protocol.session import read_model
+from experiments.protocol.start import REGISTERED, start_classifier
 from experiments.robustify import RobustifyConfig
 from experiments.train import TrainConfig
 from fundus_ml.dataset import FundusDataset
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.training import Perturb, TrainingOptions, fit
+from tracking.registry import resolve
+from tracking.runs import Run
 from tracking.studies import Direction
 from tracking.trials import Trial
 
@@ -20,16 +23,37 @@ METRICS: Mapping[str, Direction] = {
 }
 
 Objective = Callable[[Trial], float]
+Training = TrainConfig | RobustifyConfig
+
+
+def pinned(training: Training) -> Training:
+    """Let every trial start from the version that an alias means now."""
+    if isinstance(training, RobustifyConfig):
+        return dataclasses.replace(training, model=resolve(training.model).uri)
+    if training.weights.startswith(REGISTERED):
+        return dataclasses.replace(training, weights=resolve(training.weights).uri)
+    return training
+
+
+def make_objective(
+    training: Training, dataset: FundusDataset, run: Run, *, metric: str
+) -> Objective:
+    """Say what a trial does.
+
+    Args:
+        training: Flags that the drawn values replace.
+        dataset: Its training split is learned from, its validation split judges.
+        run: Of the worker; a version that trials start from becomes its input.
+        metric: Column of the history; its best epoch is the trial's value.
+    """
+    if isinstance(training, TrainConfig):
+        return clean_objective(training, dataset, metric=metric)
+    start, _ = read_model(run, training.model)
+    return adversarial_objective(training, dataset, start=start, metric=metric)
 
 
 def clean_objective(config: TrainConfig, dataset: FundusDataset, *, metric: str) -> Objective:
-    """Train from the start weights, as ``train`` does.
-
-    Args:
-        config: Flags that the drawn values replace.
-        dataset: Its training split is learned from, its validation split judges.
-        metric: Column of the history; its best epoch is the trial's value.
-    """
+    """Train from the start weights, as ``train`` does."""
 
     def objective(trial: Trial) -> float:
         drawn = dataclasses.replace(config, **trial.parameters)

@@ -141,6 +141,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def tune(config: TuneConfig, run: Run) -> Mapping[str, Any]:
     """Run trials until the study is full; hand back and record the best parameters."""
+    run.set_tags({"study": config.study})
     training = pinned(config.training())
     file = read_space(config.space, training, default=_entry_point(training))
     dataset = read_dataset(run, config.dataset, context="tune")
@@ -148,7 +149,6 @@ def tune(config: TuneConfig, run: Run) -> Mapping[str, Any]:
         check_splits(dataset, bootstrap=config.bootstrap)
     objective = make_objective(training, dataset, run, metric=config.sought)
     study = _open(config, file, _about(config, training, dataset))
-    run.set_tags({"study": config.study})
     with progress("tune", "trial") as on_trial:
         run_trials(
             study,

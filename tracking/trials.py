@@ -43,15 +43,21 @@ class Trial:
         self.parameters: Mapping[str, Any] = MappingProxyType(dict(trial.params))
         self.run = run
 
-    def report(self, value: float, epoch: int) -> None:
+    def report(self, value: float, epoch: int, *, last: bool = False) -> None:
         """Record the objective as it stands after ``epoch``.
+
+        Args:
+            value: Of the objective.
+            epoch: Counted from 1.
+            last: Nothing is left to save: the trial is complete, however it compares.
 
         Raises:
             TrialPruned: The study sees no hope in this trial; let it pass.
         """
         self.run.log_metrics({"objective": value}, epoch)
         self._trial.report(value, epoch)
-        if self._trial.should_prune():
+        hopeless = self._trial.should_prune()  # keeps the value at a rung, for later trials
+        if hopeless and not last:
             raise TrialPruned
 
 

@@ -87,7 +87,8 @@ def _judged(
 ) -> float:
     def on_epoch_end(row: Mapping[str, float]) -> None:
         trial.run.log_epoch(row)
-        trial.report(row[metric], int(row["epoch"]))
+        epoch = int(row["epoch"])
+        trial.report(row[metric], epoch, last=epoch == options.epochs)
 
     fitted = fit(
         model,

@@ -1,14 +1,16 @@
-"""A study is searched, resumed, and its best parameters train."""
+"""A study is searched, resumed, refused to others, looked at, and its best parameters train."""
 
 import json
 
+import mlflow
 import pytest
 from mlflow import MlflowClient
 
 from experiments import train, tune
-from experiments.tune import TuneConfig, read_space
+from experiments.tune import TuneConfig
 from fundus_ml.errors import InputError
 from tests.experiments.conftest import flags
+from tracking.registry import resolve
 
 SMALL = {
     "dataset": "demo/dataset",
@@ -17,67 +19,127 @@ SMALL = {
     "epochs": 1,
     "study": "small",
 }
+SPACE = {
+    "lr": {"low": 1e-4, "high": 1e-2, "log": True},
+    "batch_size": {"choices": [16, 32]},
+    "start": [{"lr": 3e-4, "batch_size": 16}],
+}
 
 
-def runs(name):
+@pytest.fixture
+def small(chain, tmp_path):  # noqa: ARG001 - it works there
+    (tmp_path / "space.json").write_text(json.dumps(SPACE))
+    return SMALL | {"space": tmp_path / "space.json"}
+
+
+def runs(name, study):
     client = MlflowClient("sqlite:///mlflow.db")
     experiments = [e.experiment_id for e in client.search_experiments()]
     found = client.search_runs(experiments, order_by=["attributes.start_time"])
-    finished = [run for run in found if run.info.status == "FINISHED"]
-    return [run for run in finished if run.info.run_name == name]
+    return [
+        run for run in found if run.info.run_name == name and run.data.tags.get("study") == study
+    ]
 
 
-def test_the_best_of_a_resumed_study_trains(chain, tmp_path):
-    space = {
-        "lr": {"low": 1e-4, "high": 1e-2, "log": True},
-        "batch_size": {"choices": [16, 32]},
-    }
-    (tmp_path / "space.json").write_text(json.dumps(space))
-    given = SMALL | {"space": tmp_path / "space.json"}
-    tune.main(flags(given | {"trials": 1}))
-    tune.main(flags(given | {"trials": 2}))
-    first, second = runs("tune")
-    for number, parent in enumerate((first, second)):
-        (trial,) = runs(f"trial-{number}")
+def test_the_best_of_a_resumed_study_trains(chain, small):
+    tune.main(flags(small | {"trials": 1}))
+    tune.main(flags(small | {"trials": 3}))
+    first, second = runs("tune", "small")
+    trials = [runs(f"trial-{number}", "small")[0] for number in range(3)]
+    for trial, parent in zip(trials, (first, second, second), strict=True):
         assert trial.data.tags["mlflow.parentRunId"] == parent.info.run_id
         assert trial.data.tags["state"] == "COMPLETE"
-        assert set(space) <= set(trial.data.params)
         assert "val_auroc" in trial.data.metrics
-    drawn = [runs(f"trial-{number}")[0].data.params["lr"] for number in range(2)]
-    assert drawn[0] != drawn[1], "a study that goes on must not repeat its first draw"
-    values = [runs(f"trial-{number}")[0].data.metrics["value"] for number in range(2)]
+    drawn = [(float(t.data.params["lr"]), int(t.data.params["batch_size"])) for t in trials]
+    assert drawn[:2] == [(1e-3, 32), (3e-4, 16)]  # the flags as they stand, then the file's start
+    assert drawn[2][0] not in {1e-3, 3e-4}
+    values = [trial.data.metrics["value"] for trial in trials]
     assert second.data.metrics["best_val_auroc"] == max(values)
     address = f"runs:/{second.info.run_id}/best_parameters.json"
-    small = {key: value for key, value in SMALL.items() if key != "study"}
-    train.main(flags(small | {"tuned": address, "bootstrap": 50, "register_as": "tuned"}))
-    trained = runs("train")[-1]
-    best = runs(f"trial-{values.index(max(values))}")[0].data.params
+    same = {key: value for key, value in SMALL.items() if key != "study"}
+    train.main(flags(same | {"tuned": address, "bootstrap": 50, "register_as": "tuned"}))
+    trained = runs("train", None)[-1]
+    best = trials[values.index(max(values))].data.params
     assert trained.data.tags["tuned.batch_size"] == best["batch_size"]
     assert float(trained.data.tags["tuned.lr"]) == float(best["lr"])
     history = MlflowClient("sqlite:///mlflow.db").get_metric_history(trained.info.run_id, "lr")
     assert history[0].value == pytest.approx(float(best["lr"]))
     assert (chain.folder / "optuna.db").is_file()
+    page = mlflow.artifacts.load_text(f"runs:/{second.info.run_id}/study/index.html")
+    for text in ("Study small", "best val_auroc", "How the search went", "trials.csv"):
+        assert text in page
+    assert page.count("data:image/png;base64,") in {1, 4}  # 1 where the three values are equal
+
+
+def test_the_best_is_retrained_once(small, capsys):
+    given = small | {"study": "again", "trials": 1, "retrain": "true", "register_as": "retrained"}
+    given |= {"bootstrap": 50, "retrain_epochs": 2}
+    tune.main(flags(given))
+    assert "trial 0 retrained: models:/retrained/1" in capsys.readouterr().out
+    version = resolve("models:/retrained@candidate")
+    assert (version.tags["study"], version.tags["trial"]) == ("again", "0")
+    trained = mlflow.get_run(version.run_id)
+    (parent,) = runs("tune", "again")
+    assert trained.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert trained.data.params["epochs"] == "2"
+    assert float(trained.data.params["lr"]) == 1e-3
+    tune.main(flags(given))
+    assert "trial 0 was retrained before: models:/retrained/1" in capsys.readouterr().out
+
+
+def test_another_question_is_refused_in_one_line(small, capsys):
+    tune.main(flags(small | {"study": "asked", "trials": 1}))
+    capsys.readouterr()
+    with pytest.raises(SystemExit, match="2"):
+        tune.main(flags(small | {"study": "asked", "trials": 2, "epochs": 2, "head_hidden": 8}))
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("tune: study=asked: was begun with ")
+    assert "epochs 1, now 2" in said
+    assert "head_hidden 256, now 8" in said
+    assert runs("tune", "asked")[-1].data.tags["failure"] == said.removeprefix("tune: ")
+    assert not runs("trial-1", "asked")
+
+
+def test_adversarial_training_is_tuned_too(small, tmp_path):
+    space = {"lr": {"low": 1e-4, "high": 1e-2, "log": True}}
+    (tmp_path / "robust.json").write_text(json.dumps(space))
+    given = small | {"study": "robust", "space": tmp_path / "robust.json", "recipe": "pgd"}
+    given |= {"model": "models:/fundus-sex@candidate", "trials": 1, "eps": 1, "attack_steps": 1}
+    tune.main(flags(given | {"lr": 0.1}))  # flags that lie outside are not tried
+    (trial,) = runs("trial-0", "robust")
+    assert trial.data.metrics["robust_val_auroc"] == trial.data.metrics["value"]
+    assert float(trial.data.params["lr"]) < 0.1
+    (parent,) = runs("tune", "robust")
+    assert "best_robust_val_auroc" in parent.data.metrics
+    assert parent.data.tags["model_version"] == resolve("models:/fundus-sex@candidate").uri
+
+
+def test_several_processes_are_not_begun_by_torchrun(small, monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with pytest.raises(SystemExit, match="2"):
+        tune.main(flags(small))
+    assert "torchrun: 4 processes, but this entry point runs as one" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("given", "said"),
     [
-        ("{", "not a readable JSON file"),
-        ("[]", "must be an object with keys among"),
-        ('{"colour": {"choices": [1]}}', "must be an object with keys among"),
-        ('{"lr": {"low": 2, "high": 1}}', "search space of 'lr'"),
+        ({"timeout": -1}, "timeout=-1: must be at least 0"),
+        ({"trials": 0}, "trials=0: must be at least 1"),
+        ({"heartbeat": 0}, "heartbeat=0: must be at least 1"),
+        ({"retrain_epochs": -1}, "retrain_epochs=-1: must be at least 0"),
+        ({"pruner": "best"}, "pruner=best: allowed: hyperband, asha, median, none"),
+        ({"metric": "loss"}, "metric=loss: allowed: auto, val_auroc, val_loss, robust_val_auroc"),
+        ({"metric": "robust_val_auroc"}, "metric=robust_val_auroc: recipe=clean attacks nothing"),
+        ({"recipe": "magic"}, "recipe=magic: allowed: "),
     ],
 )
-def test_a_space_that_cannot_be_drawn_from(tmp_path, content, said):
-    (tmp_path / "space.json").write_text(content)
-    with pytest.raises(ValueError, match=said):
-        read_space(TuneConfig(dataset="any", space=str(tmp_path / "space.json")))
+def test_values_outside_their_range(given, said):
+    with pytest.raises(InputError, match=said):
+        TuneConfig(dataset="any", **given)
 
 
-def test_the_default_space_can_be_drawn_from():
-    assert set(read_space(TuneConfig(dataset="any"))) >= {"lr", "weight_decay", "optimizer"}
-
-
-def test_a_timeout_is_not_negative():
-    with pytest.raises(InputError, match=r"timeout=-1: must be 0 or more"):
-        TuneConfig(dataset="any", timeout=-1)
+def test_what_is_sought_follows_the_recipe():
+    assert TuneConfig(dataset="any").sought == "val_auroc"
+    assert TuneConfig(dataset="any", recipe="pgd").sought == "robust_val_auroc"
+    assert TuneConfig(dataset="any", recipe="pgd", metric="val_loss").sought == "val_loss"

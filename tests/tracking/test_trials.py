@@ -137,6 +137,17 @@ def test_a_hopeless_trial_is_pruned():
     assert [point.step for point in points] == [0, 1]
 
 
+def test_what_has_run_to_its_end_is_complete():
+    def worsening(trial):
+        trial.report(-trial.number, 1)
+        trial.report(-trial.number, 2, last=True)
+        return -trial.number
+
+    study = open_study(pruner=MedianPruner(n_startup_trials=1, n_warmup_steps=2))
+    run(study, worsening, 2)
+    assert states(study) == ["COMPLETE", "COMPLETE"]
+
+
 def test_an_interrupted_trial_is_begun_again_with_its_values():
     def stop_at_one(trial):
         if trial.number == 1:

@@ -60,5 +60,5 @@ def test_the_spaces_of_the_project_can_be_drawn_from(epochs):
 
 
 def test_a_file_that_is_not_there(tmp_path):
-    with pytest.raises(InputError, match="nowhere.json: not a readable JSON file"):
+    with pytest.raises(InputError, match=r"nowhere\.json: not a readable JSON file"):
         read_space(str(tmp_path / "nowhere.json"), TRAIN, default="train")

@@ -55,7 +55,7 @@ class EvaluateConfig(Measure):
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run from the command line."""
-    run_entry_point("evaluate", EvaluateConfig, evaluate, argv)
+    run_entry_point("evaluate", EvaluateConfig, evaluate, argv, processes=True)
 
 
 def evaluate(config: EvaluateConfig, run: Run) -> pd.DataFrame:
@@ -77,7 +77,7 @@ def evaluate(config: EvaluateConfig, run: Run) -> pd.DataFrame:
         measured.predicted.assign(dataset_digest=dataset.digest), run=run, model=version
     )
     run.log_metrics(measured.metrics)
-    if fits:
+    if fits and not run.silent:
         _keep(version, measured)
     return measured.table
 

@@ -13,6 +13,7 @@ from experiments.protocol.measuring import Measure
 from experiments.protocol.parameters import Number, StepLength, run_entry_point
 from experiments.protocol.resuming import ResumableOptions, resumable
 from experiments.protocol.session import progress, read_dataset, read_model
+from experiments.protocol.views import log_augmentation
 from fundus_ml.attacks import ThreatModel, step_length
 from fundus_ml.robust_training import PGDTraining, make_recipe
 from fundus_ml.training import fit
@@ -85,6 +86,7 @@ def robustify(config: RobustifyConfig, run: Run) -> Trained:
         step_size=config.step_size,
         precision=config.precision,
     )
+    log_augmentation(run, dataset.split("train"), config)
     with resumable("robustify", config, run, dataset=dataset, parent=parent) as checkpoints:
         with progress("robustify", "step") as on_step:
             fitted = fit(

@@ -19,6 +19,7 @@ from experiments.protocol.resuming import ResumableOptions, resumable
 from experiments.protocol.session import progress, read_dataset
 from experiments.protocol.start import start_classifier
 from experiments.protocol.tuned import with_tuned
+from experiments.protocol.views import log_augmentation
 from fundus_ml.training import fit
 from tracking.runs import Run
 
@@ -56,6 +57,7 @@ def train(config: TrainConfig, run: Run) -> Trained:
     dataset = read_dataset(run, config.dataset, context="train")
     check_splits(dataset, bootstrap=config.bootstrap)
     classifier, parent = start_classifier(config, dataset, run)
+    log_augmentation(run, dataset.split("train"), config)
     with resumable("train", config, run, dataset=dataset, parent=parent) as checkpoints:
         with progress("train", "step") as on_step:
             fitted = fit(

@@ -6,13 +6,13 @@ compared:
     python -m benchmarks.train --photographs ../shared/data/odir/images
 
 `bare` is forward, backward and optimizer step over tensors that lie in memory, channels-last, in
-the engine's precision: no loop can be faster. `engine` is `fundus_ml.training.fit` as the entry
-points run it: reading from the dataset folder, augmentation, schedule, checks; validation is not
-counted. `engine, saving` writes a checkpoint in every step, from which the cost of one is told.
-`plain` is the loop of the report: PIL decodes JPEG, torchvision resizes, mirrors and normalises,
-one process, fp32. The first step of each round is not counted. `engine / it` compares speeds,
-round by round; above 1 the engine is faster. `CPU s` is what a step takes of all cores together,
-which other work on the machine disturbs less.
+the engine's precision and with its optimizer: no loop can be faster. `engine` is
+`fundus_ml.training.fit` as the entry points run it: reading from the dataset folder, augmentation,
+schedule, checks; validation is not counted. `engine, saving` writes a checkpoint in every step,
+from which the cost of one is told. `plain` is the loop of the report: PIL decodes JPEG, torchvision
+resizes, mirrors and normalises, one process, fp32. The first step of each round is not counted.
+`engine / it` compares speeds, round by round; above 1 the engine is faster. `CPU s` is what a step
+takes of all cores together, which other work on the machine disturbs less.
 """
 
 import argparse
@@ -46,6 +46,7 @@ from fundus_ml.sources.folder import folder_photographs
 from fundus_ml.synthesis.painting import paint_photograph
 from fundus_ml.synthesis.population import Population, draw_population
 from fundus_ml.training import Checkpoints, TrainingOptions, fit
+from fundus_ml.training.optimization import make_optimizer
 
 BARE, ENGINE, SAVING, PLAIN = "bare", "engine", "engine, saving", "plain"
 MINUTES = 10
@@ -134,7 +135,7 @@ class Bench:
         """Forward, backward, step over tensors in memory."""
         model = deepcopy(self.network).to(memory_format=torch.channels_last)
         inputs = list(batches(self.train, self.case.batch_size, device=self.device))
-        self._learn(model, inputs, self.precision, clock)
+        self._learn(model, inputs, make_optimizer(model, self.options), self.precision, clock)
 
     def engine(self, clock: "Clock") -> None:
         """Run the engine as the entry points do, without checkpoints."""
@@ -158,7 +159,8 @@ class Bench:
         photographs = Photographs(self.paths, self.case.size, self.mean, self.std)
         loader = DataLoader(photographs, self.case.batch_size, shuffle=True)
         moved = ((images.to(self.device), labels.to(self.device)) for images, labels in loader)
-        self._learn(model, moved, "fp32", clock)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=self.options.lr)
+        self._learn(model, moved, optimizer, "fp32", clock)
 
     def _network(self, mean: tuple[float, ...], std: tuple[float, ...]) -> nn.Module:
         spec = ClassifierSpec(
@@ -170,13 +172,10 @@ class Bench:
         self,
         model: nn.Module,
         inputs: Iterable[tuple[Tensor, Tensor]],
+        optimizer: torch.optim.Optimizer,
         precision: str,
         clock: "Clock",
     ) -> None:
-        options = self.options
-        optimizer = torch.optim.AdamW(
-            model.parameters(), lr=options.lr, weight_decay=options.weight_decay
-        )
         scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "fp16")
         for step, (images, labels) in enumerate(inputs, start=1):
             optimizer.zero_grad()

@@ -41,12 +41,13 @@ def test_every_group_has_its_line(groups):
 def test_points_and_intervals_are_the_numbers(groups):
     """At the heights of their names; the group without a measure has neither."""
     panel = subgroup_forest(groups).axes[0]
-    heights = panel.get_yticks()
+    heights = np.asarray(panel.get_yticks())
     (points,) = [line.get_xydata() for line in panel.lines if line.get_marker() == "o"]
     np.testing.assert_allclose(points, np.column_stack([groups["auroc"], heights])[:3])
     (bars,) = [part.get_segments() for part in panel.collections]
     wanted = groups.loc[:2, ["auroc_low", "auroc_high"]]
     np.testing.assert_allclose([bar[:, 0] for bar in bars], wanted)
+    np.testing.assert_allclose([bar[:, 1] for bar in bars], np.repeat(heights[:3, None], 2, axis=1))
     assert panel.get_ylim()[0] > heights[-1] > heights[0] > panel.get_ylim()[1]
     assert panel.get_xlim()[0] < 0.5
 

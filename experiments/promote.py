@@ -126,7 +126,8 @@ def _carry_out(
     verdict = "promoted to champion" if decision.promoted else "not promoted"
     sys.stdout.write(
         f"{version.uri} {verdict}: {decision.reason}\n"
-        f"decision {made} made on the {place}; each can promote by luck once in forty; {WORN[split]}\n"
+        f"decision {made} made on the {place}; each can promote by luck once in forty; "
+        f"{WORN[split]}\n"
     )
 
 

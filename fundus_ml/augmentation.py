@@ -163,7 +163,8 @@ def augment(
     else:
         changed = mirror(images, draws.mirrored) if ranges.flip > 0 else images
     if ranges.blur > 0:
-        changed = blur(changed, draws.sigma * images.shape[2], most=ranges.blur * images.shape[2])
+        height = images.shape[2]
+        changed = blur(changed, draw(ranges, uniform).sigma * height, most=ranges.blur * height)
     if ranges.recolours:
         changed = recolour(changed, draws)
     return changed.contiguous(memory_format=torch.channels_last)
@@ -227,23 +228,27 @@ def blur(images: Tensor, sigma: Tensor, *, most: float) -> Tensor:
 
     Args:
         images: ``(n, 3, H, W)`` float32.
-        sigma: ``(n,)`` standard deviations in pixels; 0 leaves an image as it is.
+        sigma: ``(n,)`` standard deviations in pixels; 0 leaves an image as it is. On the CPU best:
+            it is asked which images to blur, and a GPU would have to be waited for.
         most: Upper limit of ``sigma``; the Gaussians are cut off at three times it.
 
     Returns:
         ``(n, 3, H, W)``; the image is mirrored at its border.
     """
-    count, channels, height, width = images.shape
+    rows = sigma.nonzero()[:, 0]
+    if len(rows) == 0:
+        return images
+    widths, rows = sigma[rows].to(images.device), rows.to(images.device)
+    _, channels, height, width = images.shape
     reach = min(math.ceil(REACH * most), height - 1, width - 1)
     steps = torch.arange(-reach, reach + 1, device=images.device)
-    narrowest = 0.01  # pixels: a neighbour's share is exactly 0
-    weights = torch.softmax(-0.5 * (steps / sigma.clamp(min=narrowest)[:, None]) ** 2, dim=1)
+    weights = torch.softmax(-0.5 * (steps / widths[:, None]) ** 2, dim=1)
     kernel = weights.repeat_interleave(channels, 0)[:, None, None, :]
-    groups = count * channels
-    apart = images.reshape(1, groups, height, width)
-    rows = conv2d(pad(apart, (reach, reach, 0, 0), mode="reflect"), kernel, groups=groups)
-    both = conv2d(pad(rows, (0, 0, reach, reach), mode="reflect"), kernel.mT, groups=groups)
-    return both.view(images.shape)
+    groups = len(kernel)
+    apart = images[rows].reshape(1, groups, height, width)
+    across = conv2d(pad(apart, (reach, reach, 0, 0), mode="reflect"), kernel, groups=groups)
+    both = conv2d(pad(across, (0, 0, reach, reach), mode="reflect"), kernel.mT, groups=groups)
+    return images.index_copy(0, rows, both.view(-1, channels, height, width))
 
 
 def recolour(images: Tensor, draws: Draws) -> Tensor:

@@ -58,7 +58,7 @@ def pretraining_curves(
     apart.axhline(0, color=FAINT, linewidth=1, linestyle="dotted", label="collapsed")
     best = int(history["epoch"].to_numpy()[history["val_loss"].argmin()])
     tidy(losses, xlabel="epoch", ylabel="loss (VICReg)", title=f"Loss; lowest in epoch {best}")
-    tidy(terms, xlabel="epoch", ylabel="share of the loss", title="What validation's is made of")
+    tidy(terms, xlabel="epoch", ylabel="share of the loss", title="Terms of the validation loss")
     tidy(apart, xlabel="epoch", ylabel="0 is collapse", title="Are eyes still told apart?")
     for panel in (losses, terms, apart):
         panel.axvline(best, color=FAINT, linewidth=1, linestyle="dashed")

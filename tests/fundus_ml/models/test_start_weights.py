@@ -221,6 +221,18 @@ def test_momentum_twin_and_projection_head_are_left(tmp_path):
     assert_filled(classifier, before, state, new)
 
 
+def test_of_two_networks_the_one_under_the_shorter_name_is_taken(tmp_path):
+    """Whatever their order; the other one is a copy beside it."""
+    state = torchvision.models.squeezenet1_1(num_classes=11).state_dict()
+    copied = {name: torch.zeros_like(value) for name, value in state.items()}
+    content = prefixed(copied, "momentum.net.") | prefixed(state, "net.")
+    torch.save(content, tmp_path / "two.pth")
+    classifier = make()
+    before = copy.deepcopy(classifier.state_dict())
+    new = load_start_weights(classifier, str(tmp_path / "two.pth"))
+    assert_filled(classifier, before, state, new)
+
+
 def robustness_checkpoint(state):
     """As the library `robustness` writes one of an attacked model in a DataParallel."""
     names = {"new_mean": torch.zeros(3, 1, 1), "new_std": torch.ones(3, 1, 1)}

@@ -67,7 +67,7 @@ def _versions():
         (evaluate, {"model": "fundus-sex"}, "must look like models:/name@alias or models:/name/3"),
         (train, {"lr": "quick"}, "lr=quick: must be a number"),
         (train, {"epochs": 1.5}, "epochs=1.5: must be a whole number"),
-        (train, {"flip": "maybe"}, "flip=maybe: must be true or false"),
+        (train, {"augment": "maybe"}, "augment=maybe: allowed: none, flip, geometry, full"),
         (train, {"precision": "fp8"}, "precision=fp8: allowed: auto, fp32, bf16"),
         (train, {"arch": "resnet19"}, "arch=resnet19: not a torchvision backbone"),
         (train, {"weights": "nowhere.pt"}, "weights=nowhere.pt: no such file"),

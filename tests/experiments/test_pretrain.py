@@ -46,7 +46,8 @@ def pretrained_once(tmp_path_factory):
 @pytest.fixture
 def pretrained(pretrained_once, monkeypatch):
     enter(pretrained_once, monkeypatch)
-    yield MlflowClient("sqlite:///mlflow.db")
+    # MLflow keeps one engine per address, so a relative one would mean another test's folder.
+    yield MlflowClient(f"sqlite:///{pretrained_once / 'mlflow.db'}")
     end_all_runs()
 
 

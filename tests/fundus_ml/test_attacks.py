@@ -391,7 +391,7 @@ def test_the_network_is_given_back_as_it_was(fails):
         ({"step_size": -1.0}, "step_size=-1.0: must be a finite number, 0 or more"),
         ({"step_size": torch.nan}, "step_size=nan: must be a finite number"),
         ({"attack_steps": -1}, "attack_steps=-1: must be 0 or more"),
-        ({"precision": "fp16"}, "precision=fp16: allowed: auto, fp32, bf16"),
+        ({"precision": "fp8"}, "precision=fp8: allowed: auto, fp32, bf16, fp16"),
         ({"mask": torch.ones(7, 6)}, r"mask: shape \(7, 6\) does not fit images \(5, 3, 6, 7\)"),
         ({"mask": torch.ones(4, 1, 6, 7)}, r"mask: shape \(4, 1, 6, 7\) does not fit"),
     ],

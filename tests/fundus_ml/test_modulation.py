@@ -116,7 +116,7 @@ def test_targets():
         ({"constraint": "l1"}, "constraint=l1: allowed"),
         ({"attack_steps": 0}, "attack_steps=0: must be at least 1"),
         ({"step_size": 0.0}, "step_size=0.0: must be auto"),
-        ({"precision": "fp16"}, "precision=fp16: allowed"),
+        ({"precision": "fp8"}, "precision=fp8: allowed"),
     ],
 )
 def test_options_refuse(changed, message):

@@ -41,8 +41,8 @@ def test_a_processor_that_says_nothing_gets_fp32(monkeypatch):
 
 def test_unknown_precision_is_refused():
     """Before any work, and by the context itself."""
-    with pytest.raises(InputError, match="precision=fp16: allowed: auto, fp32, bf16"):
-        check_precision("fp16")
+    with pytest.raises(InputError, match="precision=fp8: allowed: auto, fp32, bf16, fp16"):
+        check_precision("fp8")
     with pytest.raises(InputError, match="precision=half: allowed"):
         autocast("half", CPU)
 

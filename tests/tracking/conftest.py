@@ -25,6 +25,7 @@ from tracking.versions import ModelVersion
 
 OURS = (
     "MLFLOW_TRACKING_URI",
+    "MLFLOW_REGISTRY_URI",
     "MLFLOW_RUN_ID",
     "MLFLOW_EXPERIMENT_ID",
     "MLFLOW_EXPERIMENT_NAME",

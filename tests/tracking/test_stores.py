@@ -89,7 +89,7 @@ def begin_everything(starting_line):
     starting_line.wait(timeout=60)
     with session():
         pass
-    open_study("lr", seed=0)
+    open_study("lr", space={"lr": {"low": 0.1, "high": 1.0}}, seed=0)
     with start_run("train", {}):
         pass
 

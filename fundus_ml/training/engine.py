@@ -248,9 +248,14 @@ class _Learning:
         so_far = self.so_far
         seed = step_seed(self.options.seed, so_far.epoch, so_far.batch + 1)
         so_far.rates.append(self.stepper.rate)
-        so_far.losses.append(self.stepper.gradients(called, batch, seed=seed))
+        loss = self.stepper.gradients(called, batch, seed=seed)
+        so_far.losses.append(loss)
         so_far.batch, so_far.steps = so_far.batch + 1, so_far.steps + 1
-        if self.stepper.device.type == "cpu" or so_far.steps % STEPS_BETWEEN_CHECKS == 0:
+        if loss.is_cuda:
+            doubtful = so_far.steps % STEPS_BETWEEN_CHECKS == 0
+        else:
+            doubtful = not bool(torch.isfinite(loss))
+        if doubtful:
             self._check_losses()
         self.stepper.step()
 

@@ -16,7 +16,7 @@ VIEWS = 6
 
 def log_augmentation(run: Run, train: FundusDataset, options: TrainingOptions) -> None:
     """Record a sheet of eyes spread over the training split, each in several views."""
-    if options.augment == "none":
+    if options.augment == "none" or run.silent:
         return
     rows = np.unique(np.linspace(0, len(train) - 1, EYES).round().astype(int))
     pixels = train.pixels(rows)

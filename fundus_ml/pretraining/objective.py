@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 
 from fundus_ml.dataset import FundusDataset
 from fundus_ml.errors import InputError
@@ -14,7 +13,7 @@ from fundus_ml.pretraining.pairing import Pairing
 from fundus_ml.pretraining.passes import over_batches
 from fundus_ml.pretraining.vicreg import Coefficients, vicreg
 from fundus_ml.training import Batch
-from fundus_ml.training.distribution import bare, world
+from fundus_ml.training.distribution import bare, sum_with_gradient, world
 from fundus_ml.training.options import TrainingOptions
 from fundus_ml.training.sampling import step_seed
 
@@ -124,8 +123,7 @@ def everyones(embeddings: Tensor) -> Tensor:
         return embeddings
     whole = embeddings.new_zeros(here.size, *embeddings.shape)
     whole[here.rank] = embeddings
-    gathered: Tensor = all_reduce(whole)  # type: ignore[no-untyped-call]
-    return gathered.flatten(0, 1)
+    return sum_with_gradient(whole).flatten(0, 1)
 
 
 def effective_rank(features: Tensor) -> float:

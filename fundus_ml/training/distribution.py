@@ -44,6 +44,16 @@ def add_up(values: Tensor) -> Tensor:
     return values
 
 
+def sum_with_gradient(values: Tensor) -> Tensor:
+    """Sum a tensor over all processes, as part of what each one's loss is made from.
+
+    The gradient that comes back is summed over the processes too: the loss of each depends on the
+    values of all.
+    """
+    added: Tensor = _Sum.apply(values)
+    return added
+
+
 def wait() -> None:
     """Go on when every process has come here."""
     if world().size > 1:
@@ -101,9 +111,9 @@ class WholeBatchNorm(nn.BatchNorm2d):
         size = world().size
         exact = features.float()
         axes = (0, 2, 3)
-        mean = _sum(exact.mean(axes)) / size
+        mean = sum_with_gradient(exact.mean(axes)) / size
         centred = exact - mean.view(1, -1, 1, 1)
-        variance = _sum(centred.square().mean(axes)) / size
+        variance = sum_with_gradient(centred.square().mean(axes)) / size
         count = size * features.numel() / features.shape[1]
         with torch.no_grad():
             self.num_batches_tracked += 1
@@ -119,8 +129,6 @@ class WholeBatchNorm(nn.BatchNorm2d):
 
 
 class _Sum(torch.autograd.Function):
-    """Add up over all processes; the loss of each depends on the values of all."""
-
     @staticmethod
     def forward(context: Any, values: Tensor) -> Tensor:  # noqa: ANN401, ARG004 (torch's own)
         return add_up(values.clone())
@@ -128,11 +136,6 @@ class _Sum(torch.autograd.Function):
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401, ARG004
         return add_up(gradient.clone())
-
-
-def _sum(values: Tensor) -> Tensor:
-    added: Tensor = _Sum.apply(values)
-    return added
 
 
 def _synchronise(model: nn.Module) -> list[tuple[nn.Module, str, nn.Module, nn.Module]]:

@@ -1,15 +1,14 @@
 """Two processes learn from the views, and by the loss, of one."""
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
 
+from tests.fundus_ml.processes import run
 from tests.fundus_ml.tiny_learning import make_dataset
 
 pytestmark = pytest.mark.slow
+
+
+MODULE = "tests.fundus_ml.pretraining.two_processes"
 
 
 @pytest.fixture(scope="module")
@@ -17,19 +16,9 @@ def results(tmp_path_factory):
     """What one process finds, and two, on 24 training and 14 validation eyes."""
     folder = tmp_path_factory.mktemp("shared") / "eyes"
     make_dataset(folder, people={"train": 12, "val": 7})
-    return run(folder, 1), run(folder, 2)
-
-
-def run(folder, processes):
-    script = ["-m", "tests.fundus_ml.pretraining.two_processes", str(folder)]
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    command = [sys.executable, *(launcher if processes > 1 else []), *script]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return tuple(
+        run("tests.fundus_ml.pretraining.two_processes", folder, count) for count in (1, 2)
+    )
 
 
 def test_two_processes_make_the_steps_of_one(results):

@@ -1,18 +1,17 @@
 """Two processes make the steps of one, and score every eye once."""
 
-import json
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from fundus_ml.training.distribution import WholeBatchNorm
+from tests.fundus_ml.processes import run
 from tests.fundus_ml.tiny_learning import make_dataset
 from tests.fundus_ml.training.two_processes import HOW
+
+
+MODULE = "tests.fundus_ml.training.two_processes"
 
 
 @pytest.fixture(scope="module")
@@ -20,21 +19,7 @@ def results(tmp_path_factory):
     """What one process finds, and two, on 26 training and 14 validation eyes."""
     folder = tmp_path_factory.mktemp("shared") / "eyes"
     make_dataset(folder, people={"train": 13, "val": 7})
-    return run(folder, 1), run(folder, 2)
-
-
-def run(folder, processes):
-    script = ["-m", "tests.fundus_ml.training.two_processes", str(folder)]
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
-    command = [sys.executable, *(launcher if processes > 1 else []), *script]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert len(lines) == 1, "only the first process speaks"
-    return json.loads(lines[0])
+    return tuple(run(MODULE, folder, processes) for processes in (1, 2))
 
 
 @pytest.mark.parametrize("name", HOW)

@@ -10,7 +10,6 @@ from tests.fundus_ml.processes import run
 from tests.fundus_ml.tiny_learning import make_dataset
 from tests.fundus_ml.training.two_processes import HOW
 
-
 MODULE = "tests.fundus_ml.training.two_processes"
 
 

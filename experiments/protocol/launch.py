@@ -20,7 +20,10 @@ T = TypeVar("T")
 def process_group(*, allowed: bool) -> Iterator[None]:
     """Join the processes that ``torchrun`` began: NCCL between GPUs, gloo between CPUs.
 
-    All but the first keep their standard output to themselves.
+    All but the first keep their standard output to themselves. At the end the group is gone, its
+    threads too: one that still lived when Python ends would abort the process. What keeps a group
+    as the default of an argument (``torch.distributed.nn.functional``) is therefore imported
+    before, by :mod:`fundus_ml.training.distribution`.
 
     Args:
         allowed: Whether the entry point can be shared.

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
+from torch.distributed.nn.functional import all_reduce as all_reduce_with_gradient
 from torch.nn.parallel import DistributedDataParallel
 
 from fundus_ml.training.optimization import is_batch_norm
@@ -50,7 +50,9 @@ def sum_with_gradient(values: Tensor) -> Tensor:
     The gradient that comes back is summed over the processes too: the loss of each depends on the
     values of all.
     """
-    added: Tensor = _Sum.apply(values)
+    if world().size == 1:
+        return values
+    added: Tensor = all_reduce_with_gradient(values)  # type: ignore[no-untyped-call]
     return added
 
 
@@ -126,16 +128,6 @@ class WholeBatchNorm(nn.BatchNorm2d):
         if self.affine:
             normal = normal * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
         return normal.to(features.dtype)
-
-
-class _Sum(torch.autograd.Function):
-    @staticmethod
-    def forward(context: Any, values: Tensor) -> Tensor:  # noqa: ANN401, ARG004 (torch's own)
-        return add_up(values.clone())
-
-    @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Tensor:  # noqa: ANN401, ARG004
-        return add_up(gradient.clone())
 
 
 def _synchronise(model: nn.Module) -> list[tuple[nn.Module, str, nn.Module, nn.Module]]:

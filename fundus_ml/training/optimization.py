@@ -53,7 +53,9 @@ def make_optimizer(model: nn.Module, options: TrainingOptions) -> torch.optim.Op
         for depth, parameters in _by_depth(model, apart=options.layer_decay < 1)
     ]
     if options.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=options.lr, weight_decay=options.weight_decay)
+        return torch.optim.AdamW(
+            groups, lr=options.lr, weight_decay=options.weight_decay, fused=True
+        )
     return torch.optim.SGD(
         groups,
         lr=options.lr,

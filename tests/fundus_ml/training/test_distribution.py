@@ -38,6 +38,11 @@ def test_two_processes_score_every_eye_once(results):
     assert together["handed"] == "from the first"
 
 
+def test_no_thread_of_the_group_outlives_it(results):
+    """One that needs Python while Python ends aborts the process, now and then."""
+    assert results[1]["left"] == []
+
+
 @pytest.mark.parametrize("affine", [True, False])
 @pytest.mark.parametrize("momentum", [0.1, None])
 @pytest.mark.parametrize("training", [True, False])

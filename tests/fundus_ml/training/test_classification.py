@@ -113,7 +113,7 @@ def test_fit_is_a_plain_loop(train, val, optimizer, perturb):
     snapshots, fitted = states_by_epoch(train, val, PlainNetwork(), how, perturb=perturb)
     plain = PlainNetwork().to(memory_format=torch.channels_last)
     if optimizer == "adamw":
-        stepper = torch.optim.AdamW(plain.parameters(), lr=0.02, weight_decay=0.1)
+        stepper = torch.optim.AdamW(plain.parameters(), lr=0.02, weight_decay=0.1, fused=True)
     else:
         stepper = torch.optim.SGD(
             plain.parameters(), lr=0.02, momentum=0.9, nesterov=True, weight_decay=0.1

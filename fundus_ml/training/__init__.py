@@ -4,7 +4,7 @@
 """
 
 from fundus_ml.training.checkpoints import Checkpoints
-from fundus_ml.training.classification import fit
+from fundus_ml.training.classification import SexObjective, fit
 from fundus_ml.training.engine import Fitted, learn
 from fundus_ml.training.objective import Batch, Objective
 from fundus_ml.training.options import TrainingOptions
@@ -16,6 +16,7 @@ __all__ = [
     "Fitted",
     "Objective",
     "Perturb",
+    "SexObjective",
     "TrainingOptions",
     "fit",
     "learn",

@@ -1,6 +1,6 @@
 """Learning to tell the sexes apart, from images as they are or made adversarial."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -46,9 +46,8 @@ def fit(
     Raises:
         InputError: A split holds one class only, or as :func:`fundus_ml.training.engine.learn`.
     """
-    for name, dataset in (("train", train), ("val", val)):
-        if len(set(dataset.labels.tolist())) < 2:  # noqa: PLR2004 (two classes)
-            raise InputError(f"split {name} of {dataset.name}: holds one sex only, both are needed")
+    for split, dataset in (("train", train), ("val", val)):
+        check_both_sexes(split, dataset)
     return learn(
         model,
         train,
@@ -58,6 +57,16 @@ def fit(
         on_step=on_step,
         on_epoch_end=on_epoch_end,
     )
+
+
+def check_both_sexes(split: str, dataset: FundusDataset) -> None:
+    """Refuse eyes of one sex only.
+
+    Raises:
+        InputError: They are.
+    """
+    if len(set(dataset.labels.tolist())) < 2:  # noqa: PLR2004 (two classes)
+        raise InputError(f"split {split} of {dataset.name}: holds one sex only, both are needed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +98,7 @@ class SexObjective:
         return "val_auroc" if self.perturb is None else "robust_val_auroc"
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
-        """Mean cross-entropy of the augmented, perturbed batch."""
+        """Mean, or weighed mean, of the losses of the augmented batch."""
         images = augment(
             batch.images,
             self.options.augment,
@@ -97,32 +106,56 @@ class SexObjective:
             first=batch.first,
             of=batch.of,
         )
-        if self.perturb is not None:
-            # Where several processes or passes share a batch, each draws its own noise.
-            own = torch.Generator().manual_seed(generator.initial_seed() ^ (batch.first + 1))
-            images = self.perturb(bare(model), images, batch.labels, own)
-        logit = model(images).float()
-        smooth = self.options.label_smoothing
-        aims = batch.labels * (1 - smooth) + smooth / 2
-        losses = binary_cross_entropy_with_logits(logit, aims, reduction="none")
+        # Where several processes or passes share a batch, each draws its own noise.
+        own = torch.Generator().manual_seed(generator.initial_seed() ^ (batch.first + 1))
+        losses = self.losses(model, replace(batch, images=images), own)
         if self.weights is not None:
             losses = losses * self.weights[batch.rows].to(losses.device)
         return losses.mean()
 
+    def losses(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Cross-entropy of each augmented, perturbed image, ``(n,)``.
+
+        Args:
+            model: As in :meth:`loss`.
+            batch: Its images are augmented.
+            generator: Of this part of the batch.
+        """
+        images = batch.images
+        if self.perturb is not None:
+            images = self.perturb(bare(model), images, batch.labels, generator)
+        return self.errors(model(images).float(), batch.labels)
+
+    def errors(self, logit: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy of each logit against its smoothed label, ``(n,)``."""
+        smooth = self.options.label_smoothing
+        aims = labels * (1 - smooth) + smooth / 2
+        return binary_cross_entropy_with_logits(logit, aims, reduction="none")
+
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Loss and AUROC of the validation eyes, and AUROC under attack where epochs have one."""
-        logit = self._scores(model)
+        logit = self.scores(model, self.val)
         loss = binary_cross_entropy_with_logits(logit, torch.from_numpy(self.val.labels))
         row = {"val_loss": float(loss), "val_auroc": auroc(self.val.labels, logit.numpy())}
         if self.perturb is not None:
-            attacked = self._scores(model, self.perturb)
-            row["robust_val_auroc"] = auroc(self.val.labels, attacked.numpy())
+            row |= self.under_attack(model, self.scores(model, self.val, self.perturb))
         return row
 
-    def _scores(self, model: nn.Module, perturb: Perturb | None = None) -> Tensor:
+    def under_attack(self, model: nn.Module, attacked: Tensor) -> dict[str, float]:  # noqa: ARG002 (kinds of epochs may measure more)
+        """AUROC of the validation eyes' logits under attack, ``(len(val),)``."""
+        return {"robust_val_auroc": auroc(self.val.labels, attacked.numpy())}
+
+    def scores(
+        self, model: nn.Module, eyes: FundusDataset, perturb: Perturb | None = None
+    ) -> Tensor:
+        """Logits of ``eyes``, attacked by ``perturb``, ``(len(eyes),)``.
+
+        Raises:
+            InputError: One is no finite number.
+        """
         logit = predict(
             model,
-            self.val,
+            eyes,
             batch_size=self.options.batch_size,
             precision=self.options.precision,
             perturb=perturb,

@@ -5,11 +5,10 @@ training that was killed goes on from its checkpoint to the same bits.
 """
 
 import copy
-import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -18,12 +17,13 @@ from torch import Tensor, nn
 
 from fundus_ml.dataset import FundusDataset, read_batches
 from fundus_ml.errors import InputError
-from fundus_ml.training.checkpoints import Checkpoints, Saved
+from fundus_ml.training.checkpoints import Checkpoints
 from fundus_ml.training.distribution import add_up, shared, world
 from fundus_ml.training.objective import Batch, Objective
 from fundus_ml.training.optimization import freeze, training_mode
 from fundus_ml.training.options import TrainingOptions
-from fundus_ml.training.sampling import epoch_order, shares, step_seed
+from fundus_ml.training.sampling import Replays, epoch_order, shares, step_seed
+from fundus_ml.training.so_far import SoFar
 from fundus_ml.training.stepping import Stepper
 
 STEPS_BETWEEN_CHECKS = 20
@@ -31,6 +31,8 @@ STEPS_BETWEEN_CHECKS = 20
 
 OnStep = Callable[[int, int], None]
 OnEpochEnd = Callable[[Mapping[str, float]], None]
+Ends = Callable[[Sequence[Mapping[str, float]]], str]
+"""Rows of the epochs that are over → why the training should end with them; empty to go on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +46,7 @@ class Fitted:
         best_epoch: The epoch with the highest ``criterion``.
         criterion: ``val_auroc``, or ``robust_val_auroc`` when the epochs were adversarial.
         seconds_per_step: Median over all training steps, reading and perturbing included.
+        ended: Why it was ended before its last epoch by ``ends``; empty where it was not.
     """
 
     model: nn.Module
@@ -51,6 +54,7 @@ class Fitted:
     best_epoch: int
     criterion: str
     seconds_per_step: float
+    ended: str = ""
 
 
 def learn(
@@ -59,6 +63,8 @@ def learn(
     objective: Objective,
     options: TrainingOptions,
     *,
+    replays: int = 1,
+    ends: Ends | None = None,
     checkpoints: Checkpoints | None = None,
     on_step: OnStep | None = None,
     on_epoch_end: OnEpochEnd | None = None,
@@ -70,19 +76,27 @@ def learn(
         train: Eyes to learn from.
         objective: What is learned from them.
         options: How to learn.
+        replays: Steps in a row that learn from one batch, augmented alike. An epoch is as long as
+            without them and goes over a part of the split: see :class:`.sampling.Replays`.
+        ends: Asked after each epoch whether the training should end with it.
         checkpoints: Where the training is kept while it lasts, and goes on from where it stood.
         on_step: Called with (steps done, steps in all) after each step.
         on_epoch_end: Called with the row of ``Fitted.history``, those from before an interruption
             too; may raise to stop the fit.
 
     Raises:
-        InputError: A batch is larger than the dataset or cannot be shared, a loss is no longer
-            finite, or the memory does not hold a batch.
+        InputError: A batch is larger than the dataset or cannot be shared, there are too few
+            batches or epochs for ``replays``, a loss is no longer finite, or the memory does not
+            hold a batch.
     """
     _check_batch(train, options)
+    repeats = Replays(replays, len(train) // options.batch_size)
+    _check_replays(repeats, options)
     cuda = [torch.cuda.current_device()] if next(model.parameters()).is_cuda else []
     with torch.random.fork_rng(devices=cuda), _held_still(model, options.freeze):
-        learning = _Learning(model, train, objective, options, checkpoints)
+        learning = _Learning(
+            model, train, objective, options, replays=repeats, ends=ends, checkpoints=checkpoints
+        )
         for row in learning.so_far.history:
             if on_epoch_end is not None:
                 on_epoch_end(row)
@@ -95,58 +109,6 @@ def learn(
     return learning.fitted()
 
 
-@dataclass
-class _SoFar:
-    """All of a training but its weights and its optimizer.
-
-    Attributes:
-        epoch: Under way, from 1.
-        batch: Batches of it that were learned.
-        steps: Steps in all.
-        history: Rows of the epochs that are over.
-        losses: Of the batches of this epoch.
-        rates: Of the same.
-        seconds: Of every step.
-        epoch_seconds: Spent in this epoch.
-        best_epoch: With the highest criterion, 0 before any.
-        best_value: Its criterion.
-        best: Its weights.
-    """
-
-    epoch: int = 1
-    batch: int = 0
-    steps: int = 0
-    history: list[dict[str, float]] = field(default_factory=list)
-    losses: list[Tensor] = field(default_factory=list)
-    rates: list[float] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    epoch_seconds: float = 0.0
-    best_epoch: int = 0
-    best_value: float = -math.inf
-    best: Mapping[str, Tensor] = field(default_factory=dict)
-
-    def tensors(self) -> dict[str, Mapping[str, Tensor]]:
-        losses = torch.stack(self.losses) if self.losses else torch.empty(0)
-        seconds = torch.tensor(self.seconds, dtype=torch.float64)
-        return {"best": self.best, "steps": {"losses": losses, "seconds": seconds}}
-
-    def plain(self) -> dict[str, object]:
-        return {name: getattr(self, name) for name in _PLAIN}
-
-    @classmethod
-    def of(cls, saved: Saved) -> "_SoFar":
-        steps = saved.tensors["steps"]
-        return cls(
-            **{name: saved.progress[name] for name in _PLAIN},
-            losses=list(steps["losses"]),
-            seconds=steps["seconds"].tolist(),
-            best=saved.tensors["best"],
-        )
-
-
-_PLAIN = {f.name for f in fields(_SoFar)} - {"losses", "seconds", "best"}
-
-
 class _Learning:
     """A training under way."""
 
@@ -156,29 +118,40 @@ class _Learning:
         train: FundusDataset,
         objective: Objective,
         options: TrainingOptions,
+        *,
+        replays: Replays,
+        ends: Ends | None,
         checkpoints: Checkpoints | None,
     ) -> None:
         self.model, self.train, self.objective, self.options = model, train, objective, options
-        self.checkpoints = checkpoints
-        self.steps_per_epoch = len(train) // options.batch_size
-        self.so_far = _SoFar()
+        self.replays, self.ends, self.checkpoints = replays, ends, checkpoints
+        self.steps_per_epoch = replays.steps
+        self.so_far = SoFar()
         model.to(memory_format=torch.channels_last)
         self.stepper = Stepper(model, objective, options, self.steps_per_epoch)
         if checkpoints is not None and (saved := checkpoints.load()) is not None:
-            self.so_far = _SoFar.of(saved)
+            self.so_far = SoFar.of(saved)
             self.stepper.restore(saved, steps=self.so_far.steps)
 
     def over(self) -> bool:
-        """Whether all epochs are done, or none of the last ones was better."""
+        """Whether all epochs are done, none of the last ones was better, or one has to be last."""
         done = self.so_far.epoch - 1
         waited = done - self.so_far.best_epoch
-        return done >= self.options.epochs or 0 < self.options.patience <= waited
+        if done >= self.options.epochs or 0 < self.options.patience <= waited:
+            return True
+        return bool(self.ended())
+
+    def ended(self) -> str:
+        """Say why the training should end after the epochs so far; empty where it should not."""
+        return "" if self.ends is None else self.ends(self.so_far.history)
 
     def epoch(self, called: nn.Module, on_step: OnStep | None) -> None:
         """Learn what is left of the epoch."""
         so_far, seed = self.so_far, self.options.seed
         weighted = self.options.balance == "sampler"
-        order = epoch_order(self.train, seed=seed, epoch=so_far.epoch, weighted=weighted)
+        passage = self.replays.passage(so_far.epoch)
+        order = epoch_order(self.train, seed=seed, epoch=passage, weighted=weighted)
+        order = self.replays.of(order, self.options.batch_size, so_far.epoch)
         parts = shares(order, self.options.batch_size, world(), after=so_far.batch)
         training_mode(self.model, self.options.freeze)
         started = time.perf_counter()
@@ -189,7 +162,8 @@ class _Learning:
             so_far.epoch_seconds += seconds
             if on_step is not None:
                 on_step(so_far.steps, self.steps_per_epoch * self.options.epochs)
-            if self.checkpoints is not None and self.checkpoints.due():
+            whole = so_far.batch % self.replays.count == 0
+            if whole and self.checkpoints is not None and self.checkpoints.due():
                 self._save(self.checkpoints)
             started = time.perf_counter()
 
@@ -226,6 +200,7 @@ class _Learning:
             best_epoch=so_far.best_epoch,
             criterion=self.objective.criterion,
             seconds_per_step=float(np.median(so_far.seconds)),
+            ended=self.ended(),
         )
 
     def _save(self, checkpoints: Checkpoints) -> None:
@@ -245,8 +220,11 @@ class _Learning:
             yield Batch(images, labels[rows].to(device), rows, first=first, of=whole)
 
     def _step(self, called: nn.Module, batch: Batch) -> None:
-        so_far = self.so_far
-        seed = step_seed(self.options.seed, so_far.epoch, so_far.batch + 1)
+        so_far, replays = self.so_far, self.replays
+        passage, place = replays.passage(so_far.epoch), replays.place(so_far.epoch, so_far.batch)
+        seed = step_seed(self.options.seed, passage, place + 1)
+        progress = so_far.epoch - 1 + (so_far.batch + 1) / self.steps_per_epoch
+        batch = replace(batch, progress=progress, replay=so_far.batch % replays.count)
         so_far.rates.append(self.stepper.rate)
         loss = self.stepper.gradients(called, batch, seed=seed)
         so_far.losses.append(loss)
@@ -287,6 +265,15 @@ def _check_batch(train: FundusDataset, options: TrainingOptions) -> None:
             f"batch_size={options.batch_size}: must be a multiple of {parts} "
             f"({world().size} processes, accumulate={options.accumulate})"
         )
+
+
+def _check_replays(replays: Replays, options: TrainingOptions) -> None:
+    for what, enough in (("batches", replays.batches), ("epochs", options.epochs)):
+        if replays.count > enough:
+            raise InputError(
+                f"replays={replays.count}: more than the {enough} {what}; an epoch learns from one "
+                "part in so many of the batches"
+            )
 
 
 @contextmanager

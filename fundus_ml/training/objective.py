@@ -1,6 +1,6 @@
 """What is learned, and from what: the seam between the engine and a loss."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -17,6 +17,8 @@ class Batch:
         rows: ``(n,)`` positions in the training dataset.
         first: Where ``images`` begin in the whole batch of all processes.
         of: Images of the whole batch.
+        progress: Epochs that are learned once this step is.
+        replay: How often this batch was learned from in the steps just before.
     """
 
     images: Tensor
@@ -24,15 +26,17 @@ class Batch:
     rows: Tensor
     first: int
     of: int
+    progress: float = 0.0
+    replay: int = 0
 
     def part(self, start: int, end: int) -> "Batch":
         """Keep the images from ``start`` to before ``end``."""
-        return Batch(
-            self.images[start:end],
-            self.labels[start:end],
-            self.rows[start:end],
-            self.first + start,
-            self.of,
+        return replace(
+            self,
+            images=self.images[start:end],
+            labels=self.labels[start:end],
+            rows=self.rows[start:end],
+            first=self.first + start,
         )
 
     def parts(self, count: int) -> list["Batch"]:
@@ -54,7 +58,7 @@ class Objective(Protocol):
         Args:
             model: To call; :func:`fundus_ml.training.distribution.bare` gives the network itself.
             batch: What to learn from.
-            generator: Seeded by the step alone, alike in all processes and passes.
+            generator: Seeded by the batch alone, alike in all processes, passes and replays.
         """
 
     def validate(self, model: nn.Module) -> dict[str, float]:

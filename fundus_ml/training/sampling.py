@@ -5,6 +5,7 @@ at any step, and processes that share a batch draw for it alike.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -42,6 +43,46 @@ def epoch_order(dataset: FundusDataset, *, seed: int, epoch: int, weighted: bool
     weights = torch.tensor(dataset.frame["weight"].to_numpy(np.float64))
     assert count < _MOST_CATEGORIES
     return torch.multinomial(weights, count, replacement=True, generator=generator)
+
+
+@dataclass(frozen=True)
+class Replays:
+    """Which batches an epoch learns from where each is learned from several times in a row.
+
+    An epoch takes as many steps as without replays, or a few less, and so goes over one part of the
+    split; as many epochs as there are replays go over it once.
+
+    Attributes:
+        count: Steps that learn from one batch.
+        batches: Full batches of the split.
+    """
+
+    count: int
+    batches: int
+
+    @property
+    def per_epoch(self) -> int:
+        """Different batches of one epoch."""
+        return self.batches // self.count
+
+    @property
+    def steps(self) -> int:
+        """Steps of one epoch."""
+        return self.per_epoch * self.count
+
+    def passage(self, epoch: int) -> int:
+        """Say how often the split is begun up to ``epoch``, both from 1."""
+        return (epoch - 1) // self.count + 1
+
+    def place(self, epoch: int, step: int) -> int:
+        """Say which batch of its passage a step learns from; both from 0, ``epoch`` from 1."""
+        return (epoch - 1) % self.count * self.per_epoch + step // self.count
+
+    def of(self, order: Tensor, batch_size: int, epoch: int) -> Tensor:
+        """Take the part of a passage's ``order`` that ``epoch`` learns from, batches repeated."""
+        first = self.place(epoch, 0) * batch_size
+        part = order[first : first + self.per_epoch * batch_size].view(-1, batch_size)
+        return part.repeat_interleave(self.count, dim=0).flatten()
 
 
 def shares(order: Tensor, batch_size: int, world: World, *, after: int = 0) -> Iterator[Tensor]:

@@ -1,0 +1,75 @@
+"""Recipes by name."""
+
+import math
+
+from fundus_ml.attacks import StepSize, ThreatModel, step_length
+from fundus_ml.errors import InputError
+from fundus_ml.robust_training.fast import FastTraining
+from fundus_ml.robust_training.free import FreeTraining
+from fundus_ml.robust_training.projected_gradient import PGDTraining
+from fundus_ml.robust_training.recipe import Recipe
+from fundus_ml.robust_training.trades import TradesTraining
+
+RECIPES = ("pgd", "fast", "free", "trades")
+FAST_STEP = 1.25
+"""Radii that the one step of ``fast`` is long under ``linf`` (Wong et al. 2020)."""
+
+
+def make_recipe(
+    recipe: str,
+    *,
+    threat: ThreatModel,
+    step_size: StepSize,
+    attack_steps: int,
+    random_start: bool,
+    beta: float = 6.0,
+    replays: int = 4,
+    precision: str = "auto",
+) -> Recipe:
+    """Choose a recipe of adversarial training by name.
+
+    Args:
+        recipe: One of :data:`RECIPES`.
+        threat: Ball the training images may move in; one radius for all.
+        step_size: Length of one attack step; ``auto`` is 2.5·eps/attack_steps for ``pgd`` and
+            ``trades``, 1.25·eps for ``fast`` under ``linf``, and eps for ``fast`` under ``l2`` and
+            for ``free``.
+        attack_steps: Of ``pgd`` and ``trades``.
+        random_start: Of ``pgd``; the others have their own.
+        beta: Of ``trades``.
+        replays: Of ``free``.
+        precision: Of the attack's passes.
+
+    Raises:
+        InputError: ``recipe`` is none of :data:`RECIPES`, or a number is outside its range.
+    """
+    if recipe not in RECIPES:
+        raise InputError(f"recipe={recipe}: allowed: {', '.join(RECIPES)}")
+    if not 0 <= beta < math.inf:
+        raise InputError(f"beta={beta}: must be a finite number, 0 or more")
+    if replays < 1:
+        raise InputError(f"replays={replays}: must be at least 1")
+    assert isinstance(threat.eps, (int, float))
+    length = step_length(step_size, eps=threat.eps, attack_steps=attack_steps)
+    if recipe == "trades":
+        return TradesTraining(
+            threat=threat,
+            step_size=length,
+            attack_steps=attack_steps,
+            beta=beta,
+            precision=precision,
+        )
+    if recipe == "pgd":
+        return PGDTraining(
+            threat=threat,
+            step_size=length,
+            attack_steps=attack_steps,
+            random_start=random_start,
+            precision=precision,
+        )
+    if step_size == "auto":
+        long = recipe == "fast" and threat.constraint == "linf"
+        length = threat.eps * (FAST_STEP if long else 1.0)
+    if recipe == "fast":
+        return FastTraining(threat=threat, step_size=length, precision=precision)
+    return FreeTraining(threat=threat, step_size=length, replays=replays)

@@ -1,0 +1,138 @@
+"""Adversarial epochs as the engine sees them."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from fundus_ml.dataset import FundusDataset
+from fundus_ml.errors import InputError
+from fundus_ml.robust_training.projected_gradient import PGDTraining
+from fundus_ml.robust_training.recipe import Recipe, warmed
+from fundus_ml.robust_training.watchdog import (
+    MANY_STEPS,
+    ONE_STEP,
+    Watchdog,
+    balanced_accuracy,
+    one_step,
+    watched,
+)
+from fundus_ml.training import (
+    Batch,
+    Checkpoints,
+    Fitted,
+    Perturb,
+    SexObjective,
+    TrainingOptions,
+    learn,
+)
+from fundus_ml.training.classification import check_both_sexes
+from fundus_ml.training.engine import OnEpochEnd, OnStep
+
+
+def fit_robust(
+    model: nn.Module,
+    train: FundusDataset,
+    val: FundusDataset,
+    options: TrainingOptions,
+    *,
+    recipe: Recipe,
+    judge: PGDTraining,
+    eps_warmup: float = 0.0,
+    watchdog: float = 0.0,
+    checkpoints: Checkpoints | None = None,
+    on_step: OnStep | None = None,
+    on_epoch_end: OnEpochEnd | None = None,
+) -> Fitted:
+    """Train ``model`` in place by a recipe; give it back as it was at its most robust epoch.
+
+    Args:
+        model: Maps pixels in [0, 1] to ``(N,)`` logits; stays on its device.
+        train: Eyes to learn from.
+        val: Eyes that choose the epoch.
+        options: How to learn.
+        recipe: What is learned from them.
+        judge: Attack that every epoch is validated under, whatever the recipe, at its full radius.
+        eps_warmup: Epochs over which the radius and the step sizes of the recipe rise linearly.
+        watchdog: Fall of the accuracy under ``judge`` that ends the training where the accuracy
+            under one step does not fall with it; 0 watches nothing.
+        checkpoints: Where the training is kept while it lasts, and goes on from where it stood.
+        on_step: Called with (steps done, steps in all) after each step.
+        on_epoch_end: Called with the row of ``Fitted.history``: ``epoch lr train_loss val_loss
+            val_auroc robust_val_auroc seconds`` and, where it is watched,
+            ``pgd_val_balanced_accuracy`` and ``one_step_val_balanced_accuracy``.
+
+    Raises:
+        InputError: A value is outside its range, a split holds one sex only, or as
+            :func:`fundus_ml.training.engine.learn`.
+    """
+    check_eps_warmup(eps_warmup, epochs=options.epochs)
+    dog = Watchdog(margin=watchdog) if watchdog else None
+    for split, dataset in (("train", train), ("val", val)):
+        check_both_sexes(split, dataset)
+    return learn(
+        model,
+        train,
+        RobustObjective(
+            train=train,
+            val=val,
+            options=options,
+            perturb=judge,
+            recipe=recipe,
+            eps_warmup=eps_warmup,
+            one_step=one_step(judge) if dog is not None else None,
+        ),
+        options,
+        replays=recipe.replays,
+        ends=dog,
+        checkpoints=checkpoints,
+        on_step=on_step,
+        on_epoch_end=on_epoch_end,
+    )
+
+
+def check_eps_warmup(eps_warmup: float, *, epochs: int) -> None:
+    """Refuse a warm-up that would never end.
+
+    Raises:
+        InputError: It is not from 0 to ``epochs``.
+    """
+    if not 0 <= eps_warmup <= epochs:
+        raise InputError(f"eps_warmup={eps_warmup}: must be from 0 to epochs={epochs}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobustObjective(SexObjective):
+    """A recipe's loss, validated under one and the same attack: an ``Objective`` of the engine.
+
+    Attributes:
+        perturb: The attack that validates, at its full radius.
+        recipe: What is learned.
+        eps_warmup: Epochs over which the recipe's radius rises.
+        one_step: The attack that the watchdog compares with ``perturb``; None watches nothing.
+    """
+
+    recipe: Recipe
+    eps_warmup: float = 0.0
+    one_step: Perturb | None = None
+
+    def losses(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Loss of each augmented image, as the recipe has it."""
+        return self.recipe.losses(
+            model,
+            batch,
+            share=warmed(batch.progress, self.eps_warmup),
+            errors=lambda logit: self.errors(logit, batch.labels),
+            generator=generator,
+        )
+
+    def under_attack(self, model: nn.Module, attacked: Tensor) -> dict[str, float]:
+        """AUROC under attack and what the watchdog looks at."""
+        row = super().under_attack(model, attacked)
+        if self.one_step is not None:
+            rows = watched(self.val)
+            eyes = self.val.select(rows)
+            stepped = self.scores(model, eyes, self.one_step)
+            row[MANY_STEPS] = balanced_accuracy(eyes.labels, attacked[torch.from_numpy(rows)])
+            row[ONE_STEP] = balanced_accuracy(eyes.labels, stepped)
+        return row

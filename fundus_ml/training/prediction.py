@@ -39,23 +39,54 @@ def predict(
         ``(len(dataset),)`` float32 logits on the CPU, in every process.
     """
     device = next(model.parameters()).device
+
+    def score(images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
+        if perturb is not None:
+            images = perturb(model, images, labels, generator)
+        with torch.inference_mode(), autocast(precision, device):
+            logit: Tensor = model(images).float()
+        return logit
+
+    with frozen(model):
+        return each_eye(
+            score, dataset, batch_size=batch_size, device=device, seed=seed, on_step=on_step
+        )
+
+
+def each_eye(
+    value: Callable[[Tensor, Tensor, torch.Generator], Tensor],
+    dataset: FundusDataset,
+    *,
+    batch_size: int,
+    device: torch.device,
+    seed: int = 0,
+    on_step: Callable[[int, int], None] | None = None,
+) -> Tensor:
+    """Compute one number of every eye, each eye in one process.
+
+    Args:
+        value: Images ``(N, 3, H, W)``, labels ``(N,)``, generator → ``(N,)`` float32, none NaN.
+        dataset: Eyes, whose order the result keeps.
+        batch_size: Images per call.
+        device: Where they go.
+        seed: Of the generator.
+        on_step: Called with (eyes done, eyes in all).
+
+    Returns:
+        ``(len(dataset),)`` on the CPU, in every process.
+    """
     generator = torch.Generator().manual_seed(seed)
     here = world()
     rows = torch.arange(here.rank, len(dataset), here.size)
     share = dataset if here.size == 1 else dataset.select(rows.numpy())
-    logits: list[Tensor] = []
-    with frozen(model):
-        for images, labels in batches(share, batch_size, device=device):
-            if perturb is not None:
-                images = perturb(model, images, labels, generator)  # noqa: PLW2901
-            with torch.inference_mode(), autocast(precision, device):
-                logits.append(model(images).float())
-            if on_step is not None:
-                done = here.size * sum(map(len, logits))
-                on_step(min(done, len(dataset)), len(dataset))
-    scored = torch.cat(logits).clone() if logits else torch.empty(0, device=device)
+    values: list[Tensor] = []
+    for images, labels in batches(share, batch_size, device=device):
+        values.append(value(images, labels, generator))
+        if on_step is not None:
+            on_step(min(here.size * sum(map(len, values)), len(dataset)), len(dataset))
+    found = torch.cat(values).clone() if values else torch.empty(0, device=device)
     if here.size == 1:
-        return scored.cpu()
+        return found.cpu()
     whole = torch.zeros(len(dataset), device=device)
-    whole[rows.to(device)] = scored
+    whole[rows.to(device)] = found
     return add_up(whole).cpu()

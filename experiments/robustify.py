@@ -1,10 +1,11 @@
 """Entry point ``robustify``: adversarial training from a registered version.
 
-Each batch is moved to the worst point that the attack finds inside the ball before the network
-learns from it. The epoch with the best robust validation AUROC is registered with its parent and
-the alias ``robust``.
+The network learns from images that are moved inside a ball, as the recipe has it, and every epoch
+is validated under PGD, whatever the recipe. The epoch with the best robust validation AUROC is
+registered with its parent and the alias ``robust``.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,8 +16,15 @@ from experiments.protocol.resuming import ResumableOptions, resumable
 from experiments.protocol.session import progress, read_dataset, read_model
 from experiments.protocol.views import log_augmentation
 from fundus_ml.attacks import ThreatModel, step_length
-from fundus_ml.robust_training import PGDTraining, make_recipe
-from fundus_ml.training import fit
+from fundus_ml.robust_training import (
+    PGDTraining,
+    Recipe,
+    Watchdog,
+    check_eps_warmup,
+    fit_robust,
+    make_recipe,
+)
+from fundus_ml.training import Fitted
 from tracking.runs import Run
 
 
@@ -29,17 +37,28 @@ class RobustifyConfig(ResumableOptions):
     model: str = "models:/fundus-sex@candidate"
     """Registered version to start from."""
     recipe: str = "pgd"
-    """Recipe of adversarial training: pgd."""
+    """Recipe of adversarial training: pgd, fast, free or trades."""
     constraint: str = "l2"
     """Ball the training images move in: l2 or linf."""
     eps: Number = Number("3")  # noqa: RUF009 (immutable)
     """Radius of the ball; pixels lie in [0, 1], so an l2 budget grows with the image's side."""
     attack_steps: int = 7
-    """Attack steps per batch."""
+    """Attack steps per batch of pgd and trades; of the attack that validates, whatever the
+    recipe."""
     step_size: StepLength = "auto"
-    """Length of one attack step; auto is 2.5·eps/attack_steps."""
+    """Length of one attack step; auto is 2.5·eps/attack_steps, and for fast and free one step over
+    the whole radius (1.25·eps for fast under linf)."""
     random_start: bool = False
-    """Start each attack from a random point of the ball."""
+    """Start PGD from a random point of the ball; fast and free always do."""
+    beta: float = 6.0
+    """trades: weight of the divergence between the predictions of an image and around it."""
+    replays: int = 4
+    """free: steps in a row that learn from one batch; in so many epochs each eye has its turn."""
+    eps_warmup: float = 0.0
+    """Epochs over which eps and the step sizes of the training rise linearly from zero."""
+    watchdog: float = 0.2
+    """Fall of the accuracy under PGD that ends the training where the accuracy under one step does
+    not fall with it (catastrophic overfitting); 0 watches nothing."""
     epochs: int = 5
     """Passes over the training split."""
     lr: float = 3e-4
@@ -52,14 +71,34 @@ class RobustifyConfig(ResumableOptions):
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         super().__post_init__()
-        self.perturbation()
+        self.made_recipe()
+        check_eps_warmup(self.eps_warmup, epochs=self.epochs)
+        if self.watchdog:
+            Watchdog(margin=self.watchdog)
 
-    def perturbation(self) -> PGDTraining:
-        """Make the recipe that moves each batch before the network learns from it."""
+    @property
+    def judge_step(self) -> StepLength:
+        """Length of a step of PGD where it judges: steps of fast and free are long ones."""
+        return self.step_size if self.recipe in {"pgd", "trades"} else "auto"
+
+    def made_recipe(self) -> Recipe:
+        """Make the recipe that says what is learned from each batch."""
         return make_recipe(
             self.recipe,
             threat=ThreatModel(constraint=self.constraint, eps=self.eps),
-            step_size=step_length(self.step_size, eps=self.eps, attack_steps=self.attack_steps),
+            step_size=self.step_size,
+            attack_steps=self.attack_steps,
+            random_start=self.random_start,
+            beta=self.beta,
+            replays=self.replays,
+            precision=self.precision,
+        )
+
+    def judge(self) -> PGDTraining:
+        """Make the attack that every epoch is validated under."""
+        return PGDTraining(
+            threat=ThreatModel(constraint=self.constraint, eps=self.eps),
+            step_size=step_length(self.judge_step, eps=self.eps, attack_steps=self.attack_steps),
             attack_steps=self.attack_steps,
             random_start=self.random_start,
             precision=self.precision,
@@ -83,22 +122,26 @@ def robustify(config: RobustifyConfig, run: Run) -> Trained:
         constraint=config.constraint,
         eps=[config.eps],
         attack_steps=config.attack_steps,
-        step_size=config.step_size,
+        step_size=config.judge_step,
         precision=config.precision,
     )
     log_augmentation(run, dataset.split("train"), config)
     with resumable("robustify", config, run, dataset=dataset, parent=parent) as checkpoints:
         with progress("robustify", "step") as on_step:
-            fitted = fit(
+            fitted = fit_robust(
                 classifier,
                 dataset.split("train"),
                 dataset.split("val"),
                 config,
-                perturb=config.perturbation(),
+                recipe=config.made_recipe(),
+                judge=config.judge(),
+                eps_warmup=config.eps_warmup,
+                watchdog=config.watchdog,
                 checkpoints=checkpoints,
                 on_step=on_step,
                 on_epoch_end=run.log_epoch,
             )
+        seen = watchdog_tags(run, fitted)
         return register_fitted(
             run,
             config.register_as,
@@ -109,10 +152,22 @@ def robustify(config: RobustifyConfig, run: Run) -> Trained:
                 "recipe": config.recipe,
                 "constraint": config.constraint,
                 "eps": f"{config.eps:g}",
+                **seen,
             },
             alias="robust",
             parent=parent,
         )
+
+
+def watchdog_tags(run: Run, fitted: Fitted) -> dict[str, str]:
+    """Say on the run, and to the user, what the watchdog saw; give it back for the version."""
+    if not fitted.ended:
+        return {}
+    seen = {"watchdog": f"{fitted.ended}; epoch {fitted.best_epoch} is kept"}
+    run.set_tags(seen)
+    if not run.silent:
+        sys.stdout.write(seen["watchdog"] + "\n")
+    return seen
 
 
 if __name__ == "__main__":

@@ -51,7 +51,8 @@ class TuneConfig(TrainingOptions):
     dataset: str
     """Dataset folder, or several with commas between them."""
     recipe: str = "clean"
-    """What is tuned: clean (train), or a recipe of robustify such as pgd, from `model`."""
+    """What is tuned: clean (train), or a recipe of robustify (pgd, fast, free, trades) from
+    `model`."""
     trials: int = 20
     """Finished trials the study holds in the end, those of all processes together."""
     study: str = "fundus-sex"
@@ -81,11 +82,22 @@ class TuneConfig(TrainingOptions):
     eps: Number = Number("3")  # noqa: RUF009 (immutable)
     """Radius of the ball."""
     attack_steps: int = 7
-    """Attack steps per batch."""
+    """Attack steps per batch of pgd and trades; of the attack that validates, whatever the
+    recipe."""
     step_size: StepLength = "auto"
-    """Length of one attack step; auto is 2.5·eps/attack_steps."""
+    """Length of one attack step; auto is 2.5·eps/attack_steps, and for fast and free one step over
+    the whole radius (1.25·eps for fast under linf)."""
     random_start: bool = False
-    """Start each attack from a random point of the ball."""
+    """Start PGD from a random point of the ball; fast and free always do."""
+    beta: float = 6.0
+    """trades: weight of the divergence between the predictions of an image and around it."""
+    replays: int = 4
+    """free: steps in a row that learn from one batch; in so many epochs each eye has its turn."""
+    eps_warmup: float = 0.0
+    """Epochs over which eps and the step sizes of the training rise linearly from zero."""
+    watchdog: float = 0.2
+    """Fall of the accuracy under PGD that ends a training where the accuracy under one step does
+    not fall with it (catastrophic overfitting); 0 watches nothing."""
     retrain: bool = False
     """Train once more with the best values in the end, and register that as candidate (clean) or
     robust."""

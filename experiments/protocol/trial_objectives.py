@@ -10,7 +10,9 @@ from experiments.robustify import RobustifyConfig
 from experiments.train import TrainConfig
 from fundus_ml.dataset import FundusDataset
 from fundus_ml.models.classifiers import Classifier
-from fundus_ml.training import Perturb, TrainingOptions, fit
+from fundus_ml.robust_training import fit_robust
+from fundus_ml.training import Fitted, fit
+from fundus_ml.training.engine import OnEpochEnd
 from tracking.registry import resolve
 from tracking.runs import Run
 from tracking.studies import Direction
@@ -58,7 +60,12 @@ def clean_objective(config: TrainConfig, dataset: FundusDataset, *, metric: str)
     def objective(trial: Trial) -> float:
         drawn = dataclasses.replace(config, **trial.parameters)
         model, _ = start_classifier(drawn, dataset, trial.run)
-        return _judged(trial, model, dataset, drawn, metric=metric)
+        splits = dataset.split("train"), dataset.split("val")
+
+        def learned(on_epoch_end: OnEpochEnd) -> Fitted:
+            return fit(model, *splits, drawn, on_epoch_end=on_epoch_end)
+
+        return _judged(trial, learned, epochs=drawn.epochs, metric=metric)
 
     return objective
 
@@ -71,32 +78,35 @@ def adversarial_objective(
     def objective(trial: Trial) -> float:
         drawn = dataclasses.replace(config, **trial.parameters)
         model = copy.deepcopy(start)
-        return _judged(trial, model, dataset, drawn, metric=metric, perturb=drawn.perturbation())
+        splits = dataset.split("train"), dataset.split("val")
+
+        def learned(on_epoch_end: OnEpochEnd) -> Fitted:
+            return fit_robust(
+                model,
+                *splits,
+                drawn,
+                recipe=drawn.made_recipe(),
+                judge=drawn.judge(),
+                eps_warmup=drawn.eps_warmup,
+                watchdog=drawn.watchdog,
+                on_epoch_end=on_epoch_end,
+            )
+
+        return _judged(trial, learned, epochs=drawn.epochs, metric=metric)
 
     return objective
 
 
 def _judged(
-    trial: Trial,
-    model: Classifier,
-    dataset: FundusDataset,
-    options: TrainingOptions,
-    *,
-    metric: str,
-    perturb: Perturb | None = None,
+    trial: Trial, learned: Callable[[OnEpochEnd], Fitted], *, epochs: int, metric: str
 ) -> float:
     def on_epoch_end(row: Mapping[str, float]) -> None:
         trial.run.log_epoch(row)
         epoch = int(row["epoch"])
-        trial.report(row[metric], epoch, last=epoch == options.epochs)
+        trial.report(row[metric], epoch, last=epoch == epochs)
 
-    fitted = fit(
-        model,
-        dataset.split("train"),
-        dataset.split("val"),
-        options,
-        perturb=perturb,
-        on_epoch_end=on_epoch_end,
-    )
+    fitted = learned(on_epoch_end)
+    if fitted.ended:
+        trial.run.set_tags({"watchdog": fitted.ended})
     values = fitted.history[metric]
     return float(values.max() if METRICS[metric] == "maximize" else values.min())

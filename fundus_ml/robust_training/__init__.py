@@ -7,7 +7,11 @@ in :mod:`.objective`.
 from fundus_ml.robust_training.choice import RECIPES, make_recipe
 from fundus_ml.robust_training.fast import FastTraining
 from fundus_ml.robust_training.free import FreeTraining
-from fundus_ml.robust_training.objective import RobustObjective, fit_robust
+from fundus_ml.robust_training.objective import (
+    RobustObjective,
+    check_eps_warmup,
+    fit_robust,
+)
 from fundus_ml.robust_training.projected_gradient import PGDTraining
 from fundus_ml.robust_training.recipe import Recipe
 from fundus_ml.robust_training.trades import TradesTraining
@@ -22,6 +26,7 @@ __all__ = [
     "RobustObjective",
     "TradesTraining",
     "Watchdog",
+    "check_eps_warmup",
     "fit_robust",
     "make_recipe",
 ]

@@ -1,0 +1,240 @@
+"""How fast is our PGD, and what does it find? Against `robustness`, torchattacks, bare passes.
+
+All contestants attack the same eyes with the same network, in turn, and medians are compared:
+
+    python -m benchmarks.attacks --arch resnet50 --size 300
+
+`bare` is the cost of the forward and backward passes alone, with frozen parameters, channels-last
+and in the same precision: no attack that makes as many passes can be faster. `robustness` and
+`torchattacks` run as their users run them, in fp32. `eps` is the median of what the eyes need to be
+turned, so that about half are; `loss` is the mean margin, the signed logit. `leaving` is ours with
+images that leave once solved: its passes are counted image by image. Without `--model` the network
+is untrained, its bias moved so that it calls half of the eyes male; without `--photographs` the
+eyes are painted.
+"""
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable
+from copy import deepcopy
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+import cv2
+import numpy as np
+import torch
+from robustness.attacker import Attacker
+from torch import Tensor, nn
+
+from fundus_ml.attacks import ThreatModel, frozen, minimum_norm, pgd
+from fundus_ml.imaging.pictures import to_images
+from fundus_ml.models.classifiers import Classifier, ClassifierSpec, make_classifier, two_logits
+from fundus_ml.models.weights import load_classifier
+from fundus_ml.precision import autocast, best_device
+from fundus_ml.synthesis.painting import paint_photograph
+from fundus_ml.synthesis.population import Population, draw_population
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    import torchattacks
+
+Attack = Callable[[Tensor, Tensor], Tensor]
+
+
+class StaysHere(Tensor):
+    """A tensor whose ``.cuda()`` is itself: `robustness` asks for it, GPU or not."""
+
+    def cuda(self) -> Tensor:  # type: ignore[override]
+        """Return the plain tensor."""
+        return self.as_subclass(Tensor)
+
+
+def main() -> None:
+    """Time the contestants in turn and print their medians and ratios."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--model", type=Path, help="folder of a classifier; untrained without")
+    parser.add_argument("--photographs", type=Path, help="folder of JPEG files; painted without")
+    parser.add_argument("--arch", default="resnet50")
+    parser.add_argument("--size", type=int, default=300)
+    parser.add_argument("--batch_size", type=int, default=8)
+    parser.add_argument("--images", type=int, default=16, help="on which success is compared")
+    parser.add_argument("--attack_steps", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=3)
+    given = parser.parse_args()
+    device = best_device()
+    images = to_images(_eyes(given.photographs, given.images, given.size), device)
+    model = _network(given, images).to(device)
+    with torch.no_grad():
+        labels = (torch.cat([model(part) for part in images.split(given.batch_size)]) > 0).float()
+    needed = minimum_norm(model, images, labels, constraint="l2", attack_steps=40).eps
+    eps = float(needed.median())
+    print(f"{given}\n{device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(f"eps {eps:.4g}: per-value RMS {eps / (3 * given.size**2) ** 0.5:.2e}\n")
+    contestants = _contestants(model, eps, given.attack_steps)
+    found = {
+        name: torch.cat(
+            [
+                attack(*part).detach().contiguous()
+                for part in zip(
+                    images.split(given.batch_size), labels.split(given.batch_size), strict=True
+                )
+            ]
+        )
+        for name, attack in contestants.items()
+    }
+    batch = images[: given.batch_size], labels[: given.batch_size]
+    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    for turn in range(given.rounds):
+        order = list(contestants)
+        for name in order if turn % 2 == 0 else reversed(order):
+            seconds[name].append(_timed(partial(contestants[name], *batch), device))
+    print(f"{'':14}{'seconds':>9}{'images/s':>10}{'it / ours':>11}{'loss':>9}{'success':>9}")
+    for name, taken in seconds.items():
+        middle = median(taken)
+        ratio = median(its / own for its, own in zip(taken, seconds["ours"], strict=True))
+        margins = _margins(model, found[name], labels)
+        print(
+            f"{name:14}{middle:9.2f}{given.batch_size / middle:10.2f}{ratio:11.3f}"
+            f"{float(margins.mean()):9.4f}{float((margins > 0).float().mean()):9.1%}"
+        )
+    _leaving(model, images, labels, eps, given.attack_steps)
+
+
+def _contestants(model: Classifier, eps: float, attack_steps: int) -> dict[str, Attack]:
+    last = deepcopy(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    step_size = 2.5 * eps / attack_steps
+    how = {
+        "threat": ThreatModel(constraint="l2", eps=eps),
+        "step_size": step_size,
+        "attack_steps": attack_steps,
+    }
+    theirs = torchattacks.PGDL2(
+        two_logits(model), eps=eps, alpha=step_size, steps=attack_steps, random_start=False
+    )
+    return {
+        "ours": partial(pgd, last, **how),
+        "ours, fp32": partial(pgd, last, **how, precision="fp32"),
+        "leaving": partial(pgd, last, **how, leave_solved=True),
+        "bare": partial(_bare, last, attack_steps),
+        "robustness": partial(
+            _robustness, model, eps=eps, step_size=step_size, iterations=attack_steps
+        ),
+        "torchattacks": lambda images, labels: theirs(images.contiguous(), labels.long()),
+    }
+
+
+def _bare(model: nn.Module, attack_steps: int, images: Tensor, labels: Tensor) -> Tensor:
+    """As many passes as the attack makes; the last, which only scores, goes forward alone."""
+    with frozen(model):
+        for _ in range(attack_steps):
+            x = images.detach().requires_grad_()
+            with autocast("auto", images.device):
+                logit = model(x)
+            torch.autograd.grad((logit.float() * labels).sum(), x)
+        with torch.no_grad(), autocast("auto", images.device):
+            model(images)
+    return images
+
+
+def _robustness(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    eps: float,
+    step_size: float,
+    iterations: int,
+) -> Tensor:
+    unit = nn.Module()
+    unit.mean, unit.std = torch.zeros(3), torch.ones(3)  # asked for; our model normalises inside
+    plain = images.contiguous()
+    found: Tensor = Attacker(two_logits(model), unit)(
+        plain,
+        labels.long(),
+        orig_input=plain.as_subclass(StaysHere),
+        constraint="2",
+        eps=eps,
+        step_size=step_size,
+        iterations=iterations,
+        use_best=True,
+        should_normalize=False,
+    )
+    return found.detach()
+
+
+def _leaving(
+    model: Classifier, images: Tensor, labels: Tensor, eps: float, attack_steps: int
+) -> None:
+    """Count the images that pass through the network while those that are solved leave."""
+    print("\nimages through the network, of those without leaving, and solved")
+    for share in (0.5, 1, 2, 4):
+        passed, solved = [], 0.0
+        for leave in (False, True):
+            seen: list[int] = []
+            hook = model.register_forward_pre_hook(lambda _, x, seen=seen: seen.append(len(x[0])))
+            x_adv = pgd(
+                model,
+                images,
+                labels,
+                threat=ThreatModel(constraint="l2", eps=share * eps),
+                step_size=2.5 * share * eps / attack_steps,
+                attack_steps=attack_steps,
+                leave_solved=leave,
+            )
+            hook.remove()
+            passed.append(sum(seen))
+            solved = float((_margins(model, x_adv, labels) > 0).float().mean())
+        print(f"eps {share * eps:8.4g}: {passed[1] / passed[0]:7.1%}   {solved:7.1%}")
+
+
+def _network(given: argparse.Namespace, images: Tensor) -> Classifier:
+    if given.model is not None:
+        return load_classifier(given.model).eval()
+    spec = ClassifierSpec(
+        arch=given.arch,
+        head_hidden=256,
+        mean=(0.3, 0.2, 0.1),
+        std=(0.2, 0.15, 0.1),
+        size=given.size,
+    )
+    model = make_classifier(spec, seed=0).eval()
+    last = model.head[-1]
+    assert isinstance(last, nn.Linear)
+    with torch.no_grad():
+        last.bias -= model(images.cpu()).median()
+    return model
+
+
+def _eyes(root: Path | None, count: int, size: int) -> np.ndarray:
+    """Read or paint ``(count, size, size, 3)`` uint8 eyes."""
+    if root is None:
+        people = draw_population(Population(patients=-(-count // 2), cue="none"))
+        pictures = [paint_photograph(row).image for row in people.to_dict("records")[:count]]
+    else:
+        paths = sorted(root.glob("*.jpg"))[:count]
+        pictures = [cv2.imread(str(path))[..., ::-1] for path in paths]
+    resized = [
+        cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA) for picture in pictures
+    ]
+    return np.stack(resized)
+
+
+def _margins(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    with torch.no_grad():
+        return (1 - 2 * labels) * torch.cat([model(part) for part in images.split(8)])
+
+
+def _timed(run: Callable[[], Tensor], device: torch.device) -> float:
+    started = time.perf_counter()
+    run()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,8 @@
 Every eye of the split is scored clean and after an untargeted PGD attack at each budget. Measures
 come per eye and per person, with 95 % intervals clustered by person, in every subgroup, and beside
 the accuracy of naming the commoner sex. The threshold and the temperature come from validation.
+With ``attacks=battery`` several attacks follow at each budget, with and without a gradient: what is
+left under the worst of them, how small a change flips an eye, and whether a gradient is masked.
 """
 
 import sys
@@ -18,7 +20,9 @@ from experiments.protocol.measuring import (
     measure_split,
 )
 from experiments.protocol.parameters import Numbers, StepLength, run_entry_point
+from experiments.protocol.robustness_record import drawn_eyes, measure_battery
 from experiments.protocol.session import read_dataset, read_model
+from fundus_ml.battery import Battery
 from fundus_ml.calibration import Calibration
 from fundus_ml.errors import InputError
 from tracking.registry import ModelVersion, tag_version
@@ -26,6 +30,7 @@ from tracking.results import record_predictions
 from tracking.runs import Run
 
 CALIBRATIONS = ("validation", "version")
+ATTACK_SETS = ("pgd", "battery")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +50,44 @@ class EvaluateConfig(Measure):
     """Budgets of the attack with commas between them; the clean score is always there."""
     step_size: StepLength = "auto"
     """Length of one attack step; auto is 2.5·eps/attack_steps."""
+    attacks: str = "pgd"
+    """Attacks: pgd, or battery, which adds one step, PGD with 20 and 100 steps, APGD on two losses,
+    Square, the worst of all, and the smallest change that flips each eye."""
+    battery_eyes: int = 0
+    """battery: about so many eyes, whole people drawn by seed; 0 is all eyes of the split."""
+    battery_steps: int = 100
+    """battery: steps of APGD and of the search for the smallest change."""
+    battery_restarts: int = 3
+    """battery: random starts of APGD."""
+    battery_queries: int = 1000
+    """battery: points that Square tries of each eye."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         super().__post_init__()
         if self.calibration not in CALIBRATIONS:
             raise InputError(f"calibration={self.calibration}: allowed: {', '.join(CALIBRATIONS)}")
+        if self.attacks not in ATTACK_SETS:
+            raise InputError(f"attacks={self.attacks}: allowed: {', '.join(ATTACK_SETS)}")
+        for name, least in {"eyes": 0, "steps": 1, "restarts": 1, "queries": 1}.items():
+            if getattr(self, f"battery_{name}") < least:
+                value = getattr(self, f"battery_{name}")
+                raise InputError(f"battery_{name}={value}: must be at least {least}")
+        if self.attacks == "battery":
+            self.battery()
+
+    def battery(self) -> Battery:
+        """Make the battery of attacks; each budget must be above 0."""
+        return Battery(
+            constraint=self.constraint,
+            eps=self.eps,
+            attack_steps=self.battery_steps,
+            restarts=self.battery_restarts,
+            queries=self.battery_queries,
+            batch_size=self.batch_size,
+            precision=self.precision,
+            seed=self.seed,
+        )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -63,6 +100,12 @@ def evaluate(config: EvaluateConfig, run: Run) -> pd.DataFrame:
     dataset = read_dataset(run, config.dataset, context="evaluate")
     fits = config.calibration == "validation"
     check_splits_to_measure(dataset, config.split, bootstrap=config.bootstrap, fits=fits)
+    attacked = drawn_eyes(
+        dataset.split(config.split),
+        eyes=config.battery_eyes,
+        seed=config.seed,
+        resamples=config.bootstrap,
+    )
     classifier, version = read_model(run, config.model)
     measured = measure_split(
         run,
@@ -73,12 +116,25 @@ def evaluate(config: EvaluateConfig, run: Run) -> pd.DataFrame:
         name=version.uri,
         calibration=None if fits else stored_calibration(version),
     )
-    record_predictions(
-        measured.predicted.assign(dataset_digest=dataset.digest), run=run, model=version
-    )
-    run.log_metrics(measured.metrics)
-    if fits and not run.silent:
-        _keep(version, measured)
+    predicted, metrics, tags = measured.predicted, measured.metrics, {}
+    if config.attacks == "battery":
+        battery = measure_battery(
+            run,
+            classifier,
+            attacked,
+            config.battery(),
+            split=config.split,
+            calibration=Calibration.from_tags(measured.tags),
+            resamples=config.bootstrap,
+        )
+        predicted = pd.concat([predicted, battery.predicted], ignore_index=True)
+        metrics, tags = metrics | battery.metrics, battery.tags
+    record_predictions(predicted.assign(dataset_digest=dataset.digest), run=run, model=version)
+    run.log_metrics(metrics)
+    if not run.silent:
+        tag_version(version, tags)
+        if fits:
+            _keep(version, measured)
     return measured.table
 
 

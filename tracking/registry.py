@@ -135,7 +135,10 @@ def resolve(uri: str) -> ModelVersion:
     if alias is not None:
         if alias not in registered.aliases:
             known = ", ".join(sorted(registered.aliases)) or "none yet"
-            raise TrackingError(f"model is {uri!r}; {name!r} has no such alias, there is: {known}")
+            raise TrackingError(
+                f"model is {uri!r}; {name!r} has no such alias, there is: {known}"
+                f"{_refused(client, name, alias)}"
+            )
         number = registered.aliases[alias]
     versions = client.search_model_versions(f"name = '{name}'")
     found = {int(version.version): version for version in versions}
@@ -210,6 +213,16 @@ def tag_version(version: ModelVersion, tags: Mapping[str, str]) -> None:
 def describe(version: ModelVersion, markdown: str) -> None:
     """Replace the description shown on the version's page."""
     initialise_tracking().update_model_version(version.name, str(version.version), markdown)
+
+
+def _refused(client: MlflowClient, name: str, alias: str) -> str:
+    """Name the newest version that was refused an alias, and why."""
+    found = client.search_model_versions(f"name = '{name}' and tags.{alias}_gate = 'refused'")
+    if not found:
+        return ""
+    newest = max(found, key=lambda version: int(version.version))
+    reason = newest.tags.get(f"{alias}_gate_reason", "no reason kept")
+    return f"; models:/{name}/{newest.version} was refused it: {reason}"
 
 
 def _builder(folder: Path) -> Callable[[Path], torch.nn.Module]:

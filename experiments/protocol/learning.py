@@ -50,7 +50,7 @@ def register_fitted(
     *,
     measure: Measure,
     tags: Mapping[str, str],
-    alias: str,
+    alias: str | None,
     parent: ModelVersion | None = None,
 ) -> Trained:
     """Measure a fitted network on the test split and register it with what was found.
@@ -62,7 +62,7 @@ def register_fitted(
         dataset: The dataset it was trained on; its test split is scored.
         measure: How to measure.
         tags: What a reader of the registry must know; ``dataset_digest`` is added.
-        alias: Moves to the new version.
+        alias: Moves to the new version; None moves none.
         parent: The version it was trained from.
     """
     run.log_figure(training_curves(fitted.history, best_by=fitted.criterion), "training_curves.png")
@@ -94,7 +94,7 @@ def register_model(
     *,
     metrics: Mapping[str, float],
     tags: Mapping[str, str],
-    alias: str,
+    alias: str | None,
     parent: ModelVersion | None = None,
 ) -> ModelVersion:
     """Register a classifier with what was measured on it, and say so.
@@ -105,7 +105,7 @@ def register_model(
         model: A :class:`Classifier`.
         metrics: Linked to the version.
         tags: What a reader of the registry must know.
-        alias: Moves to the new version.
+        alias: Moves to the new version; None moves none.
         parent: The version it was made from.
     """
     assert isinstance(model, Classifier)
@@ -118,8 +118,9 @@ def register_model(
             files=Path(folder),
             metrics=metrics,
             tags=tags,
-            aliases=[alias],
+            aliases=[] if alias is None else [alias],
             parent=parent,
         )
-    sys.stdout.write(f"registered {version.uri} as {alias}\n")
+    named = "without an alias" if alias is None else f"as {alias}"
+    sys.stdout.write(f"registered {version.uri} {named}\n")
     return version

@@ -1,0 +1,200 @@
+"""A battery of attacks as a run keeps it: tables, figure, metrics, signs of masking; the gate."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import pandas as pd
+from torch import nn
+
+from experiments.protocol.session import progress, show
+from fundus_ml.battery import (
+    WORST,
+    Battery,
+    Sign,
+    choose_people,
+    flip_curve,
+    gate_battery,
+    judge_robustness,
+    masking_signs,
+    median_distances,
+    raised_names,
+    run_battery,
+    signs_table,
+)
+from fundus_ml.calibration import Calibration
+from fundus_ml.dataset import FundusDataset
+from fundus_ml.errors import InputError
+from fundus_ml.evaluation import CLEAN, LEVELS, check_measurable, flat, long_scores, scores
+from fundus_ml.figures.robustness import battery_figure
+from fundus_ml.measures import MEASURES
+from fundus_ml.statistics import Interval
+from tracking.runs import Run
+
+SHOWN = ("attack", "eps", "accuracy", "balanced_accuracy", "auroc", "auroc_low", "auroc_high")
+FLAGS_TAG = "masking_flags"
+"""Names of the signs of gradient masking that are up, or ``none``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatteryMeasured:
+    """What a battery found.
+
+    Attributes:
+        predicted: One row per eye, attack and budget, without the clean ones.
+        metrics: Under the names that runs keep.
+        tags: :data:`FLAGS_TAG`.
+    """
+
+    predicted: pd.DataFrame
+    metrics: dict[str, float]
+    tags: dict[str, str]
+
+
+def drawn_eyes(
+    eyes_of_split: FundusDataset, *, eyes: int, seed: int, resamples: int
+) -> FundusDataset:
+    """Draw the people whose eyes a battery attacks.
+
+    Raises:
+        InputError: So few that their scores would have no interval.
+    """
+    drawn = choose_people(eyes_of_split, eyes=eyes, seed=seed)
+    try:
+        check_measurable(drawn, resamples=resamples)
+    except InputError as error:
+        raise InputError(f"battery_eyes={eyes}: those drawn cannot be measured: {error}") from None
+    return drawn
+
+
+def measure_battery(
+    run: Run,
+    model: nn.Module,
+    eyes: FundusDataset,
+    battery: Battery,
+    *,
+    split: str,
+    calibration: Calibration,
+    resamples: int,
+) -> BatteryMeasured:
+    """Run a whole battery, log what it found and say it.
+
+    Args:
+        run: Gets ``battery.json``, ``min_eps.json``, ``masking.json`` and ``battery.png``.
+        model: Maps pixels in [0, 1] to ``(N,)`` logits.
+        eyes: To attack.
+        battery: What to run.
+        split: Where they come from.
+        calibration: Temperature and threshold.
+        resamples: Of people.
+    """
+    with progress("battery", "eye") as on_step:
+        attacked = run_battery(model, eyes, battery, on_step=on_step)
+    seed = battery.seed
+    table = scores(attacked.predicted, calibration=calibration, resamples=resamples, seed=seed)
+    signs = masking_signs(attacked, resamples=resamples, seed=seed)
+    curve = flip_curve(attacked.probes, resamples=resamples, seed=seed)
+    medians = median_distances(attacked.probes, resamples=resamples, seed=seed)
+    run.log_table(long_scores(table), "battery.json")
+    run.log_table(curve, "min_eps.json")
+    run.log_table(signs_table(signs), "masking.json")
+    figure = battery_figure(table, curve, constraint=battery.constraint)
+    run.log_figure(figure, "battery.png")
+    show(table[list(SHOWN)])
+    _tell(signs, medians, eyes=len(eyes), split=split)
+    tags = {FLAGS_TAG: raised_names(signs)}
+    run.set_tags(tags)
+    predicted = attacked.predicted
+    return BatteryMeasured(
+        predicted=predicted[predicted["attack"] != CLEAN],
+        metrics=_metrics(table, medians, split=split) | {f"{split}_battery_eyes": float(len(eyes))},
+        tags=tags,
+    )
+
+
+class Gated(Protocol):
+    """The flags of an entry point whose version is to pass the gate."""
+
+    @property
+    def constraint(self) -> str:
+        """Ball: l2 or linf."""
+
+    @property
+    def batch_size(self) -> int:
+        """Eyes per pass."""
+
+    @property
+    def precision(self) -> str:
+        """Of the attacks' passes."""
+
+    @property
+    def bootstrap(self) -> int:
+        """Resamples of people."""
+
+    @property
+    def seed(self) -> int:
+        """Of the attacks and the bootstrap."""
+
+
+def ask_gate(
+    run: Run, model: nn.Module, eyes: FundusDataset, config: Gated, *, eps: float
+) -> tuple[bool, dict[str, str]]:
+    """Attack eyes shortly, judge whether the network may be called robust at ``eps``, say it.
+
+    Returns:
+        Whether it may, and the tags ``robust_gate``, ``robust_gate_reason`` and
+        :data:`FLAGS_TAG` for its version.
+    """
+    battery = gate_battery(
+        config.constraint,
+        eps,
+        batch_size=config.batch_size,
+        precision=config.precision,
+        seed=config.seed,
+    )
+    with progress("gate", "eye") as on_step:
+        attacked = run_battery(model, eyes, battery, on_step=on_step)
+    signs = masking_signs(attacked, resamples=config.bootstrap, seed=config.seed)
+    run.log_table(signs_table(signs), "masking.json")
+    verdict = judge_robustness(
+        attacked, signs, eps=eps, resamples=config.bootstrap, seed=config.seed
+    )
+    tags = {
+        "robust_gate": "passed" if verdict.passed else "refused",
+        "robust_gate_reason": verdict.reason,
+        FLAGS_TAG: raised_names(verdict.raised),
+    }
+    run.set_tags(tags)
+    given = "given" if verdict.passed else "refused"
+    sys.stdout.write(f"alias robust {given}: {verdict.reason}\n")
+    return verdict.passed, tags
+
+
+def _metrics(table: pd.DataFrame, medians: dict[str, Interval], *, split: str) -> dict[str, float]:
+    """``test_worst_accuracy_eps_1``, ``test_min_eps_median_female``, their ``_low``, ``_high``."""
+    metrics = {
+        f"{split}_worst_{measure}{level}_eps_{row['eps']:g}{bound}": float(
+            row[measure + level + bound]
+        )
+        for row in table[table["attack"] == WORST].to_dict("records")
+        for measure in MEASURES
+        for level in LEVELS.values()
+        for bound in ("", "_low", "_high")
+    }
+    named = {f"{split}_min_eps_median_{sex}": median for sex, median in medians.items()}
+    # A median beyond all that was found is infinite, which no store of metrics keeps.
+    found = {name: value for name, value in flat(named).items() if abs(value) < float("inf")}
+    return metrics | found
+
+
+def _tell(signs: Sequence[Sign], medians: dict[str, Interval], *, eyes: int, split: str) -> None:
+    lines = [f"battery of attacks on {eyes} eyes of the {split} split"]
+    for sex, median in medians.items():
+        lines.append(
+            f"half of the {sex} eyes are flipped by a change of {median.value:.3g} "
+            f"({median.low:.3g} to {median.high:.3g}) or less"
+        )
+    raised = [sign for sign in signs if sign.raised]
+    lines += [f"gradient masking: {sign}" for sign in raised] or ["no sign of gradient masking"]
+    sys.stdout.write("\n".join(lines) + "\n")

@@ -1,0 +1,86 @@
+"""What a battery of attacks leaves of a network, and how small a change flips an eye."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from fundus_ml.battery import ATTACKS, WORST
+from fundus_ml.errors import InputError
+from fundus_ml.evaluation import CLEAN
+from fundus_ml.figures.budgets import budget_axis, eps_label
+from fundus_ml.figures.inputs import check_columns
+from fundus_ml.figures.style import BODY_SIZE, FAINT, INK, legend, make_figure, series_styles, tidy
+
+MEASURED = {"balanced_accuracy": "balanced accuracy", "auroc": "AUROC"}
+
+
+def battery_figure(table: pd.DataFrame, curve: pd.DataFrame | None, *, constraint: str) -> Figure:
+    """Balanced accuracy and AUROC under each attack by budget, and the share of eyes flipped.
+
+    Args:
+        table: ``attack eps``, ``balanced_accuracy`` and ``auroc``, each with its ``_low`` and
+            ``_high``; one row of the attack ``none``, one of each other per budget.
+        curve: ``sex eps share low high``; None leaves its panel out.
+        constraint: Ball of the attacks, ``l2`` or ``linf``.
+
+    Returns:
+        A panel for each measure, whiskers and, for the worst of all, a band for the interval; the
+        smallest changes beside them.
+
+    Raises:
+        InputError: A column is missing or the table holds no attack.
+    """
+    bounds = ("", "_low", "_high")
+    check_columns(table, ["attack", "eps", *(name + end for name in MEASURED for end in bounds)])
+    named = [name for name in (*ATTACKS, WORST) if name in set(table["attack"])]
+    if not named:
+        raise InputError("table: holds no attack")
+    panels = len(MEASURED) + (curve is not None)
+    figure = make_figure(3.6 * panels, 3.9)
+    every = figure.subplots(1, panels)
+    for axes, (measure, title) in zip(every, MEASURED.items(), strict=False):
+        _attacks(axes, table, named, measure)
+        axes.axhline(0.5, color=FAINT, linewidth=1, linestyle="dotted", label="chance")
+        tidy(axes, xlabel=eps_label(constraint), ylabel=f"{title} under attack")
+        budget_axis(axes, table["eps"].tolist())
+        axes.set_ylim(-0.02, 1.02)
+    if curve is not None:
+        _flipped(every[-1], curve)
+        tidy(every[-1], xlabel=eps_label(constraint), ylabel="share of eyes flipped")
+        every[-1].set_ylim(-0.02, 1.02)
+        legend(every[-1], loc="lower right")
+    handles, labels = every[0].get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=len(labels), frameon=False,
+        fontsize=BODY_SIZE - 1,
+    )  # fmt: skip
+    return figure
+
+
+def _attacks(axes: Axes, table: pd.DataFrame, named: list[str], measure: str) -> None:
+    styles = dict(zip(ATTACKS, series_styles(len(ATTACKS)), strict=True))
+    clean = table[table["attack"] == CLEAN]
+    for name in named:
+        rows = pd.concat([clean, table[table["attack"] == name]]).sort_values("eps")
+        value, low, high = (rows[measure + end] for end in ("", "_low", "_high"))
+        if name == WORST:
+            axes.plot(rows["eps"], value, color=INK, linewidth=2, label="worst of all")
+            axes.fill_between(rows["eps"], low, high, color=INK, alpha=0.12, linewidth=0)
+            continue
+        colour, marker = styles[name]
+        axes.plot(
+            rows["eps"], value, color=colour, marker=marker, markersize=4.5, linewidth=1.2,
+            label=name,
+        )  # fmt: skip
+        axes.vlines(rows["eps"], low, high, color=colour, linewidth=1, alpha=0.5)
+
+
+def _flipped(axes: Axes, curve: pd.DataFrame) -> None:
+    sexes = list(dict.fromkeys(curve["sex"]))
+    for sex, (colour, _) in zip(sexes, series_styles(len(sexes)), strict=True):
+        rows = curve[curve["sex"] == sex]
+        axes.plot(rows["eps"], rows["share"], color=colour, label=str(sex))
+        axes.fill_between(
+            rows["eps"], rows["low"], rows["high"], color=colour, alpha=0.18, linewidth=0
+        )
+    axes.axhline(0.5, color=FAINT, linewidth=1, linestyle="dotted", label="half of the eyes")

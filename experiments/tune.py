@@ -65,6 +65,8 @@ class TuneConfig(TrainingOptions):
     """What is sought: val_auroc, val_loss or robust_val_auroc; auto is the AUROC of the recipe."""
     pruner: str = "hyperband"
     """Which trials stop early: hyperband, asha, median or none."""
+    prune_after: int = 0
+    """Epochs that every trial gets; 0 is a quarter of epochs."""
     timeout: float = 0.0
     """Seconds after which no trial begins (one under way is finished); 0 is no limit."""
     heartbeat: int = 30
@@ -121,6 +123,8 @@ class TuneConfig(TrainingOptions):
                 raise InputError(f"{name}={value}: must be at least {least}")
         if self.pruner not in PRUNERS:
             raise InputError(f"pruner={self.pruner}: allowed: {', '.join(PRUNERS)}")
+        if self.prune_after < 0:
+            raise InputError(f"prune_after={self.prune_after}: must be 0 or more")
         if self.metric not in {"auto", *METRICS}:
             raise InputError(f"metric={self.metric}: allowed: auto, {', '.join(METRICS)}")
         if self.recipe == "clean" and self.metric == "robust_val_auroc":
@@ -183,6 +187,7 @@ def _about(config: TuneConfig, training: Training, dataset: FundusDataset) -> di
         "recipe": config.recipe,
         "metric": config.sought,
         "pruner": config.pruner,
+        "prune_after": config.prune_after,
         "dataset digest": dataset.digest,
     }
 
@@ -198,7 +203,7 @@ def _open(config: TuneConfig, file: SpaceFile, about: Mapping[str, object]) -> S
         starts=file.starts if beyond else [own, *file.starts],
         settings={name: value for name, value in about.items() if name not in file.space},
         direction=METRICS[config.sought],
-        pruner=make_pruner(config.pruner, epochs=config.epochs),
+        pruner=make_pruner(config.pruner, epochs=config.epochs, prune_after=config.prune_after),
         seed=config.seed,
         heartbeat=config.heartbeat,
     )

@@ -123,27 +123,33 @@ def open_study(
     )
 
 
-def make_pruner(name: str, *, epochs: int) -> BasePruner:
+def make_pruner(name: str, *, epochs: int, prune_after: int = 0) -> BasePruner:
     """Choose by name which trials are stopped early.
 
     Args:
-        name: ``hyperband`` and ``asha`` keep about a third at every rung (epochs 1, 3, 9 …),
-            hyperband in several brackets of which some begin late; ``median`` stops what lies below
-            the median of earlier trials, after five of them and one epoch; ``none`` stops nothing.
+        name: ``hyperband`` and ``asha`` keep about a third at every rung, each three times as late
+            as the one before, hyperband in several brackets of which some begin late; ``median``
+            stops what lies below the median of earlier trials, after five of them; ``none`` stops
+            nothing.
         epochs: What a whole trial takes.
+        prune_after: Epochs that every trial gets: the first rung. 0 is a quarter of ``epochs``: the
+            first epochs of a hard task order nothing but noise.
 
     Raises:
-        TrackingError: ``name`` is none of :data:`PRUNERS`.
+        TrackingError: ``name`` is none of :data:`PRUNERS`, or ``prune_after`` is negative.
 
     Source:
         Li et al. 2020, arXiv:1810.05934 (ASHA); Li et al. 2018, JMLR 18(185) (Hyperband).
     """
+    if prune_after < 0:
+        raise TrackingError(f"prune_after={prune_after}: must be 0 or more")
+    first = prune_after or max(1, epochs // 4)
     if name == "hyperband":
-        return HyperbandPruner(min_resource=1, max_resource=epochs, reduction_factor=3)
+        return HyperbandPruner(min_resource=first, max_resource=epochs, reduction_factor=3)
     if name == "asha":
-        return SuccessiveHalvingPruner(min_resource=1, reduction_factor=3)
+        return SuccessiveHalvingPruner(min_resource=first, reduction_factor=3)
     if name == "median":
-        return MedianPruner(n_startup_trials=5, n_warmup_steps=1)
+        return MedianPruner(n_startup_trials=5, n_warmup_steps=first)
     if name == "none":
         return NopPruner()
     raise TrackingError(f"pruner={name}: allowed: {', '.join(PRUNERS)}")

@@ -80,6 +80,9 @@ def test_a_database_that_cannot_be_opened_is_one_line(storage):
     assert "secret" not in str(caught.value)
 
 
+PRUNED = optuna.trial.TrialState.PRUNED
+
+
 @pytest.mark.parametrize("name", studies.PRUNERS)
 def test_a_pruner_by_name_lets_the_first_trial_pass(name):
     study = optuna.create_study(pruner=studies.make_pruner(name, epochs=9))
@@ -87,6 +90,25 @@ def test_a_pruner_by_name_lets_the_first_trial_pass(name):
     for epoch in range(1, 10):
         trial.report(1.0 / epoch, epoch)
         assert not trial.should_prune()
+
+
+@pytest.mark.parametrize("name", sorted(set(studies.PRUNERS) - {"none"}))
+@pytest.mark.parametrize(("asked", "spared"), [(0, 3), (5, 5)])
+def test_no_trial_is_stopped_before_it_was_given_a_chance(name, asked, spared):
+    """A trial far below all others runs a quarter of its epochs, or as many as asked."""
+    study = optuna.create_study(
+        direction="maximize", pruner=studies.make_pruner(name, epochs=12, prune_after=asked)
+    )
+    stopped = []
+    for place in range(40):
+        trial = study.ask()
+        for epoch in range(1, 13):
+            trial.report(-place - 1.0 / epoch, epoch)
+            if trial.should_prune():
+                stopped.append(epoch)
+                break
+        study.tell(trial, -place if epoch == 12 else None, state=None if epoch == 12 else PRUNED)
+    assert min(stopped) >= spared
 
 
 def test_an_unknown_pruner_is_refused():

@@ -14,13 +14,13 @@ from fundus_ml.figures.style import BODY_SIZE, FAINT, INK, legend, make_figure, 
 MEASURED = {"balanced_accuracy": "balanced accuracy", "auroc": "AUROC"}
 
 
-def battery_figure(table: pd.DataFrame, curve: pd.DataFrame | None, *, constraint: str) -> Figure:
+def battery_figure(table: pd.DataFrame, curve: pd.DataFrame, *, constraint: str) -> Figure:
     """Balanced accuracy and AUROC under each attack by budget, and the share of eyes flipped.
 
     Args:
         table: ``attack eps``, ``balanced_accuracy`` and ``auroc``, each with its ``_low`` and
             ``_high``; one row of the attack ``none``, one of each other per budget.
-        curve: ``sex eps share low high``; None leaves its panel out.
+        curve: ``sex eps share low high``.
         constraint: Ball of the attacks, ``l2`` or ``linf``.
 
     Returns:
@@ -35,21 +35,19 @@ def battery_figure(table: pd.DataFrame, curve: pd.DataFrame | None, *, constrain
     named = [name for name in (*ATTACKS, WORST) if name in set(table["attack"])]
     if not named:
         raise InputError("table: holds no attack")
-    panels = len(MEASURED) + (curve is not None)
-    figure = make_figure(3.6 * panels, 3.9)
-    every = figure.subplots(1, panels)
-    for axes, (measure, title) in zip(every, MEASURED.items(), strict=False):
+    figure = make_figure(3.6 * (len(MEASURED) + 1), 3.9)
+    *panels, beside = figure.subplots(1, len(MEASURED) + 1)
+    for axes, (measure, title) in zip(panels, MEASURED.items(), strict=True):
         _attacks(axes, table, named, measure)
         axes.axhline(0.5, color=FAINT, linewidth=1, linestyle="dotted", label="chance")
         tidy(axes, xlabel=eps_label(constraint), ylabel=f"{title} under attack")
         budget_axis(axes, table["eps"].tolist())
         axes.set_ylim(-0.02, 1.02)
-    if curve is not None:
-        _flipped(every[-1], curve)
-        tidy(every[-1], xlabel=eps_label(constraint), ylabel="share of eyes flipped")
-        every[-1].set_ylim(-0.02, 1.02)
-        legend(every[-1], loc="lower right")
-    handles, labels = every[0].get_legend_handles_labels()
+    _flipped(beside, curve)
+    tidy(beside, xlabel=eps_label(constraint), ylabel="share of eyes flipped")
+    beside.set_ylim(-0.02, 1.02)
+    legend(beside, loc="lower right")
+    handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(
         handles, labels, loc="outside lower center", ncols=len(labels), frameon=False,
         fontsize=BODY_SIZE - 1,

@@ -27,14 +27,14 @@ def flip_curve(probes: pd.DataFrame, *, resamples: int, seed: int) -> pd.DataFra
     finite = probes["min_eps"][np.isfinite(probes["min_eps"])]
     grid = np.linspace(0, float(finite.max()) if len(finite) else 0.0, CURVE_POINTS)
     rows = []
-    for label, eyes in probes.groupby("label"):
+    for sex, eyes in _of_each_sex(probes).items():
         for eps in np.unique(grid):
             share = clustered_mean(
                 eyes["min_eps"] <= eps, eyes["person_group"], resamples=resamples, seed=seed
             )
             rows.append(
                 {
-                    "sex": SEXES[int(str(label))],
+                    "sex": sex,
                     "eps": float(eps),
                     "share": share.value,
                     "low": share.low,
@@ -56,10 +56,8 @@ def median_distances(probes: pd.DataFrame, *, resamples: int, seed: int) -> dict
         By sex; inf where half of the eyes or more were never flipped.
     """
     return {
-        SEXES[int(str(label))]: clustered_median(
-            eyes["min_eps"], eyes["person_group"], resamples=resamples, seed=seed
-        )
-        for label, eyes in probes.groupby("label")
+        sex: clustered_median(eyes["min_eps"], eyes["person_group"], resamples=resamples, seed=seed)
+        for sex, eyes in _of_each_sex(probes).items()
     }
 
 
@@ -94,3 +92,8 @@ def clustered_median(
     # A quantile between two replicates would be inf - inf.
     low, high = np.quantile(replicates, [tail, 1 - tail], method="inverted_cdf")
     return Interval(value, float(low), float(high))
+
+
+def _of_each_sex(probes: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    parts = {sex: probes[probes["label"] == label] for label, sex in enumerate(SEXES)}
+    return {sex: eyes for sex, eyes in parts.items() if len(eyes)}

@@ -15,7 +15,7 @@ from fundus_ml.statistics import clustered_mean
 GATE_ATTACKS = ("fgsm", "pgd-20", "apgd-margin", "square")
 GATE_STEPS = 40
 """Steps of APGD at the gate."""
-GATE_QUERIES = 200
+GATE_QUERIES = 100
 """Queries of Square at the gate."""
 
 

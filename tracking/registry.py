@@ -217,7 +217,8 @@ def describe(version: ModelVersion, markdown: str) -> None:
 
 def _refused(client: MlflowClient, name: str, alias: str) -> str:
     """Name the newest version that was refused an alias, and why."""
-    found = client.search_model_versions(f"name = '{name}' and tags.{alias}_gate = 'refused'")
+    versions = client.search_model_versions(f"name = '{name}'")
+    found = [version for version in versions if version.tags.get(f"{alias}_gate") == "refused"]
     if not found:
         return ""
     newest = max(found, key=lambda version: int(version.version))

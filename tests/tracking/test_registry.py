@@ -216,6 +216,21 @@ def test_an_empty_registry_says_so():
         registry.resolve("models:/fundus-sex@robust")
 
 
+def test_a_version_that_was_refused_an_alias_is_named(version):
+    """Whatever the alias is called; only where it was refused, and the newest reason."""
+    registry.tag_version(version, {"champion_gate": "passed", "it's_gate": "refused"})
+    with pytest.raises(TrackingError, match="there is: robust$"):
+        registry.resolve("models:/fundus-sex@champion")
+    with pytest.raises(TrackingError, match="1 was refused it: no reason kept$"):
+        registry.resolve("models:/fundus-sex@it's")
+    why = {"champion_gate": "refused", "champion_gate_reason": "at chance"}
+    registry.tag_version(version, why)
+    with pytest.raises(
+        TrackingError, match="robust; models:/fundus-sex/1 was refused it: at chance$"
+    ):
+        registry.resolve("models:/fundus-sex@champion")
+
+
 def test_the_files_can_be_taken_out(registered, tmp_path):
     folder = registry.download_files("models:/fundus-sex@robust", tmp_path / "out" / "classifier")
     for name in registry.FILES:

@@ -65,6 +65,8 @@ class MainConfig:
     """Peak learning rate of the adversarial epochs."""
     attack_steps: int = 3
     """Attack steps per batch of adversarial training."""
+    gate: bool = True
+    """Give the alias robust only to a version that stands several attacks on the test split."""
     evaluate_steps: int = 20
     """Attack steps of the evaluation."""
     modulate_eps: Numbers = Numbers("0.25,0.5,1,2")  # noqa: RUF009 (immutable)
@@ -144,6 +146,7 @@ class MainConfig:
             attack_steps=self.attack_steps,
             epochs=self.robust_epochs,
             lr=self.robust_lr,
+            gate=self.gate,
             batch_size=self.batch_size,
             seed=self.seed,
             bootstrap=self.bootstrap,

@@ -2,7 +2,8 @@
 
 The network learns from images that are moved inside a ball, as the recipe has it, and every epoch
 is validated under PGD, whatever the recipe. The epoch with the best robust validation AUROC is
-registered with its parent and the alias ``robust``.
+registered with its parent. It gets the alias ``robust`` where, on the test split, the worst of
+several attacks leaves more than the commoner sex is common and no gradient is masked.
 """
 
 import sys
@@ -13,9 +14,11 @@ from experiments.protocol.learning import Trained, check_splits, register_fitted
 from experiments.protocol.measuring import Measure
 from experiments.protocol.parameters import Number, StepLength, run_entry_point
 from experiments.protocol.resuming import ResumableOptions, resumable
+from experiments.protocol.robustness_record import ask_gate
 from experiments.protocol.session import progress, read_dataset, read_model
 from experiments.protocol.views import log_augmentation
 from fundus_ml.attacks import ThreatModel, step_length
+from fundus_ml.errors import InputError
 from fundus_ml.robust_training import (
     PGDTraining,
     Recipe,
@@ -63,6 +66,9 @@ class RobustifyConfig(ResumableOptions):
     """Passes over the training split."""
     lr: float = 3e-4
     """Peak learning rate."""
+    gate: bool = True
+    """Give the alias robust only to a version that stands several attacks on the test split; false
+    gives it unasked and tags the version robust_gate=skipped."""
     bootstrap: int = 2000
     """Resamples of people behind each interval."""
     register_as: str = "fundus-sex"
@@ -73,6 +79,8 @@ class RobustifyConfig(ResumableOptions):
         super().__post_init__()
         self.made_recipe()
         check_eps_warmup(self.eps_warmup, epochs=self.epochs)
+        if self.gate and not self.eps:
+            raise InputError("eps=0: must be above 0 for the gate; gate=false asks none")
         if self.watchdog:
             Watchdog(margin=self.watchdog)
 
@@ -142,6 +150,10 @@ def robustify(config: RobustifyConfig, run: Run) -> Trained:
                 on_epoch_end=run.log_epoch,
             )
         seen = watchdog_tags(run, fitted)
+        passed, asked = True, {"robust_gate": "skipped"}
+        if config.gate:
+            eyes = dataset.split("test")
+            passed, asked = ask_gate(run, fitted.model, eyes, config, eps=config.eps)
         return register_fitted(
             run,
             config.register_as,
@@ -153,8 +165,9 @@ def robustify(config: RobustifyConfig, run: Run) -> Trained:
                 "constraint": config.constraint,
                 "eps": f"{config.eps:g}",
                 **seen,
+                **asked,
             },
-            alias="robust",
+            alias="robust" if passed else None,
             parent=parent,
         )
 

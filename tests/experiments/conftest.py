@@ -26,6 +26,7 @@ SMALL = {
     "bootstrap": 50,
     "batch_size": 16,
     "workers": 1,
+    "gate": "false",
 }
 
 

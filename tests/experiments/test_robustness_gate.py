@@ -1,0 +1,130 @@
+"""Who gets the alias ``robust``, and what is said and kept where it is refused."""
+
+import json
+
+import pytest
+
+from experiments import evaluate, main, modulate, robustify
+from fundus_ml.battery import ATTACKS
+from fundus_ml.dataset import open_dataset
+from tests.experiments.conftest import SMALL, enter, flags
+from tests.experiments.tiny_versions import artifact, logged_table, newest
+from tests.tracking.conftest import end_all_runs
+from tracking import results
+from tracking.registry import find_alias, resolve
+
+GOOD, UNTAUGHT = "models:/eye/1", "models:/eye/4"
+
+
+def train(versions, model, **changed):
+    """One adversarial epoch that changes next to nothing of a version."""
+    usual = {
+        "dataset": versions.a, "model": model, "epochs": 1, "lr": 1e-7, "eps": 0.02,
+        "attack_steps": 1, "bootstrap": 100, "precision": "fp32", "register_as": "fundus-sex",
+        "watchdog": 0, "freeze": "batchnorm",
+    }  # fmt: skip
+    robustify.main(flags(usual | changed))
+    return newest("robustify")
+
+
+@pytest.mark.slow
+def test_a_version_at_chance_stays_without_the_alias(versions, capsys):
+    """It is registered all the same, the run ends well, and `modulate` says what to do."""
+    run = train(versions, UNTAUGHT)
+    version = resolve("models:/fundus-sex/1")
+    assert run.info.status == "FINISHED"
+    assert find_alias("fundus-sex", "robust") is None
+    assert version.tags["robust_gate"] == run.data.tags["robust_gate"] == "refused"
+    reason = version.tags["robust_gate_reason"]
+    assert "does not lie above 0.500 (always naming the commoner sex)" in reason
+    told = capsys.readouterr().out.splitlines()
+    assert f"alias robust refused: {reason}" in told
+    assert "registered models:/fundus-sex/1 without an alias" in told
+    with pytest.raises(SystemExit, match="2"):
+        modulate.main(flags({"dataset": versions.a}))
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.endswith(f"none yet; models:/fundus-sex/1 was refused it: {reason}")
+    # Whoever wants it nevertheless says so, and the version keeps that.
+    train(versions, UNTAUGHT, gate="false")
+    forced = find_alias("fundus-sex", "robust")
+    assert forced.uri == "models:/fundus-sex/2"
+    assert forced.tags["robust_gate"] == "skipped"
+    assert "robust_gate_reason" not in forced.tags
+
+
+@pytest.mark.slow
+def test_a_version_that_stands_gets_it(versions, capsys):
+    run = train(versions, GOOD)
+    version = find_alias("fundus-sex", "robust")
+    assert version.uri == "models:/fundus-sex/1"
+    assert version.tags["robust_gate"] == "passed"
+    assert version.tags["masking_flags"] == "none"
+    assert not logged_table(run, "masking.json")["raised"].any()
+    assert "alias robust given: worst-case accuracy at eps 0.02 " in capsys.readouterr().out
+    # The same version trained for a ball in which it loses everything leaves the alias alone.
+    train(versions, GOOD, eps=1)
+    assert find_alias("fundus-sex", "robust") == version
+    assert resolve("models:/fundus-sex/2").tags["robust_gate"] == "refused"
+
+
+@pytest.mark.slow
+def test_the_chain_goes_on_with_a_refused_version(tmp_path, monkeypatch, capsys):
+    enter(tmp_path, monkeypatch)
+    main.main(flags(SMALL | {"gate": "true", "out": tmp_path / "demo"}))
+    end_all_runs()
+    summary = json.loads((tmp_path / "demo" / "summary.json").read_text())
+    assert summary["models"]["robust"] == "models:/fundus-sex/2"
+    assert find_alias("fundus-sex", "robust") is None
+    assert "alias robust refused: worst-case accuracy at eps 1 " in capsys.readouterr().out
+
+
+def battery(versions, **changed):
+    usual = {
+        "dataset": versions.a, "model": GOOD, "attacks": "battery", "eps": "0.02,0.1",
+        "attack_steps": 1, "battery_steps": 5, "battery_queries": 10, "battery_restarts": 1,
+        "battery_eyes": 20, "bootstrap": 100, "precision": "fp32",
+    }  # fmt: skip
+    evaluate.main(flags(usual | changed))
+    return newest("evaluate")
+
+
+@pytest.mark.slow
+def test_evaluate_runs_the_battery_and_keeps_what_it_found(versions, capsys):
+    run = battery(versions)
+    metrics = run.data.metrics
+    assert metrics["test_battery_eyes"] == 20
+    for name in ("worst_accuracy_eps_0.02", "worst_auroc_per_person_eps_0.1", "worst_ece_eps_0.1"):
+        low, value, high = (metrics[f"test_{name}{end}"] for end in ("_low", "", "_high"))
+        assert low <= value <= high
+    assert metrics["test_worst_accuracy_eps_0.1"] <= metrics["test_worst_accuracy_eps_0.02"]
+    assert {"test_min_eps_median_female", "test_min_eps_median_male"} <= set(metrics)
+    rows = logged_table(run, "battery.json")
+    assert set(rows["attack"]) == {"none", "worst", *ATTACKS}
+    assert set(logged_table(run, "min_eps.json")["sex"]) == {"female", "male"}
+    assert artifact(run, "battery.png").stat().st_size > 10_000
+    assert run.data.tags["masking_flags"] == "none"
+    assert resolve(GOOD).tags["masking_flags"] == "none"
+    recorded = results.predictions(run_id=run.info.run_id)
+    counts = recorded.groupby(["attack", "eps"]).size()
+    assert counts["square", 0.1] == counts["worst", 0.02] == 20
+    assert counts["none", 0.0] == counts["pgd", 0.1] == len(open_dataset(versions.a).split("test"))
+    told = capsys.readouterr().out
+    assert "battery of attacks on 20 eyes of the test split" in told
+    assert "half of the female eyes are flipped by a change of " in told
+    assert "no sign of gradient masking" in told
+
+
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        ({"attacks": "dlr"}, "attacks=dlr: allowed: pgd, battery"),
+        ({"eps": 0}, "eps: a battery of attacks needs a budget, each above 0"),
+        ({"battery_eyes": -1}, "battery_eyes=-1: must be at least 0"),
+        ({"battery_queries": 0}, "battery_queries=0: must be at least 1"),
+        ({"battery_eyes": 1}, "battery_eyes=1: those drawn cannot be measured: holds one sex only"),
+    ],
+)
+def test_a_wrong_battery_is_one_line(versions, capsys, values, line):
+    with pytest.raises(SystemExit, match="2"):
+        battery(versions, **values)
+    assert line in capsys.readouterr().err.splitlines()[-1]

@@ -143,7 +143,7 @@ def test_solved_images_leave(precision, attack):
         counted[leave] = sum(watched.seen), margins(model, found, labels) > 0
     assert counted[True][0] < 0.7 * counted[False][0]
     assert (counted[True][1] >= counted[False][1]).all()
-    assert 0 < counted[True][1].float().mean()
+    assert counted[True][1].float().mean() > 0
 
 
 def test_bf16_does_not_solve_what_fp32_does_not():

@@ -15,6 +15,8 @@ EYES = 256
 """Validation eyes that are watched, at most."""
 SLACK = 0.02
 """Fall of the accuracy under one step that still counts as none."""
+CHANCE = 0.5
+"""Balanced accuracy of one who guesses."""
 MANY_STEPS, ONE_STEP = "pgd_val_balanced_accuracy", "one_step_val_balanced_accuracy"
 """Columns of the history."""
 
@@ -26,8 +28,9 @@ class Watchdog:
     """Ends a training that overfits catastrophically.
 
     Its sign: the accuracy under many steps breaks down from its best epoch while the accuracy under
-    one step stands or rises. The network has bent its gradients so that single steps lead nowhere.
-    Accuracies are balanced over the sexes, so that naming one sex only is never more than a half.
+    one step stands or rises, above chance. The network has bent its gradients so that single steps
+    lead nowhere. Accuracies are balanced over the sexes: a network that names one sex only has a
+    half under any attack, and when it begins to learn, that is no breakdown.
 
     Attributes:
         margin: Fall of the accuracy under many steps that is too much.
@@ -52,7 +55,8 @@ class Watchdog:
             return ""
         now, best = history[-1], max(history, key=lambda row: row[MANY_STEPS])
         fell = best[MANY_STEPS] - now[MANY_STEPS] > self.margin
-        if not fell or now[ONE_STEP] < best[ONE_STEP] - SLACK:
+        stands = now[ONE_STEP] >= max(best[ONE_STEP] - SLACK, CHANCE + self.margin / 2)
+        if not (fell and stands):
             return ""
         return (
             f"catastrophic overfitting in epoch {now['epoch']:.0f}: accuracy under PGD "

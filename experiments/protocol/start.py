@@ -1,6 +1,7 @@
 """What a training starts from, also where that is a registered version."""
 
 import sys
+from collections.abc import Sequence
 from typing import Protocol
 
 from fundus_ml.dataset import FundusDataset
@@ -36,7 +37,9 @@ class StartConfig(Protocol):
 def start_classifier(
     config: StartConfig, dataset: FundusDataset, run: Run
 ) -> tuple[Classifier, ModelVersion | None]:
-    """Build the network a training starts from, normalising by the dataset's own channels.
+    """Build the network a training starts from.
+
+    It normalises by the dataset's own channels, or as a checkpoint of `robustness` does.
 
     Returns:
         The classifier, on the best device; the registered version that its backbone comes from,
@@ -55,6 +58,11 @@ def start_classifier(
     )
     classifier = make_classifier(spec, seed=config.seed)
     parent = _fill(classifier, config.weights, run)
+    if classifier.spec != spec:
+        sys.stdout.write(
+            f"weights={config.weights}: pixels are normalised as there, "
+            f"mean={_rounded(classifier.spec.mean)}, std={_rounded(classifier.spec.std)}\n"
+        )
     return classifier.to(best_device()), parent
 
 
@@ -71,3 +79,7 @@ def _fill(classifier: Classifier, weights: str, run: Run) -> ModelVersion | None
     if random:
         sys.stdout.write(f"weights={weights}: start at random: {', '.join(random)}\n")
     return version
+
+
+def _rounded(channels: Sequence[float]) -> str:
+    return ", ".join(f"{value:.4g}" for value in channels)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from http.client import HTTPException
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from fundus_ml.models.weight_files import NOT_WEIGHTS, read_state
 
 BATCH_COUNTER = ".num_batches_tracked"
 """BatchNorm's counter, which nothing reads here and files from before torch 0.4.1 lack."""
+NORMALISER = ("normalizer.new_mean", "normalizer.new_std")
+"""How the tensors end by which the library `robustness` normalises pixels inside the network."""
 
 
 def load_start_weights(classifier: Classifier, weights: str) -> list[str]:
@@ -49,7 +52,9 @@ def fill_backbone(
     """Fill the backbone of ``classifier`` in place from tensors by name.
 
     The network may stand under any prefix (``module.``, ``backbone.``, ``module.model.`` …): the
-    one under which most tensors fit is taken, what stands under others is left.
+    one under which most tensors fit is taken, what stands under others is left. Where the file
+    normalises inside the network, as `robustness` does, its mean and std replace the classifier's:
+    what a trunk is robust to in pixels depends on them.
 
     Args:
         classifier: Whose last layer and head stay random where the file has others.
@@ -74,8 +79,19 @@ def fill_backbone(
             f"weights={weights}: not of arch={classifier.spec.arch}{looks_like(state)}; "
             f"{len(wrong)} tensors do not fit, the first is {wrong[0]}"
         )
+    _normalise_alike(classifier, state)
     classifier.backbone.load_state_dict(fitting, strict=False)
     return sorted(unfit)
+
+
+def _normalise_alike(classifier: Classifier, state: Mapping[str, Tensor]) -> None:
+    found = [[v for k, v in state.items() if k.endswith(end)] for end in NORMALISER]
+    if not all(found):
+        return
+    mean, std = (tuple(values[0].flatten().tolist()) for values in found)
+    classifier.spec = replace(classifier.spec, mean=mean, std=std)
+    for buffer, channels in ((classifier.mean, mean), (classifier.std, std)):
+        buffer.copy_(torch.tensor(channels).view_as(buffer))
 
 
 def _imagenet_state(arch: str) -> Mapping[str, Tensor]:

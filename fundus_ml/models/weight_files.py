@@ -1,41 +1,24 @@
 """Tensors by name out of a file that somebody else wrote, with nothing in it executed."""
 
-import argparse
-import pathlib
 import pickle
 import re
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import safetensors
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
 from fundus_ml.errors import InputError
+from fundus_ml.models import inert_pickles
 
 PLACES = (
     "state_dict", "model_state_dict", "model_state", "model", "teacher", "student", "encoder",
     "backbone", "network", "net", "module",
 )  # fmt: skip
 """Where checkpoints keep the network, in the order in which they are looked at."""
-
-HARMLESS = (
-    argparse.Namespace,
-    pathlib.PosixPath,
-    # The name under which Python 3.13 writes it.
-    (pathlib.PosixPath, "pathlib._local.PosixPath"),
-    np.dtype,
-    type(np.dtype(np.float64)),
-    type(np.dtype(np.float32)),
-    type(np.dtype(np.int64)),
-    # The name under which files from before NumPy 2 ask for it, and the one since.
-    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),  # type: ignore[attr-defined]  # noqa: SLF001
-    (np._core.multiarray.scalar, "numpy._core.multiarray.scalar"),  # type: ignore[attr-defined]  # noqa: SLF001
-)
-"""Classes beside torch's own list that a checkpoint's flags and scores are made of; to build one
-of them runs nothing of the file's."""
 
 NOT_WEIGHTS = (
     pickle.UnpicklingError,
@@ -45,6 +28,10 @@ NOT_WEIGHTS = (
     ValueError,
     TypeError,
     AttributeError,
+    AssertionError,
+    OverflowError,
+    MemoryError,
+    struct.error,
     safetensors.SafetensorError,
 )
 """What torch and safetensors raise on a file that is none of theirs, or that would run code."""
@@ -59,9 +46,13 @@ _ASKED_FOR = re.compile(r"GLOBAL (\S+) was not an allowed global")
 def read_state(path: Path) -> Mapping[str, Tensor]:
     """Read the tensors of a network from a checkpoint.
 
+    What the checkpoint holds beside them (flags, schedules, functions that dill pickled by their
+    code) is left out unread; a state dict that holds anything but tensors is refused.
+
     Args:
-        path: ``.safetensors``, or what ``torch.save`` wrote: a state dict, or a checkpoint that
-            holds one beside its optimizer, its flags and its scores.
+        path: ``.safetensors``, or what ``torch.save`` wrote, with pickle or with dill, in today's
+            format or the one before torch 1.6: a state dict, or a checkpoint that holds one beside
+            its optimizer, its flags and its scores.
 
     Returns:
         Tensors by name, as the file names them, on the CPU.
@@ -79,8 +70,13 @@ def read_state(path: Path) -> Mapping[str, Tensor]:
         if path.suffix == ".safetensors":
             content: object = load_file(path)
         else:
-            with torch.serialization.safe_globals(list(HARMLESS)):
-                content = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        # Not for TorchScript or tar archives, whose reading torch refuses with another error.
+        state = _tensors_in(_inert(path))
+        if state is None:
+            raise InputError(f"weights={path}: {_reason(error)}; {_PLAIN}") from error
+        return state
     except NOT_WEIGHTS as error:
         raise InputError(f"weights={path}: {_reason(error)}; {_PLAIN}") from error
     state = _tensors_in(content)
@@ -89,12 +85,18 @@ def read_state(path: Path) -> Mapping[str, Tensor]:
     return state
 
 
+def _inert(path: Path) -> object:
+    """Read what torch's own safe reader refuses; None where that cannot be done either."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=False, pickle_module=inert_pickles)
+    except NOT_WEIGHTS:
+        return None
+
+
 def _reason(error: Exception) -> str:
     asked = _ASKED_FOR.search(str(error))
     if asked is None:
         return "not a plain state dict"
-    if asked[1].startswith("dill."):
-        return f"not a plain state dict: a pickle of dill, which runs code ({asked[1]}) when read"
     return f"not a plain state dict: it asks for {asked[1]}, which was not executed"
 
 

@@ -8,7 +8,6 @@ import re
 import socket
 from pathlib import Path
 
-import dill
 import numpy as np
 import pytest
 import torch
@@ -231,41 +230,6 @@ def test_of_two_networks_the_one_under_the_shorter_name_is_taken(tmp_path):
     before = copy.deepcopy(classifier.state_dict())
     new = load_start_weights(classifier, str(tmp_path / "two.pth"))
     assert_filled(classifier, before, state, new)
-
-
-def robustness_checkpoint(state):
-    """As the library `robustness` writes one of an attacked model in a DataParallel."""
-    names = {"new_mean": torch.zeros(3, 1, 1), "new_std": torch.ones(3, 1, 1)}
-    model = {
-        **prefixed(names, "module.normalizer."),
-        **prefixed(state, "module.model."),
-        **prefixed(names, "module.attacker.normalize."),
-        **prefixed(state, "module.attacker.model."),
-    }
-    return {"model": model, "epoch": 3, "schedule": {"last_epoch": 3}, "nat_prec1": 0.9}
-
-
-def test_robustness_checkpoint_fits_where_it_runs_nothing(tmp_path):
-    """Written with dill, but plain inside."""
-    state = torchvision.models.squeezenet1_1(num_classes=11).state_dict()
-    torch.save(robustness_checkpoint(state), tmp_path / "robust.pt", pickle_module=dill)
-    classifier = make()
-    before = copy.deepcopy(classifier.state_dict())
-    new = load_start_weights(classifier, str(tmp_path / "robust.pt"))
-    assert new == LAST
-    assert_filled(classifier, before, state, new)
-
-
-def test_robustness_checkpoint_is_refused_where_it_runs_code(tmp_path):
-    """A function that dill has pickled by its code would be rebuilt from it."""
-    content = robustness_checkpoint(torchvision.models.squeezenet1_1().state_dict())
-    schedule = {"lr_lambdas": [lambda _: 1.0]}
-    torch.save(content | {"schedule": schedule}, tmp_path / "robust.pt", pickle_module=dill)
-    with pytest.raises(
-        InputError, match=r"a pickle of dill, which runs code \(dill\._dill\."
-    ) as one:
-        load_start_weights(make(), str(tmp_path / "robust.pt"))
-    assert "\n" not in str(one.value)
 
 
 @pytest.mark.parametrize(

@@ -30,10 +30,11 @@ class Watchdog:
     Its sign: the accuracy under many steps breaks down from its best epoch while the accuracy under
     one step stands or rises, above chance. The network has bent its gradients so that single steps
     lead nowhere. Accuracies are balanced over the sexes: a network that names one sex only has a
-    half under any attack, and when it begins to learn, that is no breakdown.
+    half under any attack, and when it begins to learn, that is no breakdown. Nor is it one where
+    all logits have moved to one side of zero: the AUROC under many steps must have fallen as far.
 
     Attributes:
-        margin: Fall of the accuracy under many steps that is too much.
+        margin: Fall of accuracy and AUROC under many steps, from their best, that is too much.
 
     Raises:
         InputError: ``margin`` is not above 0 and below 1.
@@ -54,7 +55,10 @@ class Watchdog:
         if not history:
             return ""
         now, best = history[-1], max(history, key=lambda row: row[MANY_STEPS])
-        fell = best[MANY_STEPS] - now[MANY_STEPS] > self.margin
+        fell = all(
+            max(row[name] for row in history) - now[name] > self.margin
+            for name in (MANY_STEPS, "robust_val_auroc")
+        )
         stands = now[ONE_STEP] >= max(best[ONE_STEP] - SLACK, CHANCE + self.margin / 2)
         if not (fell and stands):
             return ""

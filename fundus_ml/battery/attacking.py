@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fundus_ml import attacks
 from fundus_ml.attacks import (
     ThreatModel,
     apgd,
     frozen,
+    minimum_norm,
     pgd,
+    square,
     step_length,
 )
 from fundus_ml.attacks.search import Problem
@@ -103,7 +104,7 @@ def make_attack(name: str, eps: float, battery: Battery) -> Perturb:
             "precision": battery.precision,
         }
         if name == "square":
-            return attacks.square(
+            return square(
                 model, images, labels, queries=battery.queries, generator=generator, **common
             )
         if name.startswith("apgd"):
@@ -165,7 +166,7 @@ def distance_of(battery: Battery) -> Callable[[nn.Module, Tensor, Tensor], Tenso
     """Make the search for the smallest change that flips each eye."""
 
     def distance(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        found: Tensor = attacks.minimum_norm(
+        return minimum_norm(
             model,
             images,
             labels,
@@ -173,6 +174,5 @@ def distance_of(battery: Battery) -> Callable[[nn.Module, Tensor, Tensor], Tenso
             attack_steps=battery.attack_steps,
             precision=battery.precision,
         ).eps
-        return found
 
     return distance

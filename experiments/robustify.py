@@ -17,6 +17,7 @@ from experiments.protocol.resuming import ResumableOptions, resumable
 from experiments.protocol.robustness_record import ask_gate
 from experiments.protocol.session import progress, read_dataset, read_model
 from experiments.protocol.views import log_augmentation
+from fundus_ml.attack_engines import training_by
 from fundus_ml.attacks import ThreatModel, step_length
 from fundus_ml.errors import InputError
 from fundus_ml.robust_training import (
@@ -51,6 +52,9 @@ class RobustifyConfig(ResumableOptions):
     step_size: StepLength = "auto"
     """Length of one attack step; auto is 2.5·eps/attack_steps, and for fast and free one step over
     the whole radius (1.25·eps for fast under linf)."""
+    attack_engine: str = "native"
+    """Who makes the adversarial images of recipe=pgd, and judges: native, or robustness, the
+    library."""
     random_start: bool = False
     """Start PGD from a random point of the ball; fast and free always do."""
     beta: float = 6.0
@@ -78,6 +82,11 @@ class RobustifyConfig(ResumableOptions):
         """Refuse values outside their range."""
         super().__post_init__()
         self.made_recipe()
+        if self.attack_engine != "native" and self.recipe != "pgd":
+            raise InputError(
+                f"attack_engine={self.attack_engine}: makes the images of recipe=pgd only, "
+                f"not of recipe={self.recipe}"
+            )
         check_eps_warmup(self.eps_warmup, epochs=self.epochs)
         if self.gate and not self.eps:
             raise InputError("eps=0: must be above 0 for the gate; gate=false asks none")
@@ -91,7 +100,7 @@ class RobustifyConfig(ResumableOptions):
 
     def made_recipe(self) -> Recipe:
         """Make the recipe that says what is learned from each batch."""
-        return make_recipe(
+        recipe = make_recipe(
             self.recipe,
             threat=ThreatModel(constraint=self.constraint, eps=self.eps),
             step_size=self.step_size,
@@ -101,10 +110,12 @@ class RobustifyConfig(ResumableOptions):
             replays=self.replays,
             precision=self.precision,
         )
+        # With the library, what judges is what is learned from.
+        return recipe if self.attack_engine == "native" else self.judge()
 
     def judge(self) -> PGDTraining:
         """Make the attack that every epoch is validated under."""
-        return PGDTraining(
+        return training_by(self.attack_engine)(
             threat=ThreatModel(constraint=self.constraint, eps=self.eps),
             step_size=step_length(self.judge_step, eps=self.eps, attack_steps=self.attack_steps),
             attack_steps=self.attack_steps,
@@ -132,6 +143,7 @@ def robustify(config: RobustifyConfig, run: Run) -> Trained:
         attack_steps=config.attack_steps,
         step_size=config.judge_step,
         precision=config.precision,
+        attack_engine=config.attack_engine,
     )
     log_augmentation(run, dataset.split("train"), config)
     with resumable("robustify", config, run, dataset=dataset, parent=parent) as checkpoints:

@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from fundus_ml.attack_engines import training_by
 from fundus_ml.attacks import StepSize, ThreatModel, step_length
 from fundus_ml.bootstrap import Interval
 from fundus_ml.calibration import UNCALIBRATED, Calibration
@@ -38,6 +39,7 @@ def predictions(
     step_size: StepSize,
     batch_size: int,
     precision: str = "auto",
+    attack_engine: str = "native",
     on_step: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """Score every eye clean and after an untargeted PGD attack at each budget.
@@ -51,6 +53,7 @@ def predictions(
         step_size: Length of one step, or ``auto``.
         batch_size: Eyes per pass.
         precision: Of the attack's passes; clean scores are fp32.
+        attack_engine: Who attacks: ``native`` or ``robustness``.
         on_step: Called with (eyes done, eyes in all), over all budgets.
 
     Returns:
@@ -58,11 +61,20 @@ def predictions(
         constraint eps logit prob``; clean rows have neither attack nor constraint: ``none``.
 
     Raises:
-        InputError: A budget is negative, or ``constraint``, ``precision`` or a step is refused.
+        InputError: A budget is negative, or ``constraint``, ``precision``, ``attack_engine`` or a
+            step is refused.
     """
     check_precision(precision)
+    made_by = training_by(attack_engine)
     attacks = {
-        budget: _attack(constraint, budget, attack_steps, step_size, precision)
+        budget: _attack(
+            made_by,
+            budget,
+            constraint=constraint,
+            attack_steps=attack_steps,
+            step_size=step_size,
+            precision=precision,
+        )
         for budget in (0.0, *eps)
     }
     scored = []
@@ -242,11 +254,17 @@ def named_metrics(table: pd.DataFrame, *, split: str) -> dict[str, float]:
 
 
 def _attack(
-    constraint: str, eps: float, attack_steps: int, step_size: StepSize, precision: str
+    made_by: type[PGDTraining],
+    eps: float,
+    *,
+    constraint: str,
+    attack_steps: int,
+    step_size: StepSize,
+    precision: str,
 ) -> Perturb | None:
     if eps == 0:
         return None
-    return PGDTraining(
+    return made_by(
         threat=ThreatModel(constraint=constraint, eps=eps),
         step_size=step_length(step_size, eps=eps, attack_steps=attack_steps),
         attack_steps=attack_steps,

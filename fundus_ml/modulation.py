@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fundus_ml.attacks import StepSize, ThreatModel, pgd, step_length
+from fundus_ml.attack_engines import attack_by, check_engine
+from fundus_ml.attacks import StepSize, ThreatModel, step_length
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.pictures import to_images, to_uint8, write_png
 from fundus_ml.manifest import SEXES
@@ -39,6 +40,8 @@ class ModulationOptions:
     """Eyes per pass."""
     precision: str = "auto"
     """Of the passes that make the pictures (auto, fp32, bf16); scores are always fp32."""
+    attack_engine: str = "native"
+    """Who makes the pictures: native, or robustness, the library."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
@@ -50,6 +53,7 @@ class ModulationOptions:
         if not self.eps or 0 in self.eps or len(written) < len(self.eps):
             raise InputError(f"eps={self.eps}: budgets above 0, each once to six digits")
         check_precision(self.precision)
+        check_engine(self.attack_engine)
         for eps in self.eps:
             ThreatModel(constraint=self.constraint, eps=eps)
             self.step_for(eps)
@@ -127,14 +131,14 @@ def modulate(
         Gaziv, Lee, DiCarlo 2023, arXiv:2308.06887. Ours climbs the one logit's way to
         the target, which steps as the cross-entropy does.
     """
-    device = next(model.parameters()).device
+    device, attack = next(model.parameters()).device, attack_by(options.attack_engine)
     modulated = np.empty((len(options.eps), *pixels.shape), dtype=np.uint8)
     for i, eps in enumerate(options.eps):
         threat = ThreatModel(constraint=options.constraint, eps=eps)
         for start in range(0, len(pixels), options.batch_size):
             rows = slice(start, start + options.batch_size)
             batch_labels = torch.from_numpy(labels[rows]).to(device)
-            x_adv = pgd(
+            x_adv = attack(
                 model,
                 to_images(pixels[rows], device),
                 batch_labels,

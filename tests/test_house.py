@@ -32,6 +32,7 @@ ADAPTERS = {
     "fundus_ml/pages.py": {"jinja2"},
     "fundus_ml/staging.py": {"filelock"},
     "fundus_ml/parallel.py": {"distributed"},
+    "fundus_ml/attacks/robustness_engine.py": {"robustness"},
 }
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
 

@@ -17,6 +17,7 @@ from experiments.protocol.score_record import (
     readable_scores,
 )
 from experiments.protocol.session import progress, show
+from fundus_ml.attack_engines import check_engine
 from fundus_ml.attacks import StepSize, ThreatModel, step_length
 from fundus_ml.calibration import Calibration, fit_calibration
 from fundus_ml.dataset import FundusDataset
@@ -53,6 +54,8 @@ class Measure:
     """Eyes per pass."""
     precision: str = "auto"
     """Of the attack's passes: auto, fp32 or bf16; scores are fp32."""
+    attack_engine: str = "native"
+    """Who makes the images of PGD: native, or robustness, the library."""
     bootstrap: int = 2000
     """Resamples of people behind each interval."""
     seed: int = 0
@@ -60,6 +63,7 @@ class Measure:
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
+        check_engine(self.attack_engine)
         for eps in self.eps:
             ThreatModel(constraint=self.constraint, eps=eps)
             step_length(self.step_size, eps=eps, attack_steps=self.attack_steps)
@@ -177,6 +181,7 @@ def _predictions(
             step_size=measure.step_size,
             batch_size=measure.batch_size,
             precision=measure.precision,
+            attack_engine=measure.attack_engine,
             on_step=on_step,
         )
 

@@ -1,6 +1,4 @@
-"""PGD against the `robustness` library, closed forms on a linear network and a slow rewrite."""
-
-import warnings
+"""PGD against closed forms on a linear network and a slow rewrite."""
 
 import numpy as np
 import pytest
@@ -11,7 +9,6 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from fundus_ml.attacks import ThreatModel, frozen, lengths, pgd, step_length
 from fundus_ml.errors import InputError
-from fundus_ml.models.classifiers import two_logits
 from tests.fundus_ml.tiny_learning import (
     LinearNetwork,
     SmallNetwork,
@@ -19,21 +16,8 @@ from tests.fundus_ml.tiny_learning import (
     make_images,
 )
 
-with warnings.catch_warnings():
-    # Its docstrings hold escapes such as "\\m", deprecated, which the first compilation reports.
-    warnings.simplefilter("ignore", DeprecationWarning)
-    from robustness.attacker import Attacker
-
 BALLS = [("l2", 0.5), ("linf", 8 / 255)]
 LABELS = torch.tensor([0.0, 1.0, 1.0, 0.0, 1.0])
-
-
-class StaysHere(torch.Tensor):
-    """A tensor whose ``.cuda()`` is itself: `robustness` asks for it, GPU or not."""
-
-    def cuda(self):
-        """Return the plain tensor."""
-        return self.as_subclass(torch.Tensor)
 
 
 def lengths_of(delta, constraint):
@@ -68,46 +52,6 @@ def slow_pgd(model, image, towards, sign, *, threat, step_size, attack_steps):
             delta = np.clip(x + step_size * np.sign(gradient) - clean, -threat.eps, threat.eps)
         x = np.clip(clean + delta, 0, 1)
     return torch.from_numpy(max(seen, key=lambda point: point[0])[1])
-
-
-@pytest.mark.parametrize("keep_best", [True, False])
-@pytest.mark.parametrize("targeted", [True, False])
-@pytest.mark.parametrize(("constraint", "eps"), BALLS)
-def test_pgd_equals_robustness(constraint, eps, targeted, keep_best):
-    """Every iterate rule of `robustness`, on two logits, is ours on one.
-
-    In float64, where no gradient is so near 0 that rounding decides its sign, and without its
-    normaliser, whose clamp passes no gradient at 0 and 1 since torch changed what ties get.
-    """
-    model, images = SmallNetwork().eval().double(), make_images().double()
-    ours = pgd(
-        model,
-        images,
-        LABELS,
-        threat=ThreatModel(constraint=constraint, eps=eps),
-        step_size=eps / 3,
-        attack_steps=7,
-        keep_best=keep_best,
-        target=1 - LABELS if targeted else None,
-        precision="fp32",
-    )
-    unit = nn.Module()
-    unit.mean, unit.std = torch.zeros(3), torch.ones(3)  # asked for, and not used here
-    plain = images.contiguous()
-    theirs = Attacker(two_logits(model), unit)(
-        plain,
-        (1 - LABELS if targeted else LABELS).long(),
-        orig_input=plain.as_subclass(StaysHere),
-        constraint={"l2": "2", "linf": "inf"}[constraint],
-        eps=eps,
-        step_size=eps / 3,
-        iterations=7,
-        targeted=targeted,
-        use_best=keep_best,
-        should_normalize=False,
-    )
-    assert (theirs - images).abs().max() > eps / 50
-    torch.testing.assert_close(ours.contiguous(), theirs.detach(), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("masked", [False, True])

@@ -13,8 +13,8 @@ from fundus_ml.robust_training.projected_gradient import PGDTraining
 
 EYES = 256
 """Validation eyes that are watched, at most."""
-SLACK = 0.02
-"""Fall of the accuracy under one step that still counts as none."""
+SLACK = 0.25
+"""Share of the margin that the accuracy under one step may fall and still stands."""
 CHANCE = 0.5
 """Balanced accuracy of one who guesses."""
 MANY_STEPS, ONE_STEP = "pgd_val_balanced_accuracy", "one_step_val_balanced_accuracy"
@@ -59,7 +59,8 @@ class Watchdog:
             max(row[name] for row in history) - now[name] > self.margin
             for name in (MANY_STEPS, "robust_val_auroc")
         )
-        stands = now[ONE_STEP] >= max(best[ONE_STEP] - SLACK, CHANCE + self.margin / 2)
+        floor = max(best[ONE_STEP] - SLACK * self.margin, CHANCE + self.margin / 2)
+        stands = now[ONE_STEP] >= floor
         if not (fell and stands):
             return ""
         return (

@@ -63,8 +63,9 @@ def test_pgd_learns_as_fit_does_under_the_same_attack(eyes):
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_learns_and_is_judged_alike(eyes, name):
     """By the full attack, each epoch; the watchdog sees it and one step beside it."""
-    model = SmallNetwork()
-    fitted = robust(eyes, name, options(epochs=10, lr=0.05), model, watchdog=0.9)
+    model, weak = SmallNetwork(), ThreatModel(constraint="l2", eps=0.25)
+    how = options(epochs=16, lr=0.1)
+    fitted = robust(eyes, name, how, model, threat=weak, watchdog=0.9)
     best = fitted.history.iloc[fitted.best_epoch - 1]
     assert best["robust_val_auroc"] == fitted.history["robust_val_auroc"].max() > 0.8
     val = eyes.split("val")

@@ -123,8 +123,8 @@ def _search(
                 going = (~solved).nonzero().squeeze(1)
                 rows, problem, region = rows[going], problem.of(going), region.of(going)
                 generators = [generators[row] for row in going.tolist()]
-            if not len(rows):
-                break
+        if not len(rows):
+            break
         if query == 0:
             x_adv = _start(problem, region, generators)
         else:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from fundus_ml.attacks import ThreatModel, frozen, minimum_norm, pgd
 from fundus_ml.errors import InputError
@@ -83,6 +84,77 @@ def test_what_cannot_be_turned_is_infinite(constraint):
         found = minimum_norm(model, images, males, constraint=constraint, attack_steps=20)
         assert torch.isinf(found.eps).all()
         assert torch.equal(found.x_adv, images)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("targeted", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("constraint", CONSTRAINTS)
+def test_invariants(constraint, masked, targeted, precision):
+    """Solved in fp32, as large as said, in [0, 1], each image's own mask untouched, repeatable."""
+    model, images = SmallNetwork(seed=1), make_images(count=12, seed=5)
+    mask = (torch.rand(12, 1, 6, 7, generator=torch.Generator().manual_seed(1)) < 0.7).float()
+    with torch.no_grad(), frozen(model):
+        model.head.bias -= model(images).median() / 4
+    labels = named(model, images)
+    given = {
+        "constraint": constraint, "mask": mask if masked else None, "precision": precision,
+        "target": 1 - labels if targeted else None,
+    }  # fmt: skip
+    found = minimum_norm(model, images, labels, **given)
+    turned = torch.isfinite(found.eps)
+    assert turned.float().mean() > 0.7
+    assert ((named(model, found.x_adv) != labels) == turned).all()
+    assert torch.equal(found.x_adv[~turned], images[~turned])
+    assert 0 <= found.x_adv.min() <= found.x_adv.max() <= 1
+    delta = found.x_adv - images
+    size = delta.flatten(1).norm(dim=1) if constraint == "l2" else delta.abs().amax((1, 2, 3))
+    torch.testing.assert_close(size[turned], found.eps[turned])
+    if masked:
+        assert not (delta * (1 - mask)).any()
+    again = minimum_norm(model, images, labels, **given)
+    assert torch.equal(again.x_adv, found.x_adv)
+
+
+class UnevenLogit(nn.Module):
+    """Rounds otherwise where an image is alone, as other kernels do for other sizes of batch."""
+
+    def __init__(self, rounding):
+        super().__init__()
+        self.network, self.rounding = SmallNetwork(seed=1), rounding
+
+    def forward(self, images):
+        return self.network(images) + (self.rounding if len(images) == 1 else 0)
+
+
+@pytest.mark.parametrize("rounding", [2e-5, -2e-5])
+@pytest.mark.parametrize("constraint", CONSTRAINTS)
+def test_rounding_in_another_batch_does_not_undo_it(constraint, rounding):
+    """What was found among many is solved when the network sees it alone."""
+    model, images = UnevenLogit(rounding).eval(), make_images(count=40, seed=5)
+    with torch.no_grad():
+        model.network.head.bias -= model(images).median() / 4
+        images = images[model(images).abs() > 0.02]
+    assert len(images) > 15
+    labels = named(model, images)
+    found = minimum_norm(model, images, labels, constraint=constraint, precision="fp32")
+    assert torch.isfinite(found.eps).all()
+    alone = torch.cat([named(model, x_adv[None]) for x_adv in found.x_adv])
+    assert (alone != labels).all()
+
+
+def test_only_what_stands_is_searched():
+    """Images that are wrong already are scored once and cost no step."""
+    model, images = SmallNetwork(seed=1).eval(), make_images(count=12, seed=5)
+    labels = named(model, images)
+    labels[:5] = 1 - labels[:5]
+    seen = []
+    model.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    found = minimum_norm(model, images, labels, constraint="l2", attack_steps=20)
+    assert seen[0] == 12
+    assert max(seen[1:]) == 7
+    assert not found.eps[:5].any()
+    assert (found.eps[5:] > 0).all()
 
 
 def test_batch_equals_singles_and_the_model_comes_back():

@@ -120,6 +120,39 @@ def test_solved_images_leave():
     assert seen[-2] < 16
 
 
+@pytest.mark.parametrize("leave_solved", [False, True])
+def test_no_images_are_no_trouble(leave_solved):
+    """An empty batch comes back empty."""
+    threat = ThreatModel(constraint="l2", eps=1.0)
+    found = square(
+        SmallNetwork(), make_images(count=0), torch.zeros(0),
+        threat=threat, queries=3, leave_solved=leave_solved,
+    )  # fmt: skip
+    assert found.shape == (0, 3, 6, 7)
+
+
+@pytest.mark.parametrize("constraint", RADII)
+def test_squares_fall_where_the_mask_allows_them(constraint):
+    """Every point tried differs from the image, though the mask is a corner of it."""
+    images, mask, tried = (
+        make_images(low=0.4, high=0.6, height=20, width=21),
+        torch.zeros(20, 21),
+        [],
+    )
+    mask[16:, 17:] = 1
+    model = LinearNetwork(20, 21)
+    model.register_forward_pre_hook(lambda _, given: tried.append(given[0].clone()))
+    threat = ThreatModel(constraint=constraint, eps=RADII[constraint], mask=mask)
+    square(
+        model, images, LABELS, threat=threat, queries=300, leave_solved=False, final_check=False,
+        precision="fp32", generator=seeded(),
+    )  # fmt: skip
+    moved = torch.stack(tried[1:]) != images
+    assert moved.flatten(2).any(dim=2).all()
+    reached = moved.any(dim=0).any(dim=0).any(dim=0)
+    assert torch.equal(reached, mask.bool())
+
+
 @pytest.mark.parametrize("constraint", RADII)
 def test_a_flat_network_gives_no_nan(constraint):
     """Nothing is gained, so that the image itself comes back or a point as good."""

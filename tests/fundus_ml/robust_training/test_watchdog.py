@@ -107,6 +107,12 @@ def test_its_sign_is_both_falls_and_a_stand(last, fires):
         )
 
 
+def test_who_came_back_is_left_alone():
+    """Only the newest epoch is asked."""
+    history = [row(1, 0.8, 0.85, 0.8), row(2, 0.3, 0.3, 0.9), row(3, 0.8, 0.85, 0.9)]
+    assert Watchdog(margin=0.2)(history) == ""
+
+
 def test_one_who_guesses_has_nothing_to_lose():
     """Always naming one sex is a half under any attack, until the first thing is learned."""
     history = [row(1, 0.5, 0.5, 0.5), row(2, 0.1, 0.1, 0.58)]

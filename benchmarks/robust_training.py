@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib.ticker import LogLocator, NullLocator
 from robustness.attacker import Attacker
 from torch import Tensor, nn
 
@@ -299,6 +300,9 @@ def _draw(contestants: Mapping[str, Contestant], given: argparse.Namespace) -> N
     ):
         axes.plot(one.seconds, one.aurocs, color=colour, marker=marker, markersize=4, label=name)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
     tidy(
         axes,
         xlabel="seconds of training, attacks included",

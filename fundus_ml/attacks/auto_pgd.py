@@ -77,16 +77,15 @@ def apgd(
     if attack_steps < 1:
         raise InputError(f"attack_steps={attack_steps}: must be at least 1")
 
-    def run(part: Problem, rows: Tensor) -> tuple[Tensor, Tensor]:
-        start = part.images
-        if random_start:
-            start = threat.random_start(problem.images, generator)[rows]
+    def run(part: Problem, start: Tensor, _: Tensor) -> tuple[Tensor, Tensor]:
         return _ascend(part, start, attack_steps, leave_solved=leave_solved)
 
     with frozen(model):
         return worst_of_restarts(
             problem,
             run,
+            random_start=random_start,
+            generator=generator,
             restarts=restarts,
             leave_solved=leave_solved,
             final_check=final_check,

@@ -97,17 +97,15 @@ def pgd(
         leave_solved=leave_solved,
     )
 
-    def run(part: Problem, rows: Tensor) -> tuple[Tensor, Tensor]:
-        start = part.images
-        if random_start:
-            # Drawn for all images: those that left do not move the others' starts.
-            start = threat.random_start(problem.images, generator)[rows]
+    def run(part: Problem, start: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         return _ascend(part, start, how.of(rows))
 
     with frozen(model):
         return worst_of_restarts(
             problem,
             run,
+            random_start=random_start,
+            generator=generator,
             restarts=restarts,
             leave_solved=leave_solved,
             final_check=final_check,

@@ -147,8 +147,10 @@ class Best:
 
 def worst_of_restarts(
     problem: Problem,
-    run: Callable[[Problem, Tensor], tuple[Tensor, Tensor]],
+    run: Callable[[Problem, Tensor, Tensor], tuple[Tensor, Tensor]],
     *,
+    random_start: bool = False,
+    generator: torch.Generator | None = None,
     restarts: int,
     leave_solved: bool,
     final_check: bool,
@@ -158,7 +160,10 @@ def worst_of_restarts(
 
     Args:
         problem: All images.
-        run: Searches once: points and their margins, for images and their rows among all.
+        run: Searches once: points and their margins, for images, where to start, and their rows
+            among all.
+        random_start: Start at random points of the ball instead of the images.
+        generator: Draws them.
         restarts: How often.
         leave_solved: Search again only where the image is not solved.
         final_check: Score what was found in fp32, and compare with the image itself.
@@ -178,7 +183,11 @@ def worst_of_restarts(
             if not len(rows):
                 break
         part = problem if len(rows) == len(problem) else problem.of(rows)
-        x_adv, margins = run(part, rows)
+        start = part.images
+        if random_start:
+            # Drawn for all images: those that left do not move the others' starts.
+            start = problem.threat.random_start(images, generator)[rows]
+        x_adv, margins = run(part, start, rows)
         if eight_bit:
             x_adv = part.threat.to_8bit(part.images, x_adv)
         if final_check:

@@ -73,7 +73,7 @@ def square(
         raise InputError(f"p_init={p_init}: must be above 0 and at most 1")
     generators = _one_each(len(images), generator)
 
-    def run(part: Problem, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def run(part: Problem, _: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         own = [generators[row] for row in rows.tolist()]
         return _search(part, own, queries, p_init, leave_solved=leave_solved)
 

@@ -12,7 +12,6 @@ from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import two_logits
 from fundus_ml.precision import autocast
 from fundus_ml.robust_training import PGDTraining
-from fundus_ml.robust_training.recipe import scaled
 
 with warnings.catch_warnings():
     # Its docstrings hold escapes such as "\\m", deprecated, which the first compilation reports.
@@ -151,25 +150,4 @@ def _refuse(
 class RobustnessTraining(PGDTraining):
     """Recipe ``pgd`` with the library's images; all else is as in the recipe."""
 
-    def __call__(
-        self,
-        model: nn.Module,
-        images: Tensor,
-        labels: Tensor,
-        generator: torch.Generator,
-        *,
-        share: float = 1.0,
-    ) -> Tensor:
-        """Return ``(N, 3, H, W)`` adversarial images for this batch."""
-        return robustness_pgd(
-            model,
-            images,
-            labels,
-            threat=scaled(self.threat, share),
-            step_size=self.step_size * share,
-            attack_steps=self.attack_steps,
-            random_start=self.random_start,
-            keep_best=self.keep_best,
-            precision=self.precision,
-            generator=generator,
-        )
+    attack = staticmethod(robustness_pgd)

@@ -1,6 +1,8 @@
 """Recipe ``pgd``: learn from the worst point that PGD finds."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +39,7 @@ class PGDTraining:
     random_start: bool = False
     keep_best: bool = True
     precision: str = "auto"
+    attack: ClassVar[Callable[..., Tensor]] = staticmethod(pgd)
 
     @property
     def replays(self) -> int:
@@ -53,7 +56,7 @@ class PGDTraining:
         share: float = 1.0,
     ) -> Tensor:
         """Return ``(N, 3, H, W)`` adversarial images for this batch."""
-        return pgd(
+        return self.attack(
             model,
             images,
             labels,

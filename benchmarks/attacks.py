@@ -216,6 +216,8 @@ def _eyes(root: Path | None, count: int, size: int) -> np.ndarray:
         pictures = [paint_photograph(row).image for row in people.to_dict("records")[:count]]
     else:
         paths = sorted(root.glob("*.jpg"))[:count]
+        if len(paths) < count:
+            raise SystemExit(f"{root}: {len(paths)} *.jpg there; --images asks for {count}")
         pictures = [cv2.imread(str(path))[..., ::-1] for path in paths]
     resized = [
         cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA) for picture in pictures

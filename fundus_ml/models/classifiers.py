@@ -92,6 +92,7 @@ class TwoLogits(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
+        self.training = model.training  # tools put a model back as they found the view
 
     def forward(self, images: Tensor) -> Tensor:
         """Return ``(N, 2)`` logits ``[-z/2, z/2]``, whose softmax is ``[P(female), P(male)]``."""

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torchattacks
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from fundus_ml.errors import InputError
@@ -113,6 +114,14 @@ def test_two_logits_keep_the_probabilities():
     torch.testing.assert_close(
         torch.autograd.grad(two, images)[0], torch.autograd.grad(one, images)[0]
     )
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_two_logits_stand_in_the_models_mode(training):
+    """Torchattacks puts a model back in the mode of the view: it must be the model's own."""
+    model = SmallNetwork().train(training)
+    torchattacks.PGD(two_logits(model), steps=1)(make_images(), torch.zeros(5).long())
+    assert all(module.training is training for module in model.modules())
 
 
 @pytest.mark.parametrize(

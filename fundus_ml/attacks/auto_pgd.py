@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from fundus_ml.attacks.folding import FEWEST_STEPS
 from fundus_ml.attacks.search import (
     Best,
     Loss,
@@ -82,7 +83,7 @@ def apgd(
 
     with frozen(model):
         return worst_of_restarts(
-            problem,
+            problem.quickened() if attack_steps >= FEWEST_STEPS else problem,
             run,
             random_start=random_start,
             generator=generator,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from fundus_ml.attacks.folding import FEWEST_STEPS
 from fundus_ml.attacks.search import Problem, frozen
 from fundus_ml.attacks.threat_models import SMALLEST_NORM, ThreatModel, lengths
 from fundus_ml.errors import InputError
@@ -87,6 +88,8 @@ def minimum_norm(
         precision=precision,
     )
     with frozen(model):
+        if attack_steps >= FEWEST_STEPS:
+            problem = problem.quickened()
         result, eps = problem.images.clone(), torch.zeros_like(problem.aim)
         rows = (problem.margins(result, exact=True) <= 0).nonzero().squeeze(1)
         if len(rows):

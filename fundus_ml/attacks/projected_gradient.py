@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from fundus_ml.attacks.folding import FEWEST_STEPS
 from fundus_ml.attacks.search import (
     Best,
     Loss,
@@ -28,6 +29,7 @@ def pgd(
     threat: ThreatModel,
     step_size: float | Tensor,
     attack_steps: int,
+    start: Tensor | None = None,
     random_start: bool = False,
     restarts: int = 1,
     keep_best: bool = True,
@@ -52,6 +54,7 @@ def pgd(
         step_size: Length of one step, in the unit of ``threat.eps``; ``(N,)`` gives each image its
             own.
         attack_steps: Number of steps.
+        start: ``(N, 3, H, W)`` where to start from instead of the images; brought into the ball.
         random_start: Start from a random point of the ball instead of the image.
         restarts: Searches from starts of their own, of which the worst point is kept.
         keep_best: Return the iterate with the best loss of each image, not the last.
@@ -61,8 +64,8 @@ def pgd(
         loss: What is climbed: the ``margin``, which always has a gradient, or ``ce``.
         leave_solved: An image that the network names wrongly (or ``target``), by its fp32 logit,
             is finished; the passes go on with the others.
-        final_check: Score what was found in fp32; where it is no worse than the image itself, the
-            image comes back.
+        final_check: Score what was found in fp32; where it is no worse than the start, that comes
+            back.
         eight_bit: Round the result to 8 bits, still inside the ball.
         precision: Of the forward and backward passes: ``auto``, ``fp32`` or ``bf16``.
         generator: Draws the random start.
@@ -71,8 +74,9 @@ def pgd(
         ``(N, 3, H, W)`` perturbed images in [0, 1], detached.
 
     Raises:
-        InputError: Shapes do not match, ``images`` leave [0, 1], a label is not 0 or 1,
-            ``step_size``, ``attack_steps``, ``momentum`` or ``restarts`` is outside its range.
+        InputError: Shapes do not match, ``images`` leave [0, 1], a label is not 0 or 1, ``start``
+            is given and drawn at once, or ``step_size``, ``attack_steps``, ``momentum`` or
+            ``restarts`` is outside its range.
 
     Source:
         Madry et al. 2018, arXiv:1706.06083, with the step, projection and best-iterate rule of
@@ -85,6 +89,8 @@ def pgd(
         model, images, labels, threat=threat, target=target, precision=precision, loss=loss
     )
     check_restarts(restarts, random_start=random_start)
+    if start is not None:
+        start = _brought_in(start, problem, random_start=random_start)
     if attack_steps < 0:
         raise InputError(f"attack_steps={attack_steps}: must be 0 or more")
     if not 0 <= momentum < float("inf"):
@@ -102,8 +108,9 @@ def pgd(
 
     with frozen(model):
         return worst_of_restarts(
-            problem,
+            problem.quickened() if attack_steps >= FEWEST_STEPS else problem,
             run,
+            start=start,
             random_start=random_start,
             generator=generator,
             restarts=restarts,
@@ -157,6 +164,18 @@ def _ascend(problem: Problem, start: Tensor, how: _Steps) -> tuple[Tensor, Tenso
     if how.keep_best:
         return best.x_adv, best.margins
     return best.x_adv.index_copy(0, rows, x_adv), best.margins
+
+
+def _brought_in(start: Tensor, problem: Problem, *, random_start: bool) -> Tensor:
+    """Move a given start to where the image may go: into the mask, the ball and [0, 1]."""
+    if random_start:
+        raise InputError("start: give one, or random_start, not both")
+    if start.shape != problem.images.shape:
+        raise InputError(
+            f"start: shape must be {tuple(problem.images.shape)}, not {tuple(start.shape)}"
+        )
+    delta = problem.threat.masked(start.detach() - problem.images)
+    return problem.threat.project(problem.images, problem.images + delta)
 
 
 def _checked(step_size: float | Tensor, images: Tensor) -> Tensor:

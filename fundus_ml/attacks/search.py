@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from fundus_ml.attacks.folding import folded
 from fundus_ml.attacks.threat_models import ThreatModel
 from fundus_ml.errors import InputError
-from fundus_ml.precision import autocast
+from fundus_ml.precision import autocast, half_type
 
 Loss = Literal["margin", "ce"]
 LOSSES = ("margin", "ce")
@@ -34,6 +35,7 @@ class Problem:
         loss: Whose gradient is climbed. ``margin`` never vanishes; ``ce`` does in float32 where
             the network is sure (a logit beyond 100, or 17 where it is to be strengthened).
         enhance: Whether ``ce`` is descended towards a target rather than climbed off the label.
+        quick: The same network made to compute faster, for passes below fp32.
     """
 
     model: nn.Module
@@ -43,6 +45,7 @@ class Problem:
     precision: str
     loss: Loss = "margin"
     enhance: bool = False
+    quick: nn.Module | None = None
 
     @classmethod
     def make(
@@ -87,6 +90,11 @@ class Problem:
             self, images=self.images[rows], aim=self.aim[rows], threat=self.threat.of(rows)
         )
 
+    def quickened(self) -> "Problem":
+        """Fold the network, which must be frozen already, for many passes below fp32."""
+        exact = half_type(self.precision, self.images.device) is None
+        return self if exact else replace(self, quick=folded(self.model))
+
     def margins(self, x_adv: Tensor, *, exact: bool = False) -> Tensor:
         """Score points without a gradient; ``exact`` in fp32 whatever the precision."""
         with torch.no_grad():
@@ -112,8 +120,9 @@ class Problem:
         return solved
 
     def _margins(self, x_adv: Tensor, precision: str) -> Tensor:
+        model = self.model if precision == "fp32" or self.quick is None else self.quick
         with autocast(precision, x_adv.device):
-            logit: Tensor = self.model(x_adv)
+            logit: Tensor = model(x_adv)
         return self.aim * logit.to(self.aim)
 
 
@@ -149,6 +158,7 @@ def worst_of_restarts(
     problem: Problem,
     run: Callable[[Problem, Tensor, Tensor], tuple[Tensor, Tensor]],
     *,
+    start: Tensor | None = None,
     random_start: bool = False,
     generator: torch.Generator | None = None,
     restarts: int,
@@ -162,32 +172,34 @@ def worst_of_restarts(
         problem: All images.
         run: Searches once: points and their margins, for images, where to start, and their rows
             among all.
+        start: ``(N, 3, H, W)`` points of the balls to start from instead of the images.
         random_start: Start at random points of the ball instead of the images.
         generator: Draws them.
         restarts: How often.
         leave_solved: Search again only where the image is not solved.
-        final_check: Score what was found in fp32, and compare with the image itself.
+        final_check: Score what was found in fp32, and compare with where the search started.
         eight_bit: Round what was found to 8 bits, inside the ball.
 
     Returns:
         ``(N, 3, H, W)``, detached.
     """
     images = problem.images
+    begun = images if start is None else start
     margins = torch.full_like(problem.aim, -torch.inf)
     if final_check:
-        margins = problem.margins(images, exact=True)
-    best, rows = Best(images, margins), torch.arange(len(images), device=images.device)
+        margins = problem.margins(begun, exact=True)
+    best, rows = Best(begun, margins), torch.arange(len(images), device=images.device)
     for _ in range(restarts):
         if leave_solved:
             rows = rows[best.margins[rows] <= 0]
             if not len(rows):
                 break
         part = problem if len(rows) == len(problem) else problem.of(rows)
-        start = part.images
+        first = begun[rows]
         if random_start:
             # Drawn for all images: those that left do not move the others' starts.
-            start = problem.threat.random_start(images, generator)[rows]
-        x_adv, margins = run(part, start, rows)
+            first = problem.threat.random_start(images, generator)[rows]
+        x_adv, margins = run(part, first, rows)
         if eight_bit:
             x_adv = part.threat.to_8bit(part.images, x_adv)
         if final_check:

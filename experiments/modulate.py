@@ -1,8 +1,10 @@
 """Entry point ``modulate``: push real eyes towards a sex and measure what changed.
 
-Targeted gradient steps move each chosen eye inside each budget. Every picture is saved as an 8-bit
-PNG and scored again from that file; pictures, curves and rows are tied to the registered version
-that made them.
+How small a change makes the network see the other sex, where does it go, and is it more than a
+control would show? Targeted gradient steps move each chosen eye along rising budgets. Every picture
+is saved as an 8-bit PNG and scored again from that file, by the network and by a judge; controls of
+the same length, and networks that should fail, stand beside it. A modulation that was killed goes
+on at its next batch when the same command is given again.
 """
 
 import tempfile
@@ -12,13 +14,24 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from experiments.protocol.kept_pictures import batches_of, kept_pictures
+from experiments.protocol.modulated_eyes import ModulatedEyes, choose
+from experiments.protocol.modulation_controls import (
+    Bench,
+    Measured,
+    compare_origins,
+    same_length_controls,
+)
 from experiments.protocol.modulation_record import ModulationRecord, record_modulation
-from experiments.protocol.parameters import Numbers, StepLength, run_entry_point
-from experiments.protocol.session import progress, read_dataset, read_model, show
-from fundus_ml.effects import effect_by_eps, effect_rows
-from fundus_ml.modulation import ModulationOptions, choose_eyes, modulate, write_pictures
-from fundus_ml.region_shares import density_by_part, region_shares
+from experiments.protocol.networks import Networks, read_networks
+from experiments.protocol.parameters import Numbers, StepCount, StepLength, run_entry_point
+from experiments.protocol.session import progress, read_dataset, show
+from fundus_ml.control_table import MODULATION
+from fundus_ml.dataset import FundusDataset
+from fundus_ml.effects import effect_by_eps
+from fundus_ml.modulation import ModulationOptions, Pushed, push, read_pictures, write_pictures
 from tracking.runs import Run
 
 
@@ -35,13 +48,30 @@ class ModulateConfig(ModulationOptions):
     images: int = 24
     """Eyes to modulate, one per person, the sexes balanced."""
     eps: Numbers = Numbers("1,2,4,8,16")  # noqa: RUF009 (immutable)
-    """Budgets with commas between them, each from the unchanged eye; pixels lie in [0, 1]."""
-    attack_steps: int = 40
-    """Gradient steps per budget."""
+    """Budgets with commas between them, rising, each going on from the one before; pixels lie in
+    [0, 1]."""
+    attack_steps: StepCount = "auto"
+    """Gradient steps at each budget; auto is 20."""
     step_size: StepLength = "auto"
     """Length of one step; auto is 2.5·eps/attack_steps."""
+    region: str = "whole"
+    """Where the eyes may change: whole, a structure of the region maps (disc, macula, vessels,
+    periphery, retina), several (disc+vessels), or a PNG mask."""
+    least_regions: str = "auto"
+    """Regions with commas between them: the least budget is also searched where only that region
+    may change; auto is disc,macula,vessels,periphery where there are region maps, none nowhere."""
+    judge: str = ""
+    """Registered version, trained independently, that scores every picture again."""
+    clean_model: str = ""
+    """Control: registered version not trained to be robust, which makes pictures too."""
+    shuffled_model: str = ""
+    """Control: registered version trained with labels=shuffled, which makes pictures too."""
+    controls: bool = True
+    """Also change the eyes by the same length in directions that ask no network."""
+    kept: str = ""
+    """Folder of the unfinished modulation; checkpoints/modulate-DIGEST, by its flags, if empty."""
     seed: int = 0
-    """Of the choice of eyes and of the bootstrap."""
+    """Of the choice of eyes, the controls and the bootstrap."""
     bootstrap: int = 2000
     """Resamples of people behind each interval."""
 
@@ -53,10 +83,12 @@ class Modulated:
     Attributes:
         effect: Success and P(target) by budget.
         density: Density by budget and part; empty where the dataset has no region maps.
+        controls: The modulation beside its controls.
     """
 
     effect: pd.DataFrame
     density: pd.DataFrame
+    controls: pd.DataFrame
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -66,34 +98,94 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def modulate_eyes(config: ModulateConfig, run: Run) -> Modulated:
     """Modulate chosen eyes, measure the change from the saved pictures, tie all to the version."""
-    dataset = read_dataset(run, config.dataset, context="modulate").split(config.split)
-    classifier, version = read_model(run, config.model)
-    chosen = choose_eyes(dataset.frame, images=config.images, mode=config.mode, seed=config.seed)
-    eyes = dataset.select(chosen)
-    image_ids = eyes.frame["image_id"].tolist()
-    everyone = np.arange(len(eyes))
-    pixels, regions = eyes.pixels(everyone), eyes.regions(everyone)
-    with progress("modulate", "picture") as on_step:
-        modulated = modulate(classifier, pixels, eyes.labels, config, on_step=on_step)
-    with tempfile.TemporaryDirectory() as folder:
-        paths = write_pictures(modulated, image_ids, config.eps, Path(folder) / "pictures")
-        effects = effect_rows(classifier, pixels, eyes.frame, paths, config)
-        effect = effect_by_eps(effects, resamples=config.bootstrap, seed=config.seed)
-        shares = region_shares(pixels, modulated, regions, image_ids=image_ids, eps=config.eps)
-        density = density_by_part(shares, eyes.frame, resamples=config.bootstrap, seed=config.seed)
-        record = ModulationRecord(
-            eyes=eyes.frame,
-            pixels=pixels,
-            regions=regions,
-            modulated=modulated,
-            effects=effects.assign(region="whole", seed=config.seed, dataset_digest=dataset.digest),
-            effect=effect,
-            shares=shares,
-            density=density,
+    split = read_dataset(run, config.dataset, context="modulate").split(config.split)
+    networks = read_networks(run, config)
+    eyes = choose(config, split, networks.model.module, run)
+    identity = eyes.identity(config) | networks.identity
+    with (
+        kept_pictures(config.kept, identity, run) as kept,
+        tempfile.TemporaryDirectory() as made,
+    ):
+        pushed = _push(config, networks, eyes, kept)
+        folder = Path(made)
+        image_ids = eyes.frame["image_id"].tolist()
+        paths = write_pictures(
+            eyes.chosen.pixels,
+            pushed[MODULATION].modulated,
+            image_ids,
+            config.eps,
+            folder / "pictures",
         )
-        record_modulation(run, version, record, Path(folder))
+        bench = Bench(
+            eyes=eyes.frame,
+            regions=eyes.regions,
+            chosen=eyes.chosen,
+            options=config,
+            judge=networks.judge,
+        )
+        measured = _measure(
+            config, bench, networks, pushed, pictures=read_pictures(paths), split=split
+        )
+        compared = compare_origins(bench, measured, resamples=config.bootstrap, seed=config.seed)
+        effect = effect_by_eps(
+            measured.effects[MODULATION], resamples=config.bootstrap, seed=config.seed
+        )
+        record = ModulationRecord(
+            bench=bench,
+            modulated=pushed[MODULATION].modulated,
+            pictures=[path for row in paths for path in row],
+            seed=config.seed,
+            dataset_digest=split.digest,
+            measured=measured,
+            compared=compared,
+            effect=effect,
+        )
+        record_modulation(run, networks.model.version, record, folder)
     show(effect)
-    return Modulated(effect=effect, density=density)
+    show(compared.controls)
+    return Modulated(
+        effect=effect,
+        density=compared.density[compared.density["origin"] == MODULATION],
+        controls=compared.controls,
+    )
+
+
+def _push(
+    config: ModulateConfig, networks: Networks, eyes: ModulatedEyes, kept: Path
+) -> dict[str, Pushed]:
+    """Have the model, and every network that is a control, modulate the same eyes."""
+    pushed = {}
+    for origin, network in {MODULATION: networks.model, **networks.controls}.items():
+        with progress(origin, "eye") as on_step:
+            pushed[origin] = push(
+                network.module,
+                eyes.chosen,
+                config,
+                keep=batches_of(kept, origin),
+                on_step=on_step,
+            )
+    return pushed
+
+
+def _measure(
+    config: ModulateConfig,
+    bench: Bench,
+    networks: Networks,
+    pushed: dict[str, Pushed],
+    *,
+    pictures: NDArray[np.uint8],
+    split: FundusDataset,
+) -> Measured:
+    """Measure the saved pictures, and those of every control."""
+    measured = Measured()
+    bench.measure(measured, MODULATION, networks.model, pictures, pushed[MODULATION].least)
+    for origin, network in networks.controls.items():
+        bench.measure(measured, origin, network, pushed[origin].modulated, pushed[origin].least)
+    if config.controls:
+        lengths = measured.effects[MODULATION]["l2"].to_numpy().reshape(len(config.eps), -1)
+        for origin, made in same_length_controls(bench, split, lengths, seed=config.seed):
+            bench.measure(measured, origin, networks.model, made)
+    return measured
 
 
 if __name__ == "__main__":

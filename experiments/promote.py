@@ -18,6 +18,7 @@ from fundus_ml.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.evaluation import check_measurable
 from fundus_ml.promotion import Decision, decide, floor_of_split
+from fundus_ml.shuffled_labels import SHUFFLED
 from tracking.decisions import record_decision
 from tracking.registry import ModelVersion, find_alias, set_alias, tag_version
 from tracking.runs import Run
@@ -70,6 +71,8 @@ def promote(config: PromoteConfig, run: Run) -> Decision:
     eyes = dataset.split(config.split)
     check_measurable(eyes, resamples=config.bootstrap)
     classifier, version = read_model(run, config.model)
+    if version.tags.get("labels") == SHUFFLED:
+        raise InputError(f"model={config.model}: learned shuffled labels; no champion, a control")
     champion = find_alias(version.name, CHAMPION)
     rivals = _rivals(champion, version)
     models = {version.uri: classifier} | {

@@ -28,6 +28,7 @@ from fundus_ml.robust_training import (
     fit_robust,
     make_recipe,
 )
+from fundus_ml.shuffled_labels import TRUE, check_labels, labels_to_learn
 from fundus_ml.training import Fitted
 from tracking.runs import Run
 
@@ -70,6 +71,9 @@ class RobustifyConfig(ResumableOptions):
     """Passes over the training split."""
     lr: float = 3e-4
     """Peak learning rate."""
+    labels: str = "true"
+    """Labels that are learned: true, or shuffled between people, for a control at chance, which
+    meets no gate and gets no alias."""
     gate: bool = True
     """Give the alias robust only to a version that stands several attacks on the test split; false
     gives it unasked and tags the version robust_gate=skipped."""
@@ -87,6 +91,7 @@ class RobustifyConfig(ResumableOptions):
                 f"attack_engine={self.attack_engine}: makes the images of recipe=pgd only, "
                 f"not of recipe={self.recipe}"
             )
+        check_labels(self.labels)
         check_eps_warmup(self.eps_warmup, epochs=self.epochs)
         if self.gate and not self.eps:
             raise InputError("eps=0: must be above 0 for the gate; gate=false asks none")
@@ -145,13 +150,14 @@ def robustify(config: RobustifyConfig, run: Run) -> Trained:
         precision=config.precision,
         attack_engine=config.attack_engine,
     )
+    learned = labels_to_learn(dataset, config.labels, seed=config.seed)
     log_augmentation(run, dataset.split("train"), config)
     with resumable("robustify", config, run, dataset=dataset, parent=parent) as checkpoints:
         with progress("robustify", "step") as on_step:
             fitted = fit_robust(
                 classifier,
-                dataset.split("train"),
-                dataset.split("val"),
+                learned.split("train"),
+                learned.split("val"),
                 config,
                 recipe=config.made_recipe(),
                 judge=config.judge(),
@@ -162,8 +168,8 @@ def robustify(config: RobustifyConfig, run: Run) -> Trained:
                 on_epoch_end=run.log_epoch,
             )
         seen = watchdog_tags(run, fitted)
-        passed, asked = True, {"robust_gate": "skipped"}
-        if config.gate:
+        passed, asked = config.labels == TRUE, {"robust_gate": "skipped"}
+        if config.gate and passed:
             eyes = dataset.split("test")
             passed, asked = ask_gate(run, fitted.model, eyes, config, eps=config.eps)
         return register_fitted(
@@ -176,6 +182,7 @@ def robustify(config: RobustifyConfig, run: Run) -> Trained:
                 "recipe": config.recipe,
                 "constraint": config.constraint,
                 "eps": f"{config.eps:g}",
+                "labels": config.labels,
                 **seen,
                 **asked,
             },

@@ -20,6 +20,7 @@ from experiments.protocol.session import progress, read_dataset
 from experiments.protocol.start import start_classifier
 from experiments.protocol.tuned import with_tuned
 from experiments.protocol.views import log_augmentation
+from fundus_ml.shuffled_labels import TRUE, check_labels, labels_to_learn
 from fundus_ml.training import fit
 from tracking.runs import Run
 
@@ -40,10 +41,18 @@ class TrainConfig(ResumableOptions):
     tuned: str = ""
     """Best parameters of a `tune` run, which replace these flags: a JSON file, or
     runs:/RUN_ID/best_parameters.json."""
+    labels: str = "true"
+    """Labels that are learned: true, or shuffled between people, for a control at chance, which
+    gets no alias."""
     bootstrap: int = 2000
     """Resamples of people behind each interval."""
     register_as: str = "fundus-sex"
     """Name in the model registry."""
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        super().__post_init__()
+        check_labels(self.labels)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -57,13 +66,14 @@ def train(config: TrainConfig, run: Run) -> Trained:
     dataset = read_dataset(run, config.dataset, context="train")
     check_splits(dataset, bootstrap=config.bootstrap)
     classifier, parent = start_classifier(config, dataset, run)
+    learned = labels_to_learn(dataset, config.labels, seed=config.seed)
     log_augmentation(run, dataset.split("train"), config)
     with resumable("train", config, run, dataset=dataset, parent=parent) as checkpoints:
         with progress("train", "step") as on_step:
             fitted = fit(
                 classifier,
-                dataset.split("train"),
-                dataset.split("val"),
+                learned.split("train"),
+                learned.split("val"),
                 config,
                 checkpoints=checkpoints,
                 on_step=on_step,
@@ -77,8 +87,8 @@ def train(config: TrainConfig, run: Run) -> Trained:
             measure=Measure(
                 bootstrap=config.bootstrap, seed=config.seed, batch_size=config.batch_size
             ),
-            tags={"recipe": "clean", "weights": config.weights},
-            alias="candidate",
+            tags={"recipe": "clean", "weights": config.weights, "labels": config.labels},
+            alias="candidate" if config.labels == TRUE else None,
             parent=parent,
         )
 

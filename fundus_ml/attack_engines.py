@@ -8,7 +8,8 @@ from fundus_ml.attacks import pgd
 from fundus_ml.errors import InputError
 from fundus_ml.robust_training import PGDTraining
 
-ENGINES = ("native", "robustness")
+NATIVE = "native"
+ENGINES = (NATIVE, "robustness")
 
 
 def check_engine(attack_engine: str) -> None:
@@ -28,7 +29,7 @@ def attack_by(attack_engine: str) -> Callable[..., Tensor]:
         InputError: No such engine.
     """
     check_engine(attack_engine)
-    if attack_engine == "native":
+    if attack_engine == NATIVE:
         return pgd
     from fundus_ml.attacks.robustness_engine import (  # noqa: PLC0415 (needs the library)
         robustness_pgd,
@@ -44,7 +45,7 @@ def training_by(attack_engine: str) -> type[PGDTraining]:
         InputError: No such engine.
     """
     check_engine(attack_engine)
-    if attack_engine == "native":
+    if attack_engine == NATIVE:
         return PGDTraining
     from fundus_ml.attacks.robustness_engine import (  # noqa: PLC0415 (needs the library)
         RobustnessTraining,

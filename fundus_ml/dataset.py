@@ -21,7 +21,7 @@ from fundus_ml.dataset_folder import (
 )
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.pictures import to_images
-from fundus_ml.manifest import SPLITS, read_manifest, validate_manifest
+from fundus_ml.manifest import SEXES, SPLITS, read_manifest, validate_manifest
 from fundus_ml.shards import read_shard
 
 
@@ -93,6 +93,15 @@ class FundusDataset(Dataset[tuple[Tensor, float]]):
         if not mask.any():
             raise InputError(f"split={name}: no eye of {self.name} is in it")
         return self.select(mask)
+
+    def relabelled(self, labels: ArrayLike) -> Self:
+        """Give every eye another label, ``(len(self),)`` of 0 and 1, and the sex that goes with it.
+
+        Pixels, splits, statistics and digest stay those of the truth.
+        """
+        given = np.asarray(labels, np.int64)
+        frame = self.frame.assign(label=given, sex=np.asarray(SEXES)[given])
+        return type(self)(frame, self._folder, self._records)
 
     def pixels(self, indices: ArrayLike) -> NDArray[np.uint8]:
         """Read the eyes at ``indices``, as :meth:`select` takes, as ``(n, H, W, 3)`` uint8 RGB."""

@@ -1,4 +1,4 @@
-"""AUROC, means and ratios with intervals that know that two eyes of one patient are not two draws.
+"""AUROC, means, medians, ratios; intervals that know that two eyes of a patient are not two draws.
 
 Every interval is the 95 % percentile interval of a bootstrap over patients: patients are drawn with
 replacement, and each eye counts as often as its patient was drawn.
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fundus_ml.bootstrap import (
+    CONFIDENCE,
     Floats,
     Interval,
     cluster_codes,
@@ -25,6 +26,7 @@ __all__ = [
     "cluster_counts",
     "clustered_auroc",
     "clustered_mean",
+    "clustered_median",
     "clustered_ratio",
     "paired_auroc_difference",
     "weighted_auroc",
@@ -161,6 +163,44 @@ def clustered_mean(
     """
     numbers = finite("values", values)
     return clustered_ratio(numbers, np.ones_like(numbers), groups, resamples=resamples, seed=seed)
+
+
+def clustered_median(
+    values: ArrayLike, groups: ArrayLike, *, resamples: int = 2000, seed: int = 0
+) -> Interval:
+    """Lower median over rows, such as of least budgets, with its interval over clusters.
+
+    Args:
+        values: ``(n,)`` numbers; inf counts as larger than any other.
+        groups: ``(n,)`` cluster of each row.
+        resamples: Number of bootstrap samples.
+        seed: Of the draw.
+
+    Returns:
+        In the unit of ``values``, each end one of them: none lies between a number and inf.
+
+    Raises:
+        InputError: Lengths differ, a value is missing, or as :func:`cluster_counts`.
+    """
+    numbers = np.asarray(values, np.float64)
+    if np.isnan(numbers).any():
+        raise InputError("values: NaN; a median needs every one")
+    same_length(values=len(numbers), groups=len(np.asarray(groups)))
+    order = np.argsort(numbers, kind="stable")
+    ranked = numbers[order]
+
+    def medians(counts: NDArray[np.int32]) -> Floats:
+        below = counts[:, order].cumsum(axis=1)
+        middle: Floats = ranked[(2 * below >= below[:, -1:]).argmax(axis=1)]
+        return middle
+
+    found = row_replicates(medians, groups, resamples=resamples, seed=seed)
+    whole = float(medians(np.ones((1, len(numbers)), np.int32))[0])
+    if not len(found):
+        return Interval(whole, float("nan"), float("nan"))
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(found, [tail, 1 - tail], method="inverted_cdf")
+    return Interval(whole, float(low), float(high))
 
 
 def clustered_ratio(

@@ -13,13 +13,14 @@ from sqlalchemy import (
     insert,
     inspect,
     select,
+    update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from tracking.errors import TrackingError
 from tracking.stores import exclusive, results_uri
-from tracking.tables import SCHEMA_VERSION, Base, SchemaVersion
+from tracking.tables import ONLY_TABLES_ADDED_SINCE, SCHEMA_VERSION, Base, SchemaVersion
 
 SECONDS_TO_WAIT = 60  # for another process that is writing to the same SQLite file
 
@@ -28,8 +29,8 @@ SECONDS_TO_WAIT = 60  # for another process that is writing to the same SQLite f
 def session(uri: str | None = None) -> Iterator[Session]:
     """Open the results database for one piece of work.
 
-    Its tables are created when missing. What the block wrote is committed when it ends, and rolled
-    back when it raises; nothing stays open either way.
+    Its tables are created when missing, also those that an older layout lacks. What the block wrote
+    is committed when it ends, and rolled back when it raises; nothing stays open either way.
 
     Args:
         uri: SQLAlchemy address; that of :func:`tracking.stores.results_uri` when omitted.
@@ -96,14 +97,15 @@ def _engine(uri: str) -> Engine:
 
 
 def _ensure_schema(engine: Engine, uri: str) -> None:
-    if _layout(engine) is None:
+    if _grows(_layout(engine)):
         with exclusive(uri):
             # The layout is said last: SQLite commits each table by itself, and one that was
             # interrupted half-way, or is being created by another process, must not pass as whole.
             Base.metadata.create_all(engine)
-            if _layout(engine) is None:
+            if _grows(found := _layout(engine)):
+                said = (insert if found is None else update)(SchemaVersion)
                 with engine.begin() as connection:
-                    connection.execute(insert(SchemaVersion).values(version=SCHEMA_VERSION))
+                    connection.execute(said.values(version=SCHEMA_VERSION))
     found = _layout(engine)
     if found != SCHEMA_VERSION:
         raise TrackingError(
@@ -111,6 +113,11 @@ def _ensure_schema(engine: Engine, uri: str) -> None:
             f"reads layout {SCHEMA_VERSION}; use the release that wrote it, or another "
             "FUNDUS_RESULTS_URI"
         )
+
+
+def _grows(layout: int | None) -> bool:
+    """Say whether making the tables that are missing is all that a database needs."""
+    return layout is None or ONLY_TABLES_ADDED_SINCE <= layout < SCHEMA_VERSION
 
 
 def _layout(engine: Engine) -> int | None:

@@ -11,7 +11,14 @@ from tracking.errors import TrackingError
 from tracking.registry import resolve
 from tracking.runs import Run
 from tracking.stores import fetch
-from tracking.tables import Base, Modulation, Prediction, RegionShare
+from tracking.tables import (
+    Base,
+    LeastBudget,
+    Modulation,
+    Prediction,
+    RegionShare,
+    Transfer,
+)
 from tracking.versions import DatasetVersion, ModelVersion
 
 
@@ -67,6 +74,36 @@ def record_region_shares(
     _record(RegionShare, frame, run, model, dataset)
 
 
+def record_least_budgets(
+    frame: pd.DataFrame,
+    *,
+    run: Run | None = None,
+    model: ModelVersion | None = None,
+    dataset: DatasetVersion | None = None,
+) -> None:
+    """Keep one row per photograph and region: :class:`tracking.tables.LeastBudget`.
+
+    Arguments, replacement and errors as in :func:`record_predictions`.
+    """
+    _record(LeastBudget, frame, run, model, dataset)
+
+
+def record_transfers(
+    frame: pd.DataFrame,
+    *,
+    judge: ModelVersion,
+    run: Run | None = None,
+    model: ModelVersion | None = None,
+    dataset: DatasetVersion | None = None,
+) -> None:
+    """Keep what ``judge`` sees in each modulation: :class:`tracking.tables.Transfer`.
+
+    Arguments, replacement and errors as in :func:`record_predictions`.
+    """
+    judged = frame.assign(judge=judge.uri, judge_model_id=judge.model_id)
+    _record(Transfer, judged, run, model, dataset)
+
+
 def predictions(model: str | None = None, run_id: str | None = None) -> pd.DataFrame:
     """Hand back the predictions.
 
@@ -94,6 +131,16 @@ def modulations(model: str | None = None, run_id: str | None = None) -> pd.DataF
 def region_shares(model: str | None = None, run_id: str | None = None) -> pd.DataFrame:
     """Hand back one row per modulation and part; as :func:`predictions`."""
     return _frame(RegionShare, model, run_id)
+
+
+def least_budgets(model: str | None = None, run_id: str | None = None) -> pd.DataFrame:
+    """Hand back the least budget of each photograph and region; as :func:`predictions`."""
+    return _frame(LeastBudget, model, run_id)
+
+
+def transfers(model: str | None = None, run_id: str | None = None) -> pd.DataFrame:
+    """Hand back what judges saw in the modulations by ``model``; as :func:`predictions`."""
+    return _frame(Transfer, model, run_id)
 
 
 def picture_path(picture: str) -> Path:

@@ -7,7 +7,9 @@ empty: a database takes two empty values for different ones.
 from sqlalchemy import UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+ONLY_TABLES_ADDED_SINCE = 1
+"""Layouts from this one on lack nothing but whole tables, which are made where they are missing."""
 
 
 class Base(DeclarativeBase):
@@ -108,3 +110,43 @@ class RegionShare(_OfOneModulation, Base):
     energy_share: Mapped[float | None]
     area_share: Mapped[float | None]
     density: Mapped[float | None]
+
+
+class LeastBudget(_OfOnePhotograph, Base):
+    """The smallest change that makes a network see the target in one photograph.
+
+    ``least_eps`` is 0 where it sees it as it is, and empty where no change was found that does, or
+    the photograph does not show ``region``: ``searched`` tells the two apart.
+    """
+
+    __tablename__ = "least_budgets"
+    __table_args__ = (
+        UniqueConstraint(
+            *_PHOTOGRAPH, "mode", "target", "constraint", "region", "seed", name="least_budget_key"
+        ),
+    )
+
+    model_name: Mapped[str]
+    model_version: Mapped[int]
+    patient_id: Mapped[str]
+    mode: Mapped[str]
+    target: Mapped[str]
+    constraint: Mapped[str]
+    region: Mapped[str]
+    seed: Mapped[int]
+    searched: Mapped[bool]
+    least_eps: Mapped[float | None]
+
+
+class Transfer(_OfOneModulation, Base):
+    """What another network, the judge, sees in one modulation."""
+
+    __tablename__ = "transfers"
+    __table_args__ = (UniqueConstraint(*_MODULATION, "judge_model_id", name="transfer_key"),)
+
+    judge_model_id: Mapped[str]
+    judge: Mapped[str]
+    patient_id: Mapped[str]
+    judge_prob_before: Mapped[float]
+    judge_prob_target: Mapped[float]
+    transfer: Mapped[bool]

@@ -5,28 +5,24 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from experiments.protocol.session import progress
-from fundus_ml.figures import (
-    contact_sheet,
-    figure_png,
-    modulation_panel,
-    region_density_figure,
-    success_curve,
-)
+from experiments.protocol.modulation_controls import Bench, Compared, Measured
+from experiments.protocol.modulation_figures import draw_figures, draw_gallery, draw_panels
+from fundus_ml.control_table import MODULATION
 from fundus_ml.imaging.regions import PARTS
 from fundus_ml.modulation import file_stem
 from tracking.lineage import attach_pictures
 from tracking.registry import ModelVersion
-from tracking.results import record_modulations, record_region_shares
+from tracking.results import (
+    record_least_budgets,
+    record_modulations,
+    record_region_shares,
+    record_transfers,
+)
 from tracking.runs import Run
 
 FOLDER = "modulation"
-THUMBNAILS = 3
-THUMBNAIL_WIDTH = 720
-"""Pixels; what the version's page has room for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,24 +30,24 @@ class ModulationRecord:
     """Everything one modulation made.
 
     Attributes:
-        eyes: Manifest rows of N eyes.
-        pixels: ``(N, H, W, 3)`` uint8 unchanged eyes.
-        regions: ``(N, H, W)`` uint8 region maps, or None.
+        bench: The eyes, their pixels and targets, the options, the judge.
         modulated: ``(E, N, H, W, 3)`` uint8.
-        effects: Rows of ``effect_rows`` with ``region``, ``seed`` and ``dataset_digest``.
-        effect: Rows of ``effect_by_eps``.
-        shares: Rows of ``region_shares``.
-        density: Rows of ``density_by_part``.
+        pictures: E·N paths of the saved pictures, budget by budget.
+        seed: Of the choice of eyes.
+        dataset_digest: Of the dataset they come from.
+        measured: Rows by origin.
+        compared: Tables over all origins.
+        effect: Rows of ``effect_by_eps`` of the modulation.
     """
 
-    eyes: pd.DataFrame
-    pixels: NDArray[np.uint8]
-    regions: NDArray[np.uint8] | None
+    bench: Bench
     modulated: NDArray[np.uint8]
-    effects: pd.DataFrame
+    pictures: list[Path]
+    seed: int
+    dataset_digest: str
+    measured: Measured
+    compared: Compared
     effect: pd.DataFrame
-    shares: pd.DataFrame
-    density: pd.DataFrame
 
 
 def record_modulation(
@@ -65,113 +61,145 @@ def record_modulation(
         record: What was made.
         folder: Holds ``pictures/``; panels and figures are added beside them.
     """
-    thumbnails = _draw_panels(record, folder)
-    _draw_figures(record, version, folder)
-    pictures = [str(Path(path).relative_to(folder)) for path in record.effects["picture"]]
-    effects = record.effects.assign(picture=pictures)
-    effects.to_parquet(folder / "modulations.parquet", index=False)
+    effects = record.measured.effects[MODULATION].assign(
+        region=record.bench.chosen.region,
+        seed=record.seed,
+        dataset_digest=record.dataset_digest,
+        least_eps=_least_of_each(record),
+        picture=[path.relative_to(folder).as_posix() for path in record.pictures],
+    )
+    bench, compared = record.bench, record.compared
+    thumbnails = draw_panels(bench, record.modulated, effects, folder)
+    draw_figures(
+        bench, record.modulated, effects, folder, measured=record.measured, compared=compared
+    )
+    draw_gallery(
+        bench, record.modulated, effects, record.measured.shares[0], folder, version=version.uri
+    )
+    _write_tables(record, effects, folder)
     run.log_artifacts(folder, FOLDER)
     _log_sliders(run, record)
     _log_measures(run, record)
     address = attach_pictures(
-        run,
-        version,
-        folder,
-        thumbnails=thumbnails,
-        caption=_caption(record),
-        folder_name=FOLDER,
+        run, version, folder, thumbnails=thumbnails, caption=_caption(record), folder_name=FOLDER
     )
-    rows = effects.assign(picture=[f"{address}/{picture}" for picture in pictures])
+    rows = effects.assign(picture=[f"{address}/{picture}" for picture in effects["picture"]])
     record_modulations(rows, run=run, model=version)
-    record_region_shares(_share_rows(record), run=run, model=version)
+    record_region_shares(_share_rows(record, effects), run=run, model=version)
+    record_least_budgets(_least_rows(record), run=run, model=version)
+    if bench.judge is not None:
+        record_transfers(effects, judge=bench.judge.version, run=run, model=version)
 
 
-def _draw_panels(record: ModulationRecord, folder: Path) -> list[Path]:
-    """Draw a panel per eye; give back small ones of the first few."""
-    thumbnails = []
-    for name in ("panels", "thumbnails"):
-        (folder / name).mkdir()
-    with progress("panels", "eye") as on_step:
-        for i, eye in enumerate(record.eyes.to_dict("records")):
-            rows = record.effects[record.effects["image_id"] == eye["image_id"]]
-            figure = modulation_panel(
-                record.pixels[i],
-                list(record.modulated[:, i]),
-                eps=rows["eps"].tolist(),
-                prob_target_before=float(rows["prob_target_before"].iloc[0]),
-                prob_target=rows["prob_target"].tolist(),
-                target=str(rows["target"].iloc[0]),
-                title=f"{eye['image_id']}: {eye['sex']}, {eye['eye']} eye",
-                regions=None if record.regions is None else record.regions[i],
-                constraint=str(rows["constraint"].iloc[0]),
-            )
-            name = f"{file_stem(str(eye['image_id']))}.png"
-            _save(figure, folder / "panels" / name)
-            if i < THUMBNAILS:
-                thumbnails.append(folder / "thumbnails" / name)
-                _save(figure, thumbnails[-1], dpi=round(THUMBNAIL_WIDTH / figure.get_figwidth()))
-            on_step(i + 1, len(record.eyes))
-    return thumbnails
-
-
-def _draw_figures(record: ModulationRecord, version: ModelVersion, folder: Path) -> None:
-    named = record.effect.assign(model=version.uri)
-    size, constraint = record.pixels.shape[1], str(record.effects["constraint"].iloc[0])
-    curve = success_curve(named, size=size, constraint=constraint)
-    _save(curve, folder / "success_by_eps.png")
-    strongest = record.effects["eps"] == record.effects["eps"].max()
-    captions = [
-        f"{row['image_id']} to {row['target']}: "
-        f"P {row['prob_target_before']:.2f} to {row['prob_target']:.2f}"
-        for row in record.effects[strongest].to_dict("records")
+def _write_tables(record: ModulationRecord, effects: pd.DataFrame, folder: Path) -> None:
+    """Write everything that was measured, one row each, as files a notebook reads."""
+    controls = [
+        rows.assign(origin=origin)
+        for origin, rows in record.measured.effects.items()
+        if origin != MODULATION
     ]
-    last = int(np.argmax(record.effects["eps"].unique()))
-    sheet = contact_sheet(record.pixels, record.modulated[last], captions)
-    _save(sheet, folder / "contact_sheet.png")
-    for eps, density in record.density.assign(model=version.uri).groupby("eps"):
-        _save(region_density_figure(density), folder / f"region_density_eps-{eps:g}.png")
-
-
-def _save(figure: Figure, path: Path, *, dpi: int = 120) -> None:
-    path.write_bytes(figure_png(figure, dpi=dpi))
+    tables = {
+        "modulations": effects,
+        "controls": pd.concat(controls, ignore_index=True) if controls else None,
+        "region_shares": pd.concat(record.measured.shares, ignore_index=True),
+        "least_budgets": _least_rows(record),
+    }
+    for name, table in tables.items():
+        if table is not None:
+            table.to_parquet(folder / f"{name}.parquet", index=False)
 
 
 def _log_sliders(run: Run, record: ModulationRecord) -> None:
     """One image per eye with a step per budget: the run page slides through the budgets."""
-    for i, image_id in enumerate(record.eyes["image_id"]):
-        for step, picture in enumerate([record.pixels[i], *record.modulated[:, i]]):
+    pixels = record.bench.chosen.pixels
+    for i, image_id in enumerate(record.bench.eyes["image_id"]):
+        for step, picture in enumerate([pixels[i], *record.modulated[:, i]]):
             run.log_image(picture, f"{FOLDER}/{file_stem(image_id)}", step)
 
 
 def _log_measures(run: Run, record: ModulationRecord) -> None:
     """Curves over the budgets, step 1 the first of them: success, P(target), densities."""
-    densities = record.density.set_index(["eps", "part"])["density"]
+    density = record.compared.density
+    own = density[density["origin"] == MODULATION].set_index(["eps", "part"])["density"]
     for step, row in enumerate(record.effect.to_dict("records"), start=1):
         measured = {str(name): float(value) for name, value in row.items()}
         measured |= {
-            f"density_{part}": float(densities[row["eps"], part])
+            f"density_{part}": float(own[row["eps"], part])
             for part in PARTS
-            if (row["eps"], part) in densities.index
+            if (row["eps"], part) in own.index
         }
         run.log_metrics(measured, step)
+    run.log_metrics(_summary(record))
     run.log_table(record.effect, "effect_by_eps.json")
-    if record.regions is None:
+    run.log_table(record.compared.controls, "controls.json")
+    if len(record.compared.least):
+        run.log_table(record.compared.least, "least_budgets.json")
+    if record.bench.regions is None:
         run.set_tags({"region_density": "not measured: the dataset has no region maps"})
     else:
-        run.log_table(record.density, "region_density.json")
+        run.log_table(density, "region_density.json")
+
+
+def _summary(record: ModulationRecord) -> dict[str, float]:
+    """What runs are compared on: areas under the path, and least budgets by region."""
+    controls = record.compared.controls
+    own = controls[controls["origin"] == MODULATION]
+    found = {name: own[name].item() for name in ("area", "judge_area") if name in own}
+    least = record.compared.least
+    for row in least[least["origin"] == MODULATION].to_dict("records"):
+        region = str(row["region"]).replace("+", "_")
+        if np.isfinite(row["least_eps"]) and region.isidentifier():
+            found[f"least_eps_{region}"] = float(row["least_eps"])
+    return found
 
 
 def _caption(record: ModulationRecord) -> str:
     strongest = record.effect.iloc[-1]
     unchanged = int(strongest["unchanged"])
     return (
-        f"{len(record.eyes)} eyes; at eps {strongest['eps']:g} "
+        f"{len(record.bench.eyes)} eyes; at eps {strongest['eps']:g} "
         f"{strongest['success']:.0%} are seen as the target"
         + (f", {unchanged} did not change" if unchanged else "")
     )
 
 
-def _share_rows(record: ModulationRecord) -> pd.DataFrame:
+def _share_rows(record: ModulationRecord, effects: pd.DataFrame) -> pd.DataFrame:
     keys = ["image_id", "eps"]
     details = ["dataset_digest", "mode", "target", "constraint", "region", "seed"]
-    return record.shares.merge(record.effects[keys + details], on=keys)
+    return record.measured.shares[0].merge(effects[keys + details], on=keys)
+
+
+def _least_of_each(record: ModulationRecord) -> NDArray[np.float64]:
+    """Repeat each eye's least budget for every picture of it; NaN where none was searched."""
+    least = record.measured.least.get(MODULATION, {}).get(record.bench.chosen.region)
+    if least is None:
+        least = np.full(len(record.bench.eyes), np.nan)
+    return np.tile(least, len(record.bench.options.eps))
+
+
+def _least_rows(record: ModulationRecord) -> pd.DataFrame:
+    """One row per eye and region that was searched."""
+    eyes, options = record.bench.eyes, record.bench.options
+    effects = record.measured.effects[MODULATION]
+    target = effects["target"].to_numpy()[: len(eyes)]
+    frames = [
+        pd.DataFrame(
+            {
+                "image_id": eyes["image_id"].to_numpy(),
+                "patient_id": eyes["patient_id"].to_numpy(),
+                "target": target,
+                "region": region,
+                "searched": ~np.isnan(found),
+                "least_eps": np.where(np.isfinite(found), found, np.nan),
+            }
+        )
+        for region, found in record.measured.least.get(MODULATION, {}).items()
+    ]
+    columns = ["image_id", "patient_id", "target", "region", "searched", "least_eps"]
+    rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+    return rows.assign(
+        mode=options.mode,
+        constraint=options.constraint,
+        seed=record.seed,
+        dataset_digest=record.dataset_digest,
+    )

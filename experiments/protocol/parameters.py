@@ -68,6 +68,8 @@ class Numbers(tuple[float, ...]):
 
 StepLength = Number | Literal["auto"]
 """Type of the flag ``step_size``."""
+StepCount = int | Literal["auto"]
+"""Type of the flag ``attack_steps`` where it may be chosen."""
 
 register_type(Number, serializer=str, deserializer=Number, fail_already_registered=False)
 register_type(Numbers, serializer=str, deserializer=Numbers, fail_already_registered=False)
@@ -81,6 +83,7 @@ _MUST_BE: Mapping[object, str] = MappingProxyType(
         bool: "true or false",
         Number: "a number, or a fraction such as 4/255",
         Numbers: "numbers or fractions with commas between them, such as 0.5,1,2",
+        StepCount: "auto, or a whole number",
         StepLength: "auto, a number, or a fraction such as 1/255",
     }
 )

@@ -1,0 +1,132 @@
+"""The eyes that a modulation starts from, and where each may change."""
+
+import dataclasses
+import sys
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from fundus_ml.dataset import FundusDataset
+from fundus_ml.effects import logits_of
+from fundus_ml.errors import InputError
+from fundus_ml.imaging.regions import REGION_FLAGS
+from fundus_ml.modulation import (
+    WHOLE,
+    Chosen,
+    allowed_pixels,
+    check_region,
+    choose_eyes,
+    noise_like,
+    targets_for,
+)
+from tracking.runs import Run
+
+if TYPE_CHECKING:
+    from experiments.modulate import ModulateConfig
+
+AUTO, NONE = "auto", "none"
+AUTO_REGIONS = ("disc", "macula", "vessels", "periphery")
+MOVES_NOTHING = frozenset(
+    {"dataset", "model", "judge", "clean_model", "shuffled_model", "controls", "kept", "bootstrap"}
+)
+"""Flags that do not decide what the networks make; eyes and versions count by content."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModulatedEyes:
+    """Chosen eyes.
+
+    Attributes:
+        split: The split they come from.
+        frame: Their N manifest rows.
+        regions: ``(N, H, W)`` uint8 region maps, or None.
+        chosen: Their pixels, targets, and where each may change.
+    """
+
+    split: FundusDataset
+    frame: pd.DataFrame
+    regions: NDArray[np.uint8] | None
+    chosen: Chosen
+
+    def identity(self, config: "ModulateConfig") -> dict[str, object]:
+        """Everything of the flags and of the eyes that decides the pictures."""
+        flags = {
+            field.name: getattr(config, field.name)
+            for field in dataclasses.fields(config)
+            if field.name not in MOVES_NOTHING
+        }
+        mask = self.chosen.allowed
+        return flags | {
+            "dataset_digest": self.split.digest,
+            "allowed": None if mask is None else sha256(np.packbits(mask).tobytes()).hexdigest(),
+        }
+
+
+def choose(
+    config: "ModulateConfig", split: FundusDataset, model: nn.Module, run: Run
+) -> ModulatedEyes:
+    """Choose the eyes, say how they begin, towards which class they go and where they may change.
+
+    Raises:
+        InputError: Too few people, or a region that there is no map of.
+    """
+    rows = choose_eyes(split.frame, images=config.images, mode=config.mode, seed=config.seed)
+    eyes = split.select(rows)
+    everyone = np.arange(len(eyes))
+    pixels, regions = eyes.pixels(everyone), eyes.regions(everyone)
+    check_region(config.region, has_regions=regions is not None)
+    confined = _least_regions(config, regions)
+    if config.start == "noise":
+        pixels = noise_like(pixels, seed=config.seed)
+    logit = torch.from_numpy(logits_of(model, pixels, batch_size=config.batch_size))
+    target = targets_for(config.mode, torch.from_numpy(eyes.labels), logit).numpy()
+    shape = (len(eyes), eyes.size, eyes.size)
+    allowed = allowed_pixels(config.region, regions, shape=shape)
+    _count_abstained(run, config.region, allowed)
+    masks = {name: allowed_pixels(name, regions, shape=shape) for name in confined}
+    for name, mask in masks.items():
+        _count_abstained(run, name, mask)
+    return ModulatedEyes(
+        split=split,
+        frame=eyes.frame,
+        regions=regions,
+        chosen=Chosen(
+            pixels=pixels,
+            target=target,
+            region=config.region,
+            allowed=allowed,
+            confined={name: mask for name, mask in masks.items() if mask is not None},
+        ),
+    )
+
+
+def _least_regions(config: "ModulateConfig", regions: NDArray[np.uint8] | None) -> list[str]:
+    """Name the regions for which a least budget is searched, besides ``region``."""
+    has_regions = regions is not None
+    if config.least_regions == NONE or (config.least_regions == AUTO and regions is None):
+        return []
+    if config.least_regions == AUTO:
+        assert regions is not None
+        shown = [name for name in AUTO_REGIONS if (regions & REGION_FLAGS[name]).any()]
+        return [name for name in shown if name != config.region]
+    names = [name.strip() for name in config.least_regions.split(",")]
+    for name in names:
+        try:
+            check_region(name, has_regions=has_regions)
+        except InputError as error:
+            raise InputError(f"least_regions: {error}") from None
+    return [name for name in dict.fromkeys(names) if name not in (config.region, WHOLE)]
+
+
+def _count_abstained(run: Run, region: str, allowed: NDArray[np.bool_] | None) -> None:
+    """Say how many eyes do not show a region."""
+    lacking = 0 if allowed is None else int((~allowed.any(axis=(1, 2))).sum())
+    if lacking:
+        sys.stderr.write(f"modulate: region={region}: {lacking} eyes do not show it\n")
+        run.set_tags({f"without_{region.replace('+', '_')}": str(lacking)})

@@ -1,0 +1,140 @@
+"""What a modulation shows: a panel per eye, curves, densities, the sheet and the gallery."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from fundus_ml.gallery import gallery_page
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from experiments.protocol.modulation_controls import Bench, Compared, Measured
+from experiments.protocol.session import progress
+from fundus_ml.effects import effect_by_eps
+from fundus_ml.figures import (
+    contact_sheet,
+    figure_png,
+    modulation_panel,
+    region_density_figure,
+    success_curve,
+)
+from fundus_ml.figures.least_budgets import least_budget_figure
+from fundus_ml.modulation import file_stem
+
+THUMBNAILS = 3
+THUMBNAIL_WIDTH = 720
+"""Pixels; what the version's page has room for."""
+FIGURE_RESAMPLES = 1000
+"""Behind the bands of the curves, whose figures stand in the tables."""
+
+
+def draw_panels(
+    bench: Bench, modulated: NDArray[np.uint8], effects: pd.DataFrame, folder: Path
+) -> list[Path]:
+    """Draw a panel per eye; give back small ones of the first few."""
+    thumbnails = []
+    for name in ("panels", "thumbnails"):
+        (folder / name).mkdir()
+    by_eye = dict(tuple(effects.groupby("image_id")))
+    with progress("panels", "eye") as on_step:
+        for i, eye in enumerate(bench.eyes.to_dict("records")):
+            rows = by_eye[eye["image_id"]]
+            figure = modulation_panel(
+                bench.chosen.pixels[i],
+                list(modulated[:, i]),
+                eps=rows["eps"].tolist(),
+                prob_target_before=float(rows["prob_target_before"].iloc[0]),
+                prob_target=rows["prob_target"].tolist(),
+                target=str(rows["target"].iloc[0]),
+                title=f"{eye['image_id']}: {eye['sex']}, {eye['eye']} eye",
+                regions=None if bench.regions is None else bench.regions[i],
+                constraint=bench.options.constraint,
+            )
+            name = f"{file_stem(str(eye['image_id']))}.png"
+            _save(figure, folder / "panels" / name)
+            if i < THUMBNAILS:
+                thumbnails.append(folder / "thumbnails" / name)
+                _save(figure, thumbnails[-1], dpi=round(THUMBNAIL_WIDTH / figure.get_figwidth()))
+            on_step(i + 1, len(bench.eyes))
+    return thumbnails
+
+
+def draw_figures(
+    bench: Bench,
+    modulated: NDArray[np.uint8],
+    effects: pd.DataFrame,
+    folder: Path,
+    *,
+    measured: Measured,
+    compared: Compared,
+) -> None:
+    """Draw the curves of every origin, the contact sheet, densities and least budgets."""
+    curves = [
+        effect_by_eps(rows, resamples=FIGURE_RESAMPLES, seed=0).assign(model=origin)
+        for origin, rows in measured.effects.items()
+    ]
+    curve = success_curve(
+        pd.concat(curves, ignore_index=True),
+        size=bench.chosen.pixels.shape[1],
+        constraint=bench.options.constraint,
+    )
+    _save(curve, folder / "success_by_eps.png")
+    strongest = effects[effects["eps"] == effects["eps"].max()]
+    captions = [
+        f"{row['image_id']} to {row['target']}: "
+        f"P {row['prob_target_before']:.2f} to {row['prob_target']:.2f}"
+        for row in strongest.to_dict("records")
+    ]
+    sheet = contact_sheet(bench.chosen.pixels, modulated[-1], captions)
+    _save(sheet, folder / "contact_sheet.png")
+    density = compared.density.rename(columns={"origin": "model"})
+    for eps, rows in density.groupby("eps"):
+        _save(region_density_figure(rows), folder / f"region_density_eps-{eps:g}.png")
+    if len(compared.least):
+        figure = least_budget_figure(compared.least, constraint=bench.options.constraint)
+        _save(figure, folder / "least_budgets.png")
+
+
+def draw_gallery(
+    bench: Bench,
+    modulated: NDArray[np.uint8],
+    effects: pd.DataFrame,
+    shares: pd.DataFrame,
+    folder: Path,
+    *,
+    version: str,
+) -> None:
+    """Write the page that all eyes are looked through on, budget by budget."""
+    first = effects.drop_duplicates("image_id")
+    eyes = bench.eyes[["image_id", "sex", "eye"]].assign(
+        target=first["target"].to_numpy(),
+        prob_target_before=first["prob_target_before"].to_numpy(),
+        min_eps=first["least_eps"].to_numpy(),
+        most_changed=_most_changed(bench, shares),
+    )
+    page = gallery_page(
+        title=f"Modulation of {len(eyes)} eyes",
+        words=(
+            f"{version}, {bench.options.mode}, {bench.options.constraint}, "
+            f"region {bench.chosen.region}, {bench.chosen.pixels.shape[1]} px"
+        ),
+        eyes=eyes,
+        pixels=bench.chosen.pixels,
+        modulated=modulated,
+        effects=effects,
+    )
+    (folder / "gallery.html").write_text(page, encoding="utf-8")
+
+
+def _most_changed(bench: Bench, shares: pd.DataFrame) -> list[str]:
+    """Name the part of each eye where its strongest change is densest; empty where unknown."""
+    if shares.empty:
+        return [""] * len(bench.eyes)
+    strongest = shares[shares["eps"] == shares["eps"].max()].dropna(subset="density")
+    densest = strongest.sort_values("density").drop_duplicates("image_id", keep="last")
+    parts = densest.set_index("image_id")["part"]
+    return [str(parts.get(image_id, "")) for image_id in bench.eyes["image_id"]]
+
+
+def _save(figure: Figure, path: Path, *, dpi: int = 120) -> None:
+    path.write_bytes(figure_png(figure, dpi=dpi))

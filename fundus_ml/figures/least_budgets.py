@@ -1,0 +1,64 @@
+"""How small a change turns the eyes, where only a part of them may change."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from fundus_ml.figures.budgets import eps_label
+from fundus_ml.figures.inputs import check_columns
+from fundus_ml.figures.style import legend, make_figure, series_styles, tidy
+
+
+def least_budget_figure(frame: pd.DataFrame, *, constraint: str = "l2") -> Figure:
+    """Median least budget by the region that may change, per origin.
+
+    Args:
+        frame: One row per origin and region: ``origin region turned least_eps least_eps_low
+            least_eps_high``; inf where fewer than half of the eyes were turned.
+        constraint: What the size of a change is, ``l2`` or ``linf``.
+
+    Returns:
+        One panel, regions from top to bottom in the frame's order, a point with its interval per
+        origin; where fewer than half were turned, the share that was is written instead.
+
+    Raises:
+        InputError: A column is missing or the frame is empty.
+    """
+    check_columns(
+        frame, ("origin", "region", "turned", "least_eps", "least_eps_low", "least_eps_high")
+    )
+    regions = list(dict.fromkeys(frame["region"]))
+    origins = list(dict.fromkeys(frame["origin"]))
+    figure = make_figure(6.5, 1.1 + 0.22 * len(regions) * (len(origins) + 0.6))
+    axes = figure.subplots()
+    finite = frame[["least_eps", "least_eps_low", "least_eps_high"]].to_numpy(float)
+    known = finite[np.isfinite(finite) & (finite > 0)]
+    right = 1.6 * float(known.max()) if len(known) else 1.0
+    offsets = np.linspace(-1, 1, len(origins)) * 0.2 if len(origins) > 1 else np.zeros(1)
+    styles = series_styles(len(origins))
+    for origin, offset, (colour, marker) in zip(origins, offsets, styles, strict=True):
+        rows = frame[frame["origin"] == origin]
+        places = np.array([regions.index(region) for region in rows["region"]]) + offset
+        ends = rows["least_eps_high"].clip(upper=right)
+        axes.hlines(places, rows["least_eps_low"].clip(upper=right), ends, color=colour, lw=2.2)
+        axes.plot(
+            rows["least_eps"].where(np.isfinite(rows["least_eps"])),
+            places,
+            color=colour,
+            marker=marker,
+            markersize=6,
+            linestyle="none",
+            label=str(origin),
+        )
+        for place, turned, least in zip(places, rows["turned"], rows["least_eps"], strict=True):
+            if not np.isfinite(least):
+                axes.annotate(
+                    f"{turned:.0%} turned", (right, place), color=colour, ha="right", va="center"
+                )
+    axes.set_xscale("log")
+    axes.set_yticks(range(len(regions)), regions)
+    axes.set_ylim(len(regions) - 0.5, -0.5)
+    tidy(axes, xlabel=f"least {eps_label(constraint)} that turns half of the eyes", ylabel="")
+    axes.grid(visible=False, axis="y")
+    legend(axes)
+    return figure

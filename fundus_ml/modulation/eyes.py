@@ -1,0 +1,87 @@
+"""Which eyes are modulated, what stands in for them, and the class each is pushed towards."""
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from fundus_ml.errors import InputError
+from fundus_ml.manifest import SEXES
+from fundus_ml.modulation.options import MODES
+
+
+def choose_eyes(frame: pd.DataFrame, *, images: int, mode: str, seed: int) -> NDArray[np.intp]:
+    """Choose one eye per person, the sexes balanced, in an order that depends on ``seed`` alone.
+
+    Args:
+        frame: Manifest rows of one split.
+        images: How many eyes.
+        mode: ``female`` and ``male`` take the other sex's eyes, all others both sexes.
+        seed: Of the draw.
+
+    Returns:
+        Row positions in ``frame``, ascending.
+
+    Raises:
+        InputError: The split has too few people for ``images``, or a number or the mode is not
+            allowed.
+    """
+    if mode not in MODES:
+        raise InputError(f"mode={mode}: allowed: {', '.join(MODES)}")
+    for name, value, least in (("images", images, 1), ("seed", seed, 0)):
+        if value < least:
+            raise InputError(f"{name}={value}: must be at least {least}")
+    offered = [sex for sex in SEXES if sex != mode]
+    shuffled = frame.reset_index(drop=True).sample(frac=1, random_state=seed)
+    people = shuffled.drop_duplicates("person_group")
+    chosen: list[int] = []
+    for place, sex in enumerate(offered):
+        share = images // len(offered) + (place < images % len(offered))
+        candidates = people.index[people["sex"] == sex]
+        if len(candidates) < share:
+            raise InputError(
+                f"images={images}: needs {share} {sex} people in this split, "
+                f"which has {len(candidates)}"
+            )
+        chosen += candidates[:share].tolist()
+    return np.sort(np.asarray(chosen, dtype=np.intp))
+
+
+def targets_for(mode: str, labels: Tensor, logit: Tensor | None = None) -> Tensor:
+    """Say towards which class each eye is pushed.
+
+    Args:
+        mode: One of :data:`~fundus_ml.modulation.options.MODES`.
+        labels: ``(N,)`` truth, 0 female, 1 male.
+        logit: ``(N,)`` what the network says of the unchanged eyes; ``disrupt`` alone asks it.
+
+    Returns:
+        ``(N,)`` of 0 and 1, as ``labels``.
+    """
+    if mode == "flip":
+        return 1 - labels
+    if mode == "enhance":
+        return labels
+    if mode == "disrupt":
+        assert logit is not None
+        return (logit <= 0).to(labels)
+    return torch.full_like(labels, float(SEXES.index(mode)))
+
+
+def noise_like(pixels: NDArray[np.uint8], *, seed: int) -> NDArray[np.uint8]:
+    """Draw noise with each eye's own mean and standard deviation per channel.
+
+    Args:
+        pixels: ``(N, H, W, 3)`` uint8.
+        seed: Of the draw; an eye's noise does not depend on the other eyes.
+
+    Returns:
+        The same shape: nothing of the eye's structure is left, neither disc nor border.
+    """
+    noise = np.empty_like(pixels)
+    for place, eye in enumerate(pixels):
+        generator = np.random.default_rng((seed, int(eye.sum(dtype=np.int64))))
+        drawn = generator.normal(eye.mean((0, 1)), eye.std((0, 1)), eye.shape)
+        noise[place] = np.clip(np.rint(drawn), 0, 255)
+    return noise

@@ -1,0 +1,87 @@
+"""Where a modulation goes, how far and in how many steps."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from types import MappingProxyType
+from typing import Literal
+
+from fundus_ml.attack_engines import check_engine
+from fundus_ml.attacks import StepSize, ThreatModel, step_length
+from fundus_ml.attacks.search import Loss
+from fundus_ml.errors import InputError
+from fundus_ml.precision import check_precision
+
+MODES = ("flip", "female", "male", "disrupt", "enhance")
+OBJECTIVES: Mapping[str, Loss] = MappingProxyType({"logit": "margin", "cross_entropy": "ce"})
+"""What is climbed, in the words of the field, and what the attacks call it."""
+STARTS = ("eye", "noise")
+AUTO_STEPS = 20
+"""Gradient steps at each budget: of robust networks, ten times as many turn no more eyes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModulationOptions:
+    """Where to, how far and in how many steps."""
+
+    mode: str = "flip"
+    """flip (each eye towards the other sex), female or male (eyes of the other sex towards it),
+    disrupt (off the sex the network sees, right or wrong), enhance (further into the own sex)."""
+    objective: str = "logit"
+    """What is climbed: logit, or cross_entropy, which has no gradient where the network is sure."""
+    start: str = "eye"
+    """What is modulated: each eye, or noise with the colours of each eye."""
+    constraint: str = "l2"
+    """Ball the change stays in: l2 or linf."""
+    eps: tuple[float, ...] = (1.0,)
+    """Budgets, rising; each goes on from the one before. Pixels lie in [0, 1]."""
+    attack_steps: int | Literal["auto"] = "auto"
+    """Gradient steps at each budget; auto is 20."""
+    step_size: StepSize = "auto"
+    """Length of one step; auto is 2.5·eps/attack_steps."""
+    least_steps: int = 40
+    """Gradient steps of the search for the least budget that turns each eye; 0 does not search."""
+    batch_size: int = 16
+    """Eyes per pass."""
+    precision: str = "auto"
+    """Of the passes that make the pictures (auto, fp32, bf16); scores are always fp32."""
+    attack_engine: str = "native"
+    """Who makes the pictures: native, or robustness, the library, each budget from the eye."""
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        for name, value, allowed in (
+            ("mode", self.mode, MODES),
+            ("objective", self.objective, tuple(OBJECTIVES)),
+            ("start", self.start, STARTS),
+        ):
+            if value not in allowed:
+                raise InputError(f"{name}={value}: allowed: {', '.join(allowed)}")
+        if self.batch_size < 1:
+            raise InputError(f"batch_size={self.batch_size}: must be at least 1")
+        if self.least_steps < 0:
+            raise InputError(f"least_steps={self.least_steps}: must be 0 or more")
+        written = [float(f"{eps:g}") for eps in self.eps]
+        rising = all(low < high for low, high in pairwise(written))
+        if not self.eps or self.eps[0] == 0 or not rising:
+            given = ",".join(f"{eps:g}" for eps in self.eps)
+            raise InputError(f"eps={given}: budgets above 0, rising, each once to six digits")
+        check_precision(self.precision)
+        check_engine(self.attack_engine)
+        if self.attack_steps != "auto" and self.attack_steps < 0:
+            raise InputError(f"attack_steps={self.attack_steps}: auto, or 0 or more")
+        for eps in self.eps:
+            if not math.isfinite(eps):
+                raise InputError(f"eps={eps}: must be a finite number above 0")
+            ThreatModel(constraint=self.constraint, eps=eps)
+            self.step_for(eps)
+
+    @property
+    def steps(self) -> int:
+        """Gradient steps at each budget."""
+        return AUTO_STEPS if self.attack_steps == "auto" else self.attack_steps
+
+    def step_for(self, eps: float) -> float:
+        """Length of one step at budget ``eps``."""
+        return step_length(self.step_size, eps=eps, attack_steps=self.steps)

@@ -1,0 +1,138 @@
+"""The page that readers answer on, and the study it belongs to."""
+
+import hashlib
+import json
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from fundus_ml.errors import InputError
+from fundus_ml.imaging.opencv import cv2
+from fundus_ml.pages import _rendered
+from fundus_ml.reader_study.answers import LEAST_MS, READER
+from fundus_ml.reader_study.drawing import CATCH, StudyOptions, draw_trials
+from fundus_ml.reader_study.showing import Picture, prompt_of, read_pairs
+
+TABLE = "modulations.parquet"
+"""Rows of a modulation, one per eye and budget, in its folder."""
+BREAK_AFTER = 20
+"""Trials between two breaks."""
+ASKED = {
+    "changed": "Which picture was changed?",
+    "female": "Which eye looks more like a woman's?",
+}
+EXPLAINED = {
+    "changed": (
+        "You will see two pictures of one eye side by side. One is the photograph as it was taken, "
+        "the other was changed by a computer, often very little. Choose the changed one."
+    ),
+    "female": (
+        "You will see two pictures side by side. In most pairs both show one eye, once as it was "
+        "photographed and once changed by a computer. Choose the one that looks more like a "
+        "woman's eye, whether it seems changed or not."
+    ),
+}
+CHECKS = {
+    "changed": "A few pairs are easy. They check attention.",
+    "female": "A few pairs only check attention. Do what is written above them.",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """A study as it is handed out.
+
+    Attributes:
+        digest: Names it: 12 hexadecimal digits of its trials and pictures.
+        trials: The key, as :func:`~fundus_ml.reader_study.drawing.draw_trials` returns it.
+        page: HTML.
+    """
+
+    digest: str
+    trials: pd.DataFrame
+    page: str
+
+
+def make_study(folder: Path, options: StudyOptions) -> Study:
+    """Draw a study from the pictures of a modulation and write its page.
+
+    Args:
+        folder: Holds ``modulations.parquet`` and the pictures it names.
+        options: Question, budget, numbers, seed.
+
+    Raises:
+        InputError: The folder is no modulation's, the eyes do not suffice or a picture is missing.
+    """
+    table = folder / TABLE
+    if not table.is_file():
+        raise InputError(f"{table}: missing, so this is not what a modulation leaves behind")
+    trials = draw_trials(pd.read_parquet(table), options)
+    pairs = [tuple(map(_png, pair)) for pair in read_pairs(trials, folder)]
+    digest = _digest(trials, pairs)
+    return Study(digest=digest, trials=trials, page=study_page(trials, pairs, digest=digest))
+
+
+def study_page(trials: pd.DataFrame, pairs: Sequence[Sequence[bytes]], *, digest: str) -> str:
+    """Write the page: pictures inside, no request to anywhere, light and dark.
+
+    What is right stands in it only encoded (base64) and is decoded when the last answer is in: who
+    wants to cheat can, nobody learns it by the way.
+
+    Args:
+        trials: The key.
+        pairs: Left and right PNG file content of every trial.
+        digest: Of the study.
+    """
+    question = str(trials["question"].iloc[0])
+    sealed = [
+        {
+            "image_id": str(row["image_id"]),
+            "eps": f"{row['eps']:g}",
+            "side_of_truth": str(row["side_of_truth"]),
+            "catch": int(row["condition"] == CATCH),
+        }
+        for row in trials.to_dict("records")
+    ]
+    shown = [
+        {
+            "trial": int(row["trial"]),
+            "prompt": prompt_of(row),
+            "left": b64encode(left).decode("ascii"),
+            "right": b64encode(right).decode("ascii"),
+        }
+        for (_, row), (left, right) in zip(trials.iterrows(), pairs, strict=True)
+    ]
+    return _rendered(
+        "reader_study.html",
+        title=ASKED[question],
+        explained=EXPLAINED[question],
+        checks=CHECKS[question],
+        count=len(trials),
+        study={
+            "study": digest,
+            "question": question,
+            "asked": ASKED[question],
+            "reader": READER,
+            "least_ms": LEAST_MS,
+            "break_after": BREAK_AFTER,
+            "trials": shown,
+            "sealed": b64encode(json.dumps(sealed).encode("utf-8")).decode("ascii"),
+        },
+    )
+
+
+def _png(picture: Picture) -> bytes:
+    encoded, content = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    assert encoded
+    return content.tobytes()
+
+
+def _digest(trials: pd.DataFrame, pairs: Sequence[Sequence[bytes]]) -> str:
+    found = hashlib.sha256(trials.to_csv(index=False).encode("utf-8"))
+    for pair in pairs:
+        for content in pair:
+            found.update(hashlib.sha256(content).digest())
+    return found.hexdigest()[:12]

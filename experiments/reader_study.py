@@ -29,6 +29,7 @@ from fundus_ml.reader_study import (
     reader_forest,
     score_readers,
     study_of,
+    warning_about,
     what_readers_show,
 )
 from tracking.errors import TrackingError
@@ -87,6 +88,8 @@ def make_page(config: ReaderStudyConfig, run: Run) -> pd.DataFrame:
         study.trials.to_parquet(Path(folder) / KEY, index=False)
         modulated.log_artifacts(Path(folder), place)
     run.set_tags({"modulate_run": config.run, "study": study.digest})
+    if warning := warning_about(study.trials):
+        sys.stderr.write(f"{warning}\n")
     counts = study.trials["condition"].value_counts().sort_index()
     said = ", ".join(f"{count} {condition}" for condition, count in counts.items())
     sys.stdout.write(f"{modulated.artifact_uri(place)}/{PAGE}: {said} trials\n")

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -53,7 +54,8 @@ class KeptBatches:
                 os.fsync(file.fileno())
             unfinished.replace(path)
         except OSError as error:
-            unfinished.unlink(missing_ok=True)
+            with suppress(OSError):
+                unfinished.unlink()
             raise InputError(
                 f"kept={self.folder}: cannot be written ({error.strerror}); the batches before are "
                 "kept, and the same command goes on from them"

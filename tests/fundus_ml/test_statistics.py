@@ -1,4 +1,4 @@
-"""AUROC, means and ratios against scikit-learn, closed forms and slow rewrites."""
+"""AUROC, means, medians and ratios against scikit-learn, closed forms and slow rewrites."""
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from fundus_ml.statistics import (
     cluster_counts,
     clustered_auroc,
     clustered_mean,
+    clustered_median,
     clustered_ratio,
     paired_auroc_difference,
     weighted_auroc,
@@ -197,3 +198,30 @@ def test_mistakes_end_in_one_clear_line(call, message):
     """Each raise names what is wrong."""
     with pytest.raises(InputError, match=message):
         call()
+
+
+def test_median_equals_a_slow_rewrite():
+    """People drawn one by one, their rows laid side by side, the lower median taken."""
+    rng = np.random.default_rng(5)
+    groups = np.repeat(np.arange(9), [1, 2, 1, 3, 2, 1, 1, 2, 2])
+    values = rng.exponential(size=len(groups))
+    values[[3, 8]] = np.inf
+    found = clustered_median(values, groups, resamples=400, seed=7)
+    assert found.value == np.sort(values)[(len(values) - 1) // 2]
+    medians = []
+    for counts in cluster_counts(groups, resamples=400, seed=7):
+        rows = np.sort(np.repeat(values, counts))
+        medians.append(rows[(len(rows) - 1) // 2])
+    low, high = np.quantile(medians, [0.025, 0.975], method="inverted_cdf")
+    assert (found.low, found.high) == (low, high)
+
+
+def test_median_of_one_person_has_no_interval():
+    """Nothing to resample; and a missing value is no number."""
+    alone = clustered_median([1.0, 2.0, 3.0], [0, 0, 0])
+    assert alone.value == 2
+    assert np.isnan(alone.low)
+    with pytest.raises(InputError, match="values: NaN; a median needs every one"):
+        clustered_median([1.0, np.nan], [0, 1])
+    with pytest.raises(InputError, match=r"values.*2.*groups.*3"):
+        clustered_median([1.0, 2.0], [0, 1, 2])

@@ -1,4 +1,5 @@
 import sqlite3
+from contextlib import closing
 
 import pytest
 from sqlalchemy import select
@@ -7,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 from tracking import database
 from tracking.database import session, upsert
 from tracking.errors import TrackingError
-from tracking.tables import RegionShare
+from tracking.tables import SCHEMA_VERSION, RegionShare
 
 ROW = {
     "run_id": "r1", "model_id": "m", "dataset_digest": "d", "image_id": "odir/0_left",
@@ -73,13 +74,28 @@ def test_what_raises_is_rolled_back_and_closed(uri):
 
 def test_a_database_of_another_layout_is_refused(uri, tmp_path):
     write(uri, ROW)
-    connection = sqlite3.connect(tmp_path / "results.db")
-    connection.execute("update schema_version set version = 2")
-    connection.commit()
-    connection.close()
-    with pytest.raises(TrackingError, match=r"has layout 2, this code reads layout 1; use") as told:
-        read(uri)
-    assert "\n" not in str(told.value)
+    for version in (SCHEMA_VERSION + 1, 0):
+        with closing(sqlite3.connect(tmp_path / "results.db")) as connection:
+            connection.execute("update schema_version set version = ?", (version,))
+            connection.commit()
+        told = rf"has layout {version}, this code reads layout {SCHEMA_VERSION}; use"
+        with pytest.raises(TrackingError, match=told) as error:
+            read(uri)
+        assert "\n" not in str(error.value)
+
+
+def test_an_older_layout_gains_its_tables_and_keeps_its_rows(uri, tmp_path):
+    write(uri, ROW)
+    with closing(sqlite3.connect(tmp_path / "results.db")) as connection:
+        connection.execute("drop table least_budgets")
+        connection.execute("drop table transfers")
+        connection.execute("update schema_version set version = 1")
+        connection.commit()
+        assert read(uri) == [ROW]
+        tables = {name for (name,) in connection.execute("select name from sqlite_master")}
+        assert {"least_budgets", "transfers"} <= tables
+        versions = connection.execute("select version from schema_version").fetchall()
+    assert versions == [(SCHEMA_VERSION,)]
 
 
 def test_an_interrupted_creation_is_completed(uri, monkeypatch):

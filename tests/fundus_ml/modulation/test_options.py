@@ -1,0 +1,45 @@
+"""What a modulation may be asked for."""
+
+import pytest
+
+from fundus_ml.errors import InputError
+from fundus_ml.modulation.options import AUTO_STEPS
+from tests.fundus_ml.modulation.tiny_modulations import options
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"mode": "other"}, "mode=other: allowed: flip, female, male, disrupt, enhance"),
+        ({"objective": "dlr"}, "objective=dlr: allowed: logit, cross_entropy"),
+        ({"start": "blend"}, "start=blend: allowed: eye, noise"),
+        ({"least_steps": -1}, "least_steps=-1: must be 0 or more"),
+        ({"attack_engine": "art"}, "attack_engine=art: allowed: native, robustness"),
+        ({"batch_size": 0}, "batch_size=0: must be at least 1"),
+        ({"eps": ()}, "eps=: budgets above 0, rising"),
+        ({"eps": (0.0, 1.0)}, "eps=0,1: budgets above 0"),
+        ({"eps": (1.0, 4.0, 2.0)}, "eps=1,4,2: budgets above 0, rising"),
+        ({"eps": (1.0, 1.0)}, "each once"),
+        ({"eps": (0.0156863, 4 / 255)}, "each once to six digits"),
+        ({"eps": (-1.0,)}, "eps=-1.0: must be a finite number"),
+        ({"eps": (1.0, float("inf"))}, "eps=inf: must be a finite number"),
+        ({"constraint": "l1"}, "constraint=l1: allowed"),
+        ({"attack_steps": 0}, "attack_steps=0: must be at least 1"),
+        ({"attack_steps": -1}, "attack_steps=-1: auto, or 0 or more"),
+        ({"step_size": 0.0}, "step_size=0.0: must be auto"),
+        ({"precision": "fp8"}, "precision=fp8: allowed"),
+    ],
+)
+def test_options_refuse(changed, message):
+    """Wrong settings end before any eye is read."""
+    with pytest.raises(InputError, match=message):
+        options(**changed)
+
+
+def test_step_for_a_budget():
+    """``auto`` follows the budget, a number does not."""
+    assert options().step_for(2.0) == pytest.approx(2.5 * 2 / 4)
+    assert options(step_size=0.3).step_for(2.0) == 0.3
+    chosen = options(attack_steps="auto")
+    assert chosen.steps == AUTO_STEPS
+    assert chosen.step_for(2.0) == pytest.approx(2.5 * 2 / AUTO_STEPS)

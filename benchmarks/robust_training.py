@@ -3,7 +3,7 @@
 Every recipe, and PGD-7 made by the `robustness` library, trains the same network from the same
 weights on the same eyes; after each epoch PGD-20 judges all of them alike:
 
-    python -m benchmarks.robust_training --dataset data/odir --start models/clean
+    python -m benchmarks.robust_training --dataset data/odir --eps 0.5 --epochs 4
     python -m benchmarks.robust_training --people 60 --size 64 --epochs 4
 
 Epochs are interleaved: each contestant learns its first epoch, then each its second, so that other

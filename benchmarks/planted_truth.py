@@ -1,0 +1,201 @@
+"""Does modulation find what the sexes were made to differ in?
+
+For each cue and seed: paint people, train a network, make it robust, and let it modulate test
+eyes. The part that was planted should change most, and turn the eyes at the least budget:
+
+    python -m benchmarks.planted_truth --seeds 3 --out planted
+
+`robust` is the network asked, `clean` the same before adversarial training, `shuffled` a robust one
+that learned shuffled labels; the other controls ask no network and change as much. A part *wins*
+where its density is the highest of the five inside the eye, and is *clear* where its interval lies
+above the interval of every control. `least` says that the budget confined to the part is the
+smallest. With cue none, *clear* should be rare. Cells that stand in `--out` are not made again.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from fundus_ml.attacks import ThreatModel, step_length
+from fundus_ml.control_table import CLEAN_MODEL, MODULATION, SHUFFLED_MODEL, least_budget_table
+from fundus_ml.dataset import FundusDataset, open_dataset
+from fundus_ml.effects import change_sizes
+from fundus_ml.imaging.regions import REGION_FLAGS
+from fundus_ml.models.classifiers import Classifier, ClassifierSpec, make_classifier
+from fundus_ml.modulation import (
+    CONTROL_DIRECTIONS,
+    Chosen,
+    ModulationOptions,
+    choose_eyes,
+    control_pictures,
+    push,
+)
+from fundus_ml.precision import best_device
+from fundus_ml.preprocessing import PreprocessingOptions, preprocess
+from fundus_ml.region_shares import density_by_part, region_shares
+from fundus_ml.robust_training import PGDTraining, fit_robust
+from fundus_ml.shuffled_labels import SHUFFLED, TRUE, labels_to_learn
+from fundus_ml.sources.synthetic import synthetic_photographs
+from fundus_ml.synthesis.population import Population
+from fundus_ml.training import TrainingOptions, fit
+
+CUES = ("disc", "vessels", "macula", "none")
+PARTS = ("disc", "macula", "vessels", "periphery")
+"""That a cue could be planted in, or wrongly be found in."""
+
+
+def main() -> None:
+    """Make every cell, then print what was found where."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path("planted"))
+    parser.add_argument("--cues", nargs="+", choices=CUES, default=list(CUES))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--people", type=int, default=400)
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--cue_strength", type=float, default=4.0)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--robust_epochs", type=int, default=5)
+    parser.add_argument("--eps", type=float, default=0.25, help="of the adversarial training")
+    parser.add_argument("--budget", type=float, default=1.0, help="at which densities are compared")
+    parser.add_argument("--images", type=int, default=48)
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    cells = [(cue, seed) for seed in range(given.seeds) for cue in given.cues]
+    rows = []
+    for cue, seed in cells:
+        for kind in ("density", "least"):
+            if not _cell_file(given.out, cue, seed, kind).is_file():
+                _make_cell(given, cue, seed)
+        rows.append(_verdicts(given.out, cue, seed))
+        print(pd.DataFrame(rows[-1]).to_string(index=False, header=len(rows) == 1), flush=True)
+    verdicts = pd.concat([pd.DataFrame(row) for row in rows], ignore_index=True)
+    counts = verdicts.groupby(["cue", "network"])[["wins", "clear", "least"]].sum()
+    print(f"\nof {given.seeds} seeds each\n{counts.to_string()}")
+
+
+def _cell_file(out: Path, cue: str, seed: int, kind: str) -> Path:
+    return out / f"{cue}-{seed}-{kind}.parquet"
+
+
+def _make_cell(given: argparse.Namespace, cue: str, seed: int) -> None:
+    folder = given.out / f"eyes-{cue}-{seed}"
+    if not folder.is_dir():
+        population = Population(
+            patients=given.people, cue=cue, cue_strength=given.cue_strength, seed=seed
+        )
+        recipe = PreprocessingOptions(
+            size=given.size, permutations=20, same_person=False, seed=seed
+        )
+        preprocess(synthetic_photographs(population), folder, recipe, recipe={})
+    dataset = open_dataset(str(folder))
+    clean, robust = _trained(given, dataset, seed, TRUE)
+    _, shuffled = _trained(given, dataset, seed, SHUFFLED)
+    test = dataset.split("test")
+    eyes = test.select(choose_eyes(test.frame, images=given.images, mode="flip", seed=seed))
+    everyone = np.arange(len(eyes))
+    pixels, regions = eyes.pixels(everyone), eyes.regions(everyone)
+    assert regions is not None
+    chosen = Chosen(
+        pixels=pixels,
+        target=1 - eyes.labels,
+        confined={part: (regions & REGION_FLAGS[part]) > 0 for part in PARTS},
+    )
+    options = ModulationOptions(eps=(given.budget,), batch_size=len(eyes))
+    networks = {MODULATION: robust, CLEAN_MODEL: clean, SHUFFLED_MODEL: shuffled}
+    pushed = {origin: push(model, chosen, options) for origin, model in networks.items()}
+    pictures = {origin: one.modulated for origin, one in pushed.items()}
+    lengths, _ = change_sizes(pixels, pictures[MODULATION][0])
+    for control in CONTROL_DIRECTIONS:
+        pictures[control] = control_pictures(control, pixels, lengths[None], seed=seed)
+    densities = []
+    for origin, made in pictures.items():
+        shares = region_shares(
+            pixels, made, regions, image_ids=eyes.frame["image_id"].tolist(), eps=options.eps
+        )
+        density = density_by_part(shares, eyes.frame, resamples=2000, seed=seed)
+        densities.append(density.assign(origin=origin))
+    least = least_budget_table(
+        {origin: one.least for origin, one in pushed.items()},
+        eyes.frame,
+        resamples=2000,
+        seed=seed,
+    )
+    pd.concat(densities).to_parquet(_cell_file(given.out, cue, seed, "density"))
+    least.to_parquet(_cell_file(given.out, cue, seed, "least"))
+
+
+def _trained(
+    given: argparse.Namespace, dataset: FundusDataset, seed: int, labels: str
+) -> tuple[Classifier, Classifier]:
+    """Train a network, then make it robust."""
+    learned = labels_to_learn(dataset, labels, seed=seed)
+    train, val = learned.split("train"), learned.split("val")
+    spec = ClassifierSpec(
+        arch="resnet18",
+        head_hidden=256,
+        mean=dataset.channel_mean,
+        std=dataset.channel_std,
+        size=dataset.size,
+    )
+    model = make_classifier(spec, seed=seed).to(best_device())
+    clean = fit(model, train, val, TrainingOptions(epochs=given.epochs, lr=1e-3, seed=seed))
+    assert isinstance(clean.model, Classifier)
+    threat = ThreatModel(constraint="l2", eps=given.eps)
+    recipe = PGDTraining(
+        threat=threat,
+        step_size=step_length("auto", eps=given.eps, attack_steps=3),
+        attack_steps=3,
+    )
+    again = make_classifier(spec, seed=seed).to(best_device())
+    again.load_state_dict(clean.model.state_dict())
+    robust = fit_robust(
+        again,
+        train,
+        val,
+        TrainingOptions(epochs=given.robust_epochs, lr=1e-3, seed=seed),
+        recipe=recipe,
+        judge=recipe,
+    )
+    assert isinstance(robust.model, Classifier)
+    return clean.model, robust.model
+
+
+def _verdicts(out: Path, cue: str, seed: int) -> list[dict[str, object]]:
+    """Say of the robust and the clean network whether the planted part stands out."""
+    density = pd.read_parquet(_cell_file(out, cue, seed, "density"))
+    least = pd.read_parquet(_cell_file(out, cue, seed, "least"))
+    controls = density[~density["origin"].isin([MODULATION, CLEAN_MODEL])]
+    ceiling = controls.groupby("part")["high"].max()
+    chance = density[density["origin"] == SHUFFLED_MODEL].set_index("part")["high"]
+    rows: list[dict[str, object]] = []
+    for network, origin in (("robust", MODULATION), ("clean", CLEAN_MODEL)):
+        own = density[density["origin"] == origin].set_index("part").loc[list(PARTS)]
+        confined = least[(least["origin"] == origin) & least["region"].isin(PARTS)]
+        budgets = confined.set_index("region")["least_eps"].reindex(list(PARTS))
+        top = str(own["density"].idxmax())
+        part = top if cue == "none" else cue
+        rows.append(
+            {
+                "cue": cue,
+                "seed": seed,
+                "network": network,
+                "densest": top,
+                "density": own.loc[part, "density"],
+                "low": own.loc[part, "low"],
+                "shuffled_high": chance[part],
+                "controls_high": ceiling[part],
+                "wins": top == cue,
+                "clear": bool(own.loc[part, "low"] > ceiling[part]),
+                "least": bool(np.isfinite(budgets.min()) and budgets.idxmin() == cue),
+                "least_eps": budgets.min(),
+            }
+        )
+    return rows
+
+
+if __name__ == "__main__":
+    main()

@@ -14,6 +14,8 @@ FLAGS = (
     "--disable-dev-shm-usage", "--remote-debugging-pipe", "--window-size=1280,900",
 )  # fmt: skip
 CODES = {"f": "KeyF", "j": "KeyJ", " ": "Space"}
+TEXTS = {"Enter": "\r"}
+"""What a key types, where that is not its name."""
 
 
 class Page:
@@ -48,6 +50,10 @@ class Page:
         message, _, self._left = self._left.partition(b"\0")
         return json.loads(message)
 
+    def text(self, element_id):
+        """What a reader sees written in an element."""
+        return self.evaluate(f"document.getElementById('{element_id}').innerText")
+
     def evaluate(self, expression):
         """Value of a JavaScript expression; a promise is awaited."""
         found = self.send(
@@ -68,16 +74,16 @@ class Page:
     def key(self, key):
         """Press and release a key, as a keyboard does."""
         parameters = {"key": key, "code": CODES.get(key, key)}
-        text = {"text": key} if len(key) == 1 else {}
+        text = {"text": TEXTS.get(key, key)} if len(key) == 1 or key in TEXTS else {}
         self.send("Input.dispatchKeyEvent", type="keyDown", **parameters, **text)
         self.send("Input.dispatchKeyEvent", type="keyUp", **parameters)
 
     def requests(self):
         """Addresses that were asked for, but the page's own and its pictures."""
         sent = [
-            e["params"]["request"]["url"]
-            for e in self.said
-            if e["method"].partition(".")[2] == "requestWillBeSent"
+            event["params"]["request"]["url"]
+            for event in self.said
+            if event["method"] == "Network.requestWillBeSent"
         ]
         return [url for url in sent if not url.startswith(("data:", "file:", "about:"))]
 

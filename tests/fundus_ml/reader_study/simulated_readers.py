@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+from fundus_ml.reader_study.answers import COLUMNS
 from fundus_ml.reader_study.drawing import CATCH
 
 
@@ -47,3 +48,15 @@ def simulate(trials, *, reader, d_prime, lapse=0.0, bias=0.0, difficulty=None, r
         reaction_ms=rng.integers(300, 3000, count),
         shown_at=rng.permutation(count) + 1,
     ).drop(columns="question")
+
+
+def write_csv(answers, trials, path, *, study):
+    """Write answers of :func:`simulate` as the page would."""
+    rows = answers.assign(
+        study=study,
+        question=trials["question"].iloc[0],
+        correct=answers["correct"].astype(int),
+        catch=(answers["condition"] == CATCH).astype(int),
+    )
+    rows[list(COLUMNS)].to_csv(path, index=False)
+    return path

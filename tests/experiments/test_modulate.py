@@ -1,0 +1,226 @@
+"""`modulate` from the command line: what it leaves behind, every way it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from experiments import modulate
+from fundus_ml.control_table import CLEAN_MODEL, MODULATION, SHUFFLED_MODEL
+from fundus_ml.dataset import open_dataset
+from fundus_ml.imaging.pictures import read_png, to_images, write_png
+from fundus_ml.modulation import CONTRAST_BLEND, CONTROL_DIRECTIONS, ORIGINAL
+from tests.experiments.conftest import flags
+from tests.experiments.tiny_versions import artifact, logged_table, newest
+from tracking import results
+from tracking.registry import load_classifier, resolve
+from tracking.stores import initialise_tracking
+
+USUAL = {
+    "model": "models:/eye/1", "eps": "1/4,1/2,1", "images": 6, "attack_steps": 3,
+    "least_steps": 12, "batch_size": 2, "bootstrap": 50, "precision": "fp32",
+}  # fmt: skip
+KEY = ["image_id", "eps"]
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def everything(versions):
+    """Flags that name a judge and both networks that are controls."""
+    initialise_tracking().set_model_version_tag("eye", "2", "labels", "shuffled")
+    return USUAL | {
+        "dataset": versions.a, "judge": "models:/eye/4", "clean_model": "models:/eye/3",
+        "shuffled_model": "models:/eye/2",
+    }  # fmt: skip
+
+
+def pictures_of(run):
+    """Bytes of every picture of a run, by its path."""
+    folder = artifact(run, "modulation/pictures")
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.png")
+    }
+
+
+def eye(dataset, image_id):
+    """``(1, H, W, 3)`` uint8."""
+    return dataset.pixels(dataset.frame["image_id"].eq(image_id).to_numpy())
+
+
+def png(pixels):
+    """A picture as a file holds it."""
+    with tempfile.TemporaryDirectory() as folder:
+        write_png(pixels, Path(folder) / "x.png")
+        return (Path(folder) / "x.png").read_bytes()
+
+
+def prob_male(network, pixels):
+    """Of one eye."""
+    with torch.no_grad():
+        return torch.sigmoid(network(to_images(pixels))).item()
+
+
+def test_everything_is_measured_and_tied(versions, everything, capsys):
+    """Pictures, tables, rows in the database, and what a notebook gets back of them."""
+    modulate.main(flags(everything))
+    assert "has not the alias robust" in capsys.readouterr().err
+    run = newest("modulate")
+    kept = pd.read_parquet(artifact(run, "modulation/modulations.parquet"))
+    frame = results.modulations(model="models:/eye/1")
+    assert len(frame) == len(kept) == 18
+    judge, own = load_classifier("models:/eye/4"), load_classifier("models:/eye/1")
+    dataset = open_dataset(versions.a)
+    rescored = frame.merge(kept[[*KEY, "judge_prob_target"]], on=KEY)
+    originals = pictures_of(run)
+    for row in rescored.to_dict("records"):
+        path = results.picture_path(row["picture"])
+        picture, original = read_png(path)[None], eye(dataset, row["image_id"])
+        assert originals[f"{path.parent.name}/{ORIGINAL}"] == png(original[0])
+        assert np.sqrt((((picture / 255) - original / 255) ** 2).sum()) <= row["eps"] + 1e-6
+        male = [prob_male(network, picture) for network in (own, judge)]
+        seen = [1 - prob for prob in male] if row["target"] == "female" else male
+        assert [row["prob_target"], row["judge_prob_target"]] == pytest.approx(seen, abs=1e-3)
+    path = frame.sort_values("eps").groupby("image_id")["prob_target"]
+    assert path.apply(lambda prob: prob.is_monotonic_increasing).all()
+    transfers = results.transfers(model="models:/eye/1")
+    assert len(transfers) == 18
+    assert set(transfers["judge"]) == {"models:/eye/4"}
+    least = results.least_budgets(model="models:/eye/1")
+    assert len(least) == 6
+    assert least["searched"].all()
+    turned = frame.merge(least, on=["image_id", "region"])
+    assert not (turned["success"] & (turned["least_eps"] > 1.05 * turned["eps"])).any()
+
+    controls = logged_table(run, "controls.json")
+    networks = [MODULATION, CLEAN_MODEL, SHUFFLED_MODEL]
+    assert controls["origin"].tolist() == [*networks, CONTRAST_BLEND, *CONTROL_DIRECTIONS]
+    assert controls["least_eps"].notna().tolist() == [True] * 3 + [False] * 5
+    assert {"transfer", "judge_area"} <= set(controls)
+    same = controls["origin"].isin(CONTROL_DIRECTIONS)
+    own_length = controls.loc[0, "l2"]
+    np.testing.assert_allclose(controls.loc[same, "l2"], own_length, rtol=0.02)
+    others = pd.read_parquet(artifact(run, "modulation/controls.parquet"))
+    assert len(others) == 7 * 18
+    for name in ("gallery.html", "contact_sheet.png", "success_by_eps.png", "least_budgets.png"):
+        assert artifact(run, f"modulation/{name}").stat().st_size > 1000
+    assert run.data.tags["region_density"] == "not measured: the dataset has no region maps"
+    assert run.data.metrics["area"] == pytest.approx(controls.loc[0, "area"])
+    inputs = {one.model_id for one in run.inputs.model_inputs}
+    assert inputs == {resolve(f"models:/eye/{number}").model_id for number in (1, 2, 3, 4)}
+
+
+def test_a_rerun_replaces_and_gives_the_same_pictures(everything):
+    """Byte for byte; no row twice."""
+    found = []
+    for _ in range(2):
+        modulate.main(flags(everything | {"controls": "false", "mode": "disrupt"}))
+        found.append(pictures_of(newest("modulate")))
+    assert found[0] == found[1]
+    assert len(found[0]) == 6 * 4
+    frame = results.modulations(model="models:/eye/1")
+    disrupted = frame[frame["mode"] == "disrupt"]
+    assert len(disrupted) == 18
+    assert (disrupted["prob_target_before"] <= 0.5).all()
+    assert set(disrupted["run_id"]) == {newest("modulate").info.run_id}
+    assert not Path("checkpoints").is_dir() or not list(Path("checkpoints").glob("modulate-*"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"eps": "1,1/2"}, "eps=1,0.5: budgets above 0, rising"),
+        ({"eps": ""}, "eps=: must be numbers or fractions"),
+        ({"region": "disc"}, "region=disc: the dataset has no region maps"),
+        ({"least_regions": "disc"}, "least_regions: region=disc: the dataset has no region maps"),
+        ({"region": "fovea"}, "region=fovea: allowed: whole, retina, disc"),
+        ({"judge": "models:/eye/1"}, "judge=models:/eye/1: is the model itself"),
+        ({"shuffled_model": "models:/eye/3"}, "shuffled_model=models:/eye/3: was not trained with"),
+        ({"attack_steps": "many"}, "attack_steps=many: must be auto, or a whole number"),
+        ({"images": 99}, "images=99: needs 50 female people in this split"),
+    ],
+)
+def test_mistakes_end_in_one_line(versions, capsys, changed, message):
+    """Exit code 2, and nothing but the line."""
+    with pytest.raises(SystemExit) as ended:
+        modulate.main(flags(USUAL | {"dataset": versions.a} | changed))
+    assert ended.value.code == 2
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith(f"modulate: {message}")
+
+
+def start(values):
+    """The entry point as a process of its own."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "experiments.modulate", *flags(values)],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+@pytest.mark.slow
+def test_killed_and_given_again(everything):
+    """SIGKILL once the first batches are kept: the same files and rows as undisturbed."""
+    values = everything | {"images": 20, "controls": "false", "least_steps": 60, "seed": 3}
+    modulate.main(flags(values))
+    wanted, rows = pictures_of(newest("modulate")), results.modulations(model="models:/eye/1")
+    process = start(values)
+    until = time.monotonic() + 120
+    while not list(Path("checkpoints").glob("modulate-*/modulation/*.npz")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    killed = newest("modulate").info.run_id
+    finished = len(list(Path("checkpoints").glob("modulate-*/modulation/*.npz")))
+    assert 0 < finished < 10
+    again = start(values)
+    out, err = again.communicate()
+    assert again.returncode == 0, err
+    assert "goes on with the modulation in" in out
+    run = newest("modulate")
+    assert run.data.tags["continues"] == killed
+    assert pictures_of(run) == wanted
+    frame = results.modulations(model="models:/eye/1")
+    numbers = ["image_id", "eps", "prob_target", "l2", "success"]
+    mine = frame[frame["run_id"] == run.info.run_id]
+    pd.testing.assert_frame_equal(
+        mine[numbers].sort_values(KEY).reset_index(drop=True),
+        rows[rows["seed"] == 3][numbers].sort_values(KEY).reset_index(drop=True),
+    )
+    assert not list(Path("checkpoints").glob("modulate-*"))
+
+
+@pytest.mark.slow
+def test_two_at_once_on_one_version(everything):
+    """The same command twice and another beside them: all end, each with its own pictures."""
+    values = everything | {"controls": "false", "seed": 4}
+    other = values | {"mode": "enhance"}
+    processes = [start(values), start(values), start(other)]
+    for process in processes:
+        _, err = process.communicate()
+        assert process.returncode == 0, err
+    client = initialise_tracking()
+    ids = [each.experiment_id for each in client.search_experiments()]
+    runs = [
+        client.get_run(run.info.run_id)
+        for run in client.search_runs(ids, "params.seed = '4'")
+        if run.info.run_name == "modulate"
+    ]
+    by_mode = {}
+    for run in runs:
+        by_mode.setdefault(run.data.params["mode"], []).append(pictures_of(run))
+    assert len(by_mode["flip"]) == 2
+    assert by_mode["flip"][0] == by_mode["flip"][1]
+    assert by_mode["enhance"][0] != by_mode["flip"][0]
+    frame = results.modulations(model="models:/eye/1")
+    frame = frame[frame["seed"] == 4]
+    assert frame.groupby("mode").size().to_dict() == {"flip": 18, "enhance": 18}

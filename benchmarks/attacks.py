@@ -7,7 +7,7 @@ All contestants attack the same eyes with the same network, in turn, and medians
 `bare` is the cost of the forward and backward passes alone, with frozen parameters, channels-last,
 BatchNorm folded and in the same precision: no attack that makes as many passes can be faster.
 `robustness` and `torchattacks` run as their users run them, in fp32. `eps` is the median of what
-the eyes need to be turned, so that about half are; `loss` is the mean margin, the signed logit.
+the eyes need to be turned, so that about half are; `loss` is the mean cross-entropy, in fp32.
 `leaving` is ours with images that leave once solved: its passes are counted image by image.
 Without `--model` the network is untrained, its bias moved so that it calls half of the eyes male;
 without `--photographs` the eyes are painted.
@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from robustness.attacker import Attacker
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 
 from fundus_ml.attacks import ThreatModel, frozen, minimum_norm, pgd
 from fundus_ml.attacks.folding import folded
@@ -81,8 +82,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     device = best_device()
-    images = to_images(_eyes(given.photographs, given.images, given.size), device)
-    model = _network(given, images).to(device)
+    images = to_images(eyes_of(given.photographs, given.images, given.size), device)
+    model = network_of(given.model, given.arch, images).to(device)
     with torch.no_grad():
         labels = (torch.cat([model(part) for part in images.split(given.batch_size)]) > 0).float()
     needed = minimum_norm(model, images, labels, constraint="l2", attack_steps=40).eps
@@ -114,7 +115,7 @@ def main() -> None:
         margins = _margins(model, found[name], labels)
         print(
             f"{name:14}{middle:9.2f}{given.batch_size / middle:10.2f}{ratio:11.3f}"
-            f"{float(margins.mean()):9.4f}{float((margins > 0).float().mean()):9.1%}"
+            f"{float(softplus(margins).mean()):9.4f}{float((margins > 0).float().mean()):9.1%}"
         )
     _leaving(model, images, labels, eps, given.attack_steps)
 
@@ -205,15 +206,16 @@ def _leaving(
         print(f"eps {share * eps:8.4g}: {passed[1] / passed[0]:7.1%}   {solved:7.1%}")
 
 
-def _network(given: argparse.Namespace, images: Tensor) -> Classifier:
-    if given.model is not None:
-        return load_classifier(given.model).eval()
+def network_of(folder: Path | None, arch: str, images: Tensor) -> Classifier:
+    """Load a classifier, or make one that calls half of the ``(N, 3, H, W)`` images male."""
+    if folder is not None:
+        return load_classifier(folder).eval()
     spec = ClassifierSpec(
-        arch=given.arch,
+        arch=arch,
         head_hidden=256,
         mean=(0.3, 0.2, 0.1),
         std=(0.2, 0.15, 0.1),
-        size=given.size,
+        size=images.shape[-1],
     )
     model = make_classifier(spec, seed=0).eval()
     last = model.head[-1]
@@ -223,7 +225,7 @@ def _network(given: argparse.Namespace, images: Tensor) -> Classifier:
     return model
 
 
-def _eyes(root: Path | None, count: int, size: int) -> np.ndarray:
+def eyes_of(root: Path | None, count: int, size: int) -> np.ndarray:
     """Read or paint ``(count, size, size, 3)`` uint8 eyes."""
     if root is None:
         people = draw_population(Population(patients=-(-count // 2), cue="none"))

@@ -13,6 +13,10 @@ from fundus_ml.attacks.search import Best, Problem
 from fundus_ml.imaging.pictures import to_images, to_uint8
 from fundus_ml.modulation.options import OBJECTIVES, ModulationOptions
 
+CLOSE = 0.25
+"""Of the way that the path has come towards the boundary: who lacks no more is run from the image
+too, which elsewhere could not turn it."""
+
 
 def modulate(
     model: nn.Module,
@@ -41,7 +45,7 @@ def modulate(
 
     Source:
         Gaziv, Lee, DiCarlo 2023, arXiv:2308.06887, who run every budget from the image. Ours goes
-        on from the budget before, and runs from the image too where that has not turned the eye.
+        on from the budget before, and runs from the image too where that nearly turns the eye.
         It climbs the one logit's way to the target, which steps as the cross-entropy does.
     """
     device = next(model.parameters()).device
@@ -82,14 +86,16 @@ def _path(
         model, images, target, threat=largest, target=target, precision=options.precision
     )
     with frozen(model):
-        best = Best(images, problem.margins(images, exact=True))
+        unchanged = problem.margins(images, exact=True)
+        best = Best(images, unchanged)
         for place, eps in enumerate(options.eps):
             threat = ThreatModel(constraint=options.constraint, eps=eps, mask=mask)
             if options.attack_engine == NATIVE:
                 _offer(best, problem, threat, options, start=best.x_adv)
-                behind = (best.margins <= 0).nonzero().squeeze(1)
-                if place and len(behind):
-                    _offer(best, problem, threat, options, rows=behind)
+                gained = best.margins - unchanged
+                close = (best.margins <= 0) & (-best.margins <= CLOSE * gained)
+                if place and bool(close.any()):
+                    _offer(best, problem, threat, options, rows=close.nonzero().squeeze(1))
             else:
                 _offer(best, problem, threat, options)
             yield best.x_adv

@@ -17,7 +17,7 @@ MODES = ("flip", "female", "male", "disrupt", "enhance")
 OBJECTIVES: Mapping[str, Loss] = MappingProxyType({"logit": "margin", "cross_entropy": "ce"})
 """What is climbed, in the words of the field, and what the attacks call it."""
 STARTS = ("eye", "noise")
-AUTO_STEPS = 20
+AUTO_STEPS = 10
 """Gradient steps at each budget: of robust networks, ten times as many turn no more eyes."""
 
 
@@ -37,7 +37,7 @@ class ModulationOptions:
     eps: tuple[float, ...] = (1.0,)
     """Budgets, rising; each goes on from the one before. Pixels lie in [0, 1]."""
     attack_steps: int | Literal["auto"] = "auto"
-    """Gradient steps at each budget; auto is 20."""
+    """Gradient steps at each budget; auto is 10."""
     step_size: StepSize = "auto"
     """Length of one step; auto is 2.5·eps/attack_steps."""
     least_steps: int = 40

@@ -17,6 +17,7 @@ READER = r"[a-z0-9_-]{1,20}"
 """How a reader may be called; the page takes no other id."""
 LEAST_MS = 200
 """The page takes no answer earlier: nobody has seen two pictures by then."""
+MEASURED = ("reaction_ms", "shown_at")
 KEPT = ("trial", "condition", "image_id", "patient_id", "target", "eps", "side_of_truth")
 
 
@@ -69,12 +70,9 @@ def read_answers(paths: Sequence[Path], trials: pd.DataFrame) -> pd.DataFrame:
             raise InputError(f"{path}: reader={reader} has answered in {files[reader]} already")
         files[reader] = path
         parts.append(rows)
-    given = pd.concat(parts, ignore_index=True)[["reader", "trial", "answer", *_MEASURED]]
+    given = pd.concat(parts, ignore_index=True)[["reader", "trial", "answer", *MEASURED]]
     answers = given.merge(trials[list(KEPT)], on="trial", validate="many_to_one")
     return answers.assign(correct=answers["answer"] == answers["side_of_truth"])
-
-
-_MEASURED = ("reaction_ms", "shown_at")
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -104,7 +102,7 @@ def _checked(path: Path, rows: pd.DataFrame, key: pd.DataFrame) -> pd.DataFrame:
     _refuse(path, rows["trial"], ~numbers.isin(key.index), f"must be one of 1 to {len(key)}")
     _refuse(path, rows["trial"], numbers.duplicated(), "answered twice, must be once")
     _refuse(path, rows["answer"], ~rows["answer"].isin(SIDES), f"allowed: {', '.join(SIDES)}")
-    times = {name: pd.to_numeric(rows[name], errors="coerce") for name in _MEASURED}
+    times = {name: pd.to_numeric(rows[name], errors="coerce") for name in MEASURED}
     slow = times["reaction_ms"] >= LEAST_MS
     _refuse(path, rows["reaction_ms"], ~slow, f"must be a number of {LEAST_MS} or more")
     places = times["shown_at"].isin(range(1, len(key) + 1))

@@ -87,24 +87,24 @@ def study_page(trials: pd.DataFrame, pairs: Sequence[Sequence[bytes]], *, digest
         digest: Of the study.
     """
     question = str(trials["question"].iloc[0])
-    sealed = [
-        {
-            "image_id": str(row["image_id"]),
-            "eps": f"{row['eps']:g}",
-            "side_of_truth": str(row["side_of_truth"]),
-            "catch": int(row["condition"] == CATCH),
-        }
-        for row in trials.to_dict("records")
-    ]
-    shown = [
-        {
-            "trial": int(row["trial"]),
-            "prompt": prompt_of(row),
-            "left": b64encode(left).decode("ascii"),
-            "right": b64encode(right).decode("ascii"),
-        }
-        for (_, row), (left, right) in zip(trials.iterrows(), pairs, strict=True)
-    ]
+    shown, truths = [], []
+    for row, (left, right) in zip(trials.to_dict("records"), pairs, strict=True):
+        shown.append(
+            {
+                "trial": row["trial"],
+                "prompt": prompt_of(row),
+                "left": _base64(left),
+                "right": _base64(right),
+            }
+        )
+        truths.append(
+            {
+                "image_id": row["image_id"],
+                "eps": f"{row['eps']:g}",
+                "side_of_truth": row["side_of_truth"],
+                "catch": int(row["condition"] == CATCH),
+            }
+        )
     return _rendered(
         "reader_study.html",
         title=ASKED[question],
@@ -119,9 +119,13 @@ def study_page(trials: pd.DataFrame, pairs: Sequence[Sequence[bytes]], *, digest
             "least_ms": LEAST_MS,
             "break_after": BREAK_AFTER,
             "trials": shown,
-            "sealed": b64encode(json.dumps(sealed).encode("utf-8")).decode("ascii"),
+            "sealed": _base64(json.dumps(truths).encode("utf-8")),
         },
     )
+
+
+def _base64(content: bytes) -> str:
+    return b64encode(content).decode("ascii")
 
 
 def _png(picture: Picture) -> bytes:

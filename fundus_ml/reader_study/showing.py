@@ -1,5 +1,6 @@
 """The two pictures of each trial, and what makes a catch trial one that nobody misses."""
 
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -52,8 +53,8 @@ def read_pairs(trials: pd.DataFrame, folder: Path) -> list[tuple[Picture, Pictur
     return pairs
 
 
-def prompt_of(row: "pd.Series[str]") -> str:
-    """What stands above the pictures of one trial in place of the question; perhaps nothing."""
+def prompt_of(row: Mapping[Hashable, object]) -> str:
+    """What stands above the pictures of a trial in place of the question; empty for most."""
     if row["condition"] != CATCH or row["question"] == "changed":
         return ""
     return CHOOSE.format(side=row["side_of_truth"])

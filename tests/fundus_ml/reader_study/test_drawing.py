@@ -78,6 +78,11 @@ def test_sides_say_nothing_about_the_order(modulations):
         for seed in range(200)
     )
     assert lefts.between(75, 125).all()
+    alone = [
+        drawn(modulations, trials=1, catch_trials=0, seed=seed)["side_of_truth"][0]
+        for seed in range(100)
+    ]
+    assert 30 < alone.count("left") < 70
 
 
 def test_more_catch_trials_than_eyes_repeat_eyes(modulations):

@@ -1,0 +1,596 @@
+"""The gallery holds what was measured, stays below its size, and works in a real browser."""
+
+import json
+import re
+from base64 import b64decode
+from html.parser import HTMLParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+from threading import Thread
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib import colormaps
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from fundus_ml.errors import InputError
+from fundus_ml.gallery import gallery_page
+from tests.fundus_ml.reader_study.chromium import CHROMIUM, opened
+
+EPS = (0.5, 2.0, 8.0)
+EYES = 7
+HEIGHT, WIDTH = 12, 300
+"""A canvas that nobody gave a size is 300 wide, which must not pass for one that was drawn on."""
+EVIL = '</script><img src=x onerror="hit=1">"\'&'
+KEYS = {"Enter": (13, "\r"), "Escape": (27, "")}
+
+
+def make_modulation():
+    """Waves with grain, smooth changes that grow, and some that a byte around zero cannot hold."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH] / WIDTH
+    waves = [np.sin(a * rows + b * columns) for a, b in rng.normal(0, 4, (3 * EYES, 2))]
+    pixels = 128 + 80 * np.reshape(waves, (EYES, 3, HEIGHT, WIDTH)).transpose(0, 2, 3, 1)
+    pixels = np.round(pixels + rng.normal(0, 6, (EYES, HEIGHT, WIDTH, 1))).astype(np.uint8)
+    change = gaussian_filter(rng.normal(size=(EYES, HEIGHT, WIDTH, 1)), (0, 2, 2, 0))
+    modulated = np.stack([pixels + eps * change / change.std() for eps in EPS])
+    modulated = np.round(modulated).clip(0, 255).astype(np.uint8)
+    modulated[-1, 0, :3, :3] = 255 - pixels[0, :3, :3]
+    return pixels, modulated
+
+
+@pytest.fixture
+def given():
+    """Arguments of a page: sexes, targets, parts and minimum budgets of every kind."""
+    pixels, modulated = make_modulation()
+    image_ids = [f"odir/{n}_left" for n in (10, 9, 2, 1, 33, 4, 5)]
+    before = np.array([0.1, 0.6, 0.2, 0.4, 0.3, 0.05, 0.45])
+    eyes = pd.DataFrame(
+        {
+            "image_id": image_ids,
+            "sex": ["female", "male", "female", "male", "male", "female", "female"],
+            "eye": "left",
+            "target": ["male", "female", "male", "female", "male", "male", "male"],
+            "prob_target_before": before,
+            "min_eps": [1.5, 0.0, np.inf, 0.75, np.nan, 7.0, 2.0],
+            "most_changed": ["disc", "", "macula", "disc", "vessels", "", "disc"],
+        }
+    )
+    prob = np.clip(before + np.outer(EPS, [0.2, 0.02, 0.01, 0.2, -0.03, 0.06, 0.1]), 0, 1)
+    delta = modulated.astype(float) / 255 - pixels / 255
+    effects = pd.DataFrame(
+        {
+            "image_id": image_ids * len(EPS),
+            "eps": np.repeat(EPS, EYES),
+            "prob_target": prob.ravel(),
+            "success": prob.ravel() > 0.5,
+            "l2": np.sqrt((delta**2).sum((2, 3, 4))).ravel(),
+            "rms": np.sqrt((delta**2).mean((2, 3, 4))).ravel(),
+        }
+    )
+    return {
+        "title": "Modulation",
+        "words": "version 3",
+        "eyes": eyes,
+        "pixels": pixels,
+        "modulated": modulated,
+        "effects": effects,
+    }
+
+
+class Tags(HTMLParser):
+    """Every tag with its attributes, and what stands in the data block."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.data, self.inside = [], "", False
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        self.inside = dict(attributes).get("id") == "gallery"
+
+    def handle_endtag(self, _):
+        self.inside = False
+
+    def handle_data(self, data):
+        self.data += data if self.inside else ""
+
+
+def data_of(page):
+    """What the page's script reads; JavaScript knows no NaN and no Infinity in JSON."""
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    return json.loads(Tags(page).data, parse_constant=refuse)
+
+
+def decoded(content):
+    """Pillow is an independent reader of WebP."""
+    return np.asarray(Image.open(BytesIO(b64decode(content))).convert("RGB"))
+
+
+def stored_changes(gallery):
+    """``(E, N, H, W, 3)`` changes as the page adds them, for pictures embedded with loss."""
+    by_eye = [
+        [(decoded(content).astype(float) - 128) * reach / 127 for content, reach in eye["changes"]]
+        for eye in gallery["eyes"]
+    ]
+    return np.stack([np.stack(changes) for changes in by_eye], axis=1)
+
+
+def relative_errors(shown, changes):
+    """RMS of what is wrong in a change, in RMS of the change."""
+    return np.sqrt(((shown - changes) ** 2).mean((2, 3, 4)) / (changes**2).mean((2, 3, 4)))
+
+
+def test_where_it_fits_nothing_is_lost(given):
+    """Modulo 256 every change comes back, also the one from 0 to 255."""
+    given["pixels"][2, 0, :2] = [[0] * 3, [255] * 3]
+    given["modulated"][1, 2, 0, :2] = [[255] * 3, [0] * 3]
+    page = gallery_page(**given)
+    gallery = data_of(page)
+    assert gallery["exact"]
+    assert "embedded without loss" in page
+    for place, eye in enumerate(gallery["eyes"]):
+        original = decoded(eye["original"])
+        assert np.array_equal(original, given["pixels"][place])
+        for slab, (content, _) in zip(given["modulated"], eye["changes"], strict=True):
+            now = original.astype(int) + decoded(content) - 128
+            assert np.array_equal(now % 256, slab[place])
+
+
+def test_the_page_stays_below_its_size_at_the_best_quality_that_does(given):
+    """Smaller pages have worse pictures, and each says how far its changes are off."""
+    whole = len(gallery_page(**given).encode())
+    changes = given["modulated"].astype(float) - given["pixels"]
+    qualities, errors = [], []
+    for share in (0.9, 0.75, 0.6):
+        page = gallery_page(**given, largest=int(share * whole))
+        assert len(page.encode()) <= share * whole
+        quality, error = re.search(r"quality (\d+).* off by (\d+) %", page, re.DOTALL).groups()
+        qualities.append(int(quality))
+        errors.append(int(error))
+        shown = stored_changes(data_of(page))
+        assert errors[-1] == pytest.approx(100 * np.median(relative_errors(shown, changes)), abs=1)
+    assert qualities == sorted(qualities, reverse=True)
+    assert errors == sorted(errors)
+    assert 20 <= qualities[-1] < qualities[0] <= 95
+
+
+def test_compressing_an_eye_does_not_pass_for_a_change(given):
+    """Two pictures compressed apart differ by far more than a small change; ours do not."""
+    page = gallery_page(**given, largest=len(gallery_page(**given)) // 2)
+    quality = int(re.search(r"quality (\d+)", page).group(1))
+    changes = given["modulated"].astype(float) - given["pixels"]
+    ours = relative_errors(stored_changes(data_of(page)), changes)
+    apart = [[through_webp(eye, quality) for eye in slab] for slab in given["modulated"]]
+    originals = [through_webp(eye, quality) for eye in given["pixels"]]
+    plain = relative_errors(np.asarray(apart) - originals, changes)
+    assert (plain[:2] > 1).all()
+    assert (ours[:2] < plain[:2] / 3).all()
+
+
+def through_webp(picture, quality):
+    """What a lossy WebP leaves of a picture."""
+    file = BytesIO()
+    Image.fromarray(picture).save(file, "WEBP", quality=quality)
+    return np.asarray(Image.open(file).convert("RGB")).astype(float)
+
+
+def test_an_unfound_and_an_unsearched_budget_are_told_apart(given):
+    """Neither is a number in JSON."""
+    eyes = data_of(gallery_page(**given))["eyes"]
+    assert [eye["min_eps"] for eye in eyes] == [1.5, 0, None, 0.75, None, 7, 2]
+    assert [eye["searched"] for eye in eyes] == [True] * 4 + [False] + [True] * 2
+
+
+def test_effects_are_matched_by_name(given):
+    """Their order does not matter; the pictures stand by rising budget."""
+    expected = data_of(gallery_page(**given))
+    given["effects"] = given["effects"].sample(frac=1, random_state=0)
+    assert data_of(gallery_page(**given)) == expected
+    first = expected["eyes"][0]
+    assert first["prob"] == pytest.approx([0.1, 0.2, 0.5, 1.0])
+    assert first["success"] == [False, False, False, True]
+    assert first["l2"][0] == first["rms"][0] == 0
+
+
+def test_an_unchanged_modulation_is_shown(given):
+    """No gradient, no change: nothing is divided by its size."""
+    given["modulated"][:] = given["pixels"]
+    for largest in (60_000_000, 70_000):
+        gallery = data_of(gallery_page(**given, largest=largest))
+        assert gallery["amplifications"] == [255] * len(EPS)
+        assert not np.ptp(decoded(gallery["eyes"][0]["changes"][0][0]))
+
+
+def test_the_page_asks_for_nothing(given):
+    """No tag loads anything, and the policy forbids it to the browser as well."""
+    page = gallery_page(**given)
+    tags = Tags(page).tags
+    assert not {name for name, _ in tags} & {"link", "iframe", "img", "object", "base", "form"}
+    assert not any({"src", "href"} & attributes.keys() for _, attributes in tags)
+    policies = [attributes["content"] for _, attributes in tags if "http-equiv" in attributes]
+    assert policies == [
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+    ]
+    assert not re.search(r"localStorage|createObjectURL|window\.open|fetch\(|url\(|@import", page)
+
+
+def hostile(given):
+    """Every text is a way out of a script, an attribute or an element."""
+    renamed = {name: f"{EVIL}{name}" for name in given["eyes"]["image_id"]}
+    given["eyes"] = given["eyes"].assign(
+        image_id=[*renamed.values()], sex=EVIL, eye=EVIL, target=EVIL, most_changed=EVIL
+    )
+    given["effects"] = given["effects"].assign(image_id=given["effects"]["image_id"].map(renamed))
+    return given | {"title": EVIL, "words": EVIL}
+
+
+def test_every_value_is_escaped(given):
+    """Two scripts, ours, and no picture: what was given comes back as text."""
+    tags = Tags(gallery_page(**given)).tags
+    page = gallery_page(**hostile(given))
+    assert [name for name, _ in Tags(page).tags] == [name for name, _ in tags]
+    assert data_of(page)["eyes"][0]["image_id"] == f"{EVIL}odir/10_left"
+    assert data_of(page)["eyes"][0]["part"] == EVIL
+
+
+def without(name, column):
+    return lambda given: given | {name: given[name].drop(columns=column)}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (without("eyes", "min_eps"), "eyes: columns missing: min_eps"),
+        (without("effects", ["l2", "rms"]), "effects: columns missing: l2, rms"),
+        (lambda given: given | {"pixels": given["pixels"].astype(float)}, "pixels: must be uint8"),
+        (
+            lambda given: given | {"modulated": given["modulated"][:2]},
+            r"modulated: must be uint8 \(3, 7, 12, 300, 3\).*not uint8 \(2, 7, 12, 300, 3\)",
+        ),
+        (lambda given: given | {"eyes": given["eyes"][:-1]}, "eyes: must be 7 rows"),
+        (
+            lambda given: given | {"eyes": given["eyes"].assign(image_id="a")},
+            "eyes: must be 7 rows, one per picture, each image_id once",
+        ),
+        (lambda given: given | {"effects": given["effects"][:-1]}, "effects: must be 21 rows"),
+        (
+            lambda given: (
+                given | {"effects": given["effects"].replace({"image_id": {"odir/1_left": "x"}})}
+            ),
+            "effects: must be 21 rows, each eye at each budget once",
+        ),
+        (
+            lambda given: given | {"effects": given["effects"].assign(prob_target=1.5)},
+            r"effects: prob_target=1.5: must lie in \[0, 1\]",
+        ),
+        (
+            lambda given: given | {"eyes": given["eyes"].assign(prob_target_before=np.nan)},
+            "eyes: prob_target_before=nan: must lie in",
+        ),
+        (
+            lambda given: given | {"largest": 20_000},
+            "largest=20000: 7 eyes at 3 budgets take about .* bytes even at WebP quality 20",
+        ),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(given, change, words):
+    """One line says what, which value, what is allowed."""
+    with pytest.raises(InputError, match=words) as caught:
+        gallery_page(**change(given))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """One tab for all pages of this file."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine")
+    folder = tmp_path_factory.mktemp("gallery")
+    (folder / "empty.html").write_text("<!doctype html><title>empty</title>")
+    with opened(folder / "empty.html", folder / "profile") as page:
+        yield page, folder
+
+
+@pytest.fixture
+def visit(browser):
+    """Open a page and wait until its first cards are drawn; nobody may complain or ask."""
+    page, folder = browser
+
+    def visit(html, *, media=()):
+        page.send("Emulation.setEmulatedMedia", features=list(media))
+        file = folder / "gallery.html"
+        file.write_text(html, encoding="utf-8")
+        go(page, file.as_uri())
+        return page
+
+    page.said.clear()
+    yield visit
+    assert page.complaints() == []
+    assert page.requests() == []
+
+
+def go(page, address):
+    page.send("Page.navigate", url=address)
+    page.wait_for("document.readyState === 'complete' && typeof state === 'object'")
+    page.wait_for("document.querySelector('#grid canvas').dataset.shown")
+
+
+def press(page, key):
+    """A key that the browser itself obeys, not only the page."""
+    code, text = KEYS[key]
+    parameters = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+    page.send("Input.dispatchKeyEvent", type="keyDown", **parameters, text=text)
+    page.send("Input.dispatchKeyEvent", type="keyUp", **parameters)
+
+
+def enter(page, name, value):
+    """Give a control a value, as a hand would."""
+    page.evaluate(
+        f"element('{name}').value = '{value}', element('{name}').dispatchEvent(new Event('input'))"
+    )
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+
+
+def card(image_id):
+    return f"eyes.find((eye) => eye.image_id === '{image_id}').card"
+
+
+def pixels_of(page, canvas, shown):
+    """RGB of a canvas, once it shows what it should."""
+    page.wait_for(f"{canvas}.dataset.shown === '{shown}'")
+    flat = page.evaluate(
+        f"[{canvas}].flatMap((canvas) => {{"
+        " const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d');"
+        " copy.drawImage(canvas, 0, 0);"
+        " return Array.from(copy.getImageData(0, 0, canvas.width, canvas.height).data); })"
+    )
+    return np.reshape(flat, (HEIGHT, WIDTH, 4)).astype(np.uint8)[..., :3]
+
+
+def shown_ids(page):
+    return page.evaluate("[...document.querySelectorAll('#grid .id')].map((id) => id.textContent)")
+
+
+def words_of(page, selector):
+    return page.evaluate(f"{selector}.innerText")
+
+
+def test_the_slider_changes_picture_and_prob(given, visit):
+    """From the largest budget, which the page opens at, down to the original: pixel by pixel."""
+    page = visit(gallery_page(**given))
+    canvas = f"{card('odir/10_left')}.querySelector('canvas')"
+    for level, words in ((3, "0.10 → 1.00"), (1, "0.10 → 0.20"), (0, "0.10 → 0.10")):
+        enter(page, "budget", level)
+        now = given["modulated"][level - 1, 0] if level else given["pixels"][0]
+        assert np.array_equal(pixels_of(page, canvas, f"odir/10_left {level} picture"), now)
+        assert f"P(male) {words}" in words_of(page, card("odir/10_left"))
+        name = "original" if level == 0 else f"{EPS[level - 1]:g}"
+        assert words_of(page, "element('budget_now')") == name
+
+
+def test_lossy_pictures_are_added_up_as_the_file_says(given, visit):
+    """The page's arithmetic is that of Pillow and numpy, to the rounding of a decoder."""
+    html = gallery_page(**given, largest=int(0.75 * len(gallery_page(**given))))
+    gallery = data_of(html)
+    assert not gallery["exact"]
+    page = visit(html)
+    expected = decoded(gallery["eyes"][0]["original"]) + stored_changes(gallery)[2, 0]
+    canvas = f"{card('odir/10_left')}.querySelector('canvas')"
+    shown = pixels_of(page, canvas, "odir/10_left 3 picture")
+    assert np.abs(shown - np.clip(expected, 0, 255)).max() <= 1.5
+
+
+def test_the_difference_has_the_colours_of_the_figures(given, visit):
+    """Mean change over RGB on the diverging scale, whose ends the page states."""
+    page = visit(gallery_page(**given))
+    canvas = f"{card('odir/9_left')}.querySelector('canvas')"
+    change = (given["modulated"][:, 1].astype(float) - given["pixels"][1]).mean(-1) / 255
+    page.key("d")
+    for level, amplified in ((3, ""), (2, "64")):
+        enter(page, "amplified", amplified)
+        enter(page, "budget", level)
+        words = words_of(page, "document.querySelector('.scale')")
+        factor = int(re.search(r"amplified (\d+)\D", words).group(1))
+        assert amplified in ("", str(factor))
+        assert f"+{float(f'{1 / factor:.2g}'):g}" in words
+        expected = 255 * colormaps["RdBu_r"](0.5 + change[level - 1] * factor / 2)[..., :3]
+        shown = pixels_of(page, canvas, f"odir/9_left {level} difference")
+        assert np.abs(shown - expected).max() < 8
+    ends = [
+        np.quantile(np.abs((now.astype(float) - eye).mean(-1)), 0.998) / 255
+        for now, eye in zip(given["modulated"][2], given["pixels"], strict=True)
+    ]
+    enter(page, "amplified", "")
+    enter(page, "budget", 3)
+    assert page.evaluate("amplification()") == round(1 / max(ends))
+
+
+def test_flicker_blinks_and_stops(given, visit):
+    """Off until asked for; both pictures come and go; the difference view ends it."""
+    page = visit(gallery_page(**given))
+    canvas = f"{card('odir/2_left')}.querySelector('canvas')"
+    shown = "odir/2_left 3 picture"
+    assert np.array_equal(pixels_of(page, canvas, shown), given["modulated"][2, 2])
+    page.evaluate("element('rate').value = '3'")
+    page.key("f")
+    for original, expected in (
+        (True, given["pixels"][2]),
+        (False, given["modulated"][2, 2]),
+    ):
+        page.wait_for(f"state.flicker && state.original === {str(original).lower()}")
+        page.evaluate("clearInterval(ticking)")
+        assert np.array_equal(pixels_of(page, canvas, shown), expected)
+        words = words_of(page, "document.querySelector('.phase')")
+        assert words == ("original" if original else "budget 8")
+        page.evaluate("element('rate').dispatchEvent(new Event('change'))")
+    page.key("d")
+    page.wait_for("!state.flicker && state.difference")
+    pressed = "[...document.querySelectorAll('button.flicker')].map((b) => b.ariaPressed).join()"
+    page.wait_for(f"{pressed} === 'false,false'")
+
+
+def test_who_wants_less_motion_gets_none_unasked(given, visit):
+    """Slow when they start it; stopped when they say so later."""
+    less = {"name": "prefers-reduced-motion", "value": "reduce"}
+    page = visit(gallery_page(**given), media=[less])
+    assert page.evaluate("[state.flicker, element('rate').value]") == [False, "0.5"]
+    page = visit(gallery_page(**given))
+    page.key("f")
+    page.wait_for("state.flicker")
+    page.send("Emulation.setEmulatedMedia", features=[less])
+    page.wait_for("!state.flicker && !state.original")
+
+
+def test_filters_and_orders_are_those_of_a_table(given, visit):
+    """Each choice shows the rows that pandas keeps, and counts them."""
+    page = visit(gallery_page(**given))
+    table = given["eyes"].assign(
+        number=given["eyes"]["image_id"].str.extract(r"(\d+)").astype(int).to_numpy(),
+        part=given["eyes"]["most_changed"].replace("", "unknown"),
+        prob=given["effects"]["prob_target"].to_numpy().reshape(3, -1)[1],
+        success=given["effects"]["success"].to_numpy().reshape(3, -1)[1],
+    )
+    table["change"] = table["prob"] - table["prob_target_before"]
+    enter(page, "budget", 2)
+    for choice, kept in (
+        ({}, table["sex"] != ""),
+        ({"sex": "female"}, table["sex"] == "female"),
+        ({"target": "female"}, table["target"] == "female"),
+        ({"success": "yes"}, table["success"]),
+        ({"success": "no", "sex": "male"}, ~table["success"] & (table["sex"] == "male")),
+        ({"part": "unknown"}, table["part"] == "unknown"),
+        ({"from": "1"}, table["min_eps"] >= 1),
+        ({"to": "1.5"}, table["min_eps"] <= 1.5),
+        ({"from": "0.5", "to": "2"}, table["min_eps"].between(0.5, 2)),
+        ({"sex": "female", "part": "vessels"}, table["sex"] == ""),
+    ):
+        page.evaluate("element('reset').click()")
+        for name, value in choice.items():
+            enter(page, name, value)
+        expected = table[kept].sort_values("number")
+        enter(page, "order", 1)
+        assert shown_ids(page) == expected["image_id"].tolist(), choice
+        count = words_of(page, "element('count')")
+        assert count.startswith(f"showing {len(expected)} of {EYES}")
+        if len(expected):
+            assert f", {expected['success'].sum()} of them seen" in count
+    page.evaluate("element('reset').click()")
+    for sort, column in (("image_id", "number"), ("min_eps",) * 2, ("prob",) * 2, ("change",) * 2):
+        for order, rising in ((1, True), (-1, False)):
+            enter(page, "sort", sort)
+            enter(page, "order", order)
+            expected = table.sort_values("number").sort_values(
+                column, ascending=rising, kind="stable", na_position="last"
+            )
+            assert shown_ids(page) == expected["image_id"].tolist(), (sort, order)
+
+
+def test_a_card_keeps_the_focus_when_its_place_changes(given, visit):
+    """Whoever sorts by P(target) with the keyboard does not start again at the top."""
+    page = visit(gallery_page(**given))
+    enter(page, "sort", "prob")
+    page.evaluate(f"{card('odir/4_left')}.focus()")
+    before = shown_ids(page)
+    enter(page, "budget", 0)
+    assert shown_ids(page) != before
+    assert page.evaluate(f"document.activeElement === {card('odir/4_left')}")
+
+
+def test_everything_works_from_the_keyboard(given, visit):
+    """Enter enlarges, arrows walk through the shown eyes and the budgets, Escape goes back."""
+    page = visit(gallery_page(**given))
+    enter(page, "sex", "female")
+    assert shown_ids(page) == [f"odir/{n}_left" for n in (2, 4, 5, 10)]
+    page.evaluate(f"{card('odir/4_left')}.focus()")
+    press(page, "Enter")
+    page.wait_for("dialog.open")
+    large = "element('large')"
+    shown = pixels_of(page, large, "odir/4_left 3 picture")
+    assert np.array_equal(shown, given["modulated"][2, 5])
+    for key, expected in (
+        ("ArrowRight", "odir/5_left 3 picture"),
+        ("ArrowRight", "odir/10_left 3 picture"),
+        ("ArrowRight", "odir/10_left 3 picture"),
+        ("ArrowUp", "odir/10_left 3 picture"),
+        ("ArrowDown", "odir/10_left 2 picture"),
+        ("d", "odir/10_left 2 difference"),
+        ("d", "odir/10_left 2 picture"),
+        ("ArrowLeft", "odir/5_left 2 picture"),
+    ):
+        page.key(key)
+        shown = pixels_of(page, large, expected)
+    assert np.array_equal(shown, given["modulated"][1, 6])
+    assert "0.450 → 0.650" in words_of(page, "element('facts')")
+    rows = words_of(page, "element('path')").splitlines()
+    assert [row.split()[0] for row in rows] == ["original", "0.5", "2", "8"]
+    assert page.evaluate("document.querySelector('[aria-current]').rowIndex") == 3
+    page.key("f")
+    page.wait_for("state.flicker")
+    page.key("f")
+    page.wait_for("!state.flicker")
+    press(page, "Escape")
+    page.wait_for(f"!dialog.open && document.activeElement === {card('odir/5_left')}")
+
+
+def test_keys_in_a_field_are_text(given, visit):
+    """A letter that chooses an entry of a list does not start the flicker."""
+    page = visit(gallery_page(**given))
+    page.evaluate("element('sex').focus()")
+    page.key("f")
+    page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+    assert page.evaluate("[state.flicker, state.difference]") == [False, False]
+
+
+def test_hostile_names_are_text(given, visit):
+    """In cards, lists and the enlarged view."""
+    page = visit(gallery_page(**hostile(given)))
+    page.evaluate("document.querySelector('.card').click()")
+    page.wait_for("element('large').dataset.shown")
+    assert words_of(page, "element('name')") == f"{EVIL}odir/1_left"
+    assert EVIL in words_of(page, "document.querySelector('.card .part')")
+    assert page.evaluate("element('part').options[1].text") == EVIL
+    assert page.evaluate("[typeof hit, document.images.length]") == ["undefined", 0]
+
+
+def test_a_sandbox_that_only_allows_scripts_is_enough(given, browser):
+    """MLflow shows artifacts in one: an origin of its own, no storage, no forms, no popups."""
+    page, _ = browser
+    html = gallery_page(**given).encode()
+    asked = []
+
+    class Sandboxed(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Content-Security-Policy", "sandbox allow-scripts")
+            self.end_headers()
+            self.wfile.write(html)
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Sandboxed) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        page.said.clear()
+        go(page, f"http://127.0.0.1:{server.server_port}/gallery.html")
+        assert page.evaluate("origin") == "null"
+        canvas = f"{card('odir/10_left')}.querySelector('canvas')"
+        shown = pixels_of(page, canvas, "odir/10_left 3 picture")
+        press(page, "Enter")
+        page.evaluate("element('from').focus()")
+        press(page, "Enter")
+        page.send("Page.navigate", url="about:blank")
+        server.shutdown()
+        thread.join()
+    assert np.array_equal(shown, given["modulated"][2, 0])
+    assert page.complaints() == []
+    assert asked == ["/gallery.html"]

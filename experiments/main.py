@@ -71,7 +71,7 @@ class MainConfig:
     """Attack steps of the evaluation."""
     modulate_eps: Numbers = Numbers("0.25,0.5,1,2")  # noqa: RUF009 (immutable)
     """Budgets of the modulation; `eps` must be among them."""
-    modulate_steps: int = 30
+    modulate_steps: int = 10
     """Gradient steps per budget of the modulation."""
     images: int = 12
     """Eyes to modulate."""

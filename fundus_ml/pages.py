@@ -48,7 +48,7 @@ def summary_page(
     Raises:
         InputError: A figure is not a PNG, or has no caption.
     """
-    return _rendered(
+    return rendered(
         "summary.html",
         title=title,
         headline=headline,
@@ -105,7 +105,7 @@ def audit_page(
     Raises:
         InputError: A figure is not a PNG, or has no caption.
     """
-    return _rendered(
+    return rendered(
         "audit.html",
         title=title,
         verdicts=verdicts,
@@ -126,7 +126,7 @@ def audit_page(
     )
 
 
-def _rendered(template: str, **values: object) -> str:
+def rendered(template: str, **values: object) -> str:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,

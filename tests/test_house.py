@@ -15,7 +15,7 @@ from experiments.protocol.parameters import parse
 ROOT = Path(__file__).parents[1]
 ENTRY_POINTS = (
     "main", "preprocess", "audit", "pretrain", "train", "tune", "robustify", "average", "evaluate",
-    "compare", "promote", "modulate",
+    "compare", "promote", "modulate", "reader_study",
 )  # fmt: skip
 ALLOWED = {
     "experiments": {"experiments", "fundus_ml", "tracking"},
@@ -51,7 +51,7 @@ def imports(path):
 
 def config_of(name):
     module = importlib.import_module(f"experiments.{name}")
-    return getattr(module, f"{name.capitalize()}Config")
+    return getattr(module, f"{name.title().replace('_', '')}Config")
 
 
 @pytest.mark.parametrize("package", ALLOWED)

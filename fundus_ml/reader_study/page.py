@@ -11,7 +11,7 @@ import pandas as pd
 
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.opencv import cv2
-from fundus_ml.pages import _rendered
+from fundus_ml.pages import rendered
 from fundus_ml.reader_study.answers import LEAST_MS, READER
 from fundus_ml.reader_study.drawing import CATCH, StudyOptions, draw_trials
 from fundus_ml.reader_study.showing import Picture, prompt_of, read_pairs
@@ -105,7 +105,7 @@ def study_page(trials: pd.DataFrame, pairs: Sequence[Sequence[bytes]], *, digest
                 "catch": int(row["condition"] == CATCH),
             }
         )
-    return _rendered(
+    return rendered(
         "reader_study.html",
         title=ASKED[question],
         explained=EXPLAINED[question],

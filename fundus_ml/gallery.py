@@ -15,7 +15,7 @@ from fundus_ml.errors import InputError
 from fundus_ml.figures.changes import SIGNED_MAP, change_limit, signed_change
 from fundus_ml.figures.inputs import check_pictures
 from fundus_ml.imaging.opencv import cv2
-from fundus_ml.pages import _rendered
+from fundus_ml.pages import rendered
 
 Picture = NDArray[np.uint8]
 
@@ -93,7 +93,7 @@ def gallery_page(
         if needed > largest:
             continue
         embedded = _embedded(pixels, modulated, quality)
-        page = _rendered(
+        page = rendered(
             "gallery.html",
             title=title,
             words=words,
@@ -197,7 +197,7 @@ def _stored_change(eye: Picture, now: Picture, quality: int) -> tuple[Picture, i
     if quality == LOSSLESS:
         return now - eye + np.uint8(MIDDLE), SPAN
     change = now.astype(np.int16) - eye
-    reach = max(1, int(np.abs(change).max()))
+    reach = int(np.abs(change).max())
     return np.round(MIDDLE + change * (SPAN / reach)).astype(np.uint8), reach
 
 

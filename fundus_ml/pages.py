@@ -127,6 +127,7 @@ def audit_page(
 
 
 def rendered(template: str, **values: object) -> str:
+    """Fill a template of this package; every value is escaped, and one that lacks is an error."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,

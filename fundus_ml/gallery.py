@@ -197,7 +197,7 @@ def _stored_change(eye: Picture, now: Picture, quality: int) -> tuple[Picture, i
     if quality == LOSSLESS:
         return now - eye + np.uint8(MIDDLE), SPAN
     change = now.astype(np.int16) - eye
-    reach = int(np.abs(change).max())
+    reach = max(1, int(np.abs(change).max()))
     return np.round(MIDDLE + change * (SPAN / reach)).astype(np.uint8), reach
 
 

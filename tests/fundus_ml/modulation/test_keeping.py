@@ -1,5 +1,8 @@
 """What was made once is not made again, and what is half-written does not count."""
 
+import resource
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 
@@ -55,6 +58,27 @@ def test_without_a_search_there_are_no_least_budgets():
     """``least_steps=0``."""
     eyes = Chosen(pixels=make_pixels(), target=1 - LABELS)
     assert push(SmallNetwork().eval(), eyes, options(least_steps=0)).least == {}
+
+
+@contextmanager
+def full_disk():
+    """No file of this process may grow beyond a kilobyte."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_loses_nothing(tmp_path):
+    """What was kept stays, nothing is half there, and the next batch is kept once there is room."""
+    keep = KeptBatches(tmp_path)
+    keep("a", lambda: {"x": np.arange(3)})
+    with full_disk(), pytest.raises(InputError, match=r"File too large.*; the batches before are"):
+        keep("b", lambda: {"x": np.arange(10_000)})
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
+    assert keep("b", lambda: {"x": np.arange(10_000)})["x"].sum() == 49_995_000
 
 
 def test_a_folder_that_takes_no_files_is_named(tmp_path):

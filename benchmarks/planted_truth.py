@@ -7,9 +7,11 @@ eyes. The part that was planted should change most, and turn the eyes at the lea
 
 `robust` is the network asked, `clean` the same before adversarial training, `shuffled` a robust one
 that learned shuffled labels; the other controls ask no network and change as much. A part *wins*
-where its density is the highest of the five inside the eye, and is *clear* where its interval lies
-above the interval of every control. `least` says that the budget confined to the part is the
-smallest. With cue none, *clear* should be rare. Cells that stand in `--out` are not made again.
+where its density is the highest of the four that a cue could be planted in, and is *clear* where
+its interval lies above the interval of every control; the vessel map, noise on the vessels alone,
+is no control of the vessels. `chance` is the same against the shuffled network only, and `least`
+that the budget confined to the part is the smallest. With cue none the densest part is asked, which
+should be above chance rarely. Cells that stand in `--out` are not made again.
 """
 
 import argparse
@@ -73,7 +75,7 @@ def main() -> None:
         rows.append(_verdicts(given.out, cue, seed))
         print(pd.DataFrame(rows[-1]).to_string(index=False, header=len(rows) == 1), flush=True)
     verdicts = pd.concat([pd.DataFrame(row) for row in rows], ignore_index=True)
-    counts = verdicts.groupby(["cue", "network"])[["wins", "clear", "least"]].sum()
+    counts = verdicts.groupby(["cue", "network"])[["wins", "clear", "chance", "least"]].sum()
     print(f"\nof {given.seeds} seeds each\n{counts.to_string()}")
 
 
@@ -168,7 +170,8 @@ def _verdicts(out: Path, cue: str, seed: int) -> list[dict[str, object]]:
     """Say of the robust and the clean network whether the planted part stands out."""
     density = pd.read_parquet(_cell_file(out, cue, seed, "density"))
     least = pd.read_parquet(_cell_file(out, cue, seed, "least"))
-    controls = density[~density["origin"].isin([MODULATION, CLEAN_MODEL])]
+    own_map = (density["origin"] == "vessel map") & (density["part"] == "vessels")
+    controls = density[~density["origin"].isin([MODULATION, CLEAN_MODEL]) & ~own_map]
     ceiling = controls.groupby("part")["high"].max()
     chance = density[density["origin"] == SHUFFLED_MODEL].set_index("part")["high"]
     rows: list[dict[str, object]] = []
@@ -190,6 +193,7 @@ def _verdicts(out: Path, cue: str, seed: int) -> list[dict[str, object]]:
                 "controls_high": ceiling[part],
                 "wins": top == cue,
                 "clear": bool(own.loc[part, "low"] > ceiling[part]),
+                "chance": bool(own.loc[part, "low"] > chance[part]),
                 "least": bool(np.isfinite(budgets.min()) and budgets.idxmin() == cue),
                 "least_eps": budgets.min(),
             }

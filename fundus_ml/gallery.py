@@ -27,7 +27,7 @@ SAMPLED = 8
 MIDDLE, SPAN = 128, 127
 """A change of 0 is stored as 128; the largest of its picture, as 128 - 127 or 128 + 127."""
 COLOUR_STEPS = 129
-_colours = colormaps[SIGNED_MAP]
+"""Of the difference view, from darker to brighter."""
 EYE_COLUMNS = (
     "image_id", "sex", "eye", "target", "prob_target_before", "min_eps", "most_changed",
 )  # fmt: skip
@@ -78,15 +78,15 @@ def gallery_page(
     """
     measured = _checked(eyes, pixels, modulated, effects)
     facts = _facts(eyes, measured)
+    colours = colormaps[SIGNED_MAP](np.linspace(0, 1, COLOUR_STEPS))
     shared = {
         "height": pixels.shape[1],
         "width": pixels.shape[2],
         "budgets": [f"{eps:g}" for eps in measured["eps"].unique()],
         "amplifications": [_amplification(pixels, slab) for slab in modulated],
-        "colours": [to_hex(colour) for colour in _colours(np.linspace(0, 1, COLOUR_STEPS))],
+        "colours": [to_hex(colour) for colour in colours],
     }
     sample = np.unique(np.linspace(0, len(pixels) - 1, SAMPLED).astype(int))
-    needed = 0
     for quality in QUALITIES:
         sampled = _embedded(pixels[sample], modulated[:, sample], quality)
         needed = _base64_bytes(sampled) * len(pixels) // len(sample)

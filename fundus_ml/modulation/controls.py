@@ -16,8 +16,10 @@ CENTRE_SPREAD = 0.25
 """Standard deviation of the centre prior, in sides of the square."""
 VESSEL_WIDTH = 0.04
 """Of the widest vessel the vessel map shows, in sides of the square."""
-HALVINGS = 14
-"""Of the scale at which a change has its length."""
+TRIES = 30
+"""Of scales until a change has its length."""
+NEAR_ENOUGH, AIM = 0.995, 0.998
+"""Shares of its length at which a change is long enough, and that the next scale aims at."""
 LARGEST_SCALE = 2.0**12
 """Grey levels per unit of direction from where on a longer change is not looked for."""
 CONTRAST_BLEND = "contrast blend"
@@ -101,22 +103,25 @@ def blend_partners(
 def _of_length(
     eye: NDArray[np.uint8], direction: Floats, length: float, longest: float
 ) -> NDArray[np.uint8]:
-    """Go along ``direction`` until the 8-bit change is ``length`` grey levels long."""
-
-    def at(scale: float) -> tuple[NDArray[np.uint8], float]:
+    """Go along ``direction`` until the 8-bit change is ``length`` grey levels long, or nearly."""
+    steepness = float(np.sqrt(np.square(direction).sum(dtype=np.float64)))
+    near, far, reached = 0.0, longest, eye
+    scale = min(length / steepness, longest) if steepness else 0.0
+    for _ in range(TRIES):
         moved = np.clip(np.rint(eye + scale * direction), 0, 255).astype(np.uint8)
         change = moved.astype(np.float32) - eye
-        return moved, float(np.sqrt(np.square(change).sum(dtype=np.float64)))
-
-    near, far = 0.0, min(1.0, longest)
-    while far < longest and at(far)[1] < length:
-        near, far = far, 2 * far
-    if at(far)[1] <= length:
-        return at(far)[0]
-    for _ in range(HALVINGS):
-        middle = (near + far) / 2
-        near, far = (near, middle) if at(middle)[1] > length else (middle, far)
-    return at(near)[0]
+        found = float(np.sqrt(np.square(change).sum(dtype=np.float64)))
+        if found > length:
+            far = scale
+        else:
+            near, reached = scale, moved
+            if found >= NEAR_ENOUGH * length or scale == longest:
+                break
+        # A change grows about as its scale does, until levels or the ends of grey break in.
+        scale *= min(AIM * length / found, 2.0) if found else 2.0
+        if not near < scale < far:
+            scale = longest if far == longest and scale >= longest else (near + far) / 2
+    return reached
 
 
 def _everywhere(eye: NDArray[np.uint8]) -> Floats:

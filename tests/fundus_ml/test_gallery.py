@@ -18,7 +18,7 @@ from scipy.ndimage import gaussian_filter
 
 from fundus_ml.errors import InputError
 from fundus_ml.gallery import gallery_page
-from tests.fundus_ml.reader_study.chromium import CHROMIUM, opened
+from tests.fundus_ml.chromium import CHROMIUM, opened
 
 EPS = (0.5, 2.0, 8.0)
 EYES = 7

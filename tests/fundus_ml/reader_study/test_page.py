@@ -10,7 +10,7 @@ import pytest
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.pictures import read_png
 from fundus_ml.reader_study import StudyOptions, make_study, read_answers, score_readers, study_of
-from tests.fundus_ml.reader_study.chromium import CHROMIUM, opened
+from tests.fundus_ml.chromium import CHROMIUM, opened
 from tests.fundus_ml.reader_study.tiny_modulation import write_modulation
 
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the path")

@@ -42,6 +42,8 @@ from fundus_ml.training.distribution import bare
 
 LIBRARY = "library pgd-7"
 STEPS, JUDGE_STEPS = 7, 20
+REPLAYS = 4
+"""Of free, unless there are fewer epochs."""
 CLOSE = 0.01
 """AUROC below the library's best that counts as having come to it."""
 
@@ -226,6 +228,7 @@ def _contestants(given: argparse.Namespace) -> dict[str, Contestant]:
             step_size="auto",
             attack_steps=STEPS,
             random_start=False,
+            replays=min(REPLAYS, given.epochs),
             precision=given.precision,
         )
         for name in given.recipes

@@ -37,7 +37,8 @@ def control_table(
     Returns:
         One row per origin: ``origin eyes eps l2`` at the largest budget; there ``success`` and,
         with a judge, ``transfer``; ``area``, the mean of P(target) over the budgets, and
-        ``judge_area``; ``least_eps``, the median over eyes. Each with ``_low`` and ``_high``;
+        ``judge_area``; ``least_eps``, the median over eyes that did not look like the target
+        already. Each with ``_low`` and ``_high``;
         NaN where it was not measured.
     """
     rows = []
@@ -50,10 +51,10 @@ def control_table(
         if "transfer" in eyes:
             measured["transfer"] = mean(strongest["transfer"].to_numpy(float))
             measured["judge_area"] = area(column="judge_prob_target")
-        if origin in least and not np.isnan(least[origin]).all():
-            known = ~np.isnan(least[origin])
+        asked = _asked(least[origin]) if origin in least else np.zeros(len(people), np.bool_)
+        if asked.any():
             measured["least_eps"] = clustered_median(
-                least[origin][known], people[known], resamples=resamples, seed=seed
+                least[origin][asked], people[asked], resamples=resamples, seed=seed
             )
         row: dict[str, object] = {
             "origin": origin,
@@ -91,7 +92,7 @@ def least_budget_table(
     rows = []
     for origin, by_region in least.items():
         for region, found in by_region.items():
-            asked = ~np.isnan(found) & (found > 0)
+            asked = _asked(found)
             if not asked.any():
                 continue
             median = clustered_median(found[asked], people[asked], resamples=resamples, seed=seed)
@@ -106,6 +107,11 @@ def least_budget_table(
             )
     columns = ("origin", "region", "eyes", "turned", "least_eps", "least_eps_low", "least_eps_high")
     return pd.DataFrame(rows, columns=list(columns))
+
+
+def _asked(least: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which eyes show the region and did not look like the target already."""
+    return ~np.isnan(least) & (least > 0)
 
 
 def _columns(name: str, interval: Interval) -> dict[str, float]:

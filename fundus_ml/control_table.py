@@ -38,8 +38,7 @@ def control_table(
         One row per origin: ``origin eyes eps l2`` at the largest budget; there ``success`` and,
         with a judge, ``transfer``; ``area``, the mean of P(target) over the budgets, and
         ``judge_area``; ``least_eps``, the median over eyes that did not look like the target
-        already. Each with ``_low`` and ``_high``;
-        NaN where it was not measured.
+        already. Each with ``_low`` and ``_high``; NaN where it was not measured.
     """
     rows = []
     for origin, eyes in effects.items():

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from fundus_ml.gallery import gallery_page
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -19,11 +18,14 @@ from fundus_ml.figures import (
     success_curve,
 )
 from fundus_ml.figures.least_budgets import least_budget_figure
+from fundus_ml.gallery import gallery_page
 from fundus_ml.modulation import file_stem
 
 THUMBNAILS = 3
 THUMBNAIL_WIDTH = 720
 """Pixels; what the version's page has room for."""
+SHEET_EYES = 48
+"""Of a contact sheet; the gallery holds them all."""
 FIGURE_RESAMPLES = 1000
 """Behind the bands of the curves, whose figures stand in the tables."""
 
@@ -85,7 +87,9 @@ def draw_figures(
         f"P {row['prob_target_before']:.2f} to {row['prob_target']:.2f}"
         for row in strongest.to_dict("records")
     ]
-    sheet = contact_sheet(bench.chosen.pixels, modulated[-1], captions)
+    sheet = contact_sheet(
+        bench.chosen.pixels[:SHEET_EYES], modulated[-1][:SHEET_EYES], captions[:SHEET_EYES]
+    )
     _save(sheet, folder / "contact_sheet.png")
     density = compared.density.rename(columns={"origin": "model"})
     for eps, rows in density.groupby("eps"):

@@ -25,6 +25,8 @@ BALLS = {"l2": "L2", "linf": "L∞"}
 """How a constraint is written on an axis."""
 DECADE = 10.0
 """Budgets whose largest is this many times the smallest are drawn on a logarithmic axis."""
+MANY = 3
+"""Series beyond which their names stand beside the panels, once."""
 EDGE = 0.04
 """Share of the axis left free beyond the smallest and the largest budget."""
 
@@ -76,15 +78,20 @@ def success_curve(frame: pd.DataFrame, *, size: int, constraint: str = "l2") -> 
     check_columns(frame, ["model", "eps", *(name + end for name in titles for end in suffixes)])
     if size < 1:
         raise InputError(f"size={size}: must be 1 or more pixels")
-    figure = make_figure(8, 3.6)
-    for axes, (name, title) in zip(figure.subplots(1, 2), titles.items(), strict=True):
+    many = frame["model"].nunique() > MANY
+    figure = make_figure(9.6 if many else 8, 3.6)
+    panels = figure.subplots(1, 2)
+    for axes, (name, title) in zip(panels, titles.items(), strict=True):
         _lines(axes, frame, name, f"{name}_low", f"{name}_high")
         tidy(axes, xlabel=eps_label(constraint), ylabel=title)
         axes.set_ylim(-0.02, 1.02)
         budget_axis(axes, frame["eps"].tolist())
         if constraint == "l2":
             rms_axis(axes, size=size)
-        legend(axes)
+        if not many:
+            legend(axes)
+    if many:
+        legend(panels[-1], beside=True)
     return figure
 
 
@@ -149,9 +156,18 @@ def _apart(places: NDArray[np.float64], closest: float) -> list[int]:
 
 def _lines(axes: Axes, frame: pd.DataFrame, value: str, low: str, high: str) -> None:
     names = list(dict.fromkeys(frame["model"]))
-    for name, (colour, marker) in zip(names, series_styles(len(names)), strict=True):
+    for above, (name, (colour, marker)) in enumerate(
+        zip(names, series_styles(len(names)), strict=True)
+    ):
+        front = 3 - above / len(names)  # the first lies above the others
         rows = frame[frame["model"] == name].sort_values("eps")
         axes.plot(
-            rows["eps"], rows[value], color=colour, marker=marker, markersize=5, label=str(name)
+            rows["eps"],
+            rows[value],
+            color=colour,
+            marker=marker,
+            markersize=5,
+            label=str(name),
+            zorder=front,
         )
         axes.fill_between(rows["eps"], rows[low], rows[high], color=colour, alpha=0.18, linewidth=0)

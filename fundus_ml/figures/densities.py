@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from fundus_ml.figures.budgets import MANY
 from fundus_ml.figures.inputs import check_columns
 from fundus_ml.figures.style import COLOURS, FAINT, legend, make_figure, series_styles, tidy
 
@@ -57,5 +58,5 @@ def region_density_figure(frame: pd.DataFrame) -> Figure:
     axes.set_xlim(left=0)
     tidy(axes, xlabel="density of change (share of energy / share of area)", ylabel="")
     axes.grid(visible=False, axis="y")
-    legend(axes)
+    legend(axes, beside=len(names) > MANY)
     return figure

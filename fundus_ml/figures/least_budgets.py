@@ -3,8 +3,9 @@
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
-from fundus_ml.figures.budgets import eps_label
+from fundus_ml.figures.budgets import MANY, eps_label
 from fundus_ml.figures.inputs import check_columns
 from fundus_ml.figures.style import legend, make_figure, series_styles, tidy
 
@@ -29,7 +30,7 @@ def least_budget_figure(frame: pd.DataFrame, *, constraint: str = "l2") -> Figur
     )
     regions = list(dict.fromkeys(frame["region"]))
     origins = list(dict.fromkeys(frame["origin"]))
-    figure = make_figure(6.5, 1.1 + 0.22 * len(regions) * (len(origins) + 0.6))
+    figure = make_figure(6.5, 1.4 + 0.22 * len(regions) * (len(origins) + 0.6))
     axes = figure.subplots()
     finite = frame[["least_eps", "least_eps_low", "least_eps_high"]].to_numpy(float)
     known = finite[np.isfinite(finite) & (finite > 0)]
@@ -56,9 +57,13 @@ def least_budget_figure(frame: pd.DataFrame, *, constraint: str = "l2") -> Figur
                     f"{turned:.0%} turned", (right, place), color=colour, ha="right", va="center"
                 )
     axes.set_xscale("log")
+    axes.set_xlim(right=right)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.set_yticks(range(len(regions)), regions)
     axes.set_ylim(len(regions) - 0.5, -0.5)
     tidy(axes, xlabel=f"least {eps_label(constraint)} that turns half of the eyes", ylabel="")
     axes.grid(visible=False, axis="y")
-    legend(axes)
+    legend(axes, beside=len(origins) > MANY)
     return figure

@@ -12,9 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextToPath
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-"""Told apart by colour-blind readers: Okabe & Ito 2008, Color Universal Design."""
-MARKERS = ("o", "s", "^", "D", "v", "P")
+COLOURS = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#222222", "#888888",
+)  # fmt: skip
+"""Told apart by colour-blind readers: Okabe & Ito 2008, Color Universal Design; with a grey."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 INK = "#222222"
 FAINT = "#6B6B6B"
 GRID = "#E3E3E3"
@@ -58,11 +60,19 @@ def tidy(axes: Axes, *, xlabel: str, ylabel: str, title: str = "") -> None:
 
 
 def legend(
-    axes: Axes, *, loc: Literal["best", "lower right"] = "best", title: str | None = None
+    axes: Axes,
+    *,
+    loc: Literal["best", "lower right", "upper left"] = "best",
+    beside: bool = False,
+    title: str | None = None,
 ) -> None:
-    """Name the series on a white ground, so that lines beneath do not cross the text."""
+    """Name the series on a white ground, so that lines beneath do not cross the text.
+
+    ``beside`` puts the names to the right of the axes, where many would cover the lines.
+    """
     axes.legend(
-        loc=loc,
+        loc="upper left" if beside else loc,
+        bbox_to_anchor=(1.02, 1.0) if beside else None,
         title=title,
         fontsize=BODY_SIZE - 1,
         title_fontsize=BODY_SIZE - 1,

@@ -51,7 +51,7 @@ class ModulateConfig(ModulationOptions):
     """Budgets with commas between them, rising, each going on from the one before; pixels lie in
     [0, 1]."""
     attack_steps: StepCount = "auto"
-    """Gradient steps at each budget; auto is 10."""
+    """Gradient steps at each budget; auto is 20."""
     step_size: StepLength = "auto"
     """Length of one step; auto is 2.5·eps/attack_steps."""
     region: str = "whole"

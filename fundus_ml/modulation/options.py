@@ -1,6 +1,5 @@
 """Where a modulation goes, how far and in how many steps."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,8 +16,8 @@ MODES = ("flip", "female", "male", "disrupt", "enhance")
 OBJECTIVES: Mapping[str, Loss] = MappingProxyType({"logit": "margin", "cross_entropy": "ce"})
 """What is climbed, in the words of the field, and what the attacks call it."""
 STARTS = ("eye", "noise")
-AUTO_STEPS = 10
-"""Gradient steps at each budget: of robust networks, ten times as many turn no more eyes."""
+AUTO_STEPS = 20
+"""Gradient steps at each budget."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,7 +36,7 @@ class ModulationOptions:
     eps: tuple[float, ...] = (1.0,)
     """Budgets, rising; each goes on from the one before. Pixels lie in [0, 1]."""
     attack_steps: int | Literal["auto"] = "auto"
-    """Gradient steps at each budget; auto is 10."""
+    """Gradient steps at each budget; auto is 20."""
     step_size: StepSize = "auto"
     """Length of one step; auto is 2.5·eps/attack_steps."""
     least_steps: int = 40
@@ -62,6 +61,8 @@ class ModulationOptions:
             raise InputError(f"batch_size={self.batch_size}: must be at least 1")
         if self.least_steps < 0:
             raise InputError(f"least_steps={self.least_steps}: must be 0 or more")
+        for eps in self.eps:
+            ThreatModel(constraint=self.constraint, eps=eps)
         written = [float(f"{eps:g}") for eps in self.eps]
         rising = all(low < high for low, high in pairwise(written))
         if not self.eps or self.eps[0] == 0 or not rising:
@@ -72,9 +73,6 @@ class ModulationOptions:
         if self.attack_steps != "auto" and self.attack_steps < 0:
             raise InputError(f"attack_steps={self.attack_steps}: auto, or 0 or more")
         for eps in self.eps:
-            if not math.isfinite(eps):
-                raise InputError(f"eps={eps}: must be a finite number above 0")
-            ThreatModel(constraint=self.constraint, eps=eps)
             self.step_for(eps)
 
     @property

@@ -8,10 +8,10 @@ eyes. The part that was planted should change most, and turn the eyes at the lea
 `robust` is the network asked, `clean` the same before adversarial training, `shuffled` a robust one
 that learned shuffled labels; the other controls ask no network and change as much. A part *wins*
 where its density is the highest of the four that a cue could be planted in, and is *clear* where
-its interval lies above the interval of every control; the vessel map, noise on the vessels alone,
-is no control of the vessels. `chance` is the same against the shuffled network only, and `least`
-that the budget confined to the part is the smallest. With cue none the densest part is asked, which
-should be above chance rarely. Cells that stand in `--out` are not made again.
+its interval lies above the interval of every control. `chance` is the same against the shuffled
+network only, and `least` that the budget confined to the part is the smallest. With cue none the
+densest part is asked, which should be above chance rarely. Cells that stand in `--out` are not made
+again.
 """
 
 import argparse
@@ -170,8 +170,7 @@ def _verdicts(out: Path, cue: str, seed: int) -> list[dict[str, object]]:
     """Say of the robust and the clean network whether the planted part stands out."""
     density = pd.read_parquet(_cell_file(out, cue, seed, "density"))
     least = pd.read_parquet(_cell_file(out, cue, seed, "least"))
-    own_map = (density["origin"] == "vessel map") & (density["part"] == "vessels")
-    controls = density[~density["origin"].isin([MODULATION, CLEAN_MODEL]) & ~own_map]
+    controls = density[~density["origin"].isin([MODULATION, CLEAN_MODEL])]
     ceiling = controls.groupby("part")["high"].max()
     chance = density[density["origin"] == SHUFFLED_MODEL].set_index("part")["high"]
     rows: list[dict[str, object]] = []

@@ -26,9 +26,13 @@ def region_density_figure(frame: pd.DataFrame) -> Figure:
     check_columns(frame, ("model", "part", "density", "low", "high"))
     parts = list(dict.fromkeys(frame["part"]))
     names = list(dict.fromkeys(frame["model"]))
-    figure = make_figure(6.5, 1.1 + 0.2 * len(parts) * (len(names) + 0.6))
+    many = len(names) > MANY
+    figure = make_figure(
+        6.5, 1.1 + len(parts) * (0.12 * len(names) + 0.2 if many else 0.2 * (len(names) + 0.6))
+    )
     axes = figure.subplots()
-    offsets = np.linspace(-1, 1, len(names)) * 0.2 if len(names) > 1 else np.zeros(1)
+    reach = 0.36 if many else 0.2
+    offsets = np.linspace(-reach, reach, len(names)) if len(names) > 1 else np.zeros(1)
     for name, offset, (colour, marker) in zip(
         names, offsets, series_styles(len(names)), strict=True
     ):
@@ -58,5 +62,5 @@ def region_density_figure(frame: pd.DataFrame) -> Figure:
     axes.set_xlim(left=0)
     tidy(axes, xlabel="density of change (share of energy / share of area)", ylabel="")
     axes.grid(visible=False, axis="y")
-    legend(axes, beside=len(names) > MANY)
+    legend(axes, beside=many)
     return figure

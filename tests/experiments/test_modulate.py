@@ -178,7 +178,7 @@ def test_killed_and_given_again(everything):
         assert time.monotonic() < until
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.communicate()
     killed = newest("modulate").info.run_id
     finished = len(list(Path("checkpoints").glob("modulate-*/modulation/*.npz")))
     assert 0 < finished < 10

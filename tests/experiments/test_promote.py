@@ -8,6 +8,7 @@ from experiments import promote
 from tests.experiments.conftest import flags
 from tests.experiments.tiny_versions import logged_table, newest, write_floor
 from tracking.registry import find_alias, resolve, set_alias
+from tracking.stores import initialise_tracking
 
 
 def enter(versions, **changed):
@@ -130,3 +131,11 @@ def test_mistakes_end_in_one_line(versions, capsys, changed, line):
     assert line in capsys.readouterr().err
     assert newest("promote").info.status == "FAILED"
     assert champion() is None
+
+
+def test_a_control_becomes_no_champion(versions, capsys):
+    """A version that learned shuffled labels, however it scores."""
+    initialise_tracking().set_model_version_tag("eye", "1", "labels", "shuffled")
+    with pytest.raises(SystemExit, match="2"):
+        promote.main(flags({"dataset": versions.a, "model": "models:/eye/1", "bootstrap": 20}))
+    assert "model=models:/eye/1: learned shuffled labels" in capsys.readouterr().err

@@ -265,3 +265,36 @@ def test_radii_of_their_own_are_refused_like_one():
     ):
         with pytest.raises(InputError, match=message):
             ThreatModel(constraint="l2", eps=eps)
+
+
+@pytest.mark.parametrize("constraint", RADII)
+def test_a_given_start_is_where_the_climb_begins(constraint):
+    """No step: the start, brought into ball, mask and [0, 1]; kept where nothing beats it."""
+    model, images = SmallNetwork().eval(), make_eyes()
+    mask = (torch.rand(5, 1, 6, 7, generator=torch.Generator().manual_seed(1)) < 0.5).float()
+    threat = ThreatModel(constraint=constraint, eps=RADII[constraint], mask=mask)
+    start = images + 0.4 * torch.randn(images.shape, generator=torch.Generator().manual_seed(2)).to(
+        images
+    )
+    how = {"threat": threat, "step_size": RADII[constraint] / 4, "precision": "fp32"}
+    begun = pgd(model, images, LABELS, start=start, attack_steps=0, keep_best=False, **how)
+    wanted = threat.project(images, images + mask * (start - images))
+    torch.testing.assert_close(begun, wanted)
+    assert torch.equal(begun * (1 - mask), images * (1 - mask))
+    on = pgd(model, images, LABELS, start=begun, attack_steps=4, final_check=True, **how)
+    assert (margins(model, on) >= margins(model, begun) - 1e-5).all()
+    still = how | {"step_size": 0.0}
+    held = pgd(model, images, LABELS, start=begun, attack_steps=1, final_check=True, **still)
+    torch.testing.assert_close(held, begun)
+
+
+def test_a_start_is_given_or_drawn():
+    """Not both, and for these images."""
+    images, how = make_eyes(), {"step_size": 0.1, "attack_steps": 1}
+    ball = ThreatModel(constraint="l2", eps=0.5)
+    with pytest.raises(InputError, match="start: give one, or random_start, not both"):
+        pgd(SmallNetwork(), images, LABELS, threat=ball, start=images, random_start=True, **how)
+    with pytest.raises(
+        InputError, match=r"start: shape must be \(5, 3, 6, 7\), not \(4, 3, 6, 7\)"
+    ):
+        pgd(SmallNetwork(), images, LABELS, threat=ball, start=images[:4], **how)

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from experiments.protocol.networks import Network
-from fundus_ml.control_table import MODULATION, control_table, least_budget_table
+from fundus_ml.control_table import control_table, least_budget_table
 from fundus_ml.dataset import FundusDataset
 from fundus_ml.effects import effect_rows, judged
 from fundus_ml.modulation import (
@@ -139,18 +139,11 @@ def compare_origins(bench: Bench, measured: Measured, *, resamples: int, seed: i
     region = bench.chosen.region
     whole = {origin: found[region] for origin, found in measured.least.items()}
     densities = [
-        density_by_part(shares, bench.eyes, **how).assign(origin=shares["origin"].iloc[0])
-        for shares in measured.shares
-        if len(shares)
+        density_by_part(shares, bench.eyes, **how).assign(origin=origin)
+        for origin, shares in zip(measured.effects, measured.shares, strict=True)
     ]
     return Compared(
         controls=control_table(measured.effects, whole, **how),
         least=least_budget_table(measured.least, bench.eyes, **how),
-        density=pd.concat(densities, ignore_index=True) if densities else _no_density(bench, how),
+        density=pd.concat(densities, ignore_index=True),
     )
-
-
-def _no_density(bench: Bench, how: dict[str, int]) -> pd.DataFrame:
-    none = region_shares(bench.chosen.pixels, bench.chosen.pixels[None][:0], None,
-                         image_ids=[], eps=())  # fmt: skip
-    return density_by_part(none, bench.eyes, **how).assign(origin=MODULATION)

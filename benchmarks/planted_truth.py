@@ -9,7 +9,8 @@ eyes. The part that was planted should change most, and turn the eyes at the lea
 that learned shuffled labels; the other controls ask no network and change as much. A part *wins*
 where its density is the highest of the four that a cue could be planted in, and is *clear* where
 its interval lies above the interval of every control. `chance` is the same against the shuffled
-network only, and `least` that the budget confined to the part is the smallest. With cue none the
+network only, and `least` that the budget confined to the part is the smallest. `auroc` is the
+network's on the validation eyes, `attacked` the robust one's under PGD-3. With cue none the
 densest part is asked, which should be above chance rarely. Cells that stand in `--out` are not made
 again.
 """
@@ -37,7 +38,7 @@ from fundus_ml.modulation import (
 from fundus_ml.precision import best_device
 from fundus_ml.preprocessing import PreprocessingOptions, preprocess
 from fundus_ml.region_shares import density_by_part, region_shares
-from fundus_ml.robust_training import PGDTraining, fit_robust
+from fundus_ml.robust_training import FastTraining, PGDTraining, fit_robust
 from fundus_ml.shuffled_labels import SHUFFLED, TRUE, labels_to_learn
 from fundus_ml.sources.synthetic import synthetic_photographs
 from fundus_ml.synthesis.population import Population
@@ -46,6 +47,8 @@ from fundus_ml.training import TrainingOptions, fit
 CUES = ("disc", "vessels", "macula", "none")
 PARTS = ("disc", "macula", "vessels", "periphery")
 """That a cue could be planted in, or wrongly be found in."""
+KINDS = ("density", "least", "trained")
+"""Tables of a cell."""
 
 
 def main() -> None:
@@ -58,20 +61,20 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--people", type=int, default=400)
     parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--cue_strength", type=float, default=4.0)
+    parser.add_argument("--cue_strength", type=float, default=8.0)
     parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--robust_epochs", type=int, default=5)
+    parser.add_argument("--robust_epochs", type=int, default=12)
+    parser.add_argument("--eps_warmup", type=float, default=5, help="of the robust epochs")
     parser.add_argument("--eps", type=float, default=0.25, help="of the adversarial training")
-    parser.add_argument("--budget", type=float, default=1.0, help="at which densities are compared")
+    parser.add_argument("--budget", type=float, default=0.5, help="at which densities are compared")
     parser.add_argument("--images", type=int, default=48)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     cells = [(cue, seed) for seed in range(given.seeds) for cue in given.cues]
     rows = []
     for cue, seed in cells:
-        for kind in ("density", "least"):
-            if not _cell_file(given.out, cue, seed, kind).is_file():
-                _make_cell(given, cue, seed)
+        if not all(_cell_file(given.out, cue, seed, kind).is_file() for kind in KINDS):
+            _make_cell(given, cue, seed)
         rows.append(_verdicts(given.out, cue, seed))
         print(pd.DataFrame(rows[-1]).to_string(index=False, header=len(rows) == 1), flush=True)
     verdicts = pd.concat([pd.DataFrame(row) for row in rows], ignore_index=True)
@@ -94,8 +97,8 @@ def _make_cell(given: argparse.Namespace, cue: str, seed: int) -> None:
         )
         preprocess(synthetic_photographs(population), folder, recipe, recipe={})
     dataset = open_dataset(str(folder))
-    clean, robust = _trained(given, dataset, seed, TRUE)
-    _, shuffled = _trained(given, dataset, seed, SHUFFLED)
+    clean, robust, true_aurocs = _trained(given, dataset, seed, TRUE)
+    _, shuffled, shuffled_aurocs = _trained(given, dataset, seed, SHUFFLED)
     test = dataset.split("test")
     eyes = test.select(choose_eyes(test.frame, images=given.images, mode="flip", seed=seed))
     everyone = np.arange(len(eyes))
@@ -128,12 +131,14 @@ def _make_cell(given: argparse.Namespace, cue: str, seed: int) -> None:
     )
     pd.concat(densities).to_parquet(_cell_file(given.out, cue, seed, "density"))
     least.to_parquet(_cell_file(given.out, cue, seed, "least"))
+    trained = pd.DataFrame([true_aurocs, shuffled_aurocs], index=[TRUE, SHUFFLED])
+    trained.to_parquet(_cell_file(given.out, cue, seed, "trained"))
 
 
 def _trained(
     given: argparse.Namespace, dataset: FundusDataset, seed: int, labels: str
-) -> tuple[Classifier, Classifier]:
-    """Train a network, then make it robust."""
+) -> tuple[Classifier, Classifier, dict[str, float]]:
+    """Train a network, then make it robust; last the validation AUROCs of both."""
     learned = labels_to_learn(dataset, labels, seed=seed)
     train, val = learned.split("train"), learned.split("val")
     spec = ClassifierSpec(
@@ -147,7 +152,7 @@ def _trained(
     clean = fit(model, train, val, TrainingOptions(epochs=given.epochs, lr=1e-3, seed=seed))
     assert isinstance(clean.model, Classifier)
     threat = ThreatModel(constraint="l2", eps=given.eps)
-    recipe = PGDTraining(
+    judge = PGDTraining(
         threat=threat,
         step_size=step_length("auto", eps=given.eps, attack_steps=3),
         attack_steps=3,
@@ -159,17 +164,25 @@ def _trained(
         train,
         val,
         TrainingOptions(epochs=given.robust_epochs, lr=1e-3, seed=seed),
-        recipe=recipe,
-        judge=recipe,
+        recipe=FastTraining(threat=threat, step_size=1.25 * given.eps),
+        judge=judge,
+        eps_warmup=given.eps_warmup,
     )
     assert isinstance(robust.model, Classifier)
-    return clean.model, robust.model
+    chosen = robust.history.nlargest(1, "robust_val_auroc")
+    aurocs = {
+        "clean": float(clean.history["val_auroc"].max()),
+        "robust": float(chosen["val_auroc"].iloc[0]),
+        "attacked": float(chosen["robust_val_auroc"].iloc[0]),
+    }
+    return clean.model, robust.model, aurocs
 
 
 def _verdicts(out: Path, cue: str, seed: int) -> list[dict[str, object]]:
     """Say of the robust and the clean network whether the planted part stands out."""
     density = pd.read_parquet(_cell_file(out, cue, seed, "density"))
     least = pd.read_parquet(_cell_file(out, cue, seed, "least"))
+    trained = pd.read_parquet(_cell_file(out, cue, seed, "trained")).loc[TRUE]
     controls = density[~density["origin"].isin([MODULATION, CLEAN_MODEL])]
     ceiling = controls.groupby("part")["high"].max()
     chance = density[density["origin"] == SHUFFLED_MODEL].set_index("part")["high"]
@@ -185,6 +198,8 @@ def _verdicts(out: Path, cue: str, seed: int) -> list[dict[str, object]]:
                 "cue": cue,
                 "seed": seed,
                 "network": network,
+                "auroc": trained[network],
+                "attacked": trained["attacked"] if network == "robust" else np.nan,
                 "densest": top,
                 "density": own.loc[part, "density"],
                 "low": own.loc[part, "low"],

@@ -3,6 +3,7 @@
 from torch import nn
 from torch.fx.experimental.optimization import fuse
 from torch.fx.proxy import TraceError
+from torch.nn.modules.batchnorm import _BatchNorm
 
 FEWEST_STEPS = 10
 """Of an attack, from which on folding is worth its time."""
@@ -19,9 +20,12 @@ def folded(model: nn.Module) -> nn.Module:
 
     Returns:
         A copy with the same logits up to rounding, whose parameters ask for gradients where
-        ``model``'s do; ``model`` itself where its ``forward`` cannot be traced. A ResNet-50 at 300
-        pixels goes forward and backward on a CPU in four fifths of the time.
+        ``model``'s do; ``model`` itself where it has none, so that folding twice costs nothing, or
+        where its ``forward`` cannot be traced. A ResNet-50 at 300 pixels goes forward and backward
+        on a CPU in four fifths of the time.
     """
+    if not any(isinstance(module, _BatchNorm) for module in model.modules()):
+        return model
     try:
         quick: nn.Module = fuse(model)
     except _UNTRACEABLE:

@@ -86,6 +86,8 @@ def _path(
         model, images, target, threat=largest, target=target, precision=options.precision
     )
     with frozen(model):
+        if options.attack_engine == NATIVE:
+            problem = problem.quickened()
         unchanged = problem.margins(images, exact=True)
         best = Best(images, unchanged)
         for place, eps in enumerate(options.eps):
@@ -117,7 +119,7 @@ def _offer(
     assert isinstance(threat.eps, float)
     native = {"start": start, "loss": OBJECTIVES[options.objective]}
     x_adv = attack_by(options.attack_engine)(
-        problem.model,
+        problem.model if problem.quick is None else problem.quick,
         problem.images,
         target,
         threat=threat,

@@ -42,6 +42,12 @@ def test_same_logits_and_gradients(arch):
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
+def test_nothing_left_to_fold():
+    """Folding what is folded copies nothing: a path of budgets folds once."""
+    quick = folded(make_network("resnet18"))
+    assert folded(quick) is quick
+
+
 class Undecided(nn.Module):
     """Cannot be traced: what it does depends on what it sees."""
 

@@ -16,6 +16,7 @@ again.
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,7 @@ def main() -> None:
     parser.add_argument("--eps", type=float, default=0.25, help="of the adversarial training")
     parser.add_argument("--budget", type=float, default=0.5, help="at which densities are compared")
     parser.add_argument("--images", type=int, default=48)
+    parser.add_argument("--least_steps", type=int, default=40, help="in search of least budgets")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     cells = [(cue, seed) for seed in range(given.seeds) for cue in given.cues]
@@ -109,9 +111,12 @@ def _make_cell(given: argparse.Namespace, cue: str, seed: int) -> None:
         target=1 - eyes.labels,
         confined={part: (regions & REGION_FLAGS[part]) > 0 for part in PARTS},
     )
-    options = ModulationOptions(eps=(given.budget,), batch_size=len(eyes))
-    networks = {MODULATION: robust, CLEAN_MODEL: clean, SHUFFLED_MODEL: shuffled}
+    options = ModulationOptions(
+        eps=(given.budget,), batch_size=len(eyes), least_steps=given.least_steps
+    )
+    networks = {MODULATION: robust, CLEAN_MODEL: clean}
     pushed = {origin: push(model, chosen, options) for origin, model in networks.items()}
+    pushed[SHUFFLED_MODEL] = push(shuffled, chosen, replace(options, least_steps=0))
     pictures = {origin: one.modulated for origin, one in pushed.items()}
     lengths, _ = change_sizes(pixels, pictures[MODULATION][0])
     for control in CONTROL_DIRECTIONS:
@@ -124,7 +129,7 @@ def _make_cell(given: argparse.Namespace, cue: str, seed: int) -> None:
         density = density_by_part(shares, eyes.frame, resamples=2000, seed=seed)
         densities.append(density.assign(origin=origin))
     least = least_budget_table(
-        {origin: one.least for origin, one in pushed.items()},
+        {origin: pushed[origin].least for origin in networks},
         eyes.frame,
         resamples=2000,
         seed=seed,

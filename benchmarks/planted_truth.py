@@ -11,8 +11,8 @@ where its density is the highest of the four that a cue could be planted in, and
 its interval lies above the interval of every control. `chance` is the same against the shuffled
 network only, and `least` that the budget confined to the part is the smallest. `auroc` is the
 network's on the validation eyes, `attacked` the robust one's under PGD-3. With cue none the
-densest part is asked, which should be above chance rarely. Cells that stand in `--out` are not made
-again.
+part furthest above the shuffled network is asked, which should be above chance rarely. Cells that
+stand in `--out` are not made again.
 """
 
 import argparse
@@ -197,7 +197,8 @@ def _verdicts(out: Path, cue: str, seed: int) -> list[dict[str, object]]:
         confined = least[(least["origin"] == origin) & least["region"].isin(PARTS)]
         budgets = confined.set_index("region")["least_eps"].reindex(list(PARTS))
         top = str(own["density"].idxmax())
-        part = top if cue == "none" else cue
+        furthest = str((own["low"] / chance.reindex(own.index)).idxmax())
+        part = furthest if cue == "none" else cue
         rows.append(
             {
                 "cue": cue,

@@ -9,10 +9,11 @@ eyes. The part that was planted should change most, and turn the eyes at the lea
 that learned shuffled labels; the other controls ask no network and change as much. A part *wins*
 where its density is the highest of the four that a cue could be planted in, and is *clear* where
 its interval lies above the interval of every control. `chance` is the same against the shuffled
-network only, and `least` that the budget confined to the part is the smallest. `auroc` is the
-network's on the validation eyes, `attacked` the robust one's under PGD-3. With cue none the
-part furthest above the shuffled network is asked, which should be above chance rarely. Cells that
-stand in `--out` are not made again.
+network only, and `least` that the budget confined to the part is the smallest. One shuffled network
+may like another part than the next: `every_chance` is the same against those of all cells in
+`--out`. `auroc` is the network's on the validation eyes, `attacked` the robust one's under PGD-3.
+With cue none the part furthest above the shuffled network is asked, which should be above chance
+rarely. Cells that stand in `--out` are not made again.
 """
 
 import argparse
@@ -80,7 +81,9 @@ def main() -> None:
         rows.append(_verdicts(given.out, cue, seed))
         print(pd.DataFrame(rows[-1]).to_string(index=False, header=len(rows) == 1), flush=True)
     verdicts = pd.concat([pd.DataFrame(row) for row in rows], ignore_index=True)
-    counts = verdicts.groupby(["cue", "network"])[["wins", "clear", "chance", "least"]].sum()
+    counts = verdicts.groupby(["cue", "network"])[
+        ["wins", "clear", "chance", "every_chance", "least"]
+    ].sum()
     print(f"\nof {given.seeds} seeds each\n{counts.to_string()}")
 
 
@@ -191,12 +194,14 @@ def _verdicts(out: Path, cue: str, seed: int) -> list[dict[str, object]]:
     controls = density[~density["origin"].isin([MODULATION, CLEAN_MODEL])]
     ceiling = controls.groupby("part")["high"].max()
     chance = density[density["origin"] == SHUFFLED_MODEL].set_index("part")["high"]
+    every_chance = _highest_shuffled(out)
     rows: list[dict[str, object]] = []
     for network, origin in (("robust", MODULATION), ("clean", CLEAN_MODEL)):
         own = density[density["origin"] == origin].set_index("part").loc[list(PARTS)]
         confined = least[(least["origin"] == origin) & least["region"].isin(PARTS)]
         budgets = confined.set_index("region")["least_eps"].reindex(list(PARTS))
         top = str(own["density"].idxmax())
+        above_every = own["low"] > every_chance.reindex(own.index)
         furthest = str((own["low"] / chance.reindex(own.index)).idxmax())
         part = furthest if cue == "none" else cue
         rows.append(
@@ -214,11 +219,19 @@ def _verdicts(out: Path, cue: str, seed: int) -> list[dict[str, object]]:
                 "wins": top == cue,
                 "clear": bool(own.loc[part, "low"] > ceiling[part]),
                 "chance": bool(own.loc[part, "low"] > chance[part]),
+                "every_chance": bool(above_every[list(PARTS) if cue == "none" else [part]].any()),
                 "least": bool(np.isfinite(budgets.min()) and budgets.idxmin() == cue),
                 "least_eps": budgets.min(),
             }
         )
     return rows
+
+
+def _highest_shuffled(out: Path) -> pd.Series:
+    """Upper ends of the densities of all shuffled networks that were made, by part."""
+    cells = [pd.read_parquet(file) for file in sorted(out.glob("*-density.parquet"))]
+    density = pd.concat(cells, ignore_index=True)
+    return density[density["origin"] == SHUFFLED_MODEL].groupby("part")["high"].max()
 
 
 if __name__ == "__main__":

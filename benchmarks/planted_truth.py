@@ -74,13 +74,14 @@ def main() -> None:
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     cells = [(cue, seed) for seed in range(given.seeds) for cue in given.cues]
-    rows = []
     for cue, seed in cells:
         if not all(_cell_file(given.out, cue, seed, kind).is_file() for kind in KINDS):
             _make_cell(given, cue, seed)
-        rows.append(_verdicts(given.out, cue, seed))
-        print(pd.DataFrame(rows[-1]).to_string(index=False, header=len(rows) == 1), flush=True)
-    verdicts = pd.concat([pd.DataFrame(row) for row in rows], ignore_index=True)
+        print(f"{cue} {seed}: made", flush=True)
+    every_chance = _highest_shuffled(given.out)
+    rows = [row for cell in cells for row in _verdicts(given.out, *cell, every_chance)]
+    verdicts = pd.DataFrame(rows)
+    print(verdicts.to_string(index=False))
     counts = verdicts.groupby(["cue", "network"])[
         ["wins", "clear", "chance", "every_chance", "least"]
     ].sum()
@@ -186,7 +187,9 @@ def _trained(
     return clean.model, robust.model, aurocs
 
 
-def _verdicts(out: Path, cue: str, seed: int) -> list[dict[str, object]]:
+def _verdicts(
+    out: Path, cue: str, seed: int, every_chance: "pd.Series[float]"
+) -> list[dict[str, object]]:
     """Say of the robust and the clean network whether the planted part stands out."""
     density = pd.read_parquet(_cell_file(out, cue, seed, "density"))
     least = pd.read_parquet(_cell_file(out, cue, seed, "least"))
@@ -194,7 +197,6 @@ def _verdicts(out: Path, cue: str, seed: int) -> list[dict[str, object]]:
     controls = density[~density["origin"].isin([MODULATION, CLEAN_MODEL])]
     ceiling = controls.groupby("part")["high"].max()
     chance = density[density["origin"] == SHUFFLED_MODEL].set_index("part")["high"]
-    every_chance = _highest_shuffled(out)
     rows: list[dict[str, object]] = []
     for network, origin in (("robust", MODULATION), ("clean", CLEAN_MODEL)):
         own = density[density["origin"] == origin].set_index("part").loc[list(PARTS)]
@@ -227,7 +229,7 @@ def _verdicts(out: Path, cue: str, seed: int) -> list[dict[str, object]]:
     return rows
 
 
-def _highest_shuffled(out: Path) -> pd.Series:
+def _highest_shuffled(out: Path) -> "pd.Series[float]":
     """Upper ends of the densities of all shuffled networks that were made, by part."""
     cells = [pd.read_parquet(file) for file in sorted(out.glob("*-density.parquet"))]
     density = pd.concat(cells, ignore_index=True)

@@ -8,12 +8,13 @@ eyes. The part that was planted should change most, and turn the eyes at the lea
 `robust` is the network asked, `clean` the same before adversarial training, `shuffled` a robust one
 that learned shuffled labels; the other controls ask no network and change as much. A part *wins*
 where its density is the highest of the four that a cue could be planted in, and is *clear* where
-its interval lies above the interval of every control. `chance` is the same against the shuffled
-network only, and `least` that the budget confined to the part is the smallest. One shuffled network
-may like another part than the next: `every_chance` is the same against those of all cells in
-`--out`. `auroc` is the network's on the validation eyes, `attacked` the robust one's under PGD-3.
-With cue none the part furthest above the shuffled network is asked, which should be above chance
-rarely. Cells that stand in `--out` are not made again.
+its interval lies above the interval of every control. `shuffled` is the same against the cell's own
+shuffled network only, and `least` that the budget confined to the part is the smallest. One
+shuffled network may like another part than the next: `beyond` is that the density lies above where
+one more network at chance would fall, from those of all cells in `--out`, and `p` how rarely one
+would be as far out. `auroc` is the network's on the validation eyes, `attacked` the robust one's
+under PGD-3. With cue none the part furthest above the networks at chance is asked, its p four times
+as large for being the furthest of four. Cells that stand in `--out` are not made again.
 """
 
 import argparse
@@ -24,6 +25,7 @@ import numpy as np
 import pandas as pd
 
 from fundus_ml.attacks import ThreatModel, step_length
+from fundus_ml.chance import chance_table, shuffled_origins
 from fundus_ml.control_table import CLEAN_MODEL, MODULATION, SHUFFLED_MODEL, least_budget_table
 from fundus_ml.dataset import FundusDataset, open_dataset
 from fundus_ml.effects import change_sizes
@@ -49,6 +51,8 @@ from fundus_ml.training import TrainingOptions, fit
 CUES = ("disc", "vessels", "macula", "none")
 PARTS = ("disc", "macula", "vessels", "periphery")
 """That a cue could be planted in, or wrongly be found in."""
+SURE = 0.05
+"""Below this p a density is beyond chance."""
 KINDS = ("density", "least", "trained")
 """Tables of a cell."""
 
@@ -78,12 +82,12 @@ def main() -> None:
         if not all(_cell_file(given.out, cue, seed, kind).is_file() for kind in KINDS):
             _make_cell(given, cue, seed)
         print(f"{cue} {seed}: made", flush=True)
-    every_chance = _highest_shuffled(given.out)
-    rows = [row for cell in cells for row in _verdicts(given.out, *cell, every_chance)]
+    at_chance = _networks_at_chance(given.out)
+    rows = [row for cell in cells for row in _verdicts(given.out, *cell, at_chance)]
     verdicts = pd.DataFrame(rows)
     print(verdicts.to_string(index=False))
     counts = verdicts.groupby(["cue", "network"])[
-        ["wins", "clear", "chance", "every_chance", "least"]
+        ["wins", "clear", "shuffled", "beyond", "least"]
     ].sum()
     print(f"\nof {given.seeds} seeds each\n{counts.to_string()}")
 
@@ -187,25 +191,27 @@ def _trained(
     return clean.model, robust.model, aurocs
 
 
-def _verdicts(
-    out: Path, cue: str, seed: int, every_chance: "pd.Series[float]"
-) -> list[dict[str, object]]:
+def _verdicts(out: Path, cue: str, seed: int, at_chance: pd.DataFrame) -> list[dict[str, object]]:
     """Say of the robust and the clean network whether the planted part stands out."""
     density = pd.read_parquet(_cell_file(out, cue, seed, "density"))
     least = pd.read_parquet(_cell_file(out, cue, seed, "least"))
     trained = pd.read_parquet(_cell_file(out, cue, seed, "trained")).loc[TRUE]
     controls = density[~density["origin"].isin([MODULATION, CLEAN_MODEL])]
     ceiling = controls.groupby("part")["high"].max()
-    chance = density[density["origin"] == SHUFFLED_MODEL].set_index("part")["high"]
+    shuffled = density[density["origin"] == SHUFFLED_MODEL].set_index("part")["high"]
     rows: list[dict[str, object]] = []
     for network, origin in (("robust", MODULATION), ("clean", CLEAN_MODEL)):
         own = density[density["origin"] == origin].set_index("part").loc[list(PARTS)]
         confined = least[(least["origin"] == origin) & least["region"].isin(PARTS)]
         budgets = confined.set_index("region")["least_eps"].reindex(list(PARTS))
         top = str(own["density"].idxmax())
-        above_every = own["low"] > every_chance.reindex(own.index)
-        furthest = str((own["low"] / chance.reindex(own.index)).idxmax())
-        part = furthest if cue == "none" else cue
+        chance = chance_table(
+            pd.concat([density[density["origin"] == origin], at_chance]), origins=[origin]
+        )
+        chance = chance.set_index("part").reindex(list(PARTS))
+        furthest = str(chance["p"].where(chance["density"] > chance["chance"]).fillna(1).idxmin())
+        part, asked = (furthest, len(PARTS)) if cue == "none" else (cue, 1)
+        p = min(1.0, asked * chance.loc[part, "p"])
         rows.append(
             {
                 "cue": cue,
@@ -216,12 +222,14 @@ def _verdicts(
                 "densest": top,
                 "density": own.loc[part, "density"],
                 "low": own.loc[part, "low"],
-                "shuffled_high": chance[part],
+                "shuffled_high": shuffled[part],
+                "chance_high": chance.loc[part, "chance_high"],
+                "p": p,
                 "controls_high": ceiling[part],
                 "wins": top == cue,
                 "clear": bool(own.loc[part, "low"] > ceiling[part]),
-                "chance": bool(own.loc[part, "low"] > chance[part]),
-                "every_chance": bool(above_every[list(PARTS) if cue == "none" else [part]].any()),
+                "shuffled": bool(own.loc[part, "low"] > shuffled[part]),
+                "beyond": bool(p < SURE and own.loc[part, "density"] > chance.loc[part, "chance"]),
                 "least": bool(np.isfinite(budgets.min()) and budgets.idxmin() == cue),
                 "least_eps": budgets.min(),
             }
@@ -229,11 +237,13 @@ def _verdicts(
     return rows
 
 
-def _highest_shuffled(out: Path) -> "pd.Series[float]":
-    """Upper ends of the densities of all shuffled networks that were made, by part."""
+def _networks_at_chance(out: Path) -> pd.DataFrame:
+    """Densities of the shuffled networks of all cells that were made, numbered."""
     cells = [pd.read_parquet(file) for file in sorted(out.glob("*-density.parquet"))]
-    density = pd.concat(cells, ignore_index=True)
-    return density[density["origin"] == SHUFFLED_MODEL].groupby("part")["high"].max()
+    found = [cell[cell["origin"] == SHUFFLED_MODEL] for cell in cells]
+    names = shuffled_origins(len(found))
+    named = [rows.assign(origin=name) for rows, name in zip(found, names, strict=True)]
+    return pd.concat(named, ignore_index=True)
 
 
 if __name__ == "__main__":

@@ -65,7 +65,8 @@ class ModulateConfig(ModulationOptions):
     clean_model: str = ""
     """Control: registered version not trained to be robust, which makes pictures too."""
     shuffled_model: str = ""
-    """Control: registered version trained with labels=shuffled, which makes pictures too."""
+    """Controls: registered versions trained with labels=shuffled, with commas between them, which
+    make pictures too; where there are several, chance is where one more of them would fall."""
     controls: bool = True
     """Also change the eyes by the same length in directions that ask no network."""
     kept: str = ""
@@ -143,6 +144,8 @@ def modulate_eyes(config: ModulateConfig, run: Run) -> Modulated:
         record_modulation(run, networks.model.version, record, folder)
     show(effect)
     show(compared.controls)
+    if len(compared.chance):
+        show(compared.chance)
     return Modulated(
         effect=effect,
         density=compared.density[compared.density["origin"] == MODULATION],

@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from experiments.protocol.networks import Network
+from fundus_ml.chance import chance_table
 from fundus_ml.control_table import control_table, least_budget_table
 from fundus_ml.dataset import FundusDataset
 from fundus_ml.effects import effect_rows, judged
@@ -126,11 +127,13 @@ class Compared:
         controls: Rows of ``control_table``.
         least: Rows of ``least_budget_table``.
         density: Rows of ``density_by_part`` with ``origin``.
+        chance: Rows of ``chance_table``; none with fewer than two networks at chance.
     """
 
     controls: pd.DataFrame
     least: pd.DataFrame
     density: pd.DataFrame
+    chance: pd.DataFrame
 
 
 def compare_origins(bench: Bench, measured: Measured, *, resamples: int, seed: int) -> Compared:
@@ -142,8 +145,10 @@ def compare_origins(bench: Bench, measured: Measured, *, resamples: int, seed: i
         density_by_part(shares, bench.eyes, **how).assign(origin=origin)
         for origin, shares in zip(measured.effects, measured.shares, strict=True)
     ]
+    density = pd.concat(densities, ignore_index=True)
     return Compared(
         controls=control_table(measured.effects, whole, **how),
         least=least_budget_table(measured.least, bench.eyes, **how),
-        density=pd.concat(densities, ignore_index=True),
+        density=density,
+        chance=chance_table(density),
     )

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from experiments.protocol.modulation_controls import Bench, Compared, Measured
 from experiments.protocol.session import progress
+from fundus_ml.chance import FEWEST_NETWORKS, is_shuffled
+from fundus_ml.control_table import MODULATION
 from fundus_ml.effects import effect_by_eps
 from fundus_ml.figures import (
     contact_sheet,
@@ -73,7 +75,7 @@ def draw_figures(
     """Draw the curves of every origin, the contact sheet, densities and least budgets."""
     curves = [
         effect_by_eps(rows, resamples=FIGURE_RESAMPLES, seed=0).assign(model=origin)
-        for origin, rows in measured.effects.items()
+        for origin, rows in _networks_at_chance_as_one(measured.effects).items()
     ]
     curve = success_curve(
         pd.concat(curves, ignore_index=True),
@@ -91,12 +93,42 @@ def draw_figures(
         bench.chosen.pixels[:SHEET_EYES], modulated[-1][:SHEET_EYES], captions[:SHEET_EYES]
     )
     _save(sheet, folder / "contact_sheet.png")
-    density = compared.density.rename(columns={"origin": "model"})
+    density = _with_chance(compared).rename(columns={"origin": "model"})
     for eps, rows in density.groupby("eps"):
         _save(region_density_figure(rows), folder / f"region_density_eps-{eps:g}.png")
     if len(compared.least):
         figure = least_budget_figure(compared.least, constraint=bench.options.constraint)
         _save(figure, folder / "least_budgets.png")
+
+
+def _networks_at_chance_as_one(effects: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Draw several networks at chance as one curve, over their eyes together."""
+    at_chance = [origin for origin in effects if is_shuffled(origin)]
+    if len(at_chance) < FEWEST_NETWORKS:
+        return effects
+    merged = {f"{len(at_chance)} shuffled models": pd.concat([effects[name] for name in at_chance])}
+    return {
+        name: rows
+        for origin, own in effects.items()
+        for name, rows in (merged if origin == at_chance[0] else {origin: own}).items()
+        if name not in at_chance
+    }
+
+
+def _with_chance(compared: Compared) -> pd.DataFrame:
+    """Put where one more network at chance would fall in the place of those there are."""
+    density, chance = compared.density, compared.chance
+    if chance.empty:
+        return density
+    expected = chance[chance["origin"] == MODULATION].assign(
+        origin=f"next network at chance (from {chance['networks'].max()})",
+        density=chance["chance"],
+        low=chance["chance_low"],
+        high=chance["chance_high"],
+    )
+    others = density[~density["origin"].map(is_shuffled).astype(bool)]
+    own = others["origin"] == MODULATION
+    return pd.concat([others[own], expected, others[~own]], ignore_index=True)
 
 
 def draw_gallery(

@@ -138,6 +138,10 @@ def _log_measures(run: Run, record: ModulationRecord) -> None:
         run.set_tags({"region_density": "not measured: the dataset has no region maps"})
     else:
         run.log_table(density, "region_density.json")
+        if record.compared.chance.empty:
+            run.set_tags({"chance": "not measured: name two or more shuffled models"})
+        else:
+            run.log_table(record.compared.chance, "chance.json")
 
 
 def _summary(record: ModulationRecord) -> dict[str, float]:

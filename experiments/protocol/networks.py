@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from experiments.protocol.session import read_model
-from fundus_ml.control_table import CLEAN_MODEL, SHUFFLED_MODEL
+from fundus_ml.chance import shuffled_origins
+from fundus_ml.control_table import CLEAN_MODEL
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.shuffled_labels import SHUFFLED
@@ -32,7 +33,7 @@ class NamesNetworks(Protocol):
 
     @property
     def shuffled_model(self) -> str:
-        """Control: learned shuffled labels."""
+        """Controls: learned shuffled labels; several with commas between them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,20 +71,26 @@ def read_networks(run: Run, config: NamesNetworks) -> Networks:
     A model without the alias ``robust`` is warned of: its gradients mean little to an eye.
 
     Raises:
-        InputError: The judge or a control is the model itself.
+        InputError: The judge or a control is the model itself, or a network that should have
+            learned shuffled labels did not, or is named twice.
     """
     asked = {
-        "judge": config.judge,
-        "clean_model": config.clean_model,
-        "shuffled_model": config.shuffled_model,
+        "judge": [config.judge],
+        "clean_model": [config.clean_model],
+        "shuffled_model": [uri.strip() for uri in config.shuffled_model.split(",")],
     }
+    asked = {flag: [uri for uri in uris if uri] for flag, uris in asked.items()}
     own = resolve(config.model)
-    for flag, uri in asked.items():
-        if uri and resolve(uri).model_id == own.model_id:
+    for flag, uris in asked.items():
+        ids = [resolve(uri).model_id for uri in uris]
+        if own.model_id in ids:
             raise InputError(
-                f"{flag}={uri}: is the model itself; name a version that was trained independently"
+                f"{flag}={uris[ids.index(own.model_id)]}: is the model itself; name a version that "
+                "was trained independently"
             )
-    others = {flag: _read(run, uri) for flag, uri in asked.items() if uri}
+        if len(set(ids)) < len(ids):
+            raise InputError(f"{flag}={','.join(uris)}: names a version twice")
+    others = {flag: [_read(run, uri) for uri in uris] for flag, uris in asked.items()}
     model = _read(run, config.model)  # last: the run is tagged with this version
     if find_alias(model.version.name, ROBUST) != model.version:
         warning = (
@@ -92,16 +99,15 @@ def read_networks(run: Run, config: NamesNetworks) -> Networks:
         )
         sys.stderr.write(f"modulate: {warning}\n")
         run.set_tags({"warning": warning})
-    shuffled = others.get("shuffled_model")
-    if shuffled is not None and shuffled.version.tags.get("labels") != SHUFFLED:
-        raise InputError(
-            f"shuffled_model={config.shuffled_model}: was not trained with labels=shuffled"
-        )
-    origins = {CLEAN_MODEL: others.get("clean_model"), SHUFFLED_MODEL: shuffled}
+    at_chance = others["shuffled_model"]
+    for uri, network in zip(asked["shuffled_model"], at_chance, strict=True):
+        if network.version.tags.get("labels") != SHUFFLED:
+            raise InputError(f"shuffled_model={uri}: was not trained with labels=shuffled")
+    origins = [CLEAN_MODEL] * len(others["clean_model"]) + shuffled_origins(len(at_chance))
     return Networks(
         model=model,
-        judge=others.get("judge"),
-        controls={origin: network for origin, network in origins.items() if network is not None},
+        judge=next(iter(others["judge"]), None),
+        controls=dict(zip(origins, [*others["clean_model"], *at_chance], strict=True)),
     )
 
 

@@ -1,6 +1,8 @@
 """`modulate` from the command line: what it leaves behind, every way it ends."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +19,7 @@ from experiments import modulate
 from fundus_ml.control_table import CLEAN_MODEL, MODULATION, SHUFFLED_MODEL
 from fundus_ml.dataset import open_dataset
 from fundus_ml.imaging.pictures import read_png, to_images, write_png
+from fundus_ml.imaging.regions import REGION_FLAGS
 from fundus_ml.modulation import CONTRAST_BLEND, CONTROL_DIRECTIONS, ORIGINAL
 from tests.experiments.conftest import flags
 from tests.experiments.tiny_versions import artifact, logged_table, newest
@@ -35,11 +38,29 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def everything(versions):
     """Flags that name a judge and both networks that are controls."""
-    initialise_tracking().set_model_version_tag("eye", "2", "labels", "shuffled")
+    learned_shuffled_labels(2)
     return USUAL | {
         "dataset": versions.a, "judge": "models:/eye/4", "clean_model": "models:/eye/3",
         "shuffled_model": "models:/eye/2",
     }  # fmt: skip
+
+
+def learned_shuffled_labels(*numbers):
+    """Say of versions of ``eye`` that they are at chance."""
+    for number in numbers:
+        initialise_tracking().set_model_version_tag("eye", str(number), "labels", "shuffled")
+
+
+def with_regions(dataset, folder):
+    """The same eyes with a map: a disc in the middle, the rest of the retina around it."""
+    shutil.copytree(dataset, folder)
+    for pixels in folder.glob("pixels-*.npy"):
+        maps = np.ones(np.load(pixels).shape[:3], np.uint8)
+        maps[:, 8:16, 8:16] |= REGION_FLAGS["disc"]
+        np.save(pixels.with_name(pixels.name.replace("pixels", "regions")), maps)
+    record = json.loads((folder / "dataset.json").read_text())
+    (folder / "dataset.json").write_text(json.dumps(record | {"regions": True}))
+    return folder
 
 
 def pictures_of(run):
@@ -117,6 +138,37 @@ def test_everything_is_measured_and_tied(versions, everything, capsys):
     assert inputs == {resolve(f"models:/eye/{number}").model_id for number in (1, 2, 3, 4)}
 
 
+def test_several_networks_at_chance(versions, tmp_path, capsys):
+    """Each makes pictures; the densities are held against where one more of them would fall."""
+    learned_shuffled_labels(2, 3, 4)
+    shuffled = "models:/eye/2, models:/eye/3,models:/eye/4"
+    dataset = with_regions(versions.a, tmp_path / "mapped")
+    modulate.main(flags(USUAL | {"dataset": dataset, "shuffled_model": shuffled}))
+    assert "chance_high" in capsys.readouterr().out
+    run = newest("modulate")
+    controls = logged_table(run, "controls.json")
+    at_chance = ["shuffled model 1", "shuffled model 2", "shuffled model 3"]
+    assert controls["origin"].tolist()[:4] == [MODULATION, *at_chance]
+    density = logged_table(run, "region_density.json").set_index(["origin", "eps", "part"])
+    chance = logged_table(run, "chance.json")
+    assert set(chance["part"]) == {"disc", "background"}
+    assert len(chance) == 2 * 3
+    for row in chance.to_dict("records"):
+        found = [density.loc[(origin, row["eps"], row["part"]), "density"] for origin in at_chance]
+        assert row["chance"] == pytest.approx(np.exp(np.log(found).mean()))
+        assert row["density"] == density.loc[(MODULATION, row["eps"], row["part"]), "density"]
+    made = artifact(run, "modulation/region_density_eps-1.png").stat().st_size
+    assert made > 1000
+
+
+def test_one_network_at_chance_is_no_chance(everything, versions, tmp_path):
+    """With region maps the run says what is missing."""
+    dataset = with_regions(versions.a, tmp_path / "mapped")
+    modulate.main(flags(everything | {"dataset": dataset, "controls": "false"}))
+    tags = newest("modulate").data.tags
+    assert tags["chance"] == "not measured: name two or more shuffled models"
+
+
 def test_a_rerun_replaces_and_gives_the_same_pictures(everything):
     """Byte for byte; no row twice."""
     found = []
@@ -143,6 +195,7 @@ def test_a_rerun_replaces_and_gives_the_same_pictures(everything):
         ({"region": "fovea"}, "region=fovea: allowed: whole, retina, disc"),
         ({"judge": "models:/eye/1"}, "judge=models:/eye/1: is the model itself"),
         ({"shuffled_model": "models:/eye/3"}, "shuffled_model=models:/eye/3: was not trained with"),
+        ({"shuffled_model": "models:/eye/3,models:/eye/3"}, "shuffled_model=models:/eye/3,models:"),
         ({"attack_steps": "many"}, "attack_steps=many: must be auto, or a whole number"),
         ({"images": 99}, "images=99: needs 50 female people in this split"),
     ],

@@ -1,6 +1,9 @@
 """What a modulation shows: a panel per eye, curves, densities, the sheet and the gallery."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,12 +25,15 @@ from fundus_ml.figures import (
 from fundus_ml.figures.least_budgets import least_budget_figure
 from fundus_ml.gallery import gallery_page
 from fundus_ml.modulation import file_stem
+from fundus_ml.parallel import in_order, processes
 
 THUMBNAILS = 3
 THUMBNAIL_WIDTH = 720
 """Pixels; what the version's page has room for."""
 SHEET_EYES = 48
 """Of a contact sheet; the gallery holds them all."""
+WORTH_PROCESSES = 32
+"""Panels from which on processes of their own draw them."""
 FIGURE_RESAMPLES = 1000
 """Behind the bands of the curves, whose figures stand in the tables."""
 
@@ -36,31 +42,54 @@ def draw_panels(
     bench: Bench, modulated: NDArray[np.uint8], effects: pd.DataFrame, folder: Path
 ) -> list[Path]:
     """Draw a panel per eye; give back small ones of the first few."""
-    thumbnails = []
     for name in ("panels", "thumbnails"):
         (folder / name).mkdir()
     by_eye = dict(tuple(effects.groupby("image_id")))
-    with progress("panels", "eye") as on_step:
-        for i, eye in enumerate(bench.eyes.to_dict("records")):
-            rows = by_eye[eye["image_id"]]
-            figure = modulation_panel(
-                bench.chosen.pixels[i],
-                list(modulated[:, i]),
-                eps=rows["eps"].tolist(),
-                prob_target_before=float(rows["prob_target_before"].iloc[0]),
-                prob_target=rows["prob_target"].tolist(),
-                target=str(rows["target"].iloc[0]),
-                title=f"{eye['image_id']}: {eye['sex']}, {eye['eye']} eye",
-                regions=None if bench.regions is None else bench.regions[i],
-                constraint=bench.options.constraint,
+    panels = []
+    for i, eye in enumerate(bench.eyes.to_dict("records")):
+        rows = by_eye[eye["image_id"]]
+        given = {
+            "eps": rows["eps"].tolist(),
+            "prob_target_before": float(rows["prob_target_before"].iloc[0]),
+            "prob_target": rows["prob_target"].tolist(),
+            "target": str(rows["target"].iloc[0]),
+            "title": f"{eye['image_id']}: {eye['sex']}, {eye['eye']} eye",
+            "regions": None if bench.regions is None else bench.regions[i],
+            "constraint": bench.options.constraint,
+        }
+        name = f"{file_stem(str(eye['image_id']))}.png"
+        panels.append(
+            _Panel(
+                pixels=bench.chosen.pixels[i],
+                modulated=modulated[:, i],
+                given=given,
+                path=folder / "panels" / name,
+                thumbnail=folder / "thumbnails" / name if i < THUMBNAILS else None,
             )
-            name = f"{file_stem(str(eye['image_id']))}.png"
-            _save(figure, folder / "panels" / name)
-            if i < THUMBNAILS:
-                thumbnails.append(folder / "thumbnails" / name)
-                _save(figure, thumbnails[-1], dpi=round(THUMBNAIL_WIDTH / figure.get_figwidth()))
-            on_step(i + 1, len(bench.eyes))
-    return thumbnails
+        )
+    workers = 0 if len(panels) >= WORTH_PROCESSES else 1
+    with processes(workers=workers), progress("panels", "eye") as on_step:
+        for drawn, _ in enumerate(in_order(_draw_panel, panels), start=1):
+            on_step(drawn, len(panels))
+    return [panel.thumbnail for panel in panels if panel.thumbnail is not None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Panel:
+    """What one panel shows, in words of ``modulation_panel``, and where it goes."""
+
+    pixels: NDArray[np.uint8]
+    modulated: NDArray[np.uint8]
+    given: Mapping[str, Any]
+    path: Path
+    thumbnail: Path | None
+
+
+def _draw_panel(panel: _Panel) -> None:
+    figure = modulation_panel(panel.pixels, list(panel.modulated), **panel.given)
+    _save(figure, panel.path)
+    if panel.thumbnail is not None:
+        _save(figure, panel.thumbnail, dpi=round(THUMBNAIL_WIDTH / figure.get_figwidth()))
 
 
 def draw_figures(

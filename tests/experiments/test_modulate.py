@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from experiments import modulate
+from experiments.protocol import modulation_figures
 from fundus_ml.control_table import CLEAN_MODEL, MODULATION, SHUFFLED_MODEL
 from fundus_ml.dataset import open_dataset
 from fundus_ml.imaging.pictures import read_png, to_images, write_png
@@ -63,9 +64,9 @@ def with_regions(dataset, folder):
     return folder
 
 
-def pictures_of(run):
+def pictures_of(run, folder="modulation/pictures"):
     """Bytes of every picture of a run, by its path."""
-    folder = artifact(run, "modulation/pictures")
+    folder = artifact(run, folder)
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*.png")
     }
@@ -169,14 +170,18 @@ def test_one_network_at_chance_is_no_chance(everything, versions, tmp_path):
     assert tags["chance"] == "not measured: name two or more shuffled models"
 
 
-def test_a_rerun_replaces_and_gives_the_same_pictures(everything):
-    """Byte for byte; no row twice."""
-    found = []
-    for _ in range(2):
+def test_a_rerun_replaces_and_gives_the_same_pictures(everything, monkeypatch):
+    """Byte for byte, panels drawn by several processes too; no row twice."""
+    found, panels = [], []
+    for panels_worth_processes in (99, 2):
+        monkeypatch.setattr(modulation_figures, "WORTH_PROCESSES", panels_worth_processes)
         modulate.main(flags(everything | {"controls": "false", "mode": "disrupt"}))
         found.append(pictures_of(newest("modulate")))
+        panels.append(pictures_of(newest("modulate"), "modulation/panels"))
     assert found[0] == found[1]
     assert len(found[0]) == 6 * 4
+    assert panels[0] == panels[1]
+    assert len(panels[0]) == 6
     frame = results.modulations(model="models:/eye/1")
     disrupted = frame[frame["mode"] == "disrupt"]
     assert len(disrupted) == 18

@@ -19,6 +19,9 @@ from tracking.trial_claims import FAILURE, RUN_ID, claim, signs_of_life
 POLL_SECONDS = 5.0
 """Longest pause between two looks at what other workers are still running."""
 
+ALIKE = 3
+"""Trials that fail for one and the same reason before any other ends: the next would too."""
+
 TAKEN = (
     "gave no sign of life for too long and was given to another worker; what it found here is "
     "dropped"
@@ -81,6 +84,9 @@ def run_trials(
         trials: How many finished trials the study holds in the end.
         timeout: Seconds after which no further trial begins; the one under way is finished.
         on_trial: Called after each trial, for a progress bar.
+
+    Raises:
+        TrackingError: The study's first three trials or more all failed for the same reason.
     """
     end = math.inf if timeout is None else time.monotonic() + timeout
     while time.monotonic() < end:
@@ -89,6 +95,8 @@ def run_trials(
             finished = _run_trial(study, objective, claimed)
             if on_trial is not None:
                 on_trial(finished)
+            if finished.state is TrialState.FAIL:
+                _stop_where_all_fail(study)
         elif any(row.state is TrialState.RUNNING for row in study.rows()):
             time.sleep(min(POLL_SECONDS, study.heartbeat, max(0.0, end - time.monotonic())))
         else:
@@ -124,6 +132,15 @@ def _run_trial(
     if told.state is not state:
         _logger.warning("trial %d %s", claimed.number, TAKEN)
     return told
+
+
+def _stop_where_all_fail(study: Study) -> None:
+    ended = [row for row in study.rows() if row.state.is_finished()]
+    reasons = {row.user_attrs.get(FAILURE) for row in ended}
+    if len(ended) >= ALIKE and all(row.state is TrialState.FAIL for row in ended):
+        (reason, *others) = reasons
+        if reason is not None and not others:
+            raise TrackingError(f"all {len(ended)} trials failed, the search stops: {reason}")
 
 
 def _keep_reason(claimed: optuna.Trial, reason: str) -> None:

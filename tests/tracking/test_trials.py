@@ -1,5 +1,6 @@
 import math
 import time
+from contextlib import nullcontext
 
 import pytest
 from mlflow import MlflowClient
@@ -8,6 +9,7 @@ from optuna.trial import TrialState
 
 from tests.tracking.study_workers import SPACE, open_shared, quadratic
 from tracking import studies
+from tracking.errors import TrackingError
 from tracking.runs import start_run
 from tracking.trial_claims import MOST_RETRIES, claim, counted, finished
 from tracking.trials import run_trials
@@ -118,6 +120,33 @@ def test_a_failing_trial_is_recorded_and_the_study_goes_on(caplog):
     assert study.rows()[1].user_attrs["failure"] == "RuntimeError: out of memory"
     assert MlflowClient().get_run(parent.run_id).info.status == "FINISHED"
     assert "trial 1 failed: RuntimeError: out of memory" in caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("whole_ones", "alike", "tried"), [(0, True, 3), (0, False, 6), (1, True, 6)]
+)
+def test_a_search_whose_trials_all_fail_alike_stops(whole_ones, alike, tried):
+    def fails(trial):
+        if trial.number < whole_ones:
+            return 0.5
+        raise RuntimeError("weights cannot be read" + ("" if alike else f" {trial.number}"))
+
+    study = open_study()
+    message = "all 3 trials failed, the search stops: RuntimeError: weights cannot be read"
+    with pytest.raises(TrackingError, match=message) if tried == 3 else nullcontext():
+        run(study, fails, 6)
+    assert states(study) == ["COMPLETE"] * whole_ones + ["FAIL"] * (tried - whole_ones)
+
+
+def test_a_search_that_was_stopped_goes_on_once_mended():
+    def fails(_):
+        raise RuntimeError("weights cannot be read")
+
+    study = open_study()
+    with pytest.raises(TrackingError):
+        run(study, fails, 6)
+    run(study, lambda trial: trial.parameters["lr"], 6)
+    assert states(study) == ["FAIL"] * 3 + ["COMPLETE"] * 3
 
 
 def test_a_hopeless_trial_is_pruned():

@@ -20,7 +20,7 @@ from experiments.protocol.kept_pictures import batches_of, kept_pictures
 from experiments.protocol.modulated_eyes import ModulatedEyes, choose
 from experiments.protocol.modulation_controls import (
     Bench,
-    Measured,
+    Found,
     compare_origins,
     same_length_controls,
 )
@@ -124,12 +124,12 @@ def modulate_eyes(config: ModulateConfig, run: Run) -> Modulated:
             options=config,
             judge=networks.judge,
         )
-        measured = _measure(
+        found = _measure(
             config, bench, networks, pushed, pictures=read_pictures(paths), split=split
         )
-        compared = compare_origins(bench, measured, resamples=config.bootstrap, seed=config.seed)
+        compared = compare_origins(bench, found, resamples=config.bootstrap, seed=config.seed)
         effect = effect_by_eps(
-            measured.effects[MODULATION], resamples=config.bootstrap, seed=config.seed
+            found[MODULATION].effects, resamples=config.bootstrap, seed=config.seed
         )
         record = ModulationRecord(
             bench=bench,
@@ -137,7 +137,7 @@ def modulate_eyes(config: ModulateConfig, run: Run) -> Modulated:
             pictures=[path for row in paths for path in row],
             seed=config.seed,
             dataset_digest=split.digest,
-            measured=measured,
+            found=found,
             compared=compared,
             effect=effect,
         )
@@ -178,17 +178,17 @@ def _measure(
     *,
     pictures: NDArray[np.uint8],
     split: FundusDataset,
-) -> Measured:
-    """Measure the saved pictures, and those of every control."""
-    measured = Measured()
-    bench.measure(measured, MODULATION, networks.model, pictures, pushed[MODULATION].least)
+) -> dict[str, Found]:
+    """Measure the saved pictures, and those of every control, by origin."""
+    own = bench.measure(networks.model, pictures, pushed[MODULATION].least)
+    found = {MODULATION: own}
     for origin, network in networks.controls.items():
-        bench.measure(measured, origin, network, pushed[origin].modulated, pushed[origin].least)
+        found[origin] = bench.measure(network, pushed[origin].modulated, pushed[origin].least)
     if config.controls:
-        lengths = measured.effects[MODULATION]["l2"].to_numpy().reshape(len(config.eps), -1)
+        lengths = own.effects["l2"].to_numpy().reshape(len(config.eps), -1)
         for origin, made in same_length_controls(bench, split, lengths, seed=config.seed):
-            bench.measure(measured, origin, networks.model, made)
-    return measured
+            found[origin] = bench.measure(networks.model, made)
+    return found
 
 
 if __name__ == "__main__":

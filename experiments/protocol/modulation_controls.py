@@ -1,7 +1,8 @@
 """A modulation and its controls, measured alike: effects, shares, least budgets by origin."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -24,18 +25,18 @@ from fundus_ml.region_shares import density_by_part, region_shares
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
-    """What was found, by origin of the pictures: the modulation first, then its controls.
+class Found:
+    """What was found in the pictures of one origin.
 
     Attributes:
         effects: Rows of ``effect_rows``, with the judge's columns where there is one.
-        least: ``(N,)`` least budgets by region, of those origins that searched them.
-        shares: Rows of ``region_shares`` with ``origin``.
+        shares: Rows of ``region_shares``; none where the dataset has no region maps.
+        least: ``(N,)`` least budgets by region; empty where none was searched.
     """
 
-    effects: dict[str, pd.DataFrame] = field(default_factory=dict)
-    least: dict[str, Mapping[str, NDArray[np.float64]]] = field(default_factory=dict)
-    shares: list[pd.DataFrame] = field(default_factory=list)
+    effects: pd.DataFrame
+    shares: pd.DataFrame
+    least: Mapping[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,13 +59,11 @@ class Bench:
 
     def measure(
         self,
-        measured: Measured,
-        origin: str,
         network: Network,
         pictures: NDArray[np.uint8],
-        least: Mapping[str, NDArray[np.float64]] | None = None,
-    ) -> None:
-        """Add what ``network``, the judge and the region maps say of ``(E, N, H, W, 3)``."""
+        least: Mapping[str, NDArray[np.float64]] = MappingProxyType({}),
+    ) -> Found:
+        """Ask ``network``, the judge and the region maps about ``(E, N, H, W, 3)``."""
         pixels, target = self.chosen.pixels, self.chosen.target
         effects = effect_rows(
             network.module,
@@ -79,9 +78,6 @@ class Bench:
                 self.judge.module, pixels, pictures, target, batch_size=self.options.batch_size
             )
             effects = pd.concat([effects, seen], axis=1)
-        measured.effects[origin] = effects
-        if least:
-            measured.least[origin] = least
         shares = region_shares(
             pixels,
             pictures,
@@ -89,7 +85,7 @@ class Bench:
             image_ids=self.eyes["image_id"].tolist(),
             eps=self.options.eps,
         )
-        measured.shares.append(shares.assign(origin=origin))
+        return Found(effects=effects, shares=shares, least=least)
 
 
 def same_length_controls(
@@ -136,19 +132,22 @@ class Compared:
     chance: pd.DataFrame
 
 
-def compare_origins(bench: Bench, measured: Measured, *, resamples: int, seed: int) -> Compared:
+def compare_origins(
+    bench: Bench, found: Mapping[str, Found], *, resamples: int, seed: int
+) -> Compared:
     """Put the modulation beside its controls, with intervals clustered by person."""
     how = {"resamples": resamples, "seed": seed}
-    region = bench.chosen.region
-    whole = {origin: found[region] for origin, found in measured.least.items()}
+    searched = {origin: each.least for origin, each in found.items() if each.least}
+    whole = {origin: least[bench.chosen.region] for origin, least in searched.items()}
     densities = [
-        density_by_part(shares, bench.eyes, **how).assign(origin=origin)
-        for origin, shares in zip(measured.effects, measured.shares, strict=True)
+        density_by_part(each.shares, bench.eyes, **how).assign(origin=origin)
+        for origin, each in found.items()
     ]
     density = pd.concat(densities, ignore_index=True)
+    effects = {origin: each.effects for origin, each in found.items()}
     return Compared(
-        controls=control_table(measured.effects, whole, **how),
-        least=least_budget_table(measured.least, bench.eyes, **how),
+        controls=control_table(effects, whole, **how),
+        least=least_budget_table(searched, bench.eyes, **how),
         density=density,
         chance=chance_table(density),
     )

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from experiments.protocol.modulation_controls import Bench, Compared, Measured
+from experiments.protocol.modulation_controls import Bench, Compared, Found
 from experiments.protocol.session import progress
 from fundus_ml.chance import FEWEST_NETWORKS, is_shuffled
 from fundus_ml.control_table import MODULATION
@@ -98,13 +98,13 @@ def draw_figures(
     effects: pd.DataFrame,
     folder: Path,
     *,
-    measured: Measured,
+    found: Mapping[str, Found],
     compared: Compared,
 ) -> None:
     """Draw the curves of every origin, the contact sheet, densities and least budgets."""
     curves = [
         effect_by_eps(rows, resamples=FIGURE_RESAMPLES, seed=0).assign(model=origin)
-        for origin, rows in _networks_at_chance_as_one(measured.effects).items()
+        for origin, rows in _networks_at_chance_as_one(found).items()
     ]
     curve = success_curve(
         pd.concat(curves, ignore_index=True),
@@ -130,18 +130,15 @@ def draw_figures(
         _save(figure, folder / "least_budgets.png")
 
 
-def _networks_at_chance_as_one(effects: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    """Draw several networks at chance as one curve, over their eyes together."""
-    at_chance = [origin for origin in effects if is_shuffled(origin)]
-    if len(at_chance) < FEWEST_NETWORKS:
-        return effects
-    merged = {f"{len(at_chance)} shuffled models": pd.concat([effects[name] for name in at_chance])}
-    return {
-        name: rows
-        for origin, own in effects.items()
-        for name, rows in (merged if origin == at_chance[0] else {origin: own}).items()
-        if name not in at_chance
-    }
+def _networks_at_chance_as_one(found: Mapping[str, Found]) -> dict[str, pd.DataFrame]:
+    """Effects by origin; several networks at chance are one, over their eyes together."""
+    at_chance = [origin for origin in found if is_shuffled(origin)]
+    several = len(at_chance) >= FEWEST_NETWORKS
+    merged: dict[str, list[pd.DataFrame]] = {}
+    for origin, each in found.items():
+        name = f"{len(at_chance)} shuffled models" if several and origin in at_chance else origin
+        merged.setdefault(name, []).append(each.effects)
+    return {name: pd.concat(effects, ignore_index=True) for name, effects in merged.items()}
 
 
 def _with_chance(compared: Compared) -> pd.DataFrame:

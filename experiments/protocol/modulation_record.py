@@ -1,5 +1,6 @@
 """How a finished modulation is kept: pictures, figures and rows, tied to the version."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from experiments.protocol.modulation_controls import Bench, Compared, Measured
+from experiments.protocol.modulation_controls import Bench, Compared, Found
 from experiments.protocol.modulation_figures import draw_figures, draw_gallery, draw_panels
 from fundus_ml.control_table import MODULATION
 from fundus_ml.imaging.regions import PARTS
@@ -35,7 +36,7 @@ class ModulationRecord:
         pictures: E·N paths of the saved pictures, budget by budget.
         seed: Of the choice of eyes.
         dataset_digest: Of the dataset they come from.
-        measured: Rows by origin.
+        found: What was found in the pictures of each origin.
         compared: Tables over all origins.
         effect: Rows of ``effect_by_eps`` of the modulation.
     """
@@ -45,7 +46,7 @@ class ModulationRecord:
     pictures: list[Path]
     seed: int
     dataset_digest: str
-    measured: Measured
+    found: Mapping[str, Found]
     compared: Compared
     effect: pd.DataFrame
 
@@ -61,7 +62,7 @@ def record_modulation(
         record: What was made.
         folder: Holds ``pictures/``; panels and figures are added beside them.
     """
-    effects = record.measured.effects[MODULATION].assign(
+    effects = record.found[MODULATION].effects.assign(
         region=record.bench.chosen.region,
         seed=record.seed,
         dataset_digest=record.dataset_digest,
@@ -70,11 +71,14 @@ def record_modulation(
     )
     bench, compared = record.bench, record.compared
     thumbnails = draw_panels(bench, record.modulated, effects, folder)
-    draw_figures(
-        bench, record.modulated, effects, folder, measured=record.measured, compared=compared
-    )
+    draw_figures(bench, record.modulated, effects, folder, found=record.found, compared=compared)
     draw_gallery(
-        bench, record.modulated, effects, record.measured.shares[0], folder, version=version.uri
+        bench,
+        record.modulated,
+        effects,
+        record.found[MODULATION].shares,
+        folder,
+        version=version.uri,
     )
     _write_tables(record, effects, folder)
     run.log_artifacts(folder, FOLDER)
@@ -94,14 +98,15 @@ def record_modulation(
 def _write_tables(record: ModulationRecord, effects: pd.DataFrame, folder: Path) -> None:
     """Write everything that was measured, one row each, as files a notebook reads."""
     controls = [
-        rows.assign(origin=origin)
-        for origin, rows in record.measured.effects.items()
+        each.effects.assign(origin=origin)
+        for origin, each in record.found.items()
         if origin != MODULATION
     ]
+    shares = [each.shares.assign(origin=origin) for origin, each in record.found.items()]
     tables = {
         "modulations": effects,
         "controls": pd.concat(controls, ignore_index=True) if controls else None,
-        "region_shares": pd.concat(record.measured.shares, ignore_index=True),
+        "region_shares": pd.concat(shares, ignore_index=True),
         "least_budgets": _least_rows(record),
     }
     for name, table in tables.items():
@@ -170,12 +175,12 @@ def _caption(record: ModulationRecord) -> str:
 def _share_rows(record: ModulationRecord, effects: pd.DataFrame) -> pd.DataFrame:
     keys = ["image_id", "eps"]
     details = ["dataset_digest", "mode", "target", "constraint", "region", "seed"]
-    return record.measured.shares[0].merge(effects[keys + details], on=keys)
+    return record.found[MODULATION].shares.merge(effects[keys + details], on=keys)
 
 
 def _least_of_each(record: ModulationRecord) -> NDArray[np.float64]:
     """Repeat each eye's least budget for every picture of it; NaN where none was searched."""
-    least = record.measured.least.get(MODULATION, {}).get(record.bench.chosen.region)
+    least = record.found[MODULATION].least.get(record.bench.chosen.region)
     if least is None:
         least = np.full(len(record.bench.eyes), np.nan)
     return np.tile(least, len(record.bench.options.eps))
@@ -184,7 +189,7 @@ def _least_of_each(record: ModulationRecord) -> NDArray[np.float64]:
 def _least_rows(record: ModulationRecord) -> pd.DataFrame:
     """One row per eye and region that was searched."""
     eyes, options = record.bench.eyes, record.bench.options
-    effects = record.measured.effects[MODULATION]
+    effects = record.found[MODULATION].effects
     target = effects["target"].to_numpy()[: len(eyes)]
     frames = [
         pd.DataFrame(
@@ -197,7 +202,7 @@ def _least_rows(record: ModulationRecord) -> pd.DataFrame:
                 "least_eps": np.where(np.isfinite(found), found, np.nan),
             }
         )
-        for region, found in record.measured.least.get(MODULATION, {}).items()
+        for region, found in record.found[MODULATION].least.items()
     ]
     columns = ["image_id", "patient_id", "target", "region", "searched", "least_eps"]
     rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)

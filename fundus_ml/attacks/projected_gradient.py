@@ -1,6 +1,7 @@
 """Projected gradient steps."""
 
 from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,8 @@ from fundus_ml.attacks.search import (
 from fundus_ml.attacks.threat_models import ThreatModel
 from fundus_ml.errors import InputError
 
+Decay = Literal["none", "linear"]
+DECAYS = get_args(Decay)
 SMALLEST_MEAN = 1e-20
 """Added to a gradient's mean size before dividing, where steps gather momentum."""
 
@@ -34,6 +37,7 @@ def pgd(
     restarts: int = 1,
     keep_best: bool = True,
     momentum: float = 0.0,
+    decay: Decay = "none",
     target: Tensor | None = None,
     loss: Loss = "margin",
     leave_solved: bool = False,
@@ -59,6 +63,8 @@ def pgd(
         restarts: Searches from starts of their own, of which the worst point is kept.
         keep_best: Return the iterate with the best loss of each image, not the last.
         momentum: Share of the former direction that each step keeps.
+        decay: With ``linear`` the first step is nearly twice as long and the last nearly none, and
+            all add up to as much: the end is nearer to the summit than steps of one length come.
         target: ``(N,)``, 0 or 1: descend towards this class instead of away from
             ``labels``.
         loss: What is climbed: the ``margin``, which always has a gradient, or ``ce``.
@@ -75,8 +81,8 @@ def pgd(
 
     Raises:
         InputError: Shapes do not match, ``images`` leave [0, 1], a label is not 0 or 1, ``start``
-            is given and drawn at once, or ``step_size``, ``attack_steps``, ``momentum`` or
-            ``restarts`` is outside its range.
+            is given and drawn at once, or ``step_size``, ``attack_steps``, ``momentum``, ``decay``
+            or ``restarts`` is outside its range.
 
     Source:
         Madry et al. 2018, arXiv:1706.06083, with the step, projection and best-iterate rule of
@@ -95,10 +101,13 @@ def pgd(
         raise InputError(f"attack_steps={attack_steps}: must be 0 or more")
     if not 0 <= momentum < float("inf"):
         raise InputError(f"momentum={momentum}: must be a finite number, 0 or more")
+    if decay not in DECAYS:
+        raise InputError(f"decay={decay}: allowed: {', '.join(DECAYS)}")
     how = _Steps(
         size=_checked(step_size, problem.images),
         count=attack_steps,
         momentum=momentum,
+        decay=decay,
         keep_best=keep_best,
         leave_solved=leave_solved,
     )
@@ -127,8 +136,15 @@ class _Steps:
     size: Tensor
     count: int
     momentum: float
+    decay: Decay
     keep_best: bool
     leave_solved: bool
+
+    def length(self, step: int) -> Tensor:
+        """Length of a step, counted from 0."""
+        if self.decay == "none":
+            return self.size
+        return self.size * (2 * (self.count - step) - 1) / self.count
 
     def of(self, rows: Tensor) -> "_Steps":
         return replace(self, size=self.size[rows])
@@ -139,7 +155,7 @@ def _ascend(problem: Problem, start: Tensor, how: _Steps) -> tuple[Tensor, Tenso
     best = Best(start, torch.full_like(problem.aim, -torch.inf))
     rows = torch.arange(len(problem), device=start.device)
     x_adv, velocity = start, torch.zeros(()).to(start)
-    for _ in range(how.count):
+    for step in range(how.count):
         margins, gradient = problem.climb(x_adv)
         if how.keep_best or how.leave_solved:
             best.offer(x_adv, margins, rows)
@@ -157,7 +173,7 @@ def _ascend(problem: Problem, start: Tensor, how: _Steps) -> tuple[Tensor, Tenso
             mean = gradient.abs().mean((1, 2, 3), keepdim=True) + SMALLEST_MEAN
             velocity = gradient = how.momentum * velocity + gradient / mean
         x_adv = problem.threat.project(
-            problem.images, x_adv + how.size * problem.threat.step(gradient)
+            problem.images, x_adv + how.length(step) * problem.threat.step(gradient)
         )
     if how.keep_best or how.leave_solved:
         best.offer(x_adv, problem.margins(x_adv), rows)

@@ -8,6 +8,7 @@ from typing import Literal
 
 from fundus_ml.attack_engines import check_engine
 from fundus_ml.attacks import StepSize, ThreatModel, step_length
+from fundus_ml.attacks.projected_gradient import Decay
 from fundus_ml.attacks.search import Loss
 from fundus_ml.errors import InputError
 from fundus_ml.precision import check_precision
@@ -38,7 +39,7 @@ class ModulationOptions:
     attack_steps: int | Literal["auto"] = "auto"
     """Gradient steps at each budget; auto is 20."""
     step_size: StepSize = "auto"
-    """Length of one step; auto is 2.5·eps/attack_steps."""
+    """Length of one step; auto is 2.5·eps/attack_steps in the mean, each shorter than the last."""
     least_steps: int = 40
     """Gradient steps of the search for the least budget that turns each eye; 0 does not search."""
     batch_size: int = 16
@@ -80,6 +81,11 @@ class ModulationOptions:
         """Gradient steps at each budget."""
         return AUTO_STEPS if self.attack_steps == "auto" else self.attack_steps
 
+    @property
+    def decay(self) -> Decay:
+        """Whether steps shorten: where nobody gives their length."""
+        return "linear" if self.step_size == "auto" else "none"
+
     def step_for(self, eps: float) -> float:
-        """Length of one step at budget ``eps``."""
+        """Length of one step at budget ``eps``, in the mean where they shorten."""
         return step_length(self.step_size, eps=eps, attack_steps=self.steps)

@@ -204,6 +204,24 @@ def test_momentum_equals_a_plain_loop():
     torch.testing.assert_close(found, x, atol=1e-6, rtol=0)
 
 
+def test_decaying_steps_equal_a_plain_loop():
+    """Lengths 9, 7, 5, 3, 1 fifths of the one given: as much in all."""
+    model, images = SmallNetwork().eval().double(), make_images().double()
+    x = images.clone()
+    for length in (0.18, 0.14, 0.1, 0.06, 0.02):
+        x.requires_grad_()
+        (gradient,) = torch.autograd.grad(((1 - 2 * LABELS) * model(x)).sum(), x)
+        unit = gradient / gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+        delta = x.detach() + length * unit - images
+        delta = delta * (0.3 / delta.flatten(1).norm(dim=1)).clamp(max=1).view(-1, 1, 1, 1)
+        x = (images + delta).clamp(0, 1)
+    found = pgd(
+        model, images, LABELS, threat=ThreatModel(constraint="l2", eps=0.3), step_size=0.1,
+        attack_steps=5, decay="linear", keep_best=False, precision="fp32",
+    )  # fmt: skip
+    torch.testing.assert_close(found, x, atol=1e-6, rtol=0)
+
+
 def test_ce_stops_where_it_saturates_and_the_margin_does_not():
     """Far on the right side cross-entropy has no gradient in float32; the search then stands."""
     sure, images = LinearNetwork(6, 7), make_images(low=0.3, high=0.7)
@@ -241,6 +259,7 @@ def test_8_bits_need_8_bits():
         ({"restarts": 0}, "restarts=0: must be at least 1"),
         ({"restarts": 2}, "restarts=2: need random_start"),
         ({"momentum": -1.0}, "momentum=-1.0: must be a finite number"),
+        ({"decay": "cosine"}, "decay=cosine: allowed: none, linear"),
         ({"loss": "dlr"}, "loss=dlr: allowed: margin, ce"),
         ({"step_size": torch.ones(4)}, r"step_size: shape must be \(5,\) or one number"),
         ({"step_size": torch.tensor([1, 1, -1.0, 1, 1])}, "step_size=-1.0: must be"),

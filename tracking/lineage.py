@@ -12,6 +12,8 @@ from tracking.stores import exclusive, initialise_tracking, tracking_uri
 from tracking.versions import ModelVersion
 
 LONGEST_DESCRIPTION = 5000  # width of MLflow's description column
+THUMBNAILS = "thumbnails"
+"""Folder, beside the pictures of a run, of those that the version's description shows."""
 
 _CLOSING = "<!-- end of pictures -->"
 _SECTION = re.compile(rf"<!-- pictures (?P<key>[^>]*) -->.*?{_CLOSING}", re.DOTALL)
@@ -53,7 +55,7 @@ def attach_pictures(
     client = initialise_tracking()
     client.log_model_artifacts(version.model_id, str(folder), f"{folder_name}/{run.run_id}")
     for thumbnail in thumbnails:
-        run.log_artifact(thumbnail, folder_name)
+        run.log_artifact(thumbnail, f"{folder_name}/{THUMBNAILS}")
     key = f"{folder_name} {run.run_id}"
     links = (
         f"[step by step]({run.page('model-metrics')}) · "
@@ -89,7 +91,7 @@ def _check(folder: Path, thumbnails: Sequence[Path]) -> None:
 
 
 def _image(run: Run, folder_name: str, thumbnail: Path) -> str:
-    path = quote(f"{folder_name}/{thumbnail.name}", safe="")
+    path = quote(f"{folder_name}/{THUMBNAILS}/{thumbnail.name}", safe="")
     return f"![{thumbnail.stem}](/get-artifact?path={path}&run_uuid={run.run_id})"
 
 

@@ -59,11 +59,12 @@ def test_the_description_shows_thumbnails_the_run_holds(version, pictures):
     assert f"[files]({run.page('artifacts/modulation')})" in page
     images = re.findall(r"!\[([^]]*)\]\(/get-artifact\?path=([^&)]*)&run_uuid=(\w+)\)", page)
     assert images == [
-        ("panel a", "modulation%2Fpanel%20a.png", run.run_id),
-        ("panel_b", "modulation%2Fpanel_b.png", run.run_id),
+        ("panel a", "modulation%2Fthumbnails%2Fpanel%20a.png", run.run_id),
+        ("panel_b", "modulation%2Fthumbnails%2Fpanel_b.png", run.run_id),
     ]
-    stored = {entry.path for entry in MlflowClient().list_artifacts(run.run_id, "modulation")}
-    assert stored == {"modulation/panel a.png", "modulation/panel_b.png"}
+    folder = "modulation/thumbnails"
+    stored = {entry.path for entry in MlflowClient().list_artifacts(run.run_id, folder)}
+    assert stored == {f"{folder}/panel a.png", f"{folder}/panel_b.png"}
 
 
 def test_each_run_has_one_section_and_own_words_stay(version, pictures):

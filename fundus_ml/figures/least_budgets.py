@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from fundus_ml.figures.budgets import MANY, eps_label
+from fundus_ml.figures.budgets import eps_label
 from fundus_ml.figures.inputs import check_columns
 from fundus_ml.figures.style import legend, make_figure, series_styles, tidy
 
@@ -65,5 +65,5 @@ def least_budget_figure(frame: pd.DataFrame, *, constraint: str = "l2") -> Figur
     axes.set_ylim(len(regions) - 0.5, -0.5)
     tidy(axes, xlabel=f"least {eps_label(constraint)} that turns half of the eyes", ylabel="")
     axes.grid(visible=False, axis="y")
-    legend(axes, beside=len(origins) > MANY)
+    legend(axes, beside=True)
     return figure

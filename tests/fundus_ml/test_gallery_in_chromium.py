@@ -223,6 +223,21 @@ def test_a_picture_that_comes_too_late_is_not_shown(given, visit):
     assert shown == 0
 
 
+def test_parts_are_named_only_where_some_are_known(given, visit):
+    """Without region maps there is neither a line on the card, nor a fact, nor a filter."""
+    filter_shown = "element('part').offsetParent !== null"
+    on_card = f"{card(given['eyes']['image_id'].iloc[0])}.querySelector('.part').textContent"
+    in_facts = "element('facts').textContent.includes('most changed')"
+    for known in (True, False):
+        if not known:
+            given["eyes"] = given["eyes"].assign(most_changed="")
+        page = visit(gallery_page(**given))
+        assert page.evaluate(filter_shown) is known
+        assert page.evaluate(on_card).startswith("most changed") is known
+        page.evaluate("eyes[0].card.click()")
+        assert page.evaluate(in_facts) is known
+
+
 def test_filters_and_orders_are_those_of_a_table(given, visit):
     """Each choice shows the rows that pandas keeps, and counts them."""
     page = visit(gallery_page(**given))

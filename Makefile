@@ -11,7 +11,7 @@ demo: $(INSTALLED) ## the whole chain on synthetic eyes
 	$(RUN) mlflow run . --env-manager local --experiment-name fundus
 
 test: $(INSTALLED) ## every test that takes seconds
-	$(RUN) OMP_NUM_THREADS=1 pytest -n 2 --dist loadfile -m "not slow and not gpu"
+	$(RUN) pytest -m "not slow and not gpu"
 
 test-slow: $(INSTALLED) ## the longer checks too
 	$(RUN) pytest

@@ -145,7 +145,8 @@ def test_several_networks_at_chance(versions, tmp_path, capsys):
     learned_shuffled_labels(2, 3, 4)
     shuffled = "models:/eye/2, models:/eye/3,models:/eye/4"
     dataset = with_regions(versions.a, tmp_path / "mapped")
-    modulate.main(flags(USUAL | {"dataset": dataset, "shuffled_model": shuffled}))
+    quick = {"images": 4, "least_steps": 0, "controls": "false", "bootstrap": 20}
+    modulate.main(flags(USUAL | quick | {"dataset": dataset, "shuffled_model": shuffled}))
     assert "chance_high" in capsys.readouterr().out
     run = newest("modulate")
     controls = logged_table(run, "controls.json")
@@ -166,7 +167,8 @@ def test_several_networks_at_chance(versions, tmp_path, capsys):
 def test_one_network_at_chance_is_no_chance(everything, versions, tmp_path):
     """With region maps the run says what is missing."""
     dataset = with_regions(versions.a, tmp_path / "mapped")
-    modulate.main(flags(everything | {"dataset": dataset, "controls": "false"}))
+    quick = {"images": 2, "eps": "1", "least_steps": 0, "controls": "false", "bootstrap": 20}
+    modulate.main(flags(everything | quick | {"dataset": dataset}))
     tags = newest("modulate").data.tags
     assert tags["chance"] == "not measured: name two or more shuffled models"
 

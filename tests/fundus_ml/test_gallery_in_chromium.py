@@ -63,8 +63,10 @@ def visit(browser):
 
 def go(page, address):
     page.send("Emulation.clearDeviceMetricsOverride")
+    page.evaluate("globalThis.left = true")
     page.send("Page.navigate", url=address)
-    page.wait_for("document.readyState === 'complete' && typeof state === 'object'")
+    arrived = "!globalThis.left && document.readyState === 'complete'"
+    page.wait_for(f"{arrived} && typeof state === 'object'")
     page.wait_for("document.querySelector('#grid canvas').dataset.shown")
 
 

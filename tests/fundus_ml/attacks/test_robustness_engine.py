@@ -310,7 +310,13 @@ def test_modulation_makes_the_same_pictures():
     """At the first budget, where both start from the eye; after it to a grey level."""
     model = SmallNetwork().eval()
     pixels = np.random.default_rng(0).integers(0, 256, (5, 6, 7, 3), dtype=np.uint8)
-    how = {"eps": (0.5, 2.0), "attack_steps": 4, "batch_size": 2, "precision": "fp32"}
+    how = {
+        "eps": (0.5, 2.0),
+        "attack_steps": 4,
+        "step_size": 1.25,
+        "batch_size": 2,
+        "precision": "fp32",
+    }
     ours, theirs = (
         modulate(model, pixels, LABELS.numpy(), ModulationOptions(attack_engine=engine, **how))
         for engine in ("native", "robustness")

@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 
 from fundus_ml.attacks import ThreatModel, step_length
+from fundus_ml.bootstrap import CONFIDENCE
 from fundus_ml.chance import chance_table, shuffled_origins
 from fundus_ml.control_table import CLEAN_MODEL, MODULATION, SHUFFLED_MODEL, least_budget_table
 from fundus_ml.dataset import FundusDataset, open_dataset
@@ -51,8 +52,6 @@ from fundus_ml.training import TrainingOptions, fit
 CUES = ("disc", "vessels", "macula", "none")
 PARTS = ("disc", "macula", "vessels", "periphery")
 """That a cue could be planted in, or wrongly be found in."""
-SURE = 0.05
-"""Below this p a density is beyond chance."""
 KINDS = ("density", "least", "trained")
 """Tables of a cell."""
 
@@ -229,7 +228,9 @@ def _verdicts(out: Path, cue: str, seed: int, at_chance: pd.DataFrame) -> list[d
                 "wins": top == cue,
                 "clear": bool(own.loc[part, "low"] > ceiling[part]),
                 "shuffled": bool(own.loc[part, "low"] > shuffled[part]),
-                "beyond": bool(p < SURE and own.loc[part, "density"] > chance.loc[part, "chance"]),
+                "beyond": bool(
+                    p < 1 - CONFIDENCE and own.loc[part, "density"] > chance.loc[part, "chance"]
+                ),
                 "least": bool(np.isfinite(budgets.min()) and budgets.idxmin() == cue),
                 "least_eps": budgets.min(),
             }

@@ -146,7 +146,7 @@ def _with_chance(compared: Compared) -> pd.DataFrame:
     density, chance = compared.density, compared.chance
     if chance.empty:
         return density
-    expected = chance[chance["origin"] == MODULATION].assign(
+    expected = chance.assign(
         origin=f"next network at chance (from {chance['networks'].max()})",
         density=chance["chance"],
         low=chance["chance_low"],

@@ -91,7 +91,7 @@ def _path(
         unchanged = problem.margins(images, exact=True)
         best = Best(images, unchanged)
         for place, eps in enumerate(options.eps):
-            threat = ThreatModel(constraint=options.constraint, eps=float(eps), mask=mask)
+            threat = ThreatModel(constraint=options.constraint, eps=eps, mask=mask)
             if options.attack_engine == NATIVE:
                 _offer(best, problem, threat, options, start=best.x_adv)
                 gained = best.margins - unchanged
@@ -116,7 +116,7 @@ def _offer(
     if rows is not None:
         problem, threat = problem.of(rows), threat.of(rows)
     target = (problem.aim > 0).float()
-    assert isinstance(threat.eps, float)
+    assert not isinstance(threat.eps, Tensor)
     native = {"start": start, "loss": OBJECTIVES[options.objective], "decay": options.decay}
     x_adv = attack_by(options.attack_engine)(
         problem.model if problem.quick is None else problem.quick,

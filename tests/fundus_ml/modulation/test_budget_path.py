@@ -104,6 +104,13 @@ def test_batches_and_repeats_change_nothing():
     assert all(parameter.requires_grad for parameter in model.parameters())
 
 
+def test_budgets_may_be_whole_numbers():
+    """As a notebook writes them."""
+    model, pixels = SmallNetwork().eval(), make_pixels()
+    found = modulate(model, pixels, TARGET, options(eps=(1, 2)))
+    assert np.array_equal(found, modulate(model, pixels, TARGET, options(eps=(1.0, 2.0))))
+
+
 def test_progress_counts_pictures():
     """Over all budgets, to the end."""
     steps = []

@@ -64,6 +64,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("planted"))
     parser.add_argument("--cues", nargs="+", choices=CUES, default=list(CUES))
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first_seed", type=int, default=0)
     parser.add_argument("--people", type=int, default=400)
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--cue_strength", type=float, default=8.0)
@@ -76,7 +77,8 @@ def main() -> None:
     parser.add_argument("--least_steps", type=int, default=40, help="in search of least budgets")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    cells = [(cue, seed) for seed in range(given.seeds) for cue in given.cues]
+    seeds = range(given.first_seed, given.first_seed + given.seeds)
+    cells = [(cue, seed) for seed in seeds for cue in given.cues]
     for cue, seed in cells:
         if not all(_cell_file(given.out, cue, seed, kind).is_file() for kind in KINDS):
             _make_cell(given, cue, seed)

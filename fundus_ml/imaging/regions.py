@@ -11,6 +11,9 @@ REGION_FLAGS: Mapping[str, int] = MappingProxyType(
 )
 """Bit of each structure; structures overlap, since vessels run over disc and periphery."""
 
+PERIPHERY = 0.8
+"""Share of the field's radius from which the retina counts as periphery."""
+
 PARTS = ("disc", "macula", "vessels", "periphery", "background", "outside")
 """The parts a change is accounted to; together they cover the square once."""
 

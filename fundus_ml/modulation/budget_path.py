@@ -45,8 +45,9 @@ def modulate(
 
     Source:
         Gaziv, Lee, DiCarlo 2023, arXiv:2308.06887, who run every budget from the image. Ours goes
-        on from the budget before, and runs from the image too where that nearly turns the eye.
-        It climbs the one logit's way to the target, which steps as the cross-entropy does.
+        on from what the budget before found, stretched to the new budget, and runs from the image
+        too where that nearly turns the eye. It climbs the one logit's way to the target, which
+        steps as the cross-entropy does.
     """
     device = next(model.parameters()).device
     modulated = np.empty((len(options.eps), *pixels.shape), dtype=np.uint8)
@@ -93,7 +94,9 @@ def _path(
         for place, eps in enumerate(options.eps):
             threat = ThreatModel(constraint=options.constraint, eps=eps, mask=mask)
             if options.attack_engine == NATIVE:
-                _offer(best, problem, threat, options, start=best.x_adv)
+                longer = eps / options.eps[place - 1] if place else 1.0
+                start = images + longer * (best.x_adv - images)
+                _offer(best, problem, threat, options, start=start)
                 gained = best.margins - unchanged
                 close = (best.margins <= 0) & (-best.margins <= CLOSE * gained)
                 if place and bool(close.any()):
@@ -117,7 +120,13 @@ def _offer(
         problem, threat = problem.of(rows), threat.of(rows)
     target = (problem.aim > 0).float()
     assert not isinstance(threat.eps, Tensor)
-    native = {"start": start, "loss": OBJECTIVES[options.objective], "decay": options.decay}
+    native = {
+        "start": start,
+        "loss": OBJECTIVES[options.objective],
+        "decay": options.decay,
+        # Steps that shorten end where it is highest.
+        "keep_best": options.decay == "none",
+    }
     x_adv = attack_by(options.attack_engine)(
         problem.model if problem.quick is None else problem.quick,
         problem.images,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.opencv import cv2
-from fundus_ml.imaging.regions import REGION_FLAGS
+from fundus_ml.imaging.regions import PERIPHERY, REGION_FLAGS
 from fundus_ml.synthesis.anatomy import DISC_DIAMETER, Eye, Plane, distance
 from fundus_ml.synthesis.cameras import CAMERAS, Camera, aperture, develop
 from fundus_ml.synthesis.ground import lens_of_age, paint_ground, paint_illumination
@@ -29,9 +29,6 @@ _SHIFT = 4
 
 _REFLEX = 5.0
 """Narrowest vessel, canvas pixels, on which light reflected along its middle shows."""
-
-_PERIPHERY = 0.8
-"""Share of the field's radius from which the retina counts as periphery."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +181,7 @@ def _map_regions(eye: Eye, frame: _Frame, vessels: Segments) -> Pixels:
     retina = aperture(camera) > 127  # noqa: PLR2004 (half open)
     disc = disc_distance(eye, x, y) <= 1 + DISC_MARGIN
     macula = distance(x - np.float32(eye.fovea_x), y - np.float32(eye.fovea_y)) <= DISC_DIAMETER
-    periphery = (distance(x, y) > _PERIPHERY) & ~disc & ~macula
+    periphery = (distance(x, y) > PERIPHERY) & ~disc & ~macula
     vessel = np.zeros(retina.shape, np.uint8)
     points = frame.pixels(vessels.ends, 1)
     reach = 1.5 * vessels.widths * camera.field_radius + 2 * camera.blur

@@ -1,11 +1,11 @@
-"""Where does a network change real eyes? On photographs whose anatomy people have marked.
+r"""Where does a network change real eyes? On photographs whose anatomy people have marked.
 
 Eyes with the disc's box and the fovea (`anatomy/codras`), and eyes with their vessels drawn
 (`anatomy/drive`, `anatomy/chase_db1`): nobody's sex is known, so each is pushed off the sex that
 the network sees (mode disrupt). Density is a part's share of the change's energy over its share of
 the square, with intervals over people:
 
-    python -m benchmarks.marked_eyes --root ../shared/data --model models/robust \\
+    python -m benchmarks.marked_eyes --root ../shared/data --model models/robust \
         --clean_model models/clean --shuffled_models models/shuffled1 models/shuffled2
 
 `shuffled model` are robust networks that learned shuffled labels; with two or more, `p` is how

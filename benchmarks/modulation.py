@@ -1,27 +1,31 @@
 """How fast is a path of budgets? Against `robustness` doing budget by budget, and bare passes.
 
-Both push the same eyes inside the same budgets, in turn, and medians are compared:
+Both push the same eyes inside the same budgets, in turn; each round takes the next eyes:
 
     python -m benchmarks.modulation --model models/robust --photographs data/eyes --size 300
 
-`robustness` runs each budget from the eye, with as many steps as it needs to turn as many eyes as
-ours (`--library_steps`, to be raised until success is equal), in fp32, as its users run it. Its
+`robustness` runs each budget from the eye, in fp32, with each number of `--library_steps`: it is
+compared at the fewest that turn as many eyes as ours. Its network is channels-last too, its
 pictures are rounded and scored as ours are. `bare` repeats the passes that ours makes, each with
 its number of images, forward and backward in the same precision and folded, or forward in fp32.
-`ours, 10 times the steps` says what a longer schedule would find. Without `--model` the network is
-untrained, its bias moved so that it calls half of the eyes male.
+`--longer` says what ten times the steps would find. Seconds and ratios are medians over rounds,
+success is of all eyes. Without `--model` the network is untrained, its bias moved so that it calls
+half of the eyes male.
 """
 
 import argparse
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 from torch import Tensor, nn
 
 from benchmarks.attacks import eyes_of, network_of
@@ -32,10 +36,9 @@ from fundus_ml.imaging.pictures import to_images
 from fundus_ml.modulation import ModulationOptions, modulate
 from fundus_ml.precision import autocast, best_device
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 Pictures = NDArray[np.uint8]
+EPS = (1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0, 11.2)
+OURS, BARE = "ours", "bare"
 
 
 class Pass(NamedTuple):
@@ -44,6 +47,13 @@ class Pass(NamedTuple):
     images: int
     gradient: bool
     half: bool
+
+
+class Round(NamedTuple):
+    """By contestant: the seconds it took, the ``(E, N)`` signed logits of its pictures."""
+
+    seconds: dict[str, float]
+    margins: dict[str, NDArray[np.float64]]
 
 
 class Watched(nn.Module):
@@ -63,7 +73,7 @@ class Watched(nn.Module):
 
 
 def main() -> None:
-    """Time the contestants in turn and print success, mean P(target) and ratios."""
+    """Time the contestants in turn and print ratios, success and mean P(target)."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -71,66 +81,79 @@ def main() -> None:
     parser.add_argument("--photographs", type=Path, help="folder of JPEG files; painted without")
     parser.add_argument("--arch", default="resnet50")
     parser.add_argument("--size", type=int, default=300)
-    parser.add_argument("--images", type=int, default=8)
+    parser.add_argument("--images", type=int, default=8, help="in each round")
+    parser.add_argument("--first_image", type=int, default=0, help="eyes to leave out before")
     parser.add_argument("--batch_size", type=int, default=8)
-    parser.add_argument("--eps", type=float, nargs="+", default=[0.5, 1, 2, 4, 8, 16])
-    parser.add_argument("--attack_steps", type=int, default=10)
-    parser.add_argument("--library_steps", type=int, default=20)
+    parser.add_argument("--eps", type=float, nargs="+", default=EPS)
+    parser.add_argument("--attack_steps", type=int, default=3)
+    parser.add_argument("--library_steps", type=int, nargs="+", default=[7, 10])
     parser.add_argument("--longer", action="store_true", help="also run ten times the steps")
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     device = best_device()
-    pixels = eyes_of(given.photographs, given.images, given.size)
-    model = network_of(given.model, given.arch, to_images(pixels)).to(device)
-    last = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    target = (logits_of(model, pixels, batch_size=given.batch_size) <= 0).astype(np.float32)
+    last_image = given.first_image + given.rounds * given.images
+    everyone = eyes_of(given.photographs, last_image, given.size)[given.first_image :]
+    model = network_of(given.model, given.arch, to_images(everyone)).to(device)
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     options = ModulationOptions(
         eps=tuple(given.eps), attack_steps=given.attack_steps, batch_size=given.batch_size
     )
-    library = replace(
-        options,
-        attack_engine="robustness",
-        attack_steps=given.library_steps,
-        precision="fp32",
-    )
-    print(f"{given}\n{device}, {torch.get_num_threads()} threads, torch {torch.__version__}\n")
-    contestants: dict[str, Callable[[], Pictures]] = {
-        "ours": lambda: modulate(last, pixels, target, options),
-        "robustness": lambda: modulate(model, pixels, target, library),
+    hows = {OURS: options} | {
+        f"robustness, {steps} steps": replace(
+            options, attack_engine="robustness", attack_steps=steps, precision="fp32"
+        )
+        for steps in given.library_steps
     }
-    found = {name: run() for name, run in contestants.items()}
     if given.longer:
-        ten = replace(options, attack_steps=10 * given.attack_steps)
-        found["ours, 10 times the steps"] = modulate(last, pixels, target, ten)
-    watched = Watched(last)
-    modulate(watched, pixels, target, options)
-    contestants["bare"] = lambda: _bare(last, pixels, watched.passes)
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for turn in range(given.rounds):
-        order = list(contestants.items())
-        for name, run in order if turn % 2 == 0 else reversed(order):
-            started = time.perf_counter()
-            run()
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            seconds[name].append(time.perf_counter() - started)
+        hows["ours, 10 times the steps"] = replace(options, attack_steps=10 * given.attack_steps)
+    print(f"{given}\n{device}, {torch.get_num_threads()} threads, torch {torch.__version__}\n")
+    rounds = [
+        _race(model, pixels, hows, backwards=turn % 2 == 1)
+        for turn, pixels in enumerate(np.split(everyone, given.rounds))
+    ]
     made = given.images * len(given.eps)
-    print(f"{'':26}{'seconds':>9}{'pictures/s':>12}{'it / ours':>11}")
-    for name, taken in seconds.items():
-        ratio = median(its / own for its, own in zip(taken, seconds["ours"], strict=True))
-        print(f"{name:26}{median(taken):9.2f}{made / median(taken):12.2f}{ratio:11.3f}")
-    print(f"\nturned, and mean P(target), at eps {' '.join(f'{eps:g}' for eps in given.eps)}")
-    for name, pictures in found.items():
-        seen = [_seen(model, slab, target, given.batch_size) for slab in pictures]
-        shares = " ".join(f"{turned:6.1%} {prob:.3f} " for turned, prob in seen)
-        print(f"{name:26}{shares}")
+    print(f"\n{'':26}{'seconds':>9}{'pictures/s':>12}{'it / ours':>11}")
+    for name in rounds[0].seconds:
+        taken = median(one.seconds[name] for one in rounds)
+        ratio = median(one.seconds[name] / one.seconds[OURS] for one in rounds)
+        print(f"{name:26}{taken:9.2f}{made / taken:12.2f}{ratio:11.3f}")
+    print(f"\nturned, and mean P(target), at eps {' '.join(f'{eps:g}' for eps in given.eps)}; all")
+    for name in hows:
+        margin = np.concatenate([one.margins[name] for one in rounds], axis=1)
+        turned, prob = (margin > 0).mean(axis=1), expit(margin).mean(axis=1)
+        shares = " ".join(f"{one:6.1%} {two:.3f} " for one, two in zip(turned, prob, strict=True))
+        print(f"{name:26}{shares}  {(margin > 0).mean():6.1%} {expit(margin).mean():.3f}")
 
 
-def _seen(
-    model: nn.Module, slab: Pictures, target: NDArray[np.float32], batch_size: int
-) -> tuple[float, float]:
-    margin = (2 * target - 1) * logits_of(model, slab, batch_size=batch_size)
-    return float((margin > 0).mean()), float((1 / (1 + np.exp(-margin))).mean())
+def _race(
+    model: nn.Module, pixels: Pictures, hows: dict[str, ModulationOptions], *, backwards: bool
+) -> Round:
+    """Let each contestant push the same eyes, in turn."""
+    batch_size = hows[OURS].batch_size
+    target = (logits_of(model, pixels, batch_size=batch_size) <= 0).astype(np.float32)
+    watched = Watched(model)
+    modulate(watched, pixels, target, hows[OURS])
+    contestants = {
+        name: partial(modulate, model, pixels, target, how) for name, how in hows.items()
+    }
+    contestants[BARE] = partial(_bare, model, pixels, watched.passes)
+    order = list(contestants)
+    seconds, margins = {}, {}
+    for name in reversed(order) if backwards else order:
+        pictures, seconds[name] = _timed(contestants[name], next(model.parameters()).device)
+        if name in hows:
+            found = [logits_of(model, slab, batch_size=batch_size) for slab in pictures]
+            margins[name] = (2 * target - 1) * np.stack(found)
+    print({name: round(seconds[name], 1) for name in order}, flush=True)
+    return Round({name: seconds[name] for name in order}, margins)
+
+
+def _timed(run: Callable[[], Pictures], device: torch.device) -> tuple[Pictures, float]:
+    started = time.perf_counter()
+    pictures = run()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return pictures, time.perf_counter() - started
 
 
 def _bare(model: nn.Module, pixels: Pictures, passes: list[Pass]) -> Pictures:

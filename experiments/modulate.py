@@ -53,7 +53,8 @@ class ModulateConfig(ModulationOptions):
     attack_steps: StepCount = "auto"
     """Gradient steps at each budget; auto is 20."""
     step_size: StepLength = "auto"
-    """Length of one step; auto is 2.5·eps/attack_steps in the mean, each shorter than the last."""
+    """Length of one step. With auto each is shorter than the last, and all of one budget add up to
+    2.5·eps less 1.25 times the budget before, which the path has behind it."""
     region: str = "whole"
     """Where the eyes may change: whole, a structure of the region maps (disc, macula, vessels,
     periphery, retina), several (disc+vessels), or a PNG mask."""

@@ -6,7 +6,7 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Literal
 
-from fundus_ml.attack_engines import check_engine
+from fundus_ml.attack_engines import NATIVE, check_engine
 from fundus_ml.attacks import StepSize, ThreatModel, step_length
 from fundus_ml.attacks.projected_gradient import Decay
 from fundus_ml.attacks.search import Loss
@@ -39,7 +39,8 @@ class ModulationOptions:
     attack_steps: int | Literal["auto"] = "auto"
     """Gradient steps at each budget; auto is 20."""
     step_size: StepSize = "auto"
-    """Length of one step; auto is 2.5·eps/attack_steps in the mean, each shorter than the last."""
+    """Length of one step. With auto each is shorter than the last, and all of one budget add up to
+    2.5·eps less 1.25 times the budget before, which the path has behind it."""
     least_steps: int = 40
     """Gradient steps of the search for the least budget that turns each eye; 0 does not search."""
     batch_size: int = 16
@@ -88,4 +89,7 @@ class ModulationOptions:
 
     def step_for(self, eps: float) -> float:
         """Length of one step at budget ``eps``, in the mean where they shorten."""
-        return step_length(self.step_size, eps=eps, attack_steps=self.steps)
+        behind = 0.0
+        if self.step_size == "auto" and self.attack_engine == NATIVE:
+            behind = max((lower for lower in self.eps if lower < eps), default=0.0) / 2
+        return step_length(self.step_size, eps=eps - behind, attack_steps=self.steps)

@@ -49,6 +49,20 @@ def test_linear_network_has_a_closed_form(objective, engine):
         assert (sizes(pixels, slab, "l2") > 0.98 * budget).all()
 
 
+@pytest.mark.parametrize("constraint", ["l2", "linf"])
+def test_a_budget_begins_where_the_one_before_ended_stretched(constraint):
+    """One step of half the first budget, then of the doubled way: 1/2, and 2 · 1/2 + 1/2."""
+    model, pixels = LinearNetwork(6, 7, scale=0.05), make_pixels(low=90, high=160)
+    first = {"l2": 1.0, "linf": 16 / 255}[constraint]
+    found = modulate(
+        model, pixels, TARGET, options(
+            constraint=constraint, eps=(first, 2 * first), attack_steps=1, step_size=first / 2,
+        ),
+    )  # fmt: skip
+    for slab, way in zip(found, (0.5, 1.5), strict=True):
+        assert sizes(pixels, slab, constraint) == pytest.approx(way * first, rel=0.03)
+
+
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize(("constraint", "eps"), BALLS)

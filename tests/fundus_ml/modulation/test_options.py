@@ -37,9 +37,13 @@ def test_options_refuse(changed, message):
 
 
 def test_step_for_a_budget():
-    """``auto`` follows the budget, a number does not."""
-    assert options().step_for(2.0) == pytest.approx(2.5 * 2 / 4)
+    """``auto`` follows the budget and what the path has behind it, a number does not."""
+    path = options(eps=(0.5, 2.0), attack_steps=4)
+    assert path.step_for(0.5) == pytest.approx(2.5 * 0.5 / 4)
+    assert path.step_for(2.0) == pytest.approx((2.5 * 2 - 1.25 * 0.5) / 4)
+    by_library = options(eps=(0.5, 2.0), attack_steps=4, attack_engine="robustness")
+    assert by_library.step_for(2.0) == pytest.approx(2.5 * 2 / 4)
     assert options(step_size=0.3).step_for(2.0) == 0.3
-    chosen = options(attack_steps="auto")
+    chosen = options(eps=(2.0,), attack_steps="auto")
     assert chosen.steps == AUTO_STEPS
     assert chosen.step_for(2.0) == pytest.approx(2.5 * 2 / AUTO_STEPS)

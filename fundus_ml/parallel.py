@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from joblib import Parallel, delayed, effective_n_jobs, parallel_config
+from joblib.externals.loky import get_reusable_executor
 
 from fundus_ml.errors import InputError
 
@@ -23,7 +24,7 @@ Result = TypeVar("Result")
 
 @contextmanager
 def processes(*, workers: int = 0, backend: str = "loky", scheduler: str = "") -> Iterator[None]:
-    """Let :func:`in_order` work in parallel inside the block.
+    """Let :func:`in_order` work in parallel inside the block, whose processes end with it.
 
     Args:
         workers: Processes of this machine; 0 is one per core. Not read by ``dask``.
@@ -44,7 +45,10 @@ def processes(*, workers: int = 0, backend: str = "loky", scheduler: str = "") -
         return
     # Processes share the cores already: one thread each.
     with parallel_config(backend="loky", n_jobs=workers or -1, inner_max_num_threads=1):
-        yield
+        try:
+            yield
+        finally:
+            get_reusable_executor().shutdown(wait=True)
 
 
 @contextmanager

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from joblib.externals.loky import get_reusable_executor
 
 from experiments import modulate
 from experiments.protocol import modulation_figures
@@ -173,14 +172,6 @@ def test_one_network_at_chance_is_no_chance(everything, versions, tmp_path):
     assert tags["chance"] == "not measured: name two or more shuffled models"
 
 
-@pytest.fixture
-def no_processes_left():
-    """Later tests begin processes of their own, which find what those of this folder would not."""
-    yield
-    get_reusable_executor().shutdown(wait=True, kill_workers=True)
-
-
-@pytest.mark.usefixtures("no_processes_left")
 def test_a_rerun_replaces_and_gives_the_same_pictures(everything, monkeypatch):
     """Byte for byte, panels drawn by several processes too; no row twice."""
     found, panels = [], []

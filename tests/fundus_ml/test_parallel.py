@@ -23,6 +23,15 @@ def test_results_come_in_order_whatever_the_processes(workers):
     assert ({process for _, process in results} == {os.getpid()}) == (workers == 1)
 
 
+def test_processes_end_with_their_block():
+    """Also where the consumer stops before the end."""
+    with processes(workers=2):
+        _, process = next(in_order(square, range(50)))
+        os.kill(process, 0)
+    with pytest.raises(ProcessLookupError):
+        os.kill(process, 0)
+
+
 def test_no_more_than_a_window_is_taken_ahead_of_the_consumer():
     """Memory stays bounded however slow the consumer is."""
     taken = []

@@ -17,6 +17,7 @@ from fundus_ml.effects import logits_of
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.regions import REGION_FLAGS
 from fundus_ml.modulation import (
+    VERSION,
     WHOLE,
     Chosen,
     allowed_pixels,
@@ -63,6 +64,7 @@ class ModulatedEyes:
         }
         mask = self.chosen.allowed
         return flags | {
+            "modulation": VERSION,
             "dataset_digest": self.split.digest,
             "allowed": None if mask is None else sha256(np.packbits(mask).tobytes()).hexdigest(),
         }

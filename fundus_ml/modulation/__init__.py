@@ -1,7 +1,7 @@
 """Perceptual modulation: push real eyes towards a sex inside stated budgets, and measure it."""
 
 from fundus_ml.modulation.allowed_pixels import WHOLE, allowed_pixels, check_region
-from fundus_ml.modulation.budget_path import modulate
+from fundus_ml.modulation.budget_path import VERSION, modulate
 from fundus_ml.modulation.controls import (
     CONTRAST_BLEND,
     CONTROL_DIRECTIONS,
@@ -28,6 +28,7 @@ __all__ = [
     "OBJECTIVES",
     "ORIGINAL",
     "STARTS",
+    "VERSION",
     "WHOLE",
     "Chosen",
     "KeptBatches",

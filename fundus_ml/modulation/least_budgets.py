@@ -5,12 +5,13 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
-from fundus_ml.attacks import minimum_norm
+from fundus_ml.attacks import frozen, lengths, minimum_norm
 from fundus_ml.imaging.pictures import to_images
 from fundus_ml.modulation.budget_path import mask_of
 from fundus_ml.modulation.options import ModulationOptions
+from fundus_ml.precision import autocast
 
 
 def least_budgets(
@@ -20,6 +21,7 @@ def least_budgets(
     options: ModulationOptions,
     *,
     allowed: NDArray[np.bool_] | None = None,
+    pictures: NDArray[np.uint8] | None = None,
     on_step: Callable[[int, int], None] | None = None,
 ) -> NDArray[np.float64]:
     """Search for the size of the smallest change that makes the network see the target.
@@ -33,6 +35,8 @@ def least_budgets(
         target: ``(N,)`` float32, 0 female, 1 male.
         options: Constraint, ``least_steps``, precision.
         allowed: ``(N, H, W)`` where each eye may change; None is everywhere.
+        pictures: ``(E, N, H, W, 3)`` uint8 modulations of the eyes: where one turns its eye and the
+            search found no change as small, the size of that one counts.
         on_step: Called with (eyes searched, eyes in all).
 
     Returns:
@@ -46,10 +50,11 @@ def least_budgets(
     least = np.empty(len(pixels), np.float64)
     for first in range(0, len(pixels), options.batch_size):
         rows = slice(first, first + options.batch_size)
+        images = to_images(pixels[rows], device)
         towards = torch.from_numpy(target[rows]).to(device)
         found = minimum_norm(
             model,
-            to_images(pixels[rows], device),
+            images,
             1 - towards,
             constraint=options.constraint,
             mask=None if allowed is None else mask_of(allowed[rows], device),
@@ -57,9 +62,33 @@ def least_budgets(
             target=towards,
             precision=options.precision,
         )
-        least[rows] = found.eps.double().cpu().numpy()
+        eps = found.eps
+        for slab in () if pictures is None else pictures[:, rows]:
+            x_adv = to_images(slab, device)
+            eps = _no_larger_than(x_adv, eps, model, images, towards, options.constraint)
+        least[rows] = eps.double().cpu().numpy()
         if on_step is not None:
             on_step(min(first + options.batch_size, len(pixels)), len(pixels))
     if allowed is not None:
         least[~allowed.any(axis=(1, 2))] = np.nan
     return least
+
+
+def _no_larger_than(  # noqa: PLR0917 (one tensor each)
+    x_adv: Tensor,
+    eps: Tensor,
+    model: nn.Module,
+    images: Tensor,
+    towards: Tensor,
+    constraint: str,
+) -> Tensor:
+    """Take the size of each change that is smaller than ``eps``, ``(N,)``, and turns its image."""
+    delta = x_adv - images
+    size = lengths(delta).flatten() if constraint == "l2" else delta.abs().amax((1, 2, 3))
+    rows = (size < eps).nonzero().squeeze(1)
+    if not len(rows):
+        return eps
+    with frozen(model), torch.no_grad(), autocast("fp32", images.device):
+        margins = (2 * towards[rows] - 1) * model(x_adv[rows])
+    turned = rows[margins > 0]
+    return eps.index_copy(0, turned, size[turned])

@@ -44,7 +44,7 @@ class Pushed:
     Attributes:
         modulated: ``(E, N, H, W, 3)`` uint8.
         least: ``(N,)`` least budgets by region, as :func:`least_budgets`; empty where none was
-            searched.
+            searched. Of the eyes' own region they are no larger than the first picture that turns.
     """
 
     modulated: NDArray[np.uint8]
@@ -95,10 +95,16 @@ def _batch(
 ) -> Arrays:
     pixels, target = eyes.pixels[rows], eyes.target[rows]
     allowed = None if eyes.allowed is None else eyes.allowed[rows]
-    made: dict[str, NDArray[np.generic]] = {
-        "modulated": modulate(model, pixels, target, options, allowed=allowed)
-    }
+    modulated = modulate(model, pixels, target, options, allowed=allowed)
+    made: dict[str, NDArray[np.generic]] = {"modulated": modulated}
     for region in regions:
-        where = allowed if region == eyes.region else eyes.confined[region][rows]
-        made[f"least {region}"] = least_budgets(model, pixels, target, options, allowed=where)
+        own = region == eyes.region
+        made[f"least {region}"] = least_budgets(
+            model,
+            pixels,
+            target,
+            options,
+            allowed=allowed if own else eyes.confined[region][rows],
+            pictures=modulated if own else None,
+        )
     return made

@@ -6,7 +6,7 @@ import torch
 
 from fundus_ml.attacks import ThreatModel, pgd
 from fundus_ml.imaging.pictures import to_images
-from fundus_ml.modulation import least_budgets
+from fundus_ml.modulation import least_budgets, modulate
 from tests.fundus_ml.modulation.tiny_modulations import LABELS, make_pixels, options
 from tests.fundus_ml.tiny_learning import LinearNetwork, SmallNetwork
 
@@ -69,3 +69,26 @@ def test_progress_counts_eyes():
         on_step=lambda done, total: steps.append((done, total)),
     )  # fmt: skip
     assert steps == [(2, 5), (4, 5), (5, 5)]
+
+
+@pytest.mark.parametrize("constraint", ["l2", "linf"])
+def test_no_larger_than_a_picture_that_turns(constraint):
+    """One step finds no change for some eyes; where a picture turns one, its own size counts."""
+    model, pixels = SmallNetwork().eval(), make_pixels()
+    model.convolution.weight.data *= 6
+    eps = {"l2": (0.5, 1.0, 2.0), "linf": (2 / 255, 8 / 255, 32 / 255)}[constraint]
+    how = options(constraint=constraint, eps=eps, attack_steps=20, least_steps=1)
+    with torch.no_grad():
+        target = (model(to_images(pixels)) < 0).numpy().astype(np.float32)
+    pictures = modulate(model, pixels, target, how)
+    alone = least_budgets(model, pixels, target, how)
+    found = least_budgets(model, pixels, target, how, pictures=pictures)
+    change = (pictures.astype(float) - pixels) / 255
+    size = np.sqrt((change**2).sum(axis=(2, 3, 4)))
+    if constraint == "linf":
+        size = np.abs(change).max(axis=(2, 3, 4))
+    with torch.no_grad():
+        turned = [(2 * target - 1) * model(to_images(slab)).numpy() > 0 for slab in pictures]
+    first = np.where(np.stack(turned), size, np.inf).min(axis=0)
+    assert (first < alone).any()
+    np.testing.assert_allclose(found, np.minimum(alone, first), rtol=1e-5)

@@ -125,6 +125,7 @@ def _swept(
             attack_steps=given.sweep_steps,
             decay="linear",
             leave_solved=True,
+            precision="fp32",
         )
         with torch.no_grad():
             solved = ((2 * aim - 1) * model(x_adv) > 0).cpu().numpy()

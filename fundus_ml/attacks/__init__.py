@@ -10,7 +10,7 @@ from fundus_ml.attacks.projected_gradient import pgd
 from fundus_ml.attacks.search import frozen
 from fundus_ml.attacks.square_search import square
 from fundus_ml.attacks.step_sizes import StepSize, step_length
-from fundus_ml.attacks.threat_models import CONSTRAINTS, ThreatModel, lengths
+from fundus_ml.attacks.threat_models import CONSTRAINTS, ThreatModel, lengths, sizes
 
 __all__ = [
     "CONSTRAINTS",
@@ -22,6 +22,7 @@ __all__ = [
     "lengths",
     "minimum_norm",
     "pgd",
+    "sizes",
     "square",
     "step_length",
 ]

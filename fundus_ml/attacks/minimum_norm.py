@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from fundus_ml.attacks.folding import FEWEST_STEPS
 from fundus_ml.attacks.search import Problem, frozen
-from fundus_ml.attacks.threat_models import SMALLEST_NORM, ThreatModel, lengths
+from fundus_ml.attacks.threat_models import SMALLEST_NORM, ThreatModel, lengths, sizes
 from fundus_ml.errors import InputError
 
 WIDEST_STEP, NARROWEST_STEP = 1.0, 0.01
@@ -98,7 +98,7 @@ def minimum_norm(
             rows, x_adv = rows[found], x_adv[found]
         if len(rows):
             result[rows] = _nearest(problem.of(rows), x_adv)
-            eps[rows] = _sizes(result[rows] - problem.images[rows], constraint)
+            eps[rows] = sizes(result[rows] - problem.images[rows], constraint)
     return Found(x_adv=result, eps=eps)
 
 
@@ -111,7 +111,7 @@ def _search(problem: Problem, attack_steps: int, widest: float) -> tuple[Tensor,
         fade = (1 + math.cos(math.pi * step / attack_steps)) / 2
         margins, gradient = problem.climb(x_adv)
         solved = problem.solved(x_adv, margins)
-        size = _sizes(x_adv - images, threat.constraint)
+        size = sizes(x_adv - images, threat.constraint)
         nearer = solved & (size < shortest)
         best[nearer], shortest = x_adv[nearer], torch.where(nearer, size, shortest)
         share = FINE + (COARSE - FINE) * fade
@@ -127,7 +127,7 @@ def _search(problem: Problem, attack_steps: int, widest: float) -> tuple[Tensor,
         length = ball.radius(images) * (NARROWEST_STEP + (WIDEST_STEP - NARROWEST_STEP) * fade)
         x_adv = ball.project(images, x_adv + length * ball.step(gradient))
     margins = problem.margins(x_adv, exact=True)
-    nearer = (margins > 0) & (_sizes(x_adv - images, threat.constraint) < shortest)
+    nearer = (margins > 0) & (sizes(x_adv - images, threat.constraint) < shortest)
     best[nearer] = x_adv[nearer]
     return best, nearer | ~torch.isinf(shortest)
 
@@ -149,11 +149,6 @@ def _nearest(problem: Problem, x_adv: Tensor) -> Tensor:
         near, far = torch.where(solved, near, middle), torch.where(solved, middle, far)
     reached, solved = at(far)
     return torch.where(solved.view(-1, 1, 1, 1), reached, x_adv)
-
-
-def _sizes(delta: Tensor, constraint: str) -> Tensor:
-    """Size of each change, ``(N,)``."""
-    return lengths(delta).flatten() if constraint == "l2" else delta.abs().amax((1, 2, 3))
 
 
 def _steepness(threat: ThreatModel, gradient: Tensor) -> Tensor:

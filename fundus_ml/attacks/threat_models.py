@@ -155,6 +155,11 @@ def lengths(delta: Tensor) -> Tensor:
     return norm
 
 
+def sizes(delta: Tensor, constraint: str) -> Tensor:
+    """Size of each change in the unit of a budget of that constraint, ``(N,)``."""
+    return lengths(delta).flatten() if constraint == "l2" else delta.abs().amax((1, 2, 3))
+
+
 def _shortened(outward: Tensor, moved: Tensor, limit: Tensor) -> Tensor:
     """Take one level from as many values of each image as its length needs, the least moved first.
 

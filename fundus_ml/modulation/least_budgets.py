@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fundus_ml.attacks import frozen, lengths, minimum_norm
+from fundus_ml.attacks import frozen, minimum_norm, sizes
 from fundus_ml.imaging.pictures import to_images
 from fundus_ml.modulation.budget_path import mask_of
 from fundus_ml.modulation.options import ModulationOptions
@@ -83,8 +83,7 @@ def _no_larger_than(  # noqa: PLR0917 (one tensor each)
     constraint: str,
 ) -> Tensor:
     """Take the size of each change that is smaller than ``eps``, ``(N,)``, and turns its image."""
-    delta = x_adv - images
-    size = lengths(delta).flatten() if constraint == "l2" else delta.abs().amax((1, 2, 3))
+    size = sizes(x_adv - images, constraint)
     rows = (size < eps).nonzero().squeeze(1)
     if not len(rows):
         return eps

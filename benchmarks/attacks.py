@@ -21,6 +21,7 @@ from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -43,6 +44,7 @@ with warnings.catch_warnings():
     import torchattacks
 
 Attack = Callable[[Tensor, Tensor], Tensor]
+Result = TypeVar("Result")
 
 
 class StaysHere(Tensor):
@@ -107,7 +109,7 @@ def main() -> None:
     for turn in range(given.rounds):
         order = list(contestants)
         for name in order if turn % 2 == 0 else reversed(order):
-            seconds[name].append(_timed(partial(contestants[name], *batch), device))
+            seconds[name].append(timed(partial(contestants[name], *batch), device)[1])
     print(f"{'':14}{'seconds':>9}{'images/s':>10}{'it / ours':>11}{'loss':>9}{'success':>9}")
     for name, taken in seconds.items():
         middle = median(taken)
@@ -246,12 +248,13 @@ def _margins(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         return (1 - 2 * labels) * torch.cat([model(part) for part in images.split(8)])
 
 
-def _timed(run: Callable[[], Tensor], device: torch.device) -> float:
+def timed(run: Callable[[], Result], device: torch.device) -> tuple[Result, float]:
+    """Run, and say what came of it and how many seconds it took."""
     started = time.perf_counter()
-    run()
+    result = run()
     if device.type == "cuda":
         torch.cuda.synchronize()
-    return time.perf_counter() - started
+    return result, time.perf_counter() - started
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ from fundus_ml.modulation import (
     targets_for,
 )
 from fundus_ml.precision import best_device
-from fundus_ml.region_shares import density_by_part, region_shares
+from fundus_ml.region_shares import density_by_origin
 from fundus_ml.synthesis.optic_disc import DISC_MARGIN
 
 Pixels = NDArray[np.uint8]
@@ -134,14 +134,15 @@ def _squares(photographs: list[Marked], size: int) -> tuple[pd.DataFrame, Pixels
     for place, (_, frame, structures) in enumerate(photographs):
         field = find_field_of_view(frame)
         pixels[place] = crop_to_field_of_view(frame, field, size=size, surround="black")
-        flags = np.zeros(frame.shape[:2], np.uint8)
+        flags = np.full(frame.shape[:2], REGION_FLAGS["retina"], np.uint8)
         for name, mask in structures.items():
             flags |= mask * np.uint8(REGION_FLAGS[name])
-        square = crop_to_field_of_view(flags, field, size=size, interpolation="nearest")
+        square = crop_to_field_of_view(
+            flags, field, size=size, interpolation="nearest", surround="black"
+        )
         landmarks = square & (REGION_FLAGS["disc"] | REGION_FLAGS["macula"]) > 0
-        square |= ((radius > PERIPHERY) & ~landmarks) * np.uint8(REGION_FLAGS["periphery"])
-        square |= np.uint8(REGION_FLAGS["retina"])
-        regions[place] = square * (radius <= 1)
+        periphery = (radius > PERIPHERY) & (square > 0) & ~landmarks
+        regions[place] = square | periphery * np.uint8(REGION_FLAGS["periphery"])
     people = [photograph.person for photograph in photographs]
     names = [f"{person}/{place}" for place, person in enumerate(people)]
     return pd.DataFrame({"image_id": names, "person_group": people}), pixels, regions
@@ -165,14 +166,9 @@ def _densities(
     lengths = np.stack([change_sizes(pixels, slab)[0] for slab in pictures[MODULATION]])
     for control in CONTROL_DIRECTIONS:
         pictures[control] = control_pictures(control, pixels, lengths, seed=0)
-    densities = []
-    for origin, made in pictures.items():
-        shares = region_shares(
-            pixels, made, regions, image_ids=frame["image_id"].tolist(), eps=options.eps
-        )
-        density = density_by_part(shares, frame, resamples=2000, seed=0)
-        densities.append(density.assign(origin=origin))
-    return pd.concat(densities, ignore_index=True)
+    return density_by_origin(
+        pixels, pictures, regions, frame, eps=options.eps, resamples=2000, seed=0
+    )
 
 
 def _side_by_side(density: pd.DataFrame) -> str:

@@ -14,8 +14,6 @@ half of the eyes male.
 """
 
 import argparse
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,7 +26,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from torch import Tensor, nn
 
-from benchmarks.attacks import eyes_of, network_of
+from benchmarks.attacks import eyes_of, network_of, timed
 from fundus_ml.attacks import frozen
 from fundus_ml.attacks.folding import folded
 from fundus_ml.effects import logits_of
@@ -140,20 +138,12 @@ def _race(
     order = list(contestants)
     seconds, margins = {}, {}
     for name in reversed(order) if backwards else order:
-        pictures, seconds[name] = _timed(contestants[name], next(model.parameters()).device)
+        pictures, seconds[name] = timed(contestants[name], next(model.parameters()).device)
         if name in hows:
             found = [logits_of(model, slab, batch_size=batch_size) for slab in pictures]
             margins[name] = (2 * target - 1) * np.stack(found)
     print({name: round(seconds[name], 1) for name in order}, flush=True)
     return Round({name: seconds[name] for name in order}, margins)
-
-
-def _timed(run: Callable[[], Pictures], device: torch.device) -> tuple[Pictures, float]:
-    started = time.perf_counter()
-    pictures = run()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-    return pictures, time.perf_counter() - started
 
 
 def _bare(model: nn.Module, pixels: Pictures, passes: list[Pass]) -> Pictures:

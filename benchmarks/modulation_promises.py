@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from fundus_ml.attacks import ThreatModel, pgd
 from fundus_ml.dataset import open_dataset
-from fundus_ml.effects import effect_rows, prob_of_target
+from fundus_ml.effects import SEEN, effect_rows, prob_of_target
 from fundus_ml.imaging.pictures import to_images
 from fundus_ml.models.weights import load_classifier
 from fundus_ml.modulation import (
@@ -93,7 +93,7 @@ def main() -> None:
     longer = modulate(model, pixels, target, ten, allowed=allowed)
     turned = rows["success"].to_numpy().reshape(prob.shape).mean(axis=1)
     found = [prob_of_target(model, slab, target, batch_size=options.batch_size) for slab in longer]
-    gain = (np.stack(found) > 0.5).mean(axis=1) - turned  # noqa: PLR2004 (seen as the target)
+    gain = (np.stack(found) > SEEN).mean(axis=1) - turned
     for eps, own, more in zip(given.eps, turned, gain, strict=True):
         print(f"longer        eps {eps:g}: {own:.1%} turned, {100 * more:+.1f} points")
     ratio = _swept(model, chosen, pushed.least[given.region], given)

@@ -42,7 +42,7 @@ from fundus_ml.modulation import (
 )
 from fundus_ml.precision import best_device
 from fundus_ml.preprocessing import PreprocessingOptions, preprocess
-from fundus_ml.region_shares import density_by_part, region_shares
+from fundus_ml.region_shares import density_by_origin
 from fundus_ml.robust_training import FastTraining, PGDTraining, fit_robust
 from fundus_ml.shuffled_labels import SHUFFLED, TRUE, labels_to_learn
 from fundus_ml.sources.synthetic import synthetic_photographs
@@ -130,20 +130,16 @@ def _make_cell(given: argparse.Namespace, cue: str, seed: int) -> None:
     lengths, _ = change_sizes(pixels, pictures[MODULATION][0])
     for control in CONTROL_DIRECTIONS:
         pictures[control] = control_pictures(control, pixels, lengths[None], seed=seed)
-    densities = []
-    for origin, made in pictures.items():
-        shares = region_shares(
-            pixels, made, regions, image_ids=eyes.frame["image_id"].tolist(), eps=options.eps
-        )
-        density = density_by_part(shares, eyes.frame, resamples=2000, seed=seed)
-        densities.append(density.assign(origin=origin))
+    density = density_by_origin(
+        pixels, pictures, regions, eyes.frame, eps=options.eps, resamples=2000, seed=seed
+    )
     least = least_budget_table(
         {origin: pushed[origin].least for origin in networks},
         eyes.frame,
         resamples=2000,
         seed=seed,
     )
-    pd.concat(densities).to_parquet(_cell_file(given.out, cue, seed, "density"))
+    density.to_parquet(_cell_file(given.out, cue, seed, "density"))
     least.to_parquet(_cell_file(given.out, cue, seed, "least"))
     trained = pd.DataFrame([true_aurocs, shuffled_aurocs], index=[TRUE, SHUFFLED])
     trained.to_parquet(_cell_file(given.out, cue, seed, "trained"))

@@ -1,6 +1,6 @@
 """Where a change goes: its energy per part of the eye, against the part's share of area."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -85,6 +85,39 @@ def region_shares(
                 )
             )
     return pd.concat(rows, ignore_index=True)
+
+
+def density_by_origin(
+    pixels: NDArray[np.uint8],
+    pictures: Mapping[str, NDArray[np.uint8]],
+    regions: NDArray[np.uint8],
+    eyes: pd.DataFrame,
+    *,
+    eps: Sequence[float],
+    resamples: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Set the densities of several origins of change below one another.
+
+    Args:
+        pixels: ``(N, H, W, 3)`` uint8 unchanged eyes.
+        pictures: By origin, ``(E, N, H, W, 3)`` uint8.
+        regions: ``(N, H, W)`` uint8 region maps.
+        eyes: Their N rows: ``image_id person_group``.
+        eps: E budgets.
+        resamples: Bootstrap resamples of people.
+        seed: Of the bootstrap.
+
+    Returns:
+        Rows of :func:`density_by_part` with ``origin``.
+    """
+    image_ids = eyes["image_id"].tolist()
+    found = []
+    for origin, made in pictures.items():
+        shares = region_shares(pixels, made, regions, image_ids=image_ids, eps=eps)
+        density = density_by_part(shares, eyes, resamples=resamples, seed=seed)
+        found.append(density.assign(origin=origin))
+    return pd.concat(found, ignore_index=True)
 
 
 def density_by_part(

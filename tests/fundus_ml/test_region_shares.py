@@ -6,7 +6,7 @@ import pytest
 
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.regions import PARTS, REGION_FLAGS
-from fundus_ml.region_shares import density_by_part, region_shares
+from fundus_ml.region_shares import density_by_origin, density_by_part, region_shares
 from fundus_ml.statistics import clustered_ratio
 
 EPS = (0.5, 2.0)
@@ -157,3 +157,17 @@ def test_part_that_is_nowhere_is_left_out(pixels, modulated):
     pooled = density_by_part(shares, eyes, resamples=20, seed=0)
     assert pooled["part"].tolist() == ["background", "background"]
     assert pooled["density"].to_numpy() == pytest.approx(1.0)
+
+
+def test_origins_stand_below_one_another_as_each_alone(pixels, modulated, regions):
+    """Two origins, each with the densities it has by itself."""
+    eyes = pd.DataFrame({"image_id": IDS, "person_group": ["a", "b", "b", "c"]})
+    how = {"resamples": 20, "seed": 3}
+    pictures = {"one": modulated, "other": modulated[:, ::-1]}
+    found = density_by_origin(pixels, pictures, regions, eyes, eps=EPS, **how)
+    for origin, made in pictures.items():
+        shares = region_shares(pixels, made, regions, image_ids=IDS, eps=EPS)
+        alone = density_by_part(shares, eyes, **how)
+        own = found[found["origin"] == origin].drop(columns="origin").reset_index(drop=True)
+        pd.testing.assert_frame_equal(own, alone)
+    assert list(found["origin"].unique()) == ["one", "other"]

@@ -13,6 +13,7 @@ from experiments.protocol.floor import log_audit
 from experiments.protocol.parameters import run_entry_point
 from experiments.protocol.session import progress, read_dataset
 from fundus_ml.auditing.audit import Audit, audit_dataset
+from fundus_ml.seeds import check_seed
 from tracking.runs import Run
 
 
@@ -26,6 +27,10 @@ class AuditConfig:
     """Shuffled labels behind the chance levels."""
     seed: int = 0
     """Of the shuffles and the intervals."""
+
+    def __post_init__(self) -> None:
+        """Refuse a seed out of range."""
+        check_seed(self.seed)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -28,6 +28,7 @@ from fundus_ml.errors import InputError
 from fundus_ml.figures.comparisons import comparison_forest
 from fundus_ml.models.weights import save_classifier
 from fundus_ml.precision import check_precision
+from fundus_ml.seeds import check_seed
 from fundus_ml.weight_averaging import METHODS, Average, average_classifiers
 from tracking.registry import ModelVersion, register_classifier
 from tracking.runs import Run
@@ -64,8 +65,7 @@ class AverageConfig:
             raise InputError(f"method={self.method}: allowed: {', '.join(METHODS)}")
         if self.batch_size < 2:  # noqa: PLR2004 (BatchNorm needs two)
             raise InputError(f"batch_size={self.batch_size}: must be at least 2")
-        if self.seed < 0:
-            raise InputError(f"seed={self.seed}: must be at least 0")
+        check_seed(self.seed)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -22,6 +22,7 @@ from fundus_ml.comparison import auroc_of, compare_scorers, difference_of, what_
 from fundus_ml.evaluation import check_measurable
 from fundus_ml.figures import roc_figure
 from fundus_ml.figures.comparisons import comparison_forest
+from fundus_ml.seeds import check_seed
 from tracking.runs import Run
 
 
@@ -43,7 +44,8 @@ class CompareConfig:
     """Of the bootstrap."""
 
     def __post_init__(self) -> None:
-        """Refuse another number of versions."""
+        """Refuse a seed out of range, or another number of versions."""
+        check_seed(self.seed)
         addresses(self.models, least=2, most=2)
 
 

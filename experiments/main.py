@@ -20,6 +20,7 @@ from experiments.protocol.summary import ModelFindings, remove_summary, write_su
 from experiments.robustify import RobustifyConfig, robustify
 from experiments.train import TrainConfig, train
 from fundus_ml.errors import InputError
+from fundus_ml.numerals import plain
 from tracking.runs import Run
 
 
@@ -66,7 +67,8 @@ class MainConfig:
     attack_steps: int = 3
     """Attack steps per batch of adversarial training."""
     gate: bool = True
-    """Give the alias robust only to a version that stands several attacks on the test split."""
+    """Ask whether the robust version stands several attacks on the test split, which gives it the
+    alias robust; false gives none."""
     evaluate_steps: int = 20
     """Attack steps of the evaluation."""
     modulate_eps: Numbers = Numbers("0.25,0.5,1,2")  # noqa: RUF009 (immutable)
@@ -92,7 +94,7 @@ class MainConfig:
             step("models:/fundus-sex/1")
         if self.eps not in self.modulate_eps:
             raise InputError(
-                f"modulate_eps={self.modulate_eps}: must hold eps={self.eps:g}, at which the "
+                f"modulate_eps={self.modulate_eps}: must hold eps={plain(self.eps)}, at which the "
                 "models are compared"
             )
 

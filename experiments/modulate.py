@@ -32,6 +32,7 @@ from fundus_ml.control_table import MODULATION
 from fundus_ml.dataset import FundusDataset
 from fundus_ml.effects import effect_by_eps
 from fundus_ml.modulation import ModulationOptions, Pushed, push, read_pictures, write_pictures
+from fundus_ml.seeds import check_seed
 from tracking.runs import Run
 
 
@@ -77,6 +78,11 @@ class ModulateConfig(ModulationOptions):
     bootstrap: int = 2000
     """Resamples of people behind each interval."""
 
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        super().__post_init__()
+        check_seed(self.seed)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Modulated:
@@ -105,7 +111,7 @@ def modulate_eyes(config: ModulateConfig, run: Run) -> Modulated:
     eyes = choose(config, split, networks.model.module, run)
     identity = eyes.identity(config) | networks.identity
     with (
-        kept_pictures(config.kept, identity, run) as kept,
+        kept_pictures(config.kept, identity, run, datasets=split.paths) as kept,
         tempfile.TemporaryDirectory() as made,
     ):
         pushed = _push(config, networks, eyes, kept)

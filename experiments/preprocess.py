@@ -9,13 +9,13 @@ in ``rejected.csv`` with their reason. A killed run goes on where it stopped whe
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.protocol.floor import log_audit
 from experiments.protocol.parameters import run_entry_point
+from experiments.protocol.places import out_place, refuse_overlap
 from experiments.protocol.session import read_dataset, show, stages
 from fundus_ml.dataset import FundusDataset
 from fundus_ml.figures import quality_distribution, sample_sheet
@@ -72,6 +72,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def prepare(config: PreprocessConfig, run: Run) -> Preprocessed:
     """Read a release, write its dataset folder, record both."""
+    out = out_place(config.out)
+    if config.source != "synthetic":
+        refuse_overlap("out", out, "root", config.root)
     population = Population(
         patients=config.patients,
         cue=config.cue,
@@ -95,7 +98,7 @@ def prepare(config: PreprocessConfig, run: Run) -> Preprocessed:
     ):
         written = preprocess(
             photographs,
-            Path(config.out).expanduser(),
+            out,
             config,
             recipe=recipe,
             on_progress=on_progress,
@@ -105,7 +108,7 @@ def prepare(config: PreprocessConfig, run: Run) -> Preprocessed:
 
 
 def _record(config: PreprocessConfig, run: Run, written: Preprocessed) -> None:
-    dataset = read_dataset(run, config.out, context="preprocess")
+    dataset = read_dataset(run, str(written.path), context="preprocess")
     figures = {
         "sample_sheet.png": _sample(dataset),
         "quality.png": quality_distribution(dataset.frame, min_quality=config.min_quality),

@@ -18,6 +18,7 @@ from fundus_ml.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.evaluation import check_measurable
 from fundus_ml.promotion import Decision, decide, floor_of_split
+from fundus_ml.seeds import check_seed
 from fundus_ml.shuffled_labels import SHUFFLED
 from tracking.decisions import record_decision
 from tracking.registry import ModelVersion, find_alias, set_alias, tag_version
@@ -56,6 +57,7 @@ class PromoteConfig:
         """Refuse values outside their range."""
         if self.split not in SPLITS:
             raise InputError(f"split={self.split}: allowed: {', '.join(SPLITS)}")
+        check_seed(self.seed)
         if not -1 < self.least_gain < 1:
             raise InputError(f"least_gain={self.least_gain}: must lie between -1 and 1")
 

@@ -32,6 +32,7 @@ from fundus_ml.reader_study import (
     warning_about,
     what_readers_show,
 )
+from fundus_ml.user_paths import user_path
 from tracking.errors import TrackingError
 from tracking.runs import Run
 from tracking.stores import fetch, initialise_tracking
@@ -98,7 +99,7 @@ def make_page(config: ReaderStudyConfig, run: Run) -> pd.DataFrame:
 
 def score_answers(config: ReaderStudyConfig, run: Run) -> pd.DataFrame:
     """Score the CSV files of readers against the key of their study; record table and figure."""
-    paths = [Path(path).expanduser() for path in config.answers.split(",")]
+    paths = [user_path(path) for path in config.answers.split(",")]
     digest = study_of(paths)
     trials = _key(config, digest)
     answers = read_answers(paths, trials)

@@ -2,7 +2,7 @@
 
 The network learns from images that are moved inside a ball, as the recipe has it, and every epoch
 is validated under PGD, whatever the recipe. The epoch with the best robust validation AUROC is
-registered with its parent. It gets the alias ``robust`` where, on the test split, the worst of
+registered with its parent. It gets the alias ``robust`` only where, on the test split, the worst of
 several attacks leaves more than the commoner sex is common and no gradient is masked.
 """
 
@@ -19,7 +19,9 @@ from experiments.protocol.session import progress, read_dataset, read_model
 from experiments.protocol.views import log_augmentation
 from fundus_ml.attack_engines import training_by
 from fundus_ml.attacks import ThreatModel, step_length
+from fundus_ml.dataset import FundusDataset
 from fundus_ml.errors import InputError
+from fundus_ml.numerals import plain
 from fundus_ml.robust_training import (
     PGDTraining,
     Recipe,
@@ -75,8 +77,8 @@ class RobustifyConfig(ResumableOptions):
     """Labels that are learned: true, or shuffled between people, for a control at chance, which
     meets no gate and gets no alias."""
     gate: bool = True
-    """Give the alias robust only to a version that stands several attacks on the test split; false
-    gives it unasked and tags the version robust_gate=skipped."""
+    """Ask whether the version stands several attacks on the test split, which gives it the alias
+    robust; false asks nothing, gives no alias and tags the version robust_gate=skipped."""
     bootstrap: int = 2000
     """Resamples of people behind each interval."""
     register_as: str = "fundus-sex"
@@ -94,7 +96,9 @@ class RobustifyConfig(ResumableOptions):
         check_labels(self.labels)
         check_eps_warmup(self.eps_warmup, epochs=self.epochs)
         if self.gate and not self.eps:
-            raise InputError("eps=0: must be above 0 for the gate; gate=false asks none")
+            raise InputError(
+                "eps=0: must be above 0 for the gate; gate=false asks none and gives no alias"
+            )
         if self.watchdog:
             Watchdog(margin=self.watchdog)
 
@@ -168,10 +172,7 @@ def robustify(config: RobustifyConfig, run: Run) -> Trained:
                 on_epoch_end=run.log_epoch,
             )
         seen = watchdog_tags(run, fitted)
-        passed, asked = config.labels == TRUE, {"robust_gate": "skipped"}
-        if config.gate and passed:
-            eyes = dataset.split("test")
-            passed, asked = ask_gate(run, fitted.model, eyes, config, eps=config.eps)
+        passed, asked = ask_or_skip(run, fitted, dataset, config)
         return register_fitted(
             run,
             config.register_as,
@@ -181,7 +182,7 @@ def robustify(config: RobustifyConfig, run: Run) -> Trained:
             tags={
                 "recipe": config.recipe,
                 "constraint": config.constraint,
-                "eps": f"{config.eps:g}",
+                "eps": plain(config.eps),
                 "labels": config.labels,
                 **seen,
                 **asked,
@@ -189,6 +190,22 @@ def robustify(config: RobustifyConfig, run: Run) -> Trained:
             alias="robust" if passed else None,
             parent=parent,
         )
+
+
+def ask_or_skip(
+    run: Run, fitted: Fitted, dataset: FundusDataset, config: RobustifyConfig
+) -> tuple[bool, dict[str, str]]:
+    """Ask the gate whether the network may be called robust; where it is not asked, it may not.
+
+    Returns:
+        Whether it may, and the tags of its version, as :func:`ask_gate`.
+    """
+    if config.gate and config.labels == TRUE:
+        return ask_gate(run, fitted.model, dataset.split("test"), config, eps=config.eps)
+    why = "gate=false" if config.labels == TRUE else f"labels={config.labels}"
+    if not run.silent:
+        sys.stdout.write(f"alias robust not given: {why} asks no gate\n")
+    return False, {"robust_gate": "skipped"}
 
 
 def watchdog_tags(run: Run, fitted: Fitted) -> dict[str, str]:

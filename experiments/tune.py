@@ -101,8 +101,8 @@ class TuneConfig(TrainingOptions):
     """Fall of the accuracy under PGD that ends a training where the accuracy under one step does
     not fall with it (catastrophic overfitting); 0 watches nothing."""
     retrain: bool = False
-    """Train once more with the best values in the end, and register that as candidate (clean) or
-    robust."""
+    """Train once more with the best values in the end, and register that as candidate (clean) or,
+    where it stands several attacks, as robust."""
     retrain_epochs: int = 0
     """Epochs of that training; as many as a trial's if 0."""
     bootstrap: int = 2000

@@ -23,6 +23,7 @@ from fundus_ml.errors import InputError
 from fundus_ml.imaging.pictures import to_images
 from fundus_ml.manifest import SEXES, SPLITS, read_manifest, validate_manifest
 from fundus_ml.shards import read_shard
+from fundus_ml.user_paths import user_path
 
 
 class FundusDataset(Dataset[tuple[Tensor, float]]):
@@ -154,7 +155,7 @@ def open_dataset(paths: str) -> FundusDataset:
         InputError: A path is missing, half-written or no dataset folder, the sizes of two
             differ, an eye stands in two, or a person is in different splits of two.
     """
-    folders = [Path(path.strip()) for path in paths.split(",") if path.strip()]
+    folders = [user_path(path.strip()) for path in paths.split(",") if path.strip()]
     if not folders:
         raise InputError(f"dataset={paths!r}: name a dataset folder, several with commas")
     records = {folder: read_dataset_json(folder) for folder in folders}

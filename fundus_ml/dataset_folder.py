@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypedDict, cast
@@ -11,11 +12,26 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fundus_ml.errors import InputError
+from fundus_ml.own_files import OwnFiles
+from fundus_ml.owned_folders import read_object
 from fundus_ml.shards import read_shard
 
 MANIFEST = "manifest.parquet"
 RECORD = "dataset.json"
 REJECTED = "rejected.csv"
+DATASET_FILES = OwnFiles(
+    r"dataset\.json",
+    r"manifest\.parquet",
+    r"(pixels|regions|keypoints)-\d{5}\.npy",
+    r"rejected\.csv",
+    r"same_person\.csv",
+    r"same_eyes\.png",
+    r"audit\.(html|json)",
+    r"sample_sheet\.png",
+    r"quality\.png",
+)
+"""All that ``preprocess`` writes into a dataset folder. A folder with anything else in it is not
+replaced, so whoever writes one more file names it here."""
 READ_AT_ONCE = 64
 """Eyes held in memory while a shard is read through; changes no result."""
 
@@ -80,6 +96,22 @@ def read_dataset_json(path: Path) -> DatasetRecord:
     if missing:
         raise InputError(f"{file}: lacks {', '.join(missing)}; run preprocess again")
     return cast("DatasetRecord", record)
+
+
+def is_dataset_record(file: Path) -> bool:
+    """Whether ``file`` is a ``dataset.json`` that ``preprocess`` wrote, this version or another.
+
+    Other programs call their files so too; theirs has no digest of the content.
+    """
+    if not file.is_file() or file.is_symlink():
+        return False
+    found = read_object(file)
+    digest, kinds = found.get("digest"), (("name", str), ("eyes", int), ("recipe", dict))
+    return (
+        isinstance(digest, str)
+        and re.fullmatch(r"[0-9a-f]{64}", digest) is not None
+        and all(isinstance(found.get(name), kind) for name, kind in kinds)
+    )
 
 
 def content_digest(folder: Path, frame: pd.DataFrame, kinds: tuple[str, ...]) -> str:

@@ -16,6 +16,7 @@ from fundus_ml.calibration import UNCALIBRATED, Calibration
 from fundus_ml.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.measures import MEASURES, clustered_measures
+from fundus_ml.numerals import plain
 from fundus_ml.precision import check_precision
 from fundus_ml.robust_training import PGDTraining
 from fundus_ml.statistics import clustered_auroc
@@ -246,7 +247,7 @@ def named_metrics(table: pd.DataFrame, *, split: str) -> dict[str, float]:
         for measure in MEASURES:
             for level in LEVELS.values():
                 name = f"{split}_{'clean' if clean else 'robust'}_{measure}{level}"
-                name += "" if clean else f"_eps_{row['eps']:g}"
+                name += "" if clean else f"_eps_{plain(row['eps'])}"
                 for bound in BOUNDS:
                     metrics[name + bound] = float(row[measure + level + bound])
     metrics[f"{split}_majority_accuracy"] = float(table["majority"].iloc[0])

@@ -15,6 +15,7 @@ from fundus_ml.errors import InputError
 from fundus_ml.figures.changes import SIGNED_MAP, change_limit, signed_change
 from fundus_ml.figures.inputs import check_pictures
 from fundus_ml.imaging.opencv import cv2
+from fundus_ml.numerals import plain
 from fundus_ml.pages import rendered
 
 Picture = NDArray[np.uint8]
@@ -82,7 +83,7 @@ def gallery_page(
     shared = {
         "height": pixels.shape[1],
         "width": pixels.shape[2],
-        "budgets": [f"{eps:g}" for eps in measured["eps"].unique()],
+        "budgets": [plain(eps) for eps in measured["eps"].unique()],
         "amplifications": [_amplification(pixels, slab) for slab in modulated],
         "colours": [to_hex(colour) for colour in colours],
     }

@@ -22,6 +22,7 @@ from fundus_ml.joining import join_same_people, write_evidence
 from fundus_ml.manifest import SEXES, SPLITS
 from fundus_ml.parallel import alone
 from fundus_ml.reading import KEYPOINTS, read_eyes
+from fundus_ml.seeds import check_seed
 from fundus_ml.sources.files import rejected_rows
 from fundus_ml.sources.photographs import Photographs
 from fundus_ml.splits import assign_splits, check_fractions
@@ -62,9 +63,9 @@ class PreprocessingOptions(CropOptions):
                 raise InputError(f"{name}={getattr(self, name)}: allowed: {', '.join(allowed)}")
         check_fractions(val_fraction=self.val_fraction, test_fraction=self.test_fraction)
         check_factors(self.balance_factors)
-        for name, value, least in (("permutations", self.permutations, 1), ("seed", self.seed, 0)):
-            if value < least:
-                raise InputError(f"{name}={value}: must be at least {least}")
+        if self.permutations < 1:
+            raise InputError(f"permutations={self.permutations}: must be at least 1")
+        check_seed(self.seed)
 
     @property
     def balance_factors(self) -> tuple[str, ...]:

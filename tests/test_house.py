@@ -30,7 +30,7 @@ ADAPTERS = {
     "fundus_ml/imaging/decoding.py": {"PIL", "simplejpeg"},
     "fundus_ml/sources/tables.py": {"pandera"},
     "fundus_ml/pages.py": {"jinja2"},
-    "fundus_ml/staging.py": {"filelock"},
+    "fundus_ml/owned_folders.py": {"filelock"},
     "fundus_ml/parallel.py": {"distributed"},
     "fundus_ml/attacks/robustness_engine.py": {"robustness"},
 }

@@ -30,6 +30,8 @@ MOST_RETRIES = 3
 FAILURE = "failure"
 RUN_ID = "run_id"
 LOST = "its worker died"
+_SEEDS = 2**32
+"""Seeds that Optuna's generator takes."""
 
 _logger = logging.getLogger(__name__)
 
@@ -56,7 +58,7 @@ def claim(study: Study, trials: int) -> optuna.Trial | None:
         # A sign of life before it begins: whoever dies in between leaves a trial seen to be stale.
         study.storage.record_heartbeat(_trial_id(study, number))
         study.optuna.sampler = TPESampler(
-            seed=study.seed + number, multivariate=True, constant_liar=True
+            seed=(study.seed + number) % _SEEDS, multivariate=True, constant_liar=True
         )
         with warnings.catch_warnings():
             # Its own loop could not hold the lock while it draws.

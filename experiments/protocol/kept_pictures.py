@@ -2,24 +2,58 @@
 
 import hashlib
 import json
-import shutil
+import re
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
+from experiments.protocol.places import place, refuse_inside
+from experiments.protocol.resuming import tell_left
+from fundus_ml.control_table import CLEAN_MODEL, MODULATION, SHUFFLED_MODEL
 from fundus_ml.errors import InputError
 from fundus_ml.modulation import KeptBatches
+from fundus_ml.own_files import OwnFiles
+from fundus_ml.owned_folders import (
+    FolderBusyError,
+    FolderKind,
+    alone_in,
+    read_object,
+    remove_owned,
+    write_object,
+)
 from tracking.runs import Run
 
 _NOTE = "run.json"
 
 
+def _folder_of(origin: str) -> str:
+    return origin.replace(" ", "-")
+
+
+def _describes_modulation(file: Path) -> bool:
+    found = read_object(file)
+    return (
+        set(found) == {"digest", "run_id"}
+        and re.fullmatch(r"[0-9a-f]{64}", str(found["digest"])) is not None
+    )
+
+
+_ORIGINS = "|".join(map(_folder_of, (MODULATION, CLEAN_MODEL, SHUFFLED_MODEL)))
+KEPT = FolderKind(
+    name="modulation",
+    files=OwnFiles(r"run\.json(\.partial)?", rf"({_ORIGINS})(-\d+)?/\d{{6,}}\.(npz|part)"),
+    description=_NOTE,
+    describes=_describes_modulation,
+)
+"""A folder of batches that are finished."""
+
+
 @contextmanager
-def kept_pictures(kept: str, identity: Mapping[str, object], run: Run) -> Iterator[Path]:
+def kept_pictures(
+    kept: str, identity: Mapping[str, object], run: Run, *, datasets: Sequence[Path]
+) -> Iterator[Path]:
     """Hand out a folder that outlives a killed process, and delete it when all went well.
 
     Where another process works on the same modulation, a folder of this process's own is handed
@@ -29,45 +63,45 @@ def kept_pictures(kept: str, identity: Mapping[str, object], run: Run) -> Iterat
         kept: Folder; checkpoints/modulate-DIGEST, by ``identity``, if empty.
         identity: Everything that decides the pictures.
         run: Is marked as going on with the run that was killed.
+        datasets: Folders of the dataset, in which the folder must not lie.
 
     Raises:
-        InputError: The folder cannot be written, or holds another modulation.
+        InputError: The folder cannot be written, lies in the dataset, or holds another modulation
+            or other things.
     """
     written = json.dumps(identity, sort_keys=True)
     digest = hashlib.sha256(written.encode()).hexdigest()
-    folder = Path(kept).expanduser() if kept else Path("checkpoints") / f"modulate-{digest[:12]}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / "lock", timeout=0)
-        lock.acquire()
-    except Timeout:
-        sys.stderr.write(f"{folder}: another process works there; this one keeps its own\n")
-        with tempfile.TemporaryDirectory(prefix="modulate-") as own:
-            yield Path(own)
-        return
-    except OSError as error:
-        raise InputError(f"kept={folder}: cannot be written ({error.strerror})") from error
-    with lock:
-        note = folder / _NOTE
-        _go_on(note, digest, run)
-        note.write_text(json.dumps({"digest": digest, "run_id": run.run_id}), encoding="utf-8")
+    folder = place("kept", kept) if kept else Path("checkpoints") / f"modulate-{digest[:12]}"
+    refuse_inside("kept", folder, datasets)
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(alone_in(folder, KEPT, named=f"kept={folder}"))
+        except FolderBusyError:
+            sys.stderr.write(f"{folder}: another process works there; this one keeps its own\n")
+            yield Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="modulate-")))
+            return
+        _go_on(folder / _NOTE, digest, run)
         yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+        tell_left(folder, remove_owned(folder, KEPT))
 
 
 def batches_of(folder: Path, origin: str) -> KeptBatches:
     """Keep the batches of one origin in a folder of its own."""
-    return KeptBatches(folder / origin.replace(" ", "-"))
+    return KeptBatches(folder / _folder_of(origin))
 
 
 def _go_on(note: Path, digest: str, run: Run) -> None:
-    if not note.is_file():
-        return
-    found = json.loads(note.read_text(encoding="utf-8"))
-    if found["digest"] != digest:
-        raise InputError(
-            f"kept={note.parent}: holds a modulation with other flags, eyes or versions; name "
-            "another folder, or delete it"
-        )
-    run.continue_from(found["run_id"])
-    sys.stdout.write(f"goes on with the modulation in {note.parent}\n")
+    """Say which run is gone on with, if any, and note this one."""
+    if note.is_file():
+        found = read_object(note)
+        if found["digest"] != digest:
+            raise InputError(
+                f"kept={note.parent}: holds a modulation with other flags, eyes or versions; name "
+                "another folder, or delete it"
+            )
+        run.continue_from(str(found["run_id"]))
+        sys.stdout.write(f"goes on with the modulation in {note.parent}\n")
+    try:
+        write_object(note, {"digest": digest, "run_id": run.run_id})
+    except OSError as error:
+        raise InputError(f"kept={note.parent}: cannot be written ({error.strerror})") from error

@@ -31,6 +31,8 @@ from fundus_ml.evaluation import (
     predictions,
     scores,
 )
+from fundus_ml.numerals import plain
+from fundus_ml.seeds import check_seed
 from fundus_ml.subgroups import subgroup_scores
 from tracking.runs import Run
 
@@ -64,6 +66,10 @@ class Measure:
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         check_engine(self.attack_engine)
+        check_seed(self.seed)
+        names = [plain(eps) for eps in self.eps]
+        if len(set(names)) < len(names):
+            raise InputError(f"eps={','.join(names)}: must name each budget once, to six digits")
         for eps in self.eps:
             ThreatModel(constraint=self.constraint, eps=eps)
             step_length(self.step_size, eps=eps, attack_steps=self.attack_steps)

@@ -25,6 +25,7 @@ from fundus_ml.figures import (
 from fundus_ml.figures.least_budgets import least_budget_figure
 from fundus_ml.gallery import gallery_page
 from fundus_ml.modulation import file_stem
+from fundus_ml.numerals import plain
 from fundus_ml.parallel import in_order, processes
 
 THUMBNAILS = 3
@@ -124,7 +125,7 @@ def draw_figures(
     _save(sheet, folder / "contact_sheet.png")
     density = _with_chance(compared).rename(columns={"origin": "model"})
     for eps, rows in density.groupby("eps"):
-        _save(region_density_figure(rows), folder / f"region_density_eps-{eps:g}.png")
+        _save(region_density_figure(rows), folder / f"region_density_eps-{plain(eps)}.png")
     if len(compared.least):
         figure = least_budget_figure(compared.least, constraint=bench.options.constraint)
         _save(figure, folder / "least_budgets.png")

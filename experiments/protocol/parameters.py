@@ -5,7 +5,6 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from fractions import Fraction
 from types import MappingProxyType
 from typing import (
     TYPE_CHECKING,
@@ -24,6 +23,7 @@ from jsonargparse.typing import register_type
 
 from experiments.protocol.launch import process_group
 from fundus_ml.errors import InputError
+from fundus_ml.numerals import RangeError, plain, read_number, read_whole, shortened
 from fundus_ml.training.distribution import world
 from tracking.errors import TrackingError
 from tracking.runs import Run, record_failure, start_run
@@ -43,12 +43,9 @@ class Number(float):
         """Read ``text``.
 
         Raises:
-            ValueError: It is no number.
+            ValueError: As :func:`~fundus_ml.numerals.read_number`.
         """
-        try:
-            return super().__new__(cls, float(Fraction(str(text))))
-        except ZeroDivisionError:
-            raise ValueError(f"{text}: divides by zero") from None
+        return super().__new__(cls, read_number(str(text)))
 
 
 class Numbers(tuple[float, ...]):
@@ -63,7 +60,7 @@ class Numbers(tuple[float, ...]):
 
     def __str__(self) -> str:
         """Write the numbers as they are typed."""
-        return ",".join(f"{number:g}" for number in self)
+        return ",".join(map(plain, self))
 
 
 StepLength = Number | Literal["auto"]
@@ -78,8 +75,8 @@ set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 _MUST_BE: Mapping[object, str] = MappingProxyType(
     {
-        int: "a whole number",
-        float: "a number",
+        int: "a whole number such as 12",
+        float: "a number such as 0.5",
         bool: "true or false",
         Number: "a number, or a fraction such as 4/255",
         Numbers: "numbers or fractions with commas between them, such as 0.5,1,2",
@@ -88,6 +85,17 @@ _MUST_BE: Mapping[object, str] = MappingProxyType(
     }
 )
 """What each type of flag takes, in the words of the line that refuses another value."""
+_READERS: Mapping[object, Callable[[str], object]] = MappingProxyType(
+    {
+        int: read_whole,
+        float: read_number,
+        Number: Number,
+        Numbers: Numbers,
+        StepCount: lambda text: text == "auto" or read_whole(text),
+        StepLength: lambda text: text == "auto" or read_number(text),
+    }
+)
+"""What reads the text of a number before the parser, which would take 1:30 for 90, does."""
 
 
 class Config(Protocol):
@@ -120,6 +128,7 @@ def parse(config_class: type[C], argv: Sequence[str] | None, *, name: str) -> C:
     )
     parser.add_class_arguments(config_class, as_group=False)
     arguments = sys.argv[1:] if argv is None else list(argv)
+    _check_numbers(config_class, arguments)
     try:
         values = parser.parse_args(arguments)
     except ArgumentError as error:
@@ -173,6 +182,20 @@ def execute(name: str, function: Callable[[C, Run], T], config: C) -> T:
         return function(config, run)
 
 
+def _check_numbers(config_class: type[Config], arguments: Sequence[str]) -> None:
+    """Refuse a number that is not written plainly, or beyond the one range of its kind."""
+    for field in dataclasses.fields(config_class):
+        read = _READERS.get(field.type)
+        for text in _given(field.name, arguments) if read is not None else ():
+            try:
+                read(text)
+            except RangeError as error:
+                raise InputError(f"{field.name}={shortened(text)}: {error}") from None
+            except ValueError:
+                rule = f"must be {_MUST_BE[field.type]}"
+                raise InputError(f"{field.name}={shortened(text)}: {rule}") from None
+
+
 def _typed(field: "Field[Any]", value: object) -> object:
     # jsonargparse hands a kind of tuple back as a plain one.
     return Numbers(value) if field.type is Numbers and isinstance(value, tuple) else value
@@ -193,16 +216,15 @@ def _one_line(message: str, config_class: type[Config], arguments: Sequence[str]
         name = wrong[1]
         allowed = get_args(fields[name]) if get_origin(fields[name]) is Literal else ()
         rule = f"allowed: {', '.join(allowed)}" if allowed else f"must be {_MUST_BE[fields[name]]}"
-        return f"{name}={_given(name, arguments)}: {rule}"
+        return f"{name}={shortened(_given(name, arguments)[-1])}: {rule}"
     return " ".join(message.split())
 
 
-def _given(name: str, arguments: Sequence[str]) -> str:
-    """Value of ``--name value`` or ``--name=value``, the last of several."""
+def _given(name: str, arguments: Sequence[str]) -> list[str]:
+    """Collect the values of ``--name value`` and ``--name=value``."""
     parts = [argument.partition("=") for argument in arguments]
-    values = [
-        value if equals else arguments[place + 1]
+    return [
+        value if equals else "".join(arguments[place + 1 : place + 2])
         for place, (flag, equals, value) in enumerate(parts)
         if flag == f"--{name}"
     ]
-    return values[-1]

@@ -4,16 +4,18 @@ import dataclasses
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
+from experiments.protocol.places import place, refuse_inside
 from fundus_ml.dataset import FundusDataset
 from fundus_ml.errors import InputError
+from fundus_ml.own_files import listed
+from fundus_ml.owned_folders import alone_in
 from fundus_ml.training import Checkpoints, TrainingOptions
+from fundus_ml.training.checkpoints import TRAINING
 from fundus_ml.training.distribution import wait, world
 from tracking.runs import Run
 from tracking.versions import ModelVersion
@@ -59,7 +61,8 @@ def resumable(
         parent: The version the training starts from.
 
     Raises:
-        InputError: The folder holds a training with other flags, or another process trains in it.
+        InputError: The folder holds a training with other flags or other things, lies in the
+            dataset, or another process trains in it.
     """
     identity = {
         field.name: getattr(config, field.name)
@@ -76,7 +79,8 @@ def resumable(
         wait()
         yield Checkpoints(folder, identity, writes=False)
         return
-    with _alone(folder):
+    refuse_inside("checkpoints", folder, dataset.paths)
+    with alone_in(folder, TRAINING, named=f"checkpoints={folder}"):
         checkpoints = Checkpoints(
             folder, identity, minutes=config.checkpoint_minutes, note={"run_id": run.run_id}
         )
@@ -85,23 +89,17 @@ def resumable(
             sys.stdout.write(f"goes on with the training in {folder}\n")
         wait()
         yield checkpoints
-        checkpoints.remove()
+        tell_left(folder, checkpoints.remove())
+
+
+def tell_left(folder: Path, left: Sequence[str]) -> None:
+    """Say what stays in a folder that was to be deleted."""
+    if left:
+        sys.stderr.write(f"{folder}: stays, for it holds {listed(left)}\n")
 
 
 def _folder(name: str, given: str, identity: dict[str, object]) -> Path:
     if given:
-        return Path(given).expanduser()
+        return place("checkpoints", given)
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     return Path("checkpoints") / f"{name}-{digest[:12]}"
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "lock", timeout=0):
-            yield
-    except Timeout:
-        raise InputError(f"checkpoints={folder}: another process trains there") from None
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
-        raise InputError(f"checkpoints={folder}: cannot be written ({error.strerror})") from error

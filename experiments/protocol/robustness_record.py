@@ -29,6 +29,7 @@ from fundus_ml.errors import InputError
 from fundus_ml.evaluation import CLEAN, LEVELS, check_measurable, flat, long_scores, scores
 from fundus_ml.figures.robustness import battery_figure
 from fundus_ml.measures import MEASURES
+from fundus_ml.numerals import plain
 from fundus_ml.statistics import Interval
 from tracking.runs import Run
 
@@ -174,7 +175,7 @@ def ask_gate(
 def _metrics(table: pd.DataFrame, medians: dict[str, Interval], *, split: str) -> dict[str, float]:
     """``test_worst_accuracy_eps_1``, ``test_min_eps_median_female``, their ``_low``, ``_high``."""
     metrics = {
-        f"{split}_worst_{measure}{level}_eps_{row['eps']:g}{bound}": float(
+        f"{split}_worst_{measure}{level}_eps_{plain(row['eps'])}{bound}": float(
             row[measure + level + bound]
         )
         for row in table[table["attack"] == WORST].to_dict("records")

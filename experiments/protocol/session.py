@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
+from experiments.protocol.places import out_place
 from fundus_ml.dataset import FundusDataset, open_dataset
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import Classifier
@@ -94,9 +95,9 @@ def make_folder(path: str) -> Path:
     """Make the folder that results go to.
 
     Raises:
-        InputError: It cannot be made or written.
+        InputError: It cannot be made or written, or must not be named.
     """
-    folder = Path(path).expanduser()
+    folder = out_place(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

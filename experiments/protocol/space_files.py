@@ -8,6 +8,7 @@ from typing import Any
 
 from experiments.protocol.parameters import Config
 from fundus_ml.errors import InputError
+from fundus_ml.user_paths import user_path
 from tracking.search_spaces import SearchSpace, check_space, extremes, outside
 
 DEFAULTS = Path(__file__).parents[1] / "search_spaces"
@@ -44,7 +45,7 @@ def read_space(path: str, config: Config, *, default: str) -> SpaceFile:
             it is refused by the training.
         TrackingError: An entry is neither a range nor a list of choices.
     """
-    file = Path(path).expanduser() if path else DEFAULTS / f"{default}.json"
+    file = user_path(path) if path else DEFAULTS / f"{default}.json"
     content = _object(file)
     starts = content.pop(START, [])
     known = {field.name for field in dataclasses.fields(config)} - FIXED

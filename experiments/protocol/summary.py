@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,11 @@ from experiments.modulate import Modulated
 from experiments.protocol.learning import Trained
 from experiments.protocol.session import show
 from fundus_ml.auditing.audit import AUDIT_PAGE, Audit
+from fundus_ml.errors import InputError
 from fundus_ml.figures import auroc_by_eps, figure_png, region_density_figure, success_curve
+from fundus_ml.numerals import plain
+from fundus_ml.own_files import listed
+from fundus_ml.owned_folders import read_object
 from fundus_ml.pages import summary_page
 from tracking.runs import Run
 
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
     from experiments.main import MainConfig
 
 FILES = ("summary.json", "summary.html")
+TITLE = "What does the network see in a retina?"
 SCORE_COLUMNS = ("model", "attack", "eps", "eyes", "people", "auroc", "auroc_low", "auroc_high")
 EFFECT_COLUMNS = (
     "model", "eps", "rms", "eyes", "unchanged", "success", "success_low", "success_high",
@@ -79,9 +85,27 @@ def write_summary(
 
 
 def remove_summary(folder: Path) -> None:
-    """Take an older summary out of ``folder``, so that it cannot pass for a run that failed."""
-    for name in FILES:
-        (folder / name).unlink(missing_ok=True)
+    """Take an older summary out of ``folder``, so that it cannot pass for a run that failed.
+
+    Raises:
+        InputError: A file of that name was not written by :func:`write_summary`.
+    """
+    found = [folder / name for name in FILES if os.path.lexists(folder / name)]
+    if foreign := [file.name for file in found if not _is_summary(file)]:
+        raise InputError(
+            f"out={folder}: holds {listed(foreign)}, which main did not write and would replace; "
+            "move that elsewhere or name another folder"
+        )
+    for file in found:
+        file.unlink()
+
+
+def _is_summary(file: Path) -> bool:
+    if file.is_symlink() or not file.is_file():
+        return False
+    if file.suffix == ".json":
+        return set(HEADLINE) <= set(read_object(file))
+    return TITLE in file.read_text(encoding="utf-8", errors="replace")
 
 
 def summarise(
@@ -148,7 +172,7 @@ def _page(
         caption = f"Share of change energy over share of area at eps {config.eps:g}, bars {CI}."
         figures["Where the change goes"] = (figure_png(region_density_figure(planted)), caption)
     return summary_page(
-        title="What does the network see in a retina?",
+        title=TITLE,
         headline={key: _shown(summary[key]) for key in HEADLINE},
         tables=tables,
         figures=figures,
@@ -191,7 +215,7 @@ def _score(found: ModelFindings, eps: float, measure: str) -> float:
 def _by_model(findings: Mapping[str, ModelFindings], measure: str) -> dict[str, dict[str, float]]:
     return {
         name: {
-            f"{eps:g}": float(value)
+            plain(eps): float(value)
             for eps, value in found.modulated.effect.set_index("eps")[measure].items()
         }
         for name, found in findings.items()

@@ -9,6 +9,7 @@ import torchvision
 from torch import Tensor, nn
 
 from fundus_ml.errors import InputError
+from fundus_ml.seeds import check_seed
 
 FIXED_SIZE = ("vit_", "maxvit_")
 AUXILIARY_OUTPUTS = ("googlenet", "inception_v3")
@@ -119,10 +120,9 @@ def make_classifier(spec: ClassifierSpec, *, seed: int) -> Classifier:
     """Build a classifier with random weights that depend on ``seed`` alone.
 
     Raises:
-        InputError: From :class:`ClassifierSpec`, or a negative ``seed``.
+        InputError: From :class:`ClassifierSpec` or :func:`check_seed`.
     """
-    if seed < 0:
-        raise InputError(f"seed={seed}: must be 0 or more")
+    check_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Classifier(spec)

@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from http.client import HTTPException
-from pathlib import Path
 
 import torch
 import torchvision
@@ -15,6 +14,7 @@ from fundus_ml.models.classifiers import Classifier
 from fundus_ml.models.origins import looks_like
 from fundus_ml.models.trunk import last_layer
 from fundus_ml.models.weight_files import NOT_WEIGHTS, read_state
+from fundus_ml.user_paths import user_path
 
 BATCH_COUNTER = ".num_batches_tracked"
 """BatchNorm's counter, which nothing reads here and files from before torch 0.4.1 lack."""
@@ -43,7 +43,7 @@ def load_start_weights(classifier: Classifier, weights: str) -> list[str]:
         return []
     if weights == "imagenet":
         return fill_backbone(classifier, _imagenet_state(classifier.spec.arch), weights=weights)
-    return fill_backbone(classifier, read_state(Path(weights).expanduser()), weights=weights)
+    return fill_backbone(classifier, read_state(user_path(weights)), weights=weights)
 
 
 def fill_backbone(

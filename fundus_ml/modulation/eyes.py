@@ -9,6 +9,7 @@ from torch import Tensor
 from fundus_ml.errors import InputError
 from fundus_ml.manifest import SEXES
 from fundus_ml.modulation.options import MODES
+from fundus_ml.seeds import check_seed
 
 
 def choose_eyes(frame: pd.DataFrame, *, images: int, mode: str, seed: int) -> NDArray[np.intp]:
@@ -29,9 +30,9 @@ def choose_eyes(frame: pd.DataFrame, *, images: int, mode: str, seed: int) -> ND
     """
     if mode not in MODES:
         raise InputError(f"mode={mode}: allowed: {', '.join(MODES)}")
-    for name, value, least in (("images", images, 1), ("seed", seed, 0)):
-        if value < least:
-            raise InputError(f"{name}={value}: must be at least {least}")
+    if images < 1:
+        raise InputError(f"images={images}: must be at least 1")
+    check_seed(seed)
     offered = [sex for sex in SEXES if sex != mode]
     shuffled = frame.reset_index(drop=True).sample(frac=1, random_state=seed)
     people = shuffled.drop_duplicates("person_group")

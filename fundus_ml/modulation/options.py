@@ -11,6 +11,7 @@ from fundus_ml.attacks import StepSize, ThreatModel, step_length
 from fundus_ml.attacks.projected_gradient import Decay
 from fundus_ml.attacks.search import Loss
 from fundus_ml.errors import InputError
+from fundus_ml.numerals import plain
 from fundus_ml.precision import check_precision
 
 MODES = ("flip", "female", "male", "disrupt", "enhance")
@@ -65,10 +66,10 @@ class ModulationOptions:
             raise InputError(f"least_steps={self.least_steps}: must be 0 or more")
         for eps in self.eps:
             ThreatModel(constraint=self.constraint, eps=eps)
-        written = [float(f"{eps:g}") for eps in self.eps]
+        written = [float(plain(eps)) for eps in self.eps]
         rising = all(low < high for low, high in pairwise(written))
         if not self.eps or self.eps[0] == 0 or not rising:
-            given = ",".join(f"{eps:g}" for eps in self.eps)
+            given = ",".join(map(plain, self.eps))
             raise InputError(f"eps={given}: budgets above 0, rising, each once to six digits")
         check_precision(self.precision)
         check_engine(self.attack_engine)

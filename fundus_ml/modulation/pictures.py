@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.pictures import read_png, write_png
+from fundus_ml.numerals import plain
 
 ORIGINAL = "original.png"
 """Name of the unchanged eye, beside its modulations."""
@@ -49,7 +50,7 @@ def read_pictures(paths: Sequence[Sequence[Path]]) -> NDArray[np.uint8]:
 
 def picture_name(image_id: str, eps: float) -> str:
     """Where the picture of one eye at one budget lies below its folder."""
-    return f"{file_stem(image_id)}/eps-{eps:g}.png"
+    return f"{file_stem(image_id)}/eps-{plain(eps)}.png"
 
 
 def file_stem(image_id: str) -> str:

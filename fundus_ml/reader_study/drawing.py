@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from fundus_ml.errors import InputError
+from fundus_ml.seeds import check_seed
 
 QUESTIONS = ("changed", "female")
 SIDES = ("left", "right")
@@ -41,9 +42,10 @@ class StudyOptions:
         """Refuse values outside their range."""
         if self.question not in QUESTIONS:
             raise InputError(f"question={self.question}: allowed: {', '.join(QUESTIONS)}")
-        for name in ("trials", "real_trials", "catch_trials", "seed"):
+        for name in ("trials", "real_trials", "catch_trials"):
             if getattr(self, name) < 0:
                 raise InputError(f"{name}={getattr(self, name)}: must be at least 0")
+        check_seed(self.seed)
         if self.real_trials and self.question != "female":
             raise InputError(f"real_trials={self.real_trials}: only question=female has them")
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.opencv import cv2
+from fundus_ml.numerals import plain
 from fundus_ml.pages import rendered
 from fundus_ml.reader_study.answers import LEAST_MS, READER
 from fundus_ml.reader_study.drawing import CATCH, StudyOptions, draw_trials
@@ -100,7 +101,7 @@ def study_page(trials: pd.DataFrame, pairs: Sequence[Sequence[bytes]], *, digest
         truths.append(
             {
                 "image_id": row["image_id"],
-                "eps": f"{row['eps']:g}",
+                "eps": plain(row["eps"]),
                 "side_of_truth": row["side_of_truth"],
                 "catch": int(row["condition"] == CATCH),
             }

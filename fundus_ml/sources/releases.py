@@ -12,6 +12,7 @@ from fundus_ml.sources.papila import papila_photographs
 from fundus_ml.sources.photographs import Photographs
 from fundus_ml.sources.synthetic import synthetic_photographs
 from fundus_ml.synthesis.population import Population
+from fundus_ml.user_paths import user_path
 
 _PUBLISHED = {
     "odir": odir_photographs,
@@ -53,7 +54,7 @@ def read_release(
 def _readable(root: str, source: str) -> Path:
     rule = f"source={source} reads its release from it"
     try:
-        folder = Path(root).expanduser()
+        folder = user_path(root)
         if not root or not folder.is_dir():
             raise InputError(f"root={root}: no such folder; {rule}")
         with os.scandir(folder) as entries:

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fundus_ml.errors import InputError
+from fundus_ml.seeds import check_seed
 from fundus_ml.sources.photographs import OFFERED_COLUMNS
 from fundus_ml.synthesis.anatomy import TRAITS, anatomy_of_traits, place_landmarks
 from fundus_ml.synthesis.cameras import CAMERAS
@@ -70,8 +71,7 @@ class Population:
             )
         if not (math.isfinite(self.camera_sex_odds) and self.camera_sex_odds > 0):
             raise InputError(f"camera_sex_odds={self.camera_sex_odds}: allowed: a number above 0")
-        if self.seed < 0:
-            raise InputError(f"seed={self.seed}: allowed: 0 or more")
+        check_seed(self.seed)
 
 
 def draw_population(population: Population) -> pd.DataFrame:

@@ -1,12 +1,13 @@
 """A training on disk, whole at every moment: safetensors and JSON, nothing to unpickle.
 
 A checkpoint is a folder ``step-000000480`` that is written under another name and renamed when
-everything in it has reached the disk; the one before it is removed only then.
+everything in it has reached the disk; the one before it is removed only then. Nothing is deleted
+but files of these names in a folder that carries our marker.
 """
 
 import json
 import os
-import shutil
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +20,37 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from fundus_ml.errors import InputError
+from fundus_ml.own_files import OwnFiles, listed, remove_if_empty
+from fundus_ml.owned_folders import (
+    PARTIAL,
+    FolderKind,
+    own,
+    read_object,
+    remove_owned,
+    write_object,
+)
 
 IDENTITY_FILE = "training.json"
 PROGRESS_FILE = "progress.json"
-PARTIAL = ".partial"
 
 Tensors = Mapping[str, Mapping[str, Tensor]]
 """Tensors by name, by the part of the training they belong to."""
+_STEP = r"step-\d{9,}"
+_STEP_FILES = OwnFiles(r"[a-z_]+\.safetensors", r"progress\.json(\.partial)?")
+
+
+def _describes_training(file: Path) -> bool:
+    found = read_object(file)
+    return isinstance(found.get("identity"), dict) and isinstance(found.get("note"), dict)
+
+
+TRAINING = FolderKind(
+    name="training",
+    files=OwnFiles(r"training\.json(\.partial)?", *_STEP_FILES.below(rf"{_STEP}(\.partial)?")),
+    description=IDENTITY_FILE,
+    describes=_describes_training,
+)
+"""A folder of checkpoints, for :func:`fundus_ml.owned_folders.alone_in`."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +70,7 @@ class Checkpoints:
     """The checkpoints of one training in one folder.
 
     Args:
-        folder: Made when missing. It holds this training and nothing else.
+        folder: Made when missing; ours, as :mod:`fundus_ml.owned_folders` has it.
         identity: Everything that decides how the training goes, by name; plain JSON values.
         minutes: Time between checkpoints inside an epoch; 0 writes at the ends of epochs only.
         note: What a later process may want to know, such as the run that trains; not compared.
@@ -53,7 +78,7 @@ class Checkpoints:
 
     Raises:
         InputError: The folder holds a training that differs, by the name of what differs, or is
-            used for something else.
+            not ours.
     """
 
     def __init__(
@@ -70,16 +95,15 @@ class Checkpoints:
         self._minutes = minutes
         self._last = monotonic()
         identity = json.loads(json.dumps(identity))
-        folder.mkdir(parents=True, exist_ok=True)
+        if writes:
+            own(folder, TRAINING, named=f"checkpoints={folder}")
         described = folder / IDENTITY_FILE
         if described.is_file():
             found = _read_json(described)
             _check_same(folder, found["identity"], identity)
             self.found_note = found["note"]
-        elif any(path.name.startswith("step-") for path in folder.iterdir()):
-            raise InputError(f"checkpoints={folder}: lacks {IDENTITY_FILE}; name another folder")
         if writes:
-            _write_whole(described, {"identity": identity, "note": dict(note or {})})
+            write_object(described, {"identity": identity, "note": dict(note or {})})
 
     def load(self) -> Saved | None:
         """Read the newest checkpoint; None where there is none.
@@ -87,9 +111,9 @@ class Checkpoints:
         Raises:
             InputError: It cannot be read.
         """
-        for left in self.folder.glob(f"step-*{PARTIAL}"):
-            shutil.rmtree(left, ignore_errors=True)
-        whole = self._whole()
+        for left in self._steps(PARTIAL):
+            _drop(left)
+        whole = self._steps()
         if not whole:
             return None
         try:
@@ -109,30 +133,50 @@ class Checkpoints:
             step: Steps learned in all; names the checkpoint.
             tensors: What :meth:`load` gives back, on any device.
             progress: Plain JSON values; floats come back to the last bit.
+
+        Raises:
+            InputError: Others put files into the checkpoint of the same step.
         """
         target = self.folder / f"step-{step:09d}"
         partial = target.with_name(target.name + PARTIAL)
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
+        _drop(partial)
+        partial.mkdir(exist_ok=True)
         for name, part in tensors.items():
             plain = {key: value.detach().cpu().contiguous() for key, value in part.items()}
             save_file(plain, partial / f"{name}.safetensors")
             _to_disk(partial / f"{name}.safetensors")
-        _write_whole(partial / PROGRESS_FILE, progress)
-        earlier = [path for path in self._whole() if path != target]
-        shutil.rmtree(target, ignore_errors=True)
+        write_object(partial / PROGRESS_FILE, progress)
+        earlier = [path for path in self._steps() if path != target]
+        _drop(target, wholly=True)
         partial.rename(target)
         _to_disk(self.folder)
         for path in earlier:
-            shutil.rmtree(path, ignore_errors=True)
+            _drop(path)
         self._last = monotonic()
 
-    def remove(self) -> None:
-        """Delete the folder: what was trained is kept elsewhere now."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def remove(self) -> list[str]:
+        """Delete what was written, and the folder where that empties it: it is kept elsewhere now.
 
-    def _whole(self) -> list[Path]:
-        return sorted(p for p in self.folder.glob("step-*") if p.suffix != PARTIAL)
+        Returns:
+            Names of what others put into the folder, which stays.
+        """
+        return remove_owned(self.folder, TRAINING)
+
+    def _steps(self, suffix: str = "") -> list[Path]:
+        """List the checkpoints whose names end so, the newest last."""
+        name = re.compile(_STEP + re.escape(suffix))
+        found = (path for path in self.folder.iterdir() if name.fullmatch(path.name))
+        return sorted(path for path in found if path.is_dir() and not path.is_symlink())
+
+
+def _drop(step: Path, *, wholly: bool = False) -> None:
+    """Delete a checkpoint; what others put into it stays, or where it must not, is refused."""
+    if not step.is_dir():
+        return
+    if wholly and (foreign := _STEP_FILES.foreign(step)):
+        raise InputError(f"checkpoints={step}: holds {listed(foreign)}; move that elsewhere")
+    _STEP_FILES.remove(step)
+    remove_if_empty(step)
 
 
 def flat_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -178,13 +222,6 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise InputError(f"checkpoints={path}: cannot be read ({error})") from error
     return content
-
-
-def _write_whole(path: Path, content: Mapping[str, object]) -> None:
-    partial = path.with_name(path.name + PARTIAL)
-    partial.write_text(json.dumps(content, indent=1) + "\n")
-    _to_disk(partial)
-    partial.rename(path)
 
 
 def _to_disk(path: Path) -> None:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from fundus_ml.augmentation import AUGMENTATIONS
 from fundus_ml.errors import InputError
 from fundus_ml.precision import check_precision
+from fundus_ml.seeds import check_seed
 
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("cosine", "step", "onecycle", "constant")
@@ -70,6 +71,7 @@ class TrainingOptions:
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name}={getattr(self, name)}: allowed: {', '.join(allowed)}")
         check_precision(self.precision)
+        check_seed(self.seed)
         self._check_shares()
         if self.warmup >= self.epochs:
             raise InputError(f"warmup={self.warmup}: must be below epochs={self.epochs}")
@@ -98,7 +100,6 @@ _LEAST: Mapping[str, int] = MappingProxyType(
         "weight_decay": 0,
         "clip_norm": 0,
         "patience": 0,
-        "seed": 0,
     }
 )
 _CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(

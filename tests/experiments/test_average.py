@@ -79,7 +79,7 @@ def test_greedy_that_keeps_one_registers_nothing(versions, capsys):
         ),
         ({"method": "best"}, "method=best: allowed: uniform, greedy"),
         ({"batch_size": 1}, "batch_size=1: must be at least 2"),
-        ({"seed": -1}, "seed=-1: must be at least 0"),
+        ({"seed": -1}, "seed=-1: must be from 0 to 4294967295"),
         ({"precision": "fp8"}, "precision=fp8: allowed"),
     ],
 )

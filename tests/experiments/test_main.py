@@ -95,6 +95,12 @@ def test_both_versions_are_registered_with_lineage_and_measures(chain):
     assert {"test_clean_auroc", "test_robust_auroc_eps_1", "test_robust_auroc_eps_1_low"} <= names
 
 
+def test_a_gate_that_is_not_asked_gives_no_alias(chain):
+    """The chain of these tests runs with ``gate=false``."""
+    assert chain.robust is None
+    assert registry.resolve("models:/fundus-sex/2").tags["robust_gate"] == "skipped"
+
+
 def test_every_run_that_reads_the_dataset_lists_it(chain, children):
     digest = open_dataset(chain.dataset).digest
     for run in children:

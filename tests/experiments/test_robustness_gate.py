@@ -44,12 +44,20 @@ def test_a_version_at_chance_stays_without_the_alias(versions, capsys):
         modulate.main(flags({"dataset": versions.a}))
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.endswith(f"none yet; models:/fundus-sex/1 was refused it: {reason}")
-    # Whoever wants it nevertheless says so, and the version keeps that.
-    train(versions, UNTAUGHT, gate="false")
-    forced = find_alias("fundus-sex", "robust")
-    assert forced.uri == "models:/fundus-sex/2"
-    assert forced.tags["robust_gate"] == "skipped"
-    assert "robust_gate_reason" not in forced.tags
+
+
+@pytest.mark.parametrize("eps", [0.02, 0])
+def test_a_gate_that_is_not_asked_gives_no_alias(versions, capsys, eps):
+    """Whatever the radius: nobody has seen the version stand anything."""
+    run = train(versions, UNTAUGHT, gate="false", eps=eps)
+    assert find_alias("fundus-sex", "robust") is None
+    version = resolve("models:/fundus-sex/1")
+    assert version.tags["robust_gate"] == "skipped"
+    assert "robust_gate_reason" not in version.tags
+    assert run.info.status == "FINISHED"
+    told = capsys.readouterr().out.splitlines()
+    assert "alias robust not given: gate=false asks no gate" in told
+    assert "registered models:/fundus-sex/1 without an alias" in told
 
 
 @pytest.mark.slow

@@ -96,7 +96,7 @@ def test_weights_depend_on_the_seed_alone():
     assert all(torch.equal(value, second[name]) for name, value in first.items())
     other = make_classifier(make_spec(), seed=4).state_dict()
     assert not torch.equal(other["head.1.weight"], first["head.1.weight"])
-    with pytest.raises(InputError, match="seed=-1: must be 0 or more"):
+    with pytest.raises(InputError, match="seed=-1: must be from 0 to 4294967295"):
         make_classifier(make_spec(), seed=-1)
 
 

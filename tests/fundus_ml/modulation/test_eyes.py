@@ -87,7 +87,7 @@ def test_the_choice_depends_on_the_seed(people):
         ({"images": 18}, "images=18: needs 9 male people in this split, which has 8"),
         ({"images": 9, "mode": "female"}, "images=9: needs 9 male people"),
         ({"images": 0}, "images=0: must be at least 1"),
-        ({"seed": -1}, "seed=-1: must be at least 0"),
+        ({"seed": -1}, "seed=-1: must be from 0 to 4294967295"),
         ({"mode": "both"}, "mode=both: allowed: flip, female, male, disrupt, enhance"),
     ],
 )

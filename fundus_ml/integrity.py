@@ -174,7 +174,7 @@ def _shard_difference(
         if (_hashed(squares[row].tobytes()) != hashes[place]).any():
             eye = frame["image_id"].iloc[place]
             return not_as_written(folder, name, f"first row that differs: {row}, {eye}")
-    return not_as_written(folder, name, "its header differs")
+    return not_as_written(folder, name, "other bytes for the same rows")
 
 
 def _manifest_difference(folder: Path) -> str:

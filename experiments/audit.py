@@ -13,6 +13,7 @@ from experiments.protocol.floor import log_audit
 from experiments.protocol.parameters import run_entry_point
 from experiments.protocol.session import progress, read_dataset
 from fundus_ml.auditing.audit import Audit, audit_dataset
+from fundus_ml.integrity import Verify
 from fundus_ml.seeds import check_seed
 from tracking.runs import Run
 
@@ -23,6 +24,9 @@ class AuditConfig:
 
     dataset: str
     """Dataset folder, or several with commas between them."""
+    verify: Verify = "quick"
+    """How the dataset is checked first: quick (table, sizes, a sample of eyes), or full (every
+    byte)."""
     permutations: int = 1000
     """Shuffled labels behind the chance levels."""
     seed: int = 0
@@ -40,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def audit(config: AuditConfig, run: Run) -> Audit:
     """Audit one dataset or a composite and record what was found."""
-    dataset = read_dataset(run, config.dataset, context="audit")
+    dataset = read_dataset(run, config.dataset, context="audit", verify=config.verify)
     with progress("audit", "step") as on_progress:
         found = audit_dataset(
             dataset,

@@ -80,7 +80,7 @@ def average(config: AverageConfig, run: Run) -> ModelVersion | None:
         The new version; None where ``greedy`` kept one parent, which stands in the registry.
     """
     addresses(config.models)
-    dataset = read_dataset(run, config.dataset, context="average")
+    dataset = read_dataset(run, config.dataset, context="average", verify="full")
     check_splits(dataset, bootstrap=config.bootstrap)
     versions = read_versions(run, config.models)
     possibly_trained_on(run, versions.entries, dataset, split="test")

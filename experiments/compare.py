@@ -22,6 +22,7 @@ from fundus_ml.comparison import auroc_of, compare_scorers, difference_of, what_
 from fundus_ml.evaluation import check_measurable
 from fundus_ml.figures import roc_figure
 from fundus_ml.figures.comparisons import comparison_forest
+from fundus_ml.integrity import Verify
 from fundus_ml.seeds import check_seed
 from tracking.runs import Run
 
@@ -32,6 +33,9 @@ class CompareConfig:
 
     dataset: str
     """Dataset folder, or several with commas between them."""
+    verify: Verify = "quick"
+    """How the dataset is checked first: quick (table, sizes, a sample of eyes), or full (every
+    byte)."""
     models: str = "models:/fundus-sex@candidate,models:/fundus-sex@champion"
     """The two registered versions, with a comma between them."""
     split: str = "test"
@@ -56,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def compare(config: CompareConfig, run: Run) -> pd.DataFrame:
     """Score a split with both versions, record the difference and say what it shows."""
-    dataset = read_dataset(run, config.dataset, context="compare")
+    dataset = read_dataset(run, config.dataset, context="compare", verify=config.verify)
     eyes = dataset.split(config.split)
     check_measurable(eyes, resamples=config.bootstrap)
     versions = read_versions(run, config.models)

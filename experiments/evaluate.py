@@ -25,6 +25,7 @@ from experiments.protocol.session import read_dataset, read_model
 from fundus_ml.battery import Battery
 from fundus_ml.calibration import Calibration
 from fundus_ml.errors import InputError
+from fundus_ml.integrity import Verify
 from tracking.registry import ModelVersion, tag_version
 from tracking.results import record_predictions
 from tracking.runs import Run
@@ -39,6 +40,9 @@ class EvaluateConfig(Measure):
 
     dataset: str
     """Dataset folder, or several with commas between them."""
+    verify: Verify = "quick"
+    """How the dataset is checked first: quick (table, sizes, a sample of eyes), or full (every
+    byte)."""
     model: str = "models:/fundus-sex@robust"
     """Registered version to measure."""
     split: str = "test"
@@ -97,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def evaluate(config: EvaluateConfig, run: Run) -> pd.DataFrame:
     """Score a split clean and attacked, record every prediction and the measures."""
-    dataset = read_dataset(run, config.dataset, context="evaluate")
+    dataset = read_dataset(run, config.dataset, context="evaluate", verify=config.verify)
     fits = config.calibration == "validation"
     check_splits_to_measure(dataset, config.split, bootstrap=config.bootstrap, fits=fits)
     attacked = drawn_eyes(

@@ -31,6 +31,7 @@ from experiments.protocol.session import progress, read_dataset, show
 from fundus_ml.control_table import MODULATION
 from fundus_ml.dataset import FundusDataset
 from fundus_ml.effects import effect_by_eps
+from fundus_ml.integrity import Verify
 from fundus_ml.modulation import ModulationOptions, Pushed, push, read_pictures, write_pictures
 from fundus_ml.seeds import check_seed
 from tracking.runs import Run
@@ -42,6 +43,9 @@ class ModulateConfig(ModulationOptions):
 
     dataset: str
     """Dataset folder, or several with commas between them."""
+    verify: Verify = "quick"
+    """How the dataset is checked first: quick (table, sizes, a sample of eyes), or full (every
+    byte)."""
     model: str = "models:/fundus-sex@robust"
     """Registered version whose gradient pushes the eyes."""
     split: str = "test"
@@ -106,7 +110,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def modulate_eyes(config: ModulateConfig, run: Run) -> Modulated:
     """Modulate chosen eyes, measure the change from the saved pictures, tie all to the version."""
-    split = read_dataset(run, config.dataset, context="modulate").split(config.split)
+    split = read_dataset(run, config.dataset, context="modulate", verify=config.verify).split(
+        config.split
+    )
     networks = read_networks(run, config)
     eyes = choose(config, split, networks.model.module, run)
     identity = eyes.identity(config) | networks.identity

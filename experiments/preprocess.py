@@ -108,7 +108,7 @@ def prepare(config: PreprocessConfig, run: Run) -> Preprocessed:
 
 
 def _record(config: PreprocessConfig, run: Run, written: Preprocessed) -> None:
-    dataset = read_dataset(run, str(written.path), context="preprocess")
+    dataset = read_dataset(run, str(written.path), context="preprocess", verify="quick")
     figures = {
         "sample_sheet.png": _sample(dataset),
         "quality.png": quality_distribution(dataset.frame, min_quality=config.min_quality),

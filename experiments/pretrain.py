@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def pretrain(config: PretrainConfig, run: Run) -> Pretrained:
     """Learn from the training split, choose on validation, register the trunk."""
-    dataset = read_dataset(run, config.dataset, context="pretrain")
+    dataset = read_dataset(run, config.dataset, context="pretrain", verify="full")
     objective = PretrainingObjective(
         train=dataset.split("train"),
         val=dataset.split("val"),

@@ -17,6 +17,7 @@ from fundus_ml.comparison import auroc_of, compare_scorers, difference_of
 from fundus_ml.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.evaluation import check_measurable
+from fundus_ml.integrity import Verify
 from fundus_ml.promotion import Decision, decide, floor_of_split
 from fundus_ml.seeds import check_seed
 from fundus_ml.shuffled_labels import SHUFFLED
@@ -39,6 +40,9 @@ class PromoteConfig:
 
     dataset: str
     """Dataset folder, or several with commas between them."""
+    verify: Verify = "quick"
+    """How the dataset is checked first: quick (table, sizes, a sample of eyes), or full (every
+    byte)."""
     model: str = "models:/fundus-sex@candidate"
     """Registered version that would be champion."""
     split: str = "val"
@@ -69,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def promote(config: PromoteConfig, run: Run) -> Decision:
     """Ask whether a version has earned the alias, move it or not, and say why."""
-    dataset = read_dataset(run, config.dataset, context="promote")
+    dataset = read_dataset(run, config.dataset, context="promote", verify=config.verify)
     eyes = dataset.split(config.split)
     check_measurable(eyes, resamples=config.bootstrap)
     classifier, version = read_model(run, config.model)

@@ -140,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def robustify(config: RobustifyConfig, run: Run) -> Trained:
     """Continue a version's training on adversarial images and register the result."""
-    dataset = read_dataset(run, config.dataset, context="robustify")
+    dataset = read_dataset(run, config.dataset, context="robustify", verify="full")
     check_splits(dataset, bootstrap=config.bootstrap)
     classifier, parent = read_model(run, config.model)
     measure = Measure(

@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def train(config: TrainConfig, run: Run) -> Trained:
     """Fit on the training split, choose on validation, measure on test, register."""
     config = with_tuned(config, run)
-    dataset = read_dataset(run, config.dataset, context="train")
+    dataset = read_dataset(run, config.dataset, context="train", verify="full")
     check_splits(dataset, bootstrap=config.bootstrap)
     classifier, parent = start_classifier(config, dataset, run)
     learned = labels_to_learn(dataset, config.labels, seed=config.seed)

@@ -160,7 +160,7 @@ def tune(config: TuneConfig, run: Run) -> Mapping[str, Any]:
     run.set_tags({"study": config.study})
     training = pinned(config.training())
     file = read_space(config.space, training, default=_entry_point(training))
-    dataset = read_dataset(run, config.dataset, context="tune")
+    dataset = read_dataset(run, config.dataset, context="tune", verify="full")
     if config.retrain:
         check_splits(dataset, bootstrap=config.bootstrap)
     objective = make_objective(training, dataset, run, metric=config.sought)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fundus_ml.dataset_folder import (
+    KEYPOINTS,
     MANIFEST,
     REJECTED,
     DatasetRecord,
@@ -16,8 +17,10 @@ from fundus_ml.dataset_folder import (
     write_dataset_json,
 )
 from fundus_ml.imaging.opencv import cv2
-from fundus_ml.manifest import MANIFEST_COLUMNS, SEXES, SPLITS, write_manifest
-from fundus_ml.shards import copy_rows, read_shard
+from fundus_ml.integrity import describe_files
+from fundus_ml.manifest import MANIFEST_COLUMNS, SEXES, SPLITS, read_manifest, write_manifest
+from fundus_ml.reading import KEYPOINTS_SHARD
+from fundus_ml.shards import SHARD_EYES, copy_rows, read_shard
 from fundus_ml.sources.photographs import OFFERED_COLUMNS
 
 VERSION = "2"
@@ -43,28 +46,32 @@ def assemble(
         eyes: Manifest columns but ``label``, ``shard`` and ``row``; the index says which rows of
             the shards in ``work`` are theirs. Where a file lay is left behind, a source's own
             columns stay.
-        kinds: What the shards hold: ``pixels``, perhaps ``regions``.
+        kinds: What the shards hold: ``pixels``, perhaps ``regions`` and ``keypoints``. The digest
+            leaves out keypoints, which follow from the photographs and the code.
         name: Of the source.
         split_by: ``person`` or ``file``.
         recipe: Everything that decided the content.
         rejected: ``image_id``, ``reason``, ``detail`` of every photograph not taken.
     """
     for kind in kinds:
-        shard, row = copy_rows(work, whole, kind, eyes.index.to_numpy())
+        grown = KEYPOINTS_SHARD if kind == KEYPOINTS else SHARD_EYES
+        shard, row = copy_rows(work, whole, kind, eyes.index.to_numpy(), source_eyes=grown)
     eyes = eyes.assign(label=eyes["sex"].map(SEXES.index), shard=shard, row=row)
     own = [
         column
         for column in eyes
         if column not in MANIFEST_COLUMNS and column not in OFFERED_COLUMNS and column != "path"
     ]
-    frame = write_manifest(eyes[[*MANIFEST_COLUMNS, *own]], whole / MANIFEST, split_by=split_by)
+    write_manifest(eyes[[*MANIFEST_COLUMNS, *own]], whole / MANIFEST, split_by=split_by)
+    frame = read_manifest(whole / MANIFEST, split_by=split_by)  # what every opening will read
     rejected.to_csv(whole / REJECTED, index=False)
     train = frame[frame["split"] == "train"]
     mean, std = channel_statistics(whole, train)
     splits = frame.groupby(["split", "sex"]).size()
+    content = tuple(kind for kind in kinds if kind != KEYPOINTS)
     record = DatasetRecord(
         name=name,
-        digest=content_digest(whole, frame, kinds),
+        digest=content_digest(whole, frame, content),
         size=read_shard(whole, "pixels", 0).shape[1],
         eyes=len(frame),
         regions="regions" in kinds,
@@ -85,5 +92,6 @@ def assemble(
         channel_mean=mean.tolist(),
         channel_std=std.tolist(),
         channel_eyes=len(train),
+        files=describe_files(whole, frame, kinds),
     )
     write_dataset_json(whole, record)

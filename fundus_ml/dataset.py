@@ -1,8 +1,8 @@
 """The eyes of one or several dataset folders, read from memory-mapped pixels."""
 
-import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 from typing import Self, cast
 
@@ -14,16 +14,19 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from fundus_ml.dataset_folder import (
-    MANIFEST,
+    ChannelStatistics,
     DatasetRecord,
+    channel_statistics,
     pooled_statistics,
-    read_dataset_json,
+    recorded_statistics,
 )
+from fundus_ml.dataset_members import read_members
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.pictures import to_images
-from fundus_ml.manifest import SEXES, SPLITS, read_manifest, validate_manifest
+from fundus_ml.integrity import Verify
+from fundus_ml.linkage import Linkage, settle
+from fundus_ml.manifest import SEXES, SPLITS, validate_manifest
 from fundus_ml.shards import read_shard
-from fundus_ml.user_paths import user_path
 
 
 class FundusDataset(Dataset[tuple[Tensor, float]]):
@@ -37,21 +40,24 @@ class FundusDataset(Dataset[tuple[Tensor, float]]):
         name: Their sources, joined by ``+``.
         digest: Version of the whole content, also after :meth:`select` and :meth:`split`.
         size: Side of the squares in pixels.
-        channel_mean: Red, green, blue over the training eyes, of pixels in [0, 1].
-        channel_std: Their standard deviation.
         split_by: ``person``, or ``file`` where a member was split so to show leakage.
+        linkage: Who stands in several folders of a composite; None where there is one folder.
     """
 
     def __init__(
-        self, frame: pd.DataFrame, folder: NDArray[np.intp], records: Mapping[Path, DatasetRecord]
+        self,
+        frame: pd.DataFrame,
+        folder: NDArray[np.intp],
+        records: Mapping[Path, DatasetRecord],
+        linkage: Linkage | None = None,
     ) -> None:
         members = list(records.values())
         self.frame = frame
         self.paths = tuple(records)
         self.name = "+".join(record["name"] for record in members)
-        self.digest = _joint_digest([record["digest"] for record in members])
+        self.digest = members[0]["digest"] if linkage is None else linkage.digest
         self.size = members[0]["size"]
-        self.channel_mean, self.channel_std = pooled_statistics(records)
+        self.linkage = linkage
         self.split_by = _split_by(records)
         self._records = records
         self._folder = folder
@@ -76,11 +82,31 @@ class FundusDataset(Dataset[tuple[Tensor, float]]):
         """``(len(self),)`` float32, 0 female, 1 male."""
         return self.frame["label"].to_numpy(np.float32)
 
+    @property
+    def channel_mean(self) -> tuple[float, ...]:
+        """Red, green, blue over the training eyes, of pixels in [0, 1]."""
+        return self._channels[0]
+
+    @property
+    def channel_std(self) -> tuple[float, ...]:
+        """Standard deviation of the channels over the training eyes."""
+        return self._channels[1]
+
+    @property
+    def same_training(self) -> frozenset[str]:
+        """Digests of the versions whose training eyes are training eyes here too.
+
+        This one's, and those of the folders none of whose training eyes is held out here.
+        """
+        moved = () if self.linkage is None else self.linkage.moved_from_train
+        digests = (record["digest"] for record in self._records.values())
+        return frozenset({self.digest} | {d for at, d in enumerate(digests) if at not in moved})
+
     def select(self, rows: ArrayLike) -> Self:
         """Keep the eyes at ``rows``: positions in the order wanted, or a boolean mask."""
         kept = self._positions(rows)
         frame = self.frame.iloc[kept].reset_index(drop=True)
-        return type(self)(frame, self._folder[kept], self._records)
+        return type(self)(frame, self._folder[kept], self._records, self.linkage)
 
     def split(self, name: str) -> Self:
         """Keep the eyes of one split.
@@ -102,7 +128,7 @@ class FundusDataset(Dataset[tuple[Tensor, float]]):
         """
         given = np.asarray(labels, np.int64)
         frame = self.frame.assign(label=given, sex=np.asarray(SEXES)[given])
-        return type(self)(frame, self._folder, self._records)
+        return type(self)(frame, self._folder, self._records, self.linkage)
 
     def pixels(self, indices: ArrayLike) -> NDArray[np.uint8]:
         """Read the eyes at ``indices``, as :meth:`select` takes, as ``(n, H, W, 3)`` uint8 RGB."""
@@ -117,6 +143,18 @@ class FundusDataset(Dataset[tuple[Tensor, float]]):
     def release(self) -> None:
         """Let go of the shards mapped so far, so that a pass over many does not hold them all."""
         self._mapped.clear()
+
+    @cached_property
+    def _channels(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        recorded = [recorded_statistics(record) for record in self._records.values()]
+        if self.linkage is None:
+            return pooled_statistics(recorded)
+        held_out = [
+            ChannelStatistics(-len(eyes), *channel_statistics(self.paths[cast("int", at)], eyes))
+            for at, eyes in self.linkage.left_train.groupby("folder")
+        ]
+        left = sum(part.eyes for part in [*recorded, *held_out])
+        return pooled_statistics([*recorded, *held_out] if left else recorded)
 
     def _positions(self, rows: ArrayLike) -> NDArray[np.intp]:
         chosen = np.asarray(rows)
@@ -145,37 +183,40 @@ class FundusDataset(Dataset[tuple[Tensor, float]]):
         return self._mapped[key]
 
 
-def open_dataset(paths: str) -> FundusDataset:
+def open_dataset(
+    paths: str,
+    *,
+    verify: Verify = "quick",
+    links: Path | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> FundusDataset:
     """Open one dataset folder, or several given with commas as one composite.
+
+    Each folder is checked to be what was written. The people of a composite are settled before it
+    is used: see :mod:`fundus_ml.linkage`.
 
     Args:
         paths: ``data/odir`` or ``data/odir,data/brset``.
+        verify: ``quick`` reads manifest, file sizes and a sample of the eyes, ``full`` every byte.
+            A folder of an older version, which keeps no hashes, is always read whole.
+        links: Folder where the pairs of alike eyes of a composite are kept between openings.
+        on_progress: Called with (pairs compared, in all) where they have to be searched for.
 
     Raises:
-        InputError: A path is missing, half-written or no dataset folder, the sizes of two
-            differ, an eye stands in two, or a person is in different splits of two.
+        InputError: A path is missing, half-written, changed since it was written, no dataset folder
+            or named twice, the sizes of two differ, or an eye stands in two.
     """
-    folders = [user_path(path.strip()) for path in paths.split(",") if path.strip()]
-    if not folders:
-        raise InputError(f"dataset={paths!r}: name a dataset folder, several with commas")
-    records = {folder: read_dataset_json(folder) for folder in folders}
-    if len(records) < len(folders):
-        raise InputError(f"dataset={paths}: names a folder twice")
-    first = folders[0]
-    for folder, record in records.items():
-        if record["size"] != records[first]["size"]:
-            raise InputError(
-                f"dataset={paths}: {first} holds eyes of size {records[first]['size']}, "
-                f"{folder} of size {record['size']}; preprocess them with one size"
-            )
-    frames = [_read_whole(folder, record) for folder, record in records.items()]
-    frame = pd.concat(frames, ignore_index=True)
-    if len(frames) > 1:
-        try:
-            frame = validate_manifest(frame, split_by=_split_by(records))
-        except InputError as error:
-            raise InputError(f"dataset={paths}: together, {error}") from None
-    return FundusDataset(frame, np.repeat(np.arange(len(frames)), list(map(len, frames))), records)
+    members = read_members(paths, verify=verify)
+    records = {member.folder: member.record for member in members}
+    if len(members) == 1:
+        frame = members[0].frame
+        return FundusDataset(frame, np.zeros(len(frame), np.intp), records)
+    try:
+        settled = settle(members, links=links, on_progress=on_progress)
+        frame = validate_manifest(settled.frame, split_by=_split_by(records))
+    except InputError as error:
+        raise InputError(f"dataset={paths}: together, {error}") from None
+    return FundusDataset(frame, settled.folder, records, settled.linkage)
 
 
 def batches(
@@ -238,37 +279,6 @@ def read_batches(
             yield before, to_images(reading.result(), device)
 
 
-def _read_whole(folder: Path, record: DatasetRecord) -> pd.DataFrame:
-    frame = read_manifest(folder / MANIFEST, split_by=record["split_by"])
-    if len(frame) != record["eyes"]:
-        raise InputError(
-            f"dataset={folder}: manifest has {len(frame)} eyes, dataset.json says "
-            f"{record['eyes']}; run preprocess again"
-        )
-    size = record["size"]
-    shapes = {"pixels": (size, size, 3)} | ({"regions": (size, size)} if record["regions"] else {})
-    for shard, rows in frame.groupby("shard")["row"]:
-        if not np.array_equal(np.sort(rows), np.arange(len(rows))):
-            raise InputError(
-                f"dataset={folder}: rows of shard {shard} are not 0 to {len(rows) - 1}, each once; "
-                "run preprocess again"
-            )
-        for kind, shape in shapes.items():
-            found = read_shard(folder, kind, cast("int", shard)).shape
-            if found != (len(rows), *shape):
-                raise InputError(
-                    f"dataset={folder}: {kind} of shard {shard} have shape {found}, must be "
-                    f"{(len(rows), *shape)}; run preprocess again"
-                )
-    return frame
-
-
 def _split_by(records: Mapping[Path, DatasetRecord]) -> str:
     """``file`` where any member tears people apart."""
     return "file" if any(record["split_by"] == "file" for record in records.values()) else "person"
-
-
-def _joint_digest(digests: list[str]) -> str:
-    if len(digests) == 1:
-        return digests[0]
-    return hashlib.sha256("\n".join(digests).encode()).hexdigest()

@@ -3,9 +3,9 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import NamedTuple, NotRequired, TypedDict, cast
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ DATASET_FILES = OwnFiles(
     r"dataset\.json",
     r"manifest\.parquet",
     r"(pixels|regions|keypoints)-\d{5}\.npy",
+    r"row_hashes\.npy",
     r"rejected\.csv",
     r"same_person\.csv",
     r"same_eyes\.png",
@@ -32,8 +33,22 @@ DATASET_FILES = OwnFiles(
 )
 """All that ``preprocess`` writes into a dataset folder. A folder with anything else in it is not
 replaced, so whoever writes one more file names it here."""
+KEYPOINTS = "keypoints"
+"""Kind of the shards that tell eyes apart, one row of ``FEATURE_SHAPE`` per eye."""
 READ_AT_ONCE = 64
 """Eyes held in memory while a shard is read through; changes no result."""
+
+
+class FileRecord(TypedDict):
+    """A file of a dataset folder as it was written.
+
+    Attributes:
+        bytes: Its size.
+        sha256: 64 hexadecimal digits over its bytes.
+    """
+
+    bytes: int
+    sha256: str
 
 
 class DatasetRecord(TypedDict):
@@ -52,6 +67,8 @@ class DatasetRecord(TypedDict):
         channel_mean: Red, green, blue over the training eyes, of pixels in [0, 1].
         channel_std: Their standard deviation.
         channel_eyes: Training eyes those two were taken over.
+        files: Manifest, shards and row hashes by file name; absent in folders of older versions.
+        seal: 64 hexadecimal digits over all other fields; absent where ``files`` is.
     """
 
     name: str
@@ -66,10 +83,28 @@ class DatasetRecord(TypedDict):
     channel_mean: list[float]
     channel_std: list[float]
     channel_eyes: int
+    files: NotRequired[dict[str, FileRecord]]
+    seal: NotRequired[str]
+
+
+class ChannelStatistics(NamedTuple):
+    """Channel mean and standard deviation over some eyes.
+
+    Attributes:
+        eyes: How many; below 0 where :func:`pooled_statistics` takes them out again.
+        mean: ``(3,)``, pixels in [0, 1].
+        std: ``(3,)``.
+    """
+
+    eyes: int
+    mean: NDArray[np.float64]
+    std: NDArray[np.float64]
 
 
 def write_dataset_json(folder: Path, record: DatasetRecord) -> None:
-    """Write ``dataset.json``, the last file of a dataset folder."""
+    """Write ``dataset.json``, the last file of a dataset folder, sealed where it names files."""
+    if "files" in record:
+        record = {**record, "seal": _seal(record)}
     (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
@@ -77,7 +112,8 @@ def read_dataset_json(path: Path) -> DatasetRecord:
     """Read the record of the dataset folder ``path``.
 
     Raises:
-        InputError: ``path`` is missing, holds no ``dataset.json``, or one that lacks a field.
+        InputError: ``path`` is missing, holds no ``dataset.json``, or one that lacks a field or was
+            changed after it was written.
     """
     if not path.is_dir():
         raise InputError(f"dataset={path}: no such folder")
@@ -95,7 +131,17 @@ def read_dataset_json(path: Path) -> DatasetRecord:
     missing = sorted(DatasetRecord.__required_keys__ - set(record))
     if missing:
         raise InputError(f"{file}: lacks {', '.join(missing)}; run preprocess again")
-    return cast("DatasetRecord", record)
+    found = cast("DatasetRecord", record)
+    if ("files" in found or "seal" in found) and found.get("seal") != _seal(found):
+        raise not_as_written(path, RECORD, "its seal does not fit its content")
+    return found
+
+
+def not_as_written(folder: Path, name: str, how: str) -> InputError:
+    """Make the error that says a file of a dataset folder was changed after it was written."""
+    return InputError(
+        f"dataset={folder}: {name} is not the file that was written ({how}); run preprocess again"
+    )
 
 
 def is_dataset_record(file: Path) -> bool:
@@ -162,13 +208,29 @@ def channel_statistics(
 
 
 def pooled_statistics(
-    records: Mapping[Path, DatasetRecord],
+    parts: Sequence[ChannelStatistics],
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Channel mean and standard deviation over the training eyes of several folders together."""
-    eyes = np.array([record["channel_eyes"] for record in records.values()])
-    means = np.array([record["channel_mean"] for record in records.values()])
-    stds = np.array([record["channel_std"] for record in records.values()])
-    share = (eyes / eyes.sum())[:, None]
+    """Channel mean and standard deviation over the eyes of several parts together.
+
+    A part of ``-n`` eyes takes out ``n`` eyes that another part holds.
+    """
+    share = np.array([part.eyes for part in parts], np.float64)[:, None]
+    share /= share.sum()
+    means = np.array([part.mean for part in parts])
     mean = (share * means).sum(axis=0)
-    std = np.sqrt((share * (stds**2 + (means - mean) ** 2)).sum(axis=0))
+    spread = np.array([part.std for part in parts]) ** 2 + (means - mean) ** 2
+    std = np.sqrt(np.maximum(0.0, (share * spread).sum(axis=0)))
     return tuple(mean.tolist()), tuple(std.tolist())
+
+
+def recorded_statistics(record: DatasetRecord) -> ChannelStatistics:
+    """Channel statistics of a folder's training eyes, as its record has them."""
+    return ChannelStatistics(
+        record["channel_eyes"], np.array(record["channel_mean"]), np.array(record["channel_std"])
+    )
+
+
+def _seal(record: DatasetRecord) -> str:
+    # Through JSON first: what is read back is sealed as what was written.
+    plain = json.loads(json.dumps({k: v for k, v in record.items() if k != "seal"}))
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()

@@ -21,7 +21,7 @@ from fundus_ml.imaging.opencv import cv2
 from fundus_ml.joining import join_same_people, write_evidence
 from fundus_ml.manifest import SEXES, SPLITS
 from fundus_ml.parallel import alone
-from fundus_ml.reading import KEYPOINTS, read_eyes
+from fundus_ml.reading import read_eyes
 from fundus_ml.seeds import check_seed
 from fundus_ml.sources.files import rejected_rows
 from fundus_ml.sources.photographs import Photographs
@@ -142,7 +142,7 @@ def preprocess(
             stage.work,
             stage.whole,
             _split(joined.eyes, options),
-            kinds=tuple(sorted(read.kinds - {KEYPOINTS})),
+            kinds=tuple(sorted(read.kinds)),
             name=photographs.name,
             split_by=options.split.removeprefix("by_"),
             recipe=recipe,

@@ -12,15 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fundus_ml.cropping import CropOptions, CroppedEye, crop_eye
+from fundus_ml.dataset_folder import KEYPOINTS
 from fundus_ml.errors import Refused
 from fundus_ml.imaging.keypoints import FEATURE_SHAPE
 from fundus_ml.parallel import in_order
 from fundus_ml.shards import ShardWriter
 from fundus_ml.sources.photographs import Photographs
 
-KEYPOINTS = "keypoints"
 _JOURNAL = "journal.jsonl"
-_ONE_SHARD = 2**40
+KEYPOINTS_SHARD = 2**40
+"""Rows per shard of keypoints while they grow: all lie in one."""
 
 
 class _Entry(TypedDict, total=False):
@@ -110,7 +111,7 @@ class _Store:
         self._writers = {
             "pixels": ShardWriter(folder, "pixels", (size, size, 3), written=written),
             "regions": ShardWriter(folder, "regions", (size, size)),
-            KEYPOINTS: ShardWriter(folder, KEYPOINTS, FEATURE_SHAPE, shard_eyes=_ONE_SHARD),
+            KEYPOINTS: ShardWriter(folder, KEYPOINTS, FEATURE_SHAPE, shard_eyes=KEYPOINTS_SHARD),
         }
         self._folder, self._journal_path, self._written = folder, journal, written
 

@@ -126,29 +126,30 @@ def read_shard(folder: Path, kind: str, shard: int) -> NDArray[np.uint8]:
 
 
 def copy_rows(
-    source: Path, to: Path, kind: str, rows: NDArray[np.intp]
+    source: Path, to: Path, kind: str, rows: NDArray[np.intp], *, source_eyes: int = SHARD_EYES
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Copy chosen rows of shards into shards of another folder, one row in memory at a time.
 
     Args:
-        source: Folder of shards of :data:`SHARD_EYES` rows each.
+        source: Folder of shards of ``source_eyes`` rows each.
         to: Folder that has none of this kind yet.
         kind: Such as ``pixels``.
         rows: Which, counted over all shards; they are written in this order.
+        source_eyes: Rows per shard of ``source``.
 
     Returns:
         Shard and row of each in ``to``.
     """
     places: list[tuple[int, int]] = []
-    shards = rows // SHARD_EYES
+    shards = rows // source_eyes
     with ExitStack() as stack:
         writer: ShardWriter | None = None
         for part in np.split(rows, np.flatnonzero(np.diff(shards)) + 1):
             if not len(part):
                 break
-            squares = read_shard(source, kind, int(part[0]) // SHARD_EYES)
+            squares = read_shard(source, kind, int(part[0]) // source_eyes)
             if writer is None:
                 writer = stack.enter_context(ShardWriter(to, kind, squares.shape[1:]))
-            places.extend(writer.append(squares[row]) for row in part % SHARD_EYES)
+            places.extend(writer.append(squares[row]) for row in part % source_eyes)
     shards, new_rows = np.array(places, np.intp).reshape(-1, 2).T
     return shards, new_rows

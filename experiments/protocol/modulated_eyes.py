@@ -34,8 +34,11 @@ if TYPE_CHECKING:
 AUTO, NONE = "auto", "none"
 AUTO_REGIONS = ("disc", "macula", "vessels", "periphery")
 MOVES_NOTHING = frozenset(
-    {"dataset", "model", "judge", "clean_model", "shuffled_model", "controls", "kept", "bootstrap"}
-)
+    {
+        "dataset", "verify", "model", "judge", "clean_model", "shuffled_model", "controls", "kept",
+        "bootstrap",
+    }
+)  # fmt: skip
 """Flags that do not decide what the networks make; eyes and versions count by content."""
 
 

@@ -4,6 +4,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -12,6 +13,7 @@ from tqdm import tqdm
 from experiments.protocol.places import out_place
 from fundus_ml.dataset import FundusDataset, open_dataset
 from fundus_ml.errors import InputError
+from fundus_ml.integrity import Verify
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.precision import best_device
 from fundus_ml.training.distribution import world
@@ -20,10 +22,24 @@ from tracking.runs import DatasetVersion, Run
 
 Progress = Callable[[int, int], None]
 
+LINKS = Path("data") / ".links"
+"""Where pairs of alike eyes are kept, beside the datasets of a project folder."""
+LINK = "link"
 
-def read_dataset(run: Run, paths: str, *, context: str) -> FundusDataset:
-    """Open dataset folders and record them as the run's input."""
-    dataset = open_dataset(paths)
+
+def read_dataset(run: Run, paths: str, *, context: str, verify: Verify) -> FundusDataset:
+    """Open dataset folders and record them as the run's input.
+
+    Args:
+        run: Gets the input, and tags that say what was opened and how it was checked.
+        paths: One folder, or several with commas.
+        context: What the run uses it for.
+        verify: How the folders are checked before anything is used.
+    """
+    with stages({LINK: "pair"}) as on_progress:
+        dataset = open_dataset(
+            paths, verify=verify, links=LINKS, on_progress=partial(on_progress, LINK)
+        )
     version = DatasetVersion(
         name=dataset.name,
         digest=dataset.digest,
@@ -32,12 +48,19 @@ def read_dataset(run: Run, paths: str, *, context: str) -> FundusDataset:
         context=context,
     )
     run.log_inputs(datasets=[version])
-    run.set_tags({"dataset_digest": dataset.digest, "split_by": dataset.split_by})
+    tags = {"dataset_digest": dataset.digest, "verified": verify, "split_by": dataset.split_by}
+    said = []
+    if dataset.linkage is not None:
+        tags["linkage"] = dataset.linkage.words
+        said += [f"{paths}: {dataset.linkage.words}", *dataset.linkage.notes]
     if dataset.split_by == "file":
-        sys.stderr.write(
+        said.append(
             f"{paths}: split by file: people stand on both sides, so every score of it shows "
-            "leakage too\n"
+            "leakage too"
         )
+    run.set_tags(tags)
+    if not run.silent:
+        sys.stderr.writelines(f"{line}\n" for line in said)
     return dataset
 
 

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from experiments.protocol.session import progress, read_model
 from fundus_ml.dataset import FundusDataset
-from fundus_ml.dataset_folder import read_dataset_json
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.training import predict
@@ -70,14 +69,13 @@ def possibly_trained_on(
     """Warn of each version that may have learned from the people it is scored on, and tag the run.
 
     A version is above suspicion on ``val`` and ``test`` where it and everything it was made from
-    was trained on this dataset or on one of the folders it is put together from: their splits are
-    the same.
+    was trained on this dataset, or on one of the folders it is put together from none of whose
+    training eyes is held out here.
     """
-    here = {dataset.digest} | {str(read_dataset_json(path)["digest"]) for path in dataset.paths}
     suspects = []
     for version in versions:
         seen = datasets_seen(version)
-        elsewhere = {digest for digest in seen.values() if digest not in here}
+        elsewhere = {digest for digest in seen.values() if digest not in dataset.same_training}
         if elsewhere or split == "train":
             suspects.append(version.uri)
             sys.stderr.write(f"{version.uri}: {_why(elsewhere, split)}\n")

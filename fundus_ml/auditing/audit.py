@@ -9,7 +9,12 @@ import pandas as pd
 
 from fundus_ml.ages import age_bands
 from fundus_ml.auditing.baselines import Baseline, judge_shortcuts
-from fundus_ml.auditing.leakage import Leakage, measure_leakage
+from fundus_ml.auditing.leakage import (
+    SEX_DISAGREES_ACROSS,
+    Leakage,
+    Shared,
+    measure_leakage,
+)
 from fundus_ml.auditing.page import audit_html
 from fundus_ml.auditing.record import Audit, Balance, Count, read_audit, to_json
 from fundus_ml.auditing.score_floor import Floor, chance_level, make_floor
@@ -50,7 +55,7 @@ def audit_dataset(
     if permutations < 1:
         raise InputError(f"permutations={permutations}: must be at least 1")
     frame = dataset.frame
-    refused = _rejected(dataset.paths) if rejected is None else rejected
+    refused = _rejected(dataset) if rejected is None else rejected
     shortcuts = find_shortcuts(dataset)
     baselines = judge_shortcuts(
         shortcuts, frame, permutations=permutations, seed=seed, on_progress=on_progress
@@ -59,7 +64,7 @@ def audit_dataset(
     test = frame[frame["split"] == "test"]
     chance = chance_level(test["label"], test["person_group"], seed=seed) if len(test) else 1.0
     floor = make_floor(baselines, chance=chance, test_eyes=len(test))
-    leakage = measure_leakage(frame, refused, seed=seed)
+    leakage = measure_leakage(frame, refused, seed=seed, linkage=dataset.linkage)
     return Audit(
         dataset=dataset.name,
         digest=dataset.digest,
@@ -87,10 +92,13 @@ def write_audit(audit: Audit, folder: Path) -> None:
     (folder / AUDIT_PAGE).write_text(audit_html(audit), encoding="utf-8")
 
 
-def _rejected(folders: Sequence[Path]) -> pd.DataFrame:
-    files = [folder / REJECTED for folder in folders if (folder / REJECTED).is_file()]
-    none = pd.DataFrame(columns=["image_id", "reason", "detail"], dtype=str)
-    return pd.concat([none, *map(pd.read_csv, files)], ignore_index=True)
+def _rejected(dataset: FundusDataset) -> pd.DataFrame:
+    files = [folder / REJECTED for folder in dataset.paths if (folder / REJECTED).is_file()]
+    left_out = () if dataset.linkage is None else dataset.linkage.left_out
+    gone = pd.DataFrame(
+        {"image_id": list(left_out), "reason": SEX_DISAGREES_ACROSS, "detail": ""}, dtype=str
+    )
+    return pd.concat([gone, *map(pd.read_csv, files)], ignore_index=True)
 
 
 def _tally(values: Iterable[str]) -> Mapping[str, int]:
@@ -151,6 +159,7 @@ def _verdicts(
         *_shortcut_words(baselines),
         *_source_words(sources, source_named=source_named),
         _leakage_words(leakage),
+        *_shared_words(leakage.folders),
         floor.words,
     )
 
@@ -199,3 +208,21 @@ def _leakage_words(leakage: Leakage) -> str:
             f"{leakage.held_out_known:.0%} of the held-out eyes belong to someone in train."
         )
     return "Nobody stands in more than one split."
+
+
+def _shared_words(shared: Shared | None) -> list[str]:
+    if shared is None:
+        return []
+    said = []
+    if shared.people:
+        said.append(
+            f"{shared.people} people have eyes in several folders and count as one each: "
+            f"{shared.moved} eyes were moved to a held-out split for it, "
+            f"{len(shared.left_out)} left out because the sexes disagree."
+        )
+    if shared.unsearched:
+        said.append(
+            f"Eyes of {', '.join(shared.unsearched)} were compared with the other folders by file "
+            "and id only: the same eye in another file would not be found."
+        )
+    return said

@@ -4,8 +4,35 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from fundus_ml.linkage import Linkage
 from fundus_ml.people import SEX_DISAGREES
 from fundus_ml.splits import assign_splits, person_leakage
+
+SEX_DISAGREES_ACROSS = f"{SEX_DISAGREES} across folders"
+"""Why eyes of a composite are left out whose person stands under both sexes in its folders."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """What the folders of a composite share, and what was done about it.
+
+    Attributes:
+        files: Photographs whose file lies in several folders.
+        ids: Patient ids that stand in several folders.
+        alike: Pairs of photographs that show one eye, found by its vessels.
+        people: People with eyes in several folders.
+        moved: Eyes moved to the held-out split that their person has in another folder.
+        left_out: Eyes of people who stand under both sexes, by ``image_id``.
+        unsearched: Folders, in words, whose eyes were compared by file and id only.
+    """
+
+    files: int
+    ids: int
+    alike: int
+    people: int
+    moved: int
+    left_out: tuple[str, ...]
+    unsearched: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +48,7 @@ class Leakage:
         several_ids: People found under more than one patient id.
         several_ids_eyes: Their eyes.
         sex_disagrees: Photographs rejected because their person stands under both sexes.
+        folders: What the folders of a composite share; None where there is one folder.
     """
 
     people_across: int
@@ -30,15 +58,19 @@ class Leakage:
     several_ids: int
     several_ids_eyes: int
     sex_disagrees: int
+    folders: Shared | None = None
 
 
-def measure_leakage(frame: pd.DataFrame, rejected: pd.DataFrame, *, seed: int) -> Leakage:
+def measure_leakage(
+    frame: pd.DataFrame, rejected: pd.DataFrame, *, seed: int, linkage: Linkage | None = None
+) -> Leakage:
     """Count from the table itself, whatever its split was meant to be.
 
     Args:
         frame: Manifest rows.
         rejected: ``image_id``, ``reason``, ``detail`` of the photographs not taken.
         seed: Of the split by file.
+        linkage: Of a composite.
     """
     ids = frame.groupby("person_group")["patient_id"].transform("nunique")
     splits = frame.groupby("person_group")["split"].nunique()
@@ -51,6 +83,19 @@ def measure_leakage(frame: pd.DataFrame, rejected: pd.DataFrame, *, seed: int) -
         several_ids=int(frame.loc[ids > 1, "person_group"].nunique()),
         several_ids_eyes=int((ids > 1).sum()),
         sex_disagrees=int(rejected["reason"].eq(SEX_DISAGREES).sum()),
+        folders=None if linkage is None else _shared(linkage),
+    )
+
+
+def _shared(linkage: Linkage) -> Shared:
+    return Shared(
+        files=linkage.files,
+        ids=linkage.ids,
+        alike=len(linkage.pairs),
+        people=linkage.people,
+        moved=len(linkage.moved),
+        left_out=linkage.left_out,
+        unsearched=linkage.unsearched,
     )
 
 

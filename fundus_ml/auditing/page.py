@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from fundus_ml.auditing.leakage import Shared
 from fundus_ml.auditing.record import Audit
 from fundus_ml.figures import figure_png, quality_distribution
 from fundus_ml.figures.shortcuts import shortcut_forest
@@ -124,9 +125,23 @@ def _leakage(audit: Audit) -> Section:
         "photographs rejected because their person stands under both sexes": (
             f"{found.sex_disagrees}"
         ),
-    }
+    } | ({} if found.folders is None else _shared(found.folders))
     frame = pd.DataFrame({"": list(rows), "found": list(rows.values())})
     return Section(heading="Leakage", table=frame)
+
+
+def _shared(shared: Shared) -> dict[str, str]:
+    return {
+        "photographs whose file lies in several folders": f"{shared.files}",
+        "patient ids that stand in several folders": f"{shared.ids}",
+        "pairs of photographs of different folders that show one eye": f"{shared.alike}",
+        "people with eyes in several folders": f"{shared.people}",
+        "eyes moved to the held-out split of their person": f"{shared.moved}",
+        "eyes left out because their person stands under both sexes": (
+            ", ".join(shared.left_out) or "none"
+        ),
+        "folders compared by file and id only": ", ".join(shared.unsearched) or "none",
+    }
 
 
 def _counts(audit: Audit) -> Section:

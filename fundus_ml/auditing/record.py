@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fundus_ml.auditing.baselines import Baseline
-from fundus_ml.auditing.leakage import Leakage
+from fundus_ml.auditing.leakage import Leakage, Shared
 from fundus_ml.auditing.telling_sources import SourceTell
 from fundus_ml.errors import InputError
 
@@ -128,7 +128,7 @@ def read_audit(path: Path) -> Audit:
     del found["format"]
     try:
         return _rebuilt(found)
-    except (TypeError, AttributeError) as error:
+    except (TypeError, AttributeError, KeyError) as error:
         raise InputError(f"{path}: not a whole audit: {error}") from None
 
 
@@ -144,9 +144,17 @@ def _rebuilt(found: dict[str, Any]) -> Audit:
             "verdicts": tuple(found["verdicts"]),
             "baselines": tuple(Baseline(**item) for item in found["baselines"]),
             "sources": tuple(SourceTell(**item) for item in found["sources"]),
-            "leakage": Leakage(**found["leakage"]),
+            "leakage": _leakage(found["leakage"]),
             "counts": tuple(Count(**item) for item in found["counts"]),
             "balance": Balance(**balance),
             "quality": quality,
         }
     )
+
+
+def _leakage(found: dict[str, Any]) -> Leakage:
+    shared = found.get("folders")
+    if shared is None:
+        return Leakage(**found)
+    lists = {name: tuple(shared[name]) for name in ("left_out", "unsearched")}
+    return Leakage(**found | {"folders": Shared(**shared | lists)})

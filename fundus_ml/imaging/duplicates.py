@@ -70,7 +70,11 @@ class Evidence(NamedTuple):
 
 
 def same_eye_pairs(
-    features: NDArray[np.uint8], *, on_progress: Callable[[int, int], None] | None = None
+    features: NDArray[np.uint8],
+    *,
+    folders: NDArray[np.int64] | None = None,
+    people: NDArray[np.int64] | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> pd.DataFrame:
     """Find the photographs that show the same eye.
 
@@ -84,6 +88,8 @@ def same_eye_pairs(
         features: ``(n, *FEATURE_SHAPE)`` uint8, one row of
             :func:`~fundus_ml.imaging.keypoints.describe_eye` per eye; memory-mapped when there are
             many: they are read block by block.
+        folders: ``(n,)`` folder of each eye; given, only eyes of different folders are compared.
+        people: ``(n,)`` person of each eye; given, only eyes of different people are compared.
         on_progress: Told how many of the proposed pairs are compared, and how many there are.
 
     Returns:
@@ -101,7 +107,9 @@ def same_eye_pairs(
         )
     # Keypoints come first in their eye.
     enough = np.flatnonzero(features[:, FEWEST_INLIERS - 1].any(axis=1))
-    proposed = similar_eyes(features, enough)
+    proposed = similar_eyes(features, enough, folders=folders)
+    if people is not None:
+        proposed = proposed[people[proposed[:, 0]] != people[proposed[:, 1]]]
     batches = [
         proposed[start : start + _PAIRS_AT_ONCE]
         for start in range(0, len(proposed), _PAIRS_AT_ONCE)

@@ -30,7 +30,11 @@ Number = TypeVar("Number", bound=np.generic)
 
 
 def similar_eyes(
-    features: NDArray[np.uint8], eyes: NDArray[np.int64], *, neighbours: int = NEIGHBOURS
+    features: NDArray[np.uint8],
+    eyes: NDArray[np.int64],
+    *,
+    neighbours: int = NEIGHBOURS,
+    folders: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
     """Propose for each eye those whose keypoints are most alike on the whole.
 
@@ -41,6 +45,7 @@ def similar_eyes(
         features: ``(n, *FEATURE_SHAPE)`` uint8, may be memory-mapped.
         eyes: Ascending positions in ``features`` to compare; each has a keypoint.
         neighbours: Eyes proposed for each.
+        folders: ``(n,)`` folder of each eye; given, only eyes of other folders are proposed.
 
     Returns:
         ``(m, 2)`` positions in ``features``, the lower one first, sorted, no pair twice.
@@ -53,8 +58,10 @@ def similar_eyes(
         return np.empty((0, 2), np.int64)
     vocabulary = _learn_vocabulary(features, eyes)
     vectors = _eye_vectors(features, eyes, vocabulary)
-    near = _nearest(vectors, min(neighbours, len(eyes) - 1))
+    apart = np.arange(len(eyes)) if folders is None else folders[eyes]
+    near = _nearest(vectors, apart, min(neighbours, len(eyes) - 1))
     pairs = np.stack([np.repeat(np.arange(len(eyes)), near.shape[1]), near.ravel()], axis=1)
+    pairs = pairs[apart[pairs[:, 0]] != apart[pairs[:, 1]]]
     return np.asarray(np.unique(np.sort(eyes[pairs], axis=1), axis=0), np.int64)
 
 
@@ -117,12 +124,15 @@ def _eye_vectors(
     )
 
 
-def _nearest(vectors: Floats, neighbours: int) -> NDArray[np.int64]:
-    """Positions of the most similar others of each vector, ``(n, neighbours)``."""
+def _nearest(vectors: Floats, apart: NDArray[np.int64], neighbours: int) -> NDArray[np.int64]:
+    """Positions of the most similar vectors of another ``apart``, ``(n, neighbours)``.
+
+    Where there are fewer, the rest are positions of the same ``apart``.
+    """
     found = []
     for block in _blocks(np.arange(len(vectors))):
         similarity = vectors[block] @ vectors.T
-        similarity[np.arange(len(block)), block] = -np.inf
+        similarity[apart[block][:, None] == apart] = -np.inf
         found.append(np.argpartition(similarity, -neighbours, axis=1)[:, -neighbours:])
     return np.concatenate(found)
 

@@ -8,6 +8,7 @@ import pytest
 from fundus_ml.dataset_folder import (
     MANIFEST,
     RECORD,
+    ChannelStatistics,
     channel_statistics,
     content_digest,
     pooled_statistics,
@@ -88,15 +89,18 @@ def test_pooled_statistics_are_those_of_all_training_eyes_together(tmp_path):
             for square in pixels:
                 writer.append(square)
         parts.append(pixels[4:] / 255)
-    records = {}
+    statistics = []
     for seed, part in enumerate(parts):
-        folder = tmp_path / f"{seed}"
         train = make_manifest(len(part) + 4).iloc[4:]
-        mean, std = channel_statistics(folder, train)
-        record = read_dataset_json(folder)
-        records[folder] = {**record, "channel_mean": mean.tolist(), "channel_std": std.tolist()}
-        assert record["channel_eyes"] == len(part)
-    mean, std = pooled_statistics(records)
+        counted = channel_statistics(tmp_path / f"{seed}", train)
+        statistics.append(ChannelStatistics(len(part), *counted))
+    mean, std = pooled_statistics(statistics)
     together = np.concatenate(parts)
     np.testing.assert_allclose(mean, together.mean(axis=(0, 1, 2)), rtol=1e-12)
     np.testing.assert_allclose(std, together.std(axis=(0, 1, 2)), rtol=1e-12)
+    gone = make_manifest(11).iloc[[5, 9]]
+    taken = ChannelStatistics(-2, *channel_statistics(tmp_path / "1", gone))
+    mean, std = pooled_statistics([*statistics, taken])
+    together = np.delete(together, [3 + 1, 3 + 5], axis=0)
+    np.testing.assert_allclose(mean, together.mean(axis=(0, 1, 2)), rtol=1e-12)
+    np.testing.assert_allclose(std, together.std(axis=(0, 1, 2)), rtol=1e-9)

@@ -1,5 +1,7 @@
 """Eyes small enough for a test: manifest rows, dataset folders, a drawn field of view."""
 
+from hashlib import sha256
+
 import numpy as np
 import pandas as pd
 
@@ -10,7 +12,8 @@ from fundus_ml.dataset_folder import (
     content_digest,
     write_dataset_json,
 )
-from fundus_ml.manifest import SEXES, write_manifest
+from fundus_ml.integrity import describe_files
+from fundus_ml.manifest import SEXES, read_manifest, write_manifest
 from fundus_ml.shards import ShardWriter
 
 SIDE = 6
@@ -40,7 +43,7 @@ def make_manifest(count=7, *, source="tiny", shard_eyes=4):
             "visible_area": 1.0,
             "width": 30,
             "height": 20,
-            "sha256": [f"{eye:064x}" for eye in range(count)],
+            "sha256": [sha256(f"{source}/{eye}".encode()).hexdigest() for eye in range(count)],
             "fov_x": 14.5,
             "fov_y": 9.5,
             "fov_radius": 8.25,
@@ -63,13 +66,25 @@ def make_squares(count=7, *, seed=0):
     return pixels, rng.integers(32, size=(count, SIDE, SIDE), dtype=np.uint8)
 
 
-def write_folder(path, count=7, *, source="tiny", seed=0, with_regions=True, shard_eyes=4):
+def write_folder(
+    path,
+    count=7,
+    *,
+    source="tiny",
+    seed=0,
+    with_regions=True,
+    shard_eyes=4,
+    frame=None,
+    keypoints=None,
+):
     """Write a whole dataset folder by hand; give back its pixels and regions."""
     path.mkdir()
-    frame = make_manifest(count, source=source, shard_eyes=shard_eyes)
-    pixels, regions = make_squares(count, seed=seed)
+    if frame is None:
+        frame = make_manifest(count, source=source, shard_eyes=shard_eyes)
+    pixels, regions = make_squares(len(frame), seed=seed)
     kinds = {"pixels": pixels} | ({"regions": regions} if with_regions else {})
-    for kind, squares in kinds.items():
+    stored = kinds | ({} if keypoints is None else {"keypoints": keypoints})
+    for kind, squares in stored.items():
         with ShardWriter(path, kind, squares.shape[1:], shard_eyes=shard_eyes) as writer:
             for square in squares:
                 writer.append(square)
@@ -78,9 +93,9 @@ def write_folder(path, count=7, *, source="tiny", seed=0, with_regions=True, sha
     mean, std = channel_statistics(path, train)
     record = DatasetRecord(
         name=source,
-        digest=content_digest(path, frame, tuple(kinds)),
+        digest="",
         size=SIDE,
-        eyes=count,
+        eyes=len(frame),
         regions=with_regions,
         split_by="person",
         recipe={"seed": seed},
@@ -90,8 +105,17 @@ def write_folder(path, count=7, *, source="tiny", seed=0, with_regions=True, sha
         channel_std=std.tolist(),
         channel_eyes=len(train),
     )
-    write_dataset_json(path, record)
+    write_record(path, record, kinds=tuple(kinds), described=keypoints is not None)
     return pixels, regions
+
+
+def write_record(path, record, *, kinds=("pixels",), described=False):
+    """Write ``dataset.json`` with the digest and the hashes of what lies in the folder."""
+    frame = read_manifest(path / MANIFEST, split_by=record["split_by"])
+    stored = ("keypoints", *kinds) if described else kinds
+    digest = content_digest(path, frame, kinds)
+    files = describe_files(path, frame, stored)
+    write_dataset_json(path, {**record, "digest": digest, "files": files})
 
 
 def draw_field(height, width, *, x, y, radius, aspect=1.0, colour=(180, 90, 40), surround=0):

@@ -1,14 +1,17 @@
 """Small things to learn with: networks with known answers and a dataset folder of noise."""
 
+from hashlib import sha256
+
 import numpy as np
 import pandas as pd
 import torch
 from torch import nn
 
 from fundus_ml.dataset import open_dataset
-from fundus_ml.dataset_folder import channel_statistics, write_dataset_json
+from fundus_ml.dataset_folder import channel_statistics
 from fundus_ml.manifest import MANIFEST_COLUMNS, SEXES, write_manifest
 from fundus_ml.shards import ShardWriter
+from tests.fundus_ml.tiny_eyes import write_record
 
 SIZE = 12
 
@@ -55,7 +58,7 @@ def is_channels_last(images):
     return images.is_contiguous(memory_format=torch.channels_last)
 
 
-def make_dataset(folder, *, people, signal=40.0, seed=0):
+def make_dataset(folder, *, people, signal=40.0, seed=0, name="tiny"):
     """Write and open a dataset whose male eyes are redder on their upper half.
 
     Args:
@@ -64,6 +67,7 @@ def make_dataset(folder, *, people, signal=40.0, seed=0):
             and the sexes alternate.
         signal: Mean difference of the sexes in grey levels.
         seed: Of the noise.
+        name: Stands before every id.
     """
     folder.mkdir(parents=True)
     rng = np.random.default_rng(seed)
@@ -76,14 +80,15 @@ def make_dataset(folder, *, people, signal=40.0, seed=0):
                     square = rng.normal(110, 25, (SIZE, SIZE, 3))
                     square[: SIZE // 2, :, 0] += signal * (label - 0.5)
                     shard, row = writer.append(square.clip(0, 255).round().astype(np.uint8))
-                    rows.append(_eye(split, person, eye=eye, label=label, shard=shard, row=row))
+                    eye_of = f"{name}/{split}{person}"
+                    rows.append(_eye(eye_of, split, eye=eye, label=label, shard=shard, row=row))
     frame = pd.DataFrame(rows)
     write_manifest(frame, folder / "manifest.parquet")
     mean, std = channel_statistics(folder, frame)
-    write_dataset_json(
+    write_record(
         folder,
         {
-            "name": "tiny", "digest": "0" * 64, "size": SIZE, "eyes": len(frame), "regions": False,
+            "name": name, "digest": "", "size": SIZE, "eyes": len(frame), "regions": False,
             "split_by": "person",
             "recipe": {}, "code_version": {}, "counts": {}, "channel_mean": mean.tolist(),
             "channel_std": std.tolist(), "channel_eyes": len(frame),
@@ -92,12 +97,13 @@ def make_dataset(folder, *, people, signal=40.0, seed=0):
     return open_dataset(str(folder))
 
 
-def _eye(split, person, *, eye, label, shard, row):
-    patient = f"tiny/{split}{person}"
+def _eye(patient, split, *, eye, label, shard, row):
+    image_id = f"{patient}_{eye}"
     return dict.fromkeys(MANIFEST_COLUMNS, 1.0) | {
-        "image_id": f"{patient}_{eye}", "source": "tiny", "patient_id": patient,
+        "image_id": image_id, "source": patient.partition("/")[0], "patient_id": patient,
         "person_group": patient, "eye": eye, "sex": SEXES[label], "label": label,
-        "camera": "none", "healthy": True, "width": SIZE, "height": SIZE, "sha256": "0" * 64,
+        "camera": "none", "healthy": True, "width": SIZE, "height": SIZE,
+        "sha256": sha256(image_id.encode()).hexdigest(),
         "fov_cut": "", "flags": "",
         "shard": shard, "row": row, "split": split,
     }  # fmt: skip

@@ -66,10 +66,20 @@ def test_aggregation_is_the_sum_of_unit_residuals():
     np.testing.assert_allclose(fast, slow, atol=1e-4)
 
 
+def test_of_several_folders_only_eyes_of_others_are_proposed():
+    rng = np.random.default_rng(8)
+    vectors = rng.normal(size=(vlad._BLOCK + 40, 9)).astype(np.float32)
+    folders = rng.integers(0, 3, len(vectors))
+    near = vlad._nearest(vectors, folders, 4)
+    for eye in (0, 255, 256, 290):
+        similarity = np.where(folders == folders[eye], -np.inf, vectors @ vectors[eye])
+        assert set(near[eye]) == set(np.argsort(similarity)[-4:])
+
+
 def test_nearest_over_blocks_is_plain_sorting():
     rng = np.random.default_rng(7)
     vectors = rng.normal(size=(2 * vlad._BLOCK + 33, 9)).astype(np.float32)
-    near = vlad._nearest(vectors, 4)
+    near = vlad._nearest(vectors, np.arange(len(vectors)), 4)
     for eye in (0, 255, 256, 300, 544):
         similarity = vectors @ vectors[eye]
         similarity[eye] = -np.inf

@@ -111,7 +111,7 @@ def _decoded(path: Path, content: bytes) -> tuple[str, tuple[str, ...]]:
     try:
         text = content.decode("utf-8-sig" if encoding in {"utf-8", None} else str(encoding))
     except UnicodeDecodeError as error:
-        if encoding is None:
+        if encoding is None and content.decode("utf-8", "ignore").isascii():
             return _as_windows(path, content)
         raise InputError(f"{path}: not a CSV table: {error}; save it as CSV UTF-8") from None
     if encoding in {"utf-8", None}:

@@ -35,7 +35,7 @@ _COLUMNS = {
     ),
     "sex": TableColumn(
         meanings=_SPELLINGS,
-        form="write words for numbers, as releases count the sexes differently",
+        form="a number is not guessed, as 1 is male in BRSET and female in PAPILA",
         filled=False,
         also=("gender", "patient_sex", "patient_gender"),
     ),

@@ -58,7 +58,7 @@ def assemble(
         if column not in MANIFEST_COLUMNS and column not in OFFERED_COLUMNS and column != "path"
     ]
     frame = write_manifest(eyes[[*MANIFEST_COLUMNS, *own]], whole / MANIFEST, split_by=split_by)
-    rejected.to_csv(whole / REJECTED, index=False)
+    _without_formulas(rejected).to_csv(whole / REJECTED, index=False)
     train = frame[frame["split"] == "train"]
     mean, std = channel_statistics(whole, train)
     splits = frame.groupby(["split", "sex"]).size()
@@ -87,3 +87,14 @@ def assemble(
         channel_eyes=len(train),
     )
     write_dataset_json(whole, record)
+
+
+def _without_formulas(table: pd.DataFrame) -> pd.DataFrame:
+    """Put an apostrophe before texts such as ``=1+1``, which spreadsheets would compute.
+
+    Details hold what other people wrote into their tables.
+
+    Source:
+        OWASP, CSV Injection.
+    """
+    return table.replace(r"^(?=[=+\-@\t\r])", "'", regex=True)

@@ -176,7 +176,7 @@ def _key(
     digest = hashlib.sha256(
         json.dumps([VERSION, cv2.__version__, asdict(options), recipe], default=str).encode()
     )
-    digest.update(photographs.table.to_csv(index=False).encode("utf-8", "surrogateescape"))
+    digest.update(photographs.table.to_csv(index=False).encode("utf-8"))
     for path in map(as_path, photographs.table.get("path", [])):
         seen = path.stat() if path.is_file() else None
         digest.update(f"{seen and (seen.st_size, seen.st_mtime_ns)}".encode())

@@ -11,7 +11,7 @@ import pandas as pd
 
 from fundus_ml.errors import Refused
 from fundus_ml.imaging.decoding import decode_photograph
-from fundus_ml.sources.listing import Entry, Folder, Listing, as_path, as_text, printable
+from fundus_ml.sources.listing import Entry, Folder, Listing, as_path, shown
 from fundus_ml.sources.photographs import Photograph
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
@@ -36,11 +36,11 @@ def load_file(row: dict[str, object], least_side: int) -> Photograph:
         Refused: The file cannot be read (``unreadable``), or one of the reasons of
             :func:`~fundus_ml.imaging.decoding.decode_photograph`.
     """
-    path = str(row["path"])
+    path = as_path(str(row["path"]))
     try:
-        content = as_path(path).read_bytes()
+        content = path.read_bytes()
     except OSError as error:
-        raise Refused(UNREADABLE, f"{printable(path)}: {error.strerror}") from None
+        raise Refused(UNREADABLE, f"{shown(path)}: {error.strerror}") from None
     decoded = decode_photograph(content, least_side=least_side)
     return Photograph(
         image=decoded.image,
@@ -123,7 +123,7 @@ def _loosely(listing: Listing, names: Sequence[str], taken: set[Path]) -> Path |
             if _path(entry) not in taken and _is_file(entry)
         ]
         if len(files) > 1:
-            rivals = sorted(printable(as_text(entry.name)) for _, entry in files)
+            rivals = sorted(shown(entry.name) for _, entry in files)
             return Refused(AMBIGUOUS, f"{name}: {_either(rivals, 'can be meant')}")
         if files:
             return _inside(listing, name, *files[0])
@@ -133,7 +133,7 @@ def _loosely(listing: Listing, names: Sequence[str], taken: set[Path]) -> Path |
 def _inside(listing: Listing, name: str, folder: Folder, entry: Entry) -> Path | Refused:
     real = os.path.realpath(entry.path) if entry.is_symlink() else folder.real + b"/" + entry.name
     if os.path.commonpath([real, listing.home]) != listing.home:
-        return Refused(LEAVES_RELEASE, f"{name} is a link to {printable(as_text(real))}")
+        return Refused(LEAVES_RELEASE, f"{name} is a link to {shown(real)}")
     return _path(entry)
 
 

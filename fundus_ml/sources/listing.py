@@ -10,26 +10,39 @@ from collections import defaultdict
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
+from fundus_ml.errors import printable
+
+_ADDRESS = "file:"
 _ONE_FORMAT = {".jpeg": ".jpg", ".tiff": ".tif"}
 
 Entry = os.DirEntry[bytes]
 
 
-def as_text(path: str | bytes | Path) -> str:
-    """Write a path of this system as text that means the same under every locale."""
-    return os.fsencode(path).decode("utf-8", "surrogateescape")
+def as_text(path: Path) -> str:
+    """Write a path of this system as text that means the same under every locale.
+
+    A name that is no UTF-8, which a table of text cannot hold, makes it a ``file:`` address.
+    """
+    name = os.fsencode(path)
+    try:
+        text = name.decode("utf-8")
+    except UnicodeDecodeError:
+        return _ADDRESS + quote_from_bytes(name)
+    return _ADDRESS + quote_from_bytes(name) if text.startswith(_ADDRESS) else text
 
 
 def as_path(text: str) -> Path:
-    """Turn what :func:`as_text` wrote into a path of this system."""
-    return Path(os.fsdecode(text.encode("utf-8", "surrogateescape")))
+    """Turn what :func:`as_text` wrote, or part of a table's path, into a path of this system."""
+    if text.startswith(_ADDRESS):
+        return Path(os.fsdecode(unquote_to_bytes(text.removeprefix(_ADDRESS))))
+    return Path(os.fsdecode(text.encode("utf-8")))
 
 
-def printable(text: str) -> str:
-    """Put a blank for control characters such as line breaks, and � for bytes that are no text."""
-    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    return "".join(" " if unicodedata.category(sign) == "Cc" else sign for sign in text)
+def shown(path: str | bytes | Path) -> str:
+    """Write a path of this system for a reader."""
+    return printable(os.fsencode(path).decode("utf-8", "replace"))
 
 
 class Folder:

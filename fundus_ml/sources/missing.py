@@ -5,7 +5,7 @@ import os
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from fundus_ml.sources.listing import as_path, as_text, printable
+from fundus_ml.sources.listing import as_path, shown
 
 SHOWN = 3
 LOOKED_AT = 20_000
@@ -31,7 +31,7 @@ def where_they_lie(root: Path, name: str) -> str:
             break
         folder /= as_path(part)
     said = (
-        f"{name} was looked for in {printable(as_text(folder))}, which holds "
+        f"{name} was looked for in {shown(folder)}, which holds "
         f"{_nearest(folder, last)}"
     )
     lies = _elsewhere(root, name)
@@ -43,7 +43,7 @@ def _nearest(folder: Path, name: str) -> str:
     try:
         with os.scandir(folder) as entries:
             held = sorted(
-                printable(as_text(entry.name)) + "/" * entry.is_dir() for entry in entries
+                shown(entry.name) + "/" * entry.is_dir() for entry in entries
             )
     except OSError as error:
         return f"nothing that may be read ({error.strerror})"
@@ -56,12 +56,12 @@ def _elsewhere(root: Path, name: str) -> str:
     """Path below ``root`` of a file that has the name's last part, empty where there is none."""
     wanted = _last(name)
     found = (
-        as_text(Path(folder, file).relative_to(root))
+        shown(Path(folder, file).relative_to(root))
         for folder, _, files in os.walk(root)
         for file in files
     )
     same = (path for path in islice(found, LOOKED_AT) if _last(path) == wanted)
-    return printable(next(same, ""))
+    return next(same, "")
 
 
 def _last(path: str) -> str:

@@ -17,7 +17,7 @@ from fundus_ml.sources.files import (
     load_file,
     rejected_rows,
 )
-from fundus_ml.sources.listing import as_text, printable
+from fundus_ml.sources.listing import as_text, shown
 from fundus_ml.sources.missing import where_they_lie
 from fundus_ml.sources.photographs import OFFERED_COLUMNS, Photographs
 
@@ -91,7 +91,7 @@ def _other_spellings(
 ) -> list[str]:
     """Say how many photographs lie under other names than the table gives them."""
     pairs = [
-        (as_text(file.relative_to(root)), names)
+        (shown(file.relative_to(root)), names)
         for file, names in zip(found, named, strict=True)
         if isinstance(file, Path)
     ]
@@ -104,7 +104,7 @@ def _other_spellings(
         return []
     lies, name = other[0]
     counted = f"{len(other)} of {len(named)} photographs lie under another spelling"
-    return [f"{counted}, such as {printable(lies)} for {name}"]
+    return [f"{counted}, such as {lies} for {name}"]
 
 
 def _details(found: list[Path | Refused], reason: str, index: pd.Index) -> pd.Series:

@@ -11,11 +11,10 @@ import pandas as pd
 import pandera.pandas as pandera
 from pandera.errors import SchemaErrors
 
-from fundus_ml.errors import InputError
+from fundus_ml.errors import InputError, printable
 from fundus_ml.sources.cells import read_cells
 from fundus_ml.sources.headers import count_known, known_names
 from fundus_ml.sources.ids import settle_ids
-from fundus_ml.sources.listing import printable
 
 MISSING = ("nan", "na", "n/a", "none", "null")
 """Words that stand for an empty cell, in any case, wherever a number or one of a few words must."""

@@ -174,7 +174,7 @@ def _check_same(folder: Path, found: Mapping[str, object], identity: Mapping[str
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"checkpoints={path}: cannot be read ({error})") from error
     return content
@@ -182,7 +182,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _write_whole(path: Path, content: Mapping[str, object]) -> None:
     partial = path.with_name(path.name + PARTIAL)
-    partial.write_text(json.dumps(content, indent=1) + "\n")
+    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     _to_disk(partial)
     partial.rename(path)
 

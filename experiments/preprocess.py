@@ -92,6 +92,9 @@ def prepare(config: PreprocessConfig, run: Run) -> Preprocessed:
         population=population,
     )
     recipe = {name: value for name, value in asdict(config).items() if name not in NOT_CONTENT}
+    if photographs.assumed:
+        _say(photographs.assumed, run)
+        recipe["assumed"] = list(photographs.assumed)
     with (
         processes(workers=config.workers, backend=config.backend, scheduler=config.scheduler),
         stages({"read": "eye", "compare": "eye", "audit": "step"}) as on_progress,
@@ -105,6 +108,12 @@ def prepare(config: PreprocessConfig, run: Run) -> Preprocessed:
         )
     _record(config, run, written)
     return written
+
+
+def _say(assumed: Sequence[str], run: Run) -> None:
+    for line in assumed:
+        sys.stderr.write(f"assumed: {line}\n")
+    run.set_tags({"assumed": "; ".join(assumed)})
 
 
 def _record(config: PreprocessConfig, run: Run, written: Preprocessed) -> None:

@@ -64,7 +64,7 @@ def assemble(
     ]
     write_manifest(eyes[[*MANIFEST_COLUMNS, *own]], whole / MANIFEST, split_by=split_by)
     frame = read_manifest(whole / MANIFEST, split_by=split_by)  # what every opening will read
-    rejected.to_csv(whole / REJECTED, index=False)
+    _without_formulas(rejected).to_csv(whole / REJECTED, index=False)
     train = frame[frame["split"] == "train"]
     mean, std = channel_statistics(whole, train)
     splits = frame.groupby(["split", "sex"]).size()
@@ -95,3 +95,14 @@ def assemble(
         files=describe_files(whole, frame, kinds),
     )
     write_dataset_json(whole, record)
+
+
+def _without_formulas(table: pd.DataFrame) -> pd.DataFrame:
+    """Put an apostrophe before texts such as ``=1+1``, which spreadsheets would compute.
+
+    Details hold what other people wrote into their tables.
+
+    Source:
+        OWASP, CSV Injection.
+    """
+    return table.replace(r"^(?=[=+\-@\t\r])", "'", regex=True)

@@ -1,5 +1,7 @@
 """What this package raises for a user's mistake, and for a photograph that cannot be taken."""
 
+import unicodedata
+
 
 class InputError(ValueError):
     """A user's mistake, said in one line: what, which value, what is allowed."""
@@ -21,3 +23,8 @@ class Refused(InputError):  # noqa: N818 (says what happened to the photograph)
     def __reduce__(self) -> tuple[type["Refused"], tuple[str, str]]:
         """Rebuild from both texts, so that it survives the way back from a worker."""
         return type(self), (self.reason, self.detail)
+
+
+def printable(text: str) -> str:
+    """Put a blank for each control character, such as a line break, so that a line stays one."""
+    return "".join(" " if unicodedata.category(sign) == "Cc" else sign for sign in text)

@@ -24,6 +24,7 @@ from fundus_ml.parallel import alone
 from fundus_ml.reading import read_eyes
 from fundus_ml.seeds import check_seed
 from fundus_ml.sources.files import rejected_rows
+from fundus_ml.sources.listing import as_path
 from fundus_ml.sources.photographs import Photographs
 from fundus_ml.splits import assign_splits, check_fractions
 from fundus_ml.staging import staged
@@ -176,9 +177,9 @@ def _key(
     digest = hashlib.sha256(
         json.dumps([VERSION, cv2.__version__, asdict(options), recipe], default=str).encode()
     )
-    digest.update(photographs.table.to_csv(index=False).encode())
-    for path in photographs.table.get("path", []):
-        seen = Path(path).stat() if Path(path).is_file() else None
+    digest.update(photographs.table.to_csv(index=False).encode("utf-8"))
+    for path in map(as_path, photographs.table.get("path", [])):
+        seen = path.stat() if path.is_file() else None
         digest.update(f"{seen and (seen.st_size, seen.st_mtime_ns)}".encode())
     return digest.hexdigest()
 
@@ -193,8 +194,10 @@ def _refuse_none(
     if eyes.empty:
         reasons = Counter([*photographs.rejected["reason"], *(reason for _, reason, _ in refused)])
         counted = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+        advice = f": {photographs.advice}" if photographs.advice else ""
         raise InputError(
-            f"source {photographs.name}: no eye is left ({counted or 'the table offers none'})"
+            f"source {photographs.name}: no eye is left "
+            f"({counted or 'the table offers none'}){advice}"
         )
 
 

@@ -230,7 +230,7 @@ def _builder(folder: Path) -> Callable[[Path], torch.nn.Module]:
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise TrackingError(f"classifier folder {str(folder)!r} lacks {', '.join(missing)}")
-    declared = json.loads((folder / "classifier.json").read_text()).get("format")
+    declared = json.loads((folder / "classifier.json").read_text(encoding="utf-8")).get("format")
     if declared not in FORMATS:
         raise TrackingError(
             f"classifier.json declares format {declared!r}; known are: {', '.join(FORMATS)}"

@@ -5,6 +5,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from io import TextIOWrapper
 from types import MappingProxyType
 from typing import (
     TYPE_CHECKING,
@@ -158,6 +159,9 @@ def run_entry_point(
         argv: Flags; None reads the command line.
         processes: Whether several processes under ``torchrun`` may run it together.
     """
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A table may hold names that the locale cannot write.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         config = parse(config_class, argv, name=name)
     except InputError as error:

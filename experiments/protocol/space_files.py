@@ -69,7 +69,7 @@ def own_values(space: SearchSpace, config: Config) -> dict[str, Any]:
 
 def _object(file: Path) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_text())
+        content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"space={file}: not a readable JSON file ({error})") from error
     if not isinstance(content, dict):

@@ -73,7 +73,7 @@ def write_summary(
     summary = summarise(config, audit, findings)
     page = _page(config, summary, findings)
     for name, text in zip(FILES, (json.dumps(summary, indent=2) + "\n", page), strict=True):
-        (folder / name).write_text(text)
+        (folder / name).write_text(text, encoding="utf-8")
         run.log_artifact(folder / name)
     run.log_metrics({key: value for key, value in summary.items() if isinstance(value, float)})
     show(_scores(findings))

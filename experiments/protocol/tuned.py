@@ -33,7 +33,7 @@ def with_tuned(config: C, run: Run) -> C:
     if not config.tuned:
         return config
     try:
-        values = json.loads(fetch(config.tuned).read_text())
+        values = json.loads(fetch(config.tuned).read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
         raise InputError(f"tuned={config.tuned}: not a readable JSON file ({error})") from error
     known = {field.name for field in dataclasses.fields(config)}

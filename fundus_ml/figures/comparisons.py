@@ -52,7 +52,7 @@ def comparison_forest(frame: pd.DataFrame, *, reference: str, eyes: str) -> Figu
         fontsize=BODY_SIZE - 1, color=FAINT, backgroundcolor="white", zorder=3,
     )  # fmt: skip
     apart.axvline(0, color=INK, linewidth=1.2)
-    own.set_yticks(range(len(names)), names)
+    own.set_yticks(range(len(names)), names, parse_math=False)
     own.set_ylim(len(names) - 0.5, -0.5)
     tidy(own, xlabel="AUROC", ylabel="")
     tidy(

@@ -75,7 +75,7 @@ def _draw(axes: Axes, frame: pd.DataFrame, name: str, sources: list[str]) -> Non
             color=colour,
             linewidth=1.6,
             linestyle=LINES[place % len(LINES)],
-            label=f"{source} ({len(values)} eyes)",
+            label=f"{source} ({len(values)} eyes)".replace("$", r"\$"),
         )
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(bottom=0)

@@ -48,7 +48,7 @@ def shortcut_forest(frame: pd.DataFrame, *, floor: float, chance: float) -> Figu
     axes.axvline(0.5, color=FAINT, linewidth=1, linestyle="dotted")
     axes.axvline(chance, color=FAINT, linewidth=1, linestyle="dashed")
     axes.axvline(floor, color=INK, linewidth=1.6)
-    axes.set_yticks(range(len(frame)), frame["name"])
+    axes.set_yticks(range(len(frame)), frame["name"], parse_math=False)
     axes.set_ylim(len(frame) - 0.5, -0.5)
     tidy(axes, xlabel="AUROC for sex, cross-validated by person", ylabel="")
     axes.grid(visible=False, axis="y")

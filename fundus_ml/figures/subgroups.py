@@ -105,7 +105,7 @@ def _names(axes: Axes, frame: pd.DataFrame, places: Floats) -> None:
         f"{attribute}:  {name}" if first and attribute != "all" else name
         for attribute, name, first in zip(frame["attribute"], names, begins, strict=True)
     ]
-    axes.set_yticks(places, labels)
+    axes.set_yticks(places, labels, parse_math=False)
 
 
 def _counts(

@@ -22,7 +22,7 @@ def save_classifier(classifier: Classifier, folder: Path) -> None:
     state = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     save_file(state, folder / WEIGHTS_FILE)
     spec = {"format": FORMAT, **asdict(classifier.spec)}
-    (folder / SPEC_FILE).write_text(json.dumps(spec, indent=2) + "\n")
+    (folder / SPEC_FILE).write_text(json.dumps(spec, indent=2) + "\n", encoding="utf-8")
 
 
 def load_classifier(folder: Path) -> Classifier:
@@ -48,7 +48,7 @@ def load_classifier(folder: Path) -> Classifier:
 
 def _read_spec(path: Path) -> ClassifierSpec:
     try:
-        fields = json.loads(path.read_text())
+        fields = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{path}: not JSON ({error})") from error
     if not isinstance(fields, dict) or fields.pop("format", None) != FORMAT:

@@ -14,6 +14,8 @@ from fundus_ml.numerals import plain
 
 ORIGINAL = "original.png"
 """Name of the unchanged eye, beside its modulations."""
+LONGEST_STEM = 100
+"""Letters of a name; file systems allow 255 bytes, and MLflow adds some 80 of its own."""
 
 
 def write_pictures(
@@ -57,9 +59,10 @@ def file_stem(image_id: str) -> str:
     """Name of a file or folder about one eye, in letters, digits, ``_``, ``.`` and ``-``.
 
     No two eyes share one: ``odir/0_left`` becomes ``odir_0_left``, and an ``image_id`` that is not
-    as plain (``a/b/c``, ``a_b/c``, ``a/b (1)``) carries eight digits of its own digest.
+    as plain (``a/b/c``, ``a_b/c``, ``a/b (1)``) or long carries eight digits of its own digest.
     """
     name = re.sub(r"[^\w.-]", "_", image_id, flags=re.ASCII)
-    if re.fullmatch(r"[a-zA-Z0-9]+/[\w.]+", image_id, flags=re.ASCII):
+    plain = re.fullmatch(r"[a-zA-Z0-9]+/[\w.]+", image_id, flags=re.ASCII)
+    if plain and len(name) <= LONGEST_STEM:
         return name
-    return f"{name}-{hashlib.sha256(image_id.encode()).hexdigest()[:8]}"
+    return f"{name[:LONGEST_STEM]}-{hashlib.sha256(image_id.encode()).hexdigest()[:8]}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from fundus_ml.errors import InputError
+from fundus_ml.errors import InputError, printable
 from fundus_ml.reader_study.drawing import CATCH, SIDES
 
 COLUMNS = (
@@ -108,7 +108,8 @@ def _checked(path: Path, rows: pd.DataFrame, key: pd.DataFrame) -> pd.DataFrame:
     places = times["shown_at"].isin(range(1, len(key) + 1))
     _refuse(path, rows["shown_at"], ~places, f"must be one of 1 to {len(key)}")
     for column, right in _as_page(rows, key.loc[numbers]).items():
-        _refuse(path, rows[column], rows[column] != right, "is not what the key of the study says")
+        wrong = rows[column].map(_in_one_line) != right.map(_in_one_line)
+        _refuse(path, rows[column], wrong, "is not what the key of the study says")
     return rows.assign(trial=numbers, **times)
 
 
@@ -124,6 +125,11 @@ def _as_page(rows: pd.DataFrame, truth: pd.DataFrame) -> dict[str, pd.Series]:
     }
 
 
+def _in_one_line(text: str) -> str:
+    # A browser and an editor write the line breaks of a text each in its own way.
+    return " ".join(printable(text).split())
+
+
 def _whole(text: str) -> int:
     return int(text) if re.fullmatch(r"\d{1,9}", text) else 0
 
@@ -132,4 +138,5 @@ def _refuse(path: Path, column: pd.Series, wrong: pd.Series, rule: str) -> None:
     """Name the first wrong cell of a file by its line; the header is line 1."""
     if wrong.any():
         place = int(wrong.to_numpy().argmax())
-        raise InputError(f"{path}, line {place + 2}: {column.name}={column.iloc[place]}: {rule}")
+        value = printable(column.iloc[place])
+        raise InputError(f"{path}, line {place + 2}: {column.name}={value}: {rule}")

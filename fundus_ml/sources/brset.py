@@ -10,7 +10,7 @@ from fundus_ml.sources.files import IMAGE_SUFFIXES, without_suffix
 from fundus_ml.sources.photographs import OFFERED_COLUMNS, Photographs
 from fundus_ml.sources.refusals import NOT_HEALTHY, offer
 from fundus_ml.sources.remarks import joined_flags, plausible_ages
-from fundus_ml.sources.tables import TableColumn, read_table
+from fundus_ml.sources.tables import Table, TableColumn, read_table
 
 TABLES = ("labels_brset.csv", "labels.csv")
 FOLDER = "fundus_photos"
@@ -37,7 +37,7 @@ _STRUCTURE = TableColumn(meanings={"1": 0.0, "2": 1.0, "bv": float("nan")}, fill
 _COLUMNS = (
     {
         "image_id": TableColumn(),
-        "patient_id": TableColumn(),
+        "patient_id": TableColumn(kind="id"),
         "camera": TableColumn(filled=False),
         "patient_age": TableColumn(kind="number", low=-999, high=9999, filled=False),
         "patient_sex": TableColumn(meanings={"1": "male", "2": "female"}, filled=False),
@@ -78,7 +78,7 @@ def brset_photographs(root: Path, *, healthy_only: bool = True) -> Photographs:
         Nakayama et al. 2024, PLOS Digital Health 3(7):e0000454; PhysioNet
         ``brazilian-ophthalmological``. Its version 1.0.2 writes ``drusen`` for ``drusens``.
     """
-    table = _read(root)
+    table, assumed = _read(root)
     age = plausible_ages(table["patient_age"])
     remarks = {f"{part} unknown": table[part].isna() for part in STRUCTURES}
     if "quality" in table:
@@ -107,10 +107,11 @@ def brset_photographs(root: Path, *, healthy_only: bool = True) -> Photographs:
         root=root,
         named=[[f"{FOLDER}/{name}{suffix}" for suffix in IMAGE_SUFFIXES] for name in stem],
         unwanted=unwanted,
+        assumed=assumed,
     )
 
 
-def _read(root: Path) -> pd.DataFrame:
+def _read(root: Path) -> Table:
     path = next((root / name for name in TABLES if (root / name).exists()), None)
     if path is None:
         raise InputError(f"{root}: holds neither {' nor '.join(TABLES)}")

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-import stat
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -11,6 +11,7 @@ import pandas as pd
 
 from fundus_ml.errors import Refused
 from fundus_ml.imaging.decoding import decode_photograph
+from fundus_ml.sources.listing import Entry, Folder, Listing, as_path, shown
 from fundus_ml.sources.photographs import Photograph
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
@@ -19,6 +20,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp")
 FILE_MISSING = "file missing"
 LEAVES_RELEASE = "path leaves the release"
 UNREADABLE = "unreadable"
+AMBIGUOUS = "ambiguous file name"
 
 REJECTED_COLUMNS = ("image_id", "reason", "detail")
 
@@ -34,11 +36,11 @@ def load_file(row: dict[str, object], least_side: int) -> Photograph:
         Refused: The file cannot be read (``unreadable``), or one of the reasons of
             :func:`~fundus_ml.imaging.decoding.decode_photograph`.
     """
-    path = Path(str(row["path"]))
+    path = as_path(str(row["path"]))
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise Refused(UNREADABLE, f"{path}: {error.strerror}") from None
+        raise Refused(UNREADABLE, f"{shown(path)}: {error.strerror}") from None
     decoded = decode_photograph(content, least_side=least_side)
     return Photograph(
         image=decoded.image,
@@ -50,7 +52,11 @@ def load_file(row: dict[str, object], least_side: int) -> Photograph:
 
 
 def find_files(root: Path, named: Sequence[Sequence[str]]) -> list[Path | Refused]:
-    """Find each photograph below the root of its release.
+    r"""Find each photograph below the root of its release.
+
+    A file of exactly the name goes first. A photograph that has none may be a file that no other
+    one is exactly named for and that differs in what people and systems change: capitals, the
+    Unicode form, ``\`` for ``/``, ``.jpeg`` for ``.jpg``, or the ending where the name has none.
 
     Args:
         root: Folder of the release.
@@ -59,11 +65,28 @@ def find_files(root: Path, named: Sequence[Sequence[str]]) -> list[Path | Refuse
 
     Returns:
         For each photograph its file, or why there is none: a path that is absolute, goes up, or
-        is a link to a place outside ``root`` (``path leaves the release``), ``file missing``, or
-        a folder that may not be looked into (``unreadable``).
+        is a link to a place outside ``root`` (``path leaves the release``), ``file missing``, a
+        folder that may not be looked into (``unreadable``), or several files or photographs that
+        may be meant (``ambiguous file name``).
     """
-    home = Path(os.path.realpath(root))
-    return [_find(root, home, names) for names in named]
+    listing = Listing(root, IMAGE_SUFFIXES)
+    found = [_exactly(listing, names) for names in named]
+    taken = {file for file in found if isinstance(file, Path)}
+    lost = [
+        place
+        for place, file in enumerate(found)
+        if isinstance(file, Refused) and file.reason == FILE_MISSING
+    ]
+    guesses = {place: _loosely(listing, named[place], taken) for place in lost}
+    claims: defaultdict[Path, set[str]] = defaultdict(set)
+    for place, file in guesses.items():
+        if isinstance(file, Path):
+            claims[file].add(named[place][0])
+    for place, file in guesses.items():
+        rivals = sorted(claims[file]) if isinstance(file, Path) else []
+        clash = len(rivals) > 1
+        found[place] = Refused(AMBIGUOUS, _either(rivals, "can mean one file")) if clash else file
+    return found
 
 
 def without_suffix(files: pd.Series) -> pd.Series:
@@ -77,25 +100,61 @@ def rejected_rows(refused: list[tuple[str, str, str]]) -> pd.DataFrame:
     return pd.DataFrame(refused, columns=list(REJECTED_COLUMNS), dtype="str")
 
 
-def _find(root: Path, home: Path, names: Sequence[str]) -> Path | Refused:
+def _exactly(listing: Listing, names: Sequence[str]) -> Path | Refused:
     refused = Refused(FILE_MISSING, names[0])
     for name in names:
         if _goes_up(name):
             return Refused(LEAVES_RELEASE, name)
-        path = root / name
-        try:
-            if not stat.S_ISREG(path.stat().st_mode):
-                continue
-        except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a NUL in it
-            continue
-        except OSError as error:
-            refused = Refused(UNREADABLE, f"{name}: {error.strerror}")
-            continue
-        lies = Path(os.path.realpath(path))
-        if not lies.is_relative_to(home):
-            return Refused(LEAVES_RELEASE, f"{name} is a link to {lies}")
-        return path
+        for spelled in dict.fromkeys((name, _with_slashes(name))):
+            try:
+                found = listing.exactly(spelled)
+                if found is not None and found[1].is_file():
+                    return _inside(listing, name, *found)
+            except OSError as error:
+                refused = Refused(UNREADABLE, f"{name}: {error.strerror}")
     return refused
+
+
+def _loosely(listing: Listing, names: Sequence[str], taken: set[Path]) -> Path | Refused:
+    for name in names:
+        files = [
+            (folder, entry)
+            for folder, entry in listing.loosely(_with_slashes(name))
+            if _path(entry) not in taken and _is_file(entry)
+        ]
+        if len(files) > 1:
+            rivals = sorted(shown(entry.name) for _, entry in files)
+            return Refused(AMBIGUOUS, f"{name}: {_either(rivals, 'can be meant')}")
+        if files:
+            return _inside(listing, name, *files[0])
+    return Refused(FILE_MISSING, names[0])
+
+
+def _inside(listing: Listing, name: str, folder: Folder, entry: Entry) -> Path | Refused:
+    real = os.path.realpath(entry.path) if entry.is_symlink() else folder.real + b"/" + entry.name
+    if os.path.commonpath([real, listing.home]) != listing.home:
+        return Refused(LEAVES_RELEASE, f"{name} is a link to {shown(real)}")
+    return _path(entry)
+
+
+def _is_file(entry: Entry) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
+
+
+def _path(entry: Entry) -> Path:
+    return Path(os.fsdecode(entry.path))
+
+
+def _with_slashes(name: str) -> str:
+    return name.replace("\\", "/")
+
+
+def _either(names: Sequence[str], what: str, *, shown: int = 3) -> str:
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return f"{', '.join(map(repr, names[:shown]))}{more} {what}"
 
 
 def _goes_up(name: str) -> bool:

@@ -1,5 +1,7 @@
 """Any folder of photographs with a table beside them: the way in for one's own data."""
 
+import unicodedata
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -7,22 +9,51 @@ import pandas as pd
 from fundus_ml.errors import InputError
 from fundus_ml.manifest import EYES, MANIFEST_COLUMNS, SEXES
 from fundus_ml.sources.files import without_suffix
+from fundus_ml.sources.layouts import SIDE_FILES, one_row_per_eye, other_names
 from fundus_ml.sources.photographs import OFFERED_COLUMNS, Photographs
 from fundus_ml.sources.refusals import offer
 from fundus_ml.sources.remarks import OLDEST, joined_flags, plausible_ages
 from fundus_ml.sources.tables import TableColumn, read_table
 
 _SPELLINGS = {"f": "female", "m": "male"} | {sex: sex for sex in SEXES}
+_EYES = {eye: eye for eye in EYES} | {"l": "left", "os": "left", "r": "right", "od": "right"}
 _HEALTHY = {"yes": 1.0, "true": 1.0, "1": 1.0, "no": 0.0, "false": 0.0, "0": 0.0}
+_FILE = TableColumn(
+    pattern=r"[^\x00-\x1f\x7f]+",
+    form="must be a path without line breaks or other control characters",
+    required=False,
+    also=(
+        "filename", "file_path", "image", "image_file", "image_name", "image_path", "image_id",
+        "photo", "picture",
+    ),
+)  # fmt: skip
 _COLUMNS = {
-    "file": TableColumn(),
-    "patient_id": TableColumn(),
-    "sex": TableColumn(meanings=_SPELLINGS, filled=False),
-    "eye": TableColumn(meanings={eye: eye for eye in EYES}, required=False, filled=False),
-    "age": TableColumn(kind="number", low=0, high=OLDEST, required=False, filled=False),
-    "camera": TableColumn(required=False, filled=False),
+    "file": _FILE,
+    "patient_id": TableColumn(
+        kind="id",
+        also=("patient", "person", "person_id", "subject", "subject_id", "participant_id"),
+    ),
+    "sex": TableColumn(
+        meanings=_SPELLINGS,
+        form="a number is not guessed, as 1 is male in BRSET and female in PAPILA",
+        filled=False,
+        also=("gender", "patient_sex", "patient_gender"),
+    ),
+    "eye": TableColumn(meanings=_EYES, required=False, filled=False, also=("laterality",)),
+    "age": TableColumn(
+        kind="number",
+        low=0,
+        high=OLDEST,
+        required=False,
+        filled=False,
+        also=("patient_age", "age_years"),
+    ),
+    "camera": TableColumn(required=False, filled=False, also=("camera_model",)),
     "healthy": TableColumn(meanings=_HEALTHY, required=False, filled=False),
     "disease_*": TableColumn(meanings={"0": 0.0, "1": 1.0}, required=False, filled=False),
+} | {
+    column: replace(_FILE, filled=False, also=other_names(side))
+    for side, column in SIDE_FILES.items()
 }
 
 
@@ -35,9 +66,10 @@ def folder_photographs(
         root: Folder of the table and the photographs.
         table: CSV or ``.xlsx`` with the columns ``file`` (path below ``root``), ``patient_id`` and
             ``sex`` (female or male, f or m, in any case), and where known ``eye`` (left, right,
-            unknown), ``age`` in years, ``camera``, ``healthy`` (yes/no, true/false, 1/0) and
-            ``disease_...`` (0 or 1). A row that does not say whether its eye is healthy counts as
-            healthy. Any other column is kept as text.
+            OS, OD, unknown), ``age`` in years, ``camera``, ``healthy`` (yes/no, true/false, 1/0)
+            and ``disease_...`` (0 or 1). A row that does not say whether its eye is healthy counts
+            as healthy. In place of ``file`` and ``eye`` a row per patient may have ``left_file``
+            and ``right_file``. Any other column is kept as text.
         name: Stands before every ``image_id`` and ``patient_id``; give each release its own.
 
     Returns:
@@ -49,10 +81,10 @@ def folder_photographs(
             with a name that the manifest needs for itself.
     """
     path = root / table
-    written = read_table(path, _COLUMNS)
+    written, assumed = one_row_per_eye(path, read_table(path, _COLUMNS))
     own = _own_columns(path, written)
     age = plausible_ages(_column(written, "age", float("nan")))
-    file = written["file"].map(lambda text: str(PurePosixPath(text)))
+    file = written["file"].map(_plain_path)
     rows = pd.DataFrame(
         {
             "image_id": f"{name}/" + without_suffix(file),
@@ -67,11 +99,22 @@ def folder_photographs(
         },
         columns=list(OFFERED_COLUMNS),
     )
-    return offer(rows.join(own), name=name, root=root, named=[[text] for text in written["file"]])
+    return offer(
+        rows.join(own),
+        name=name,
+        root=root,
+        named=[[text] for text in written["file"]],
+        assumed=assumed,
+    )
+
+
+def _plain_path(text: str) -> str:
+    """One spelling of a path: composed Unicode, slashes, no ``./``."""
+    return str(PurePosixPath(unicodedata.normalize("NFC", text).replace("\\", "/")))
 
 
 def _own_columns(path: Path, written: pd.DataFrame) -> pd.DataFrame:
-    own = [str(name) for name in written if name not in _COLUMNS]
+    own = [str(name) for name in written if name not in _COLUMNS or name in SIDE_FILES.values()]
     taken = [name for name in own if name in {*MANIFEST_COLUMNS, "path"}]
     if taken:
         raise InputError(

@@ -15,7 +15,7 @@ FOLDER = "images"
 CAMERA = "handheld"
 _YES = TableColumn(meanings={"no": 0.0, "yes": 1.0, "0": 0.0, "1": 1.0}, filled=False)
 _COLUMNS = {
-    "patient": TableColumn(),
+    "patient": TableColumn(kind="id"),
     "age": TableColumn(kind="number", low=-999, high=9999, filled=False),
     "sex": TableColumn(meanings={"0": "female", "1": "male"}, filled=False),
     "file": TableColumn(),
@@ -48,7 +48,7 @@ def mbrset_photographs(root: Path, *, healthy_only: bool = True) -> Photographs:
     Source:
         PhysioNet ``mbrset`` 1.0; Wu et al. 2025, Scientific Data 12:323.
     """
-    table = read_table(root / TABLE, _COLUMNS)
+    table, assumed = read_table(root / TABLE, _COLUMNS)
     age = plausible_ages(table["age"])
     grade, edema = table["final_icdr"], table["final_edema"]
     healthy = grade.eq(0) & edema.eq(0)
@@ -86,4 +86,5 @@ def mbrset_photographs(root: Path, *, healthy_only: bool = True) -> Photographs:
         root=root,
         named=[[f"{FOLDER}/{file}"] for file in table["file"]],
         unwanted={NOT_HEALTHY: said.where(~healthy)} if healthy_only else {},
+        assumed=assumed,
     )

@@ -9,7 +9,7 @@ from fundus_ml.sources.files import without_suffix
 from fundus_ml.sources.photographs import OFFERED_COLUMNS, Photographs
 from fundus_ml.sources.refusals import NOT_HEALTHY, offer
 from fundus_ml.sources.remarks import joined_flags, plausible_ages
-from fundus_ml.sources.tables import TableColumn, read_table
+from fundus_ml.sources.tables import Table, TableColumn, read_table
 
 EYE_TABLE = "full_df.csv"
 PATIENT_TABLE = "ODIR-5K_Training_Annotations(Updated)_V2.xlsx"
@@ -47,7 +47,7 @@ _FILE = TableColumn(
     pattern=r".+_(?:left|right)\.[^.]+", form="must end in _left or _right before its extension"
 )
 _PATIENT_COLUMNS = {
-    "ID": TableColumn(),
+    "ID": TableColumn(kind="id"),
     "Patient Age": TableColumn(kind="number", low=-999, high=9999, filled=False),
     "Patient Sex": TableColumn(meanings={"female": "female", "male": "male"}, filled=False),
     "Left-Diagnostic Keywords": TableColumn(),
@@ -81,7 +81,7 @@ def odir_photographs(root: Path, *, healthy_only: bool = True) -> Photographs:
         InputError: No table or one without its columns, a value that cannot be, a file name that
             does not say which eye it is.
     """
-    eyes = _read_eyes(root)
+    eyes, assumed = _read_eyes(root)
     age = plausible_ages(eyes["Patient Age"])
     keywords = eyes["keywords"].str.lower()
     remarks = {note: keywords.str.contains(note, regex=False) for note in QUALITY_KEYWORDS}
@@ -112,24 +112,25 @@ def odir_photographs(root: Path, *, healthy_only: bool = True) -> Photographs:
         root=root,
         named=[[f"{folder}/{file}" for folder in FOLDERS] for file in eyes["filename"]],
         unwanted=unwanted,
+        assumed=assumed,
     )
 
 
-def _read_eyes(root: Path) -> pd.DataFrame:
+def _read_eyes(root: Path) -> Table:
     """One row per eye of either table, with its ``filename`` and its own ``keywords``."""
     if (root / EYE_TABLE).exists():
-        eyes = read_table(root / EYE_TABLE, _PATIENT_COLUMNS | {"filename": _FILE})
+        eyes, assumed = read_table(root / EYE_TABLE, _PATIENT_COLUMNS | {"filename": _FILE})
         left = eyes["filename"].str.contains("_left.", regex=False)
         ours, fellow = (eyes[f"{side}-Diagnostic Keywords"] for side in ("Left", "Right"))
-        return eyes.assign(keywords=ours.where(left, fellow))
+        return Table(eyes.assign(keywords=ours.where(left, fellow)), assumed)
     if not (root / PATIENT_TABLE).exists():
         raise InputError(f"{root}: holds neither {EYE_TABLE} nor {PATIENT_TABLE}")
     files = {"Left-Fundus": _FILE, "Right-Fundus": _FILE}
-    patients = read_table(root / PATIENT_TABLE, _PATIENT_COLUMNS | files)
+    patients, assumed = read_table(root / PATIENT_TABLE, _PATIENT_COLUMNS | files)
     sides = [
         patients.assign(
             filename=patients[f"{side}-Fundus"], keywords=patients[f"{side}-Diagnostic Keywords"]
         )
         for side in ("Left", "Right")
     ]
-    return pd.concat(sides).sort_index(kind="stable").reset_index(drop=True)
+    return Table(pd.concat(sides).sort_index(kind="stable").reset_index(drop=True), assumed)

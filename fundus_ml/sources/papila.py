@@ -21,7 +21,7 @@ HEADER_ROWS = 3
 _SIDES = {"right": "OD", "left": "OS"}
 _HEALTHY, _GLAUCOMA, _SUSPECT = "healthy", "glaucoma", "glaucoma suspect"
 _COLUMNS = {
-    "ID": TableColumn(pattern=r"#\d+", form="must be a number such as #002"),
+    "ID": TableColumn(kind="id", pattern=r"#\d+", form="must be a number such as #002"),
     "Age": TableColumn(kind="number", low=-999, high=9999, filled=False),
     "Gender": TableColumn(meanings={"0": "male", "1": "female"}, filled=False),
     "Diagnosis": TableColumn(meanings={"0": _HEALTHY, "1": _GLAUCOMA, "2": _SUSPECT}, filled=False),
@@ -49,12 +49,12 @@ def papila_photographs(root: Path, *, healthy_only: bool = True) -> Photographs:
     Source:
         Kovalyk et al. 2022, Scientific Data 9:291, whose one camera is the one named here.
     """
+    tables = {
+        eye: read_table(root / table, _COLUMNS, header_rows=HEADER_ROWS)
+        for eye, table in TABLES.items()
+    }
     eyes = pd.concat(
-        [
-            read_table(root / table, _COLUMNS, header_rows=HEADER_ROWS).assign(eye=eye)
-            for eye, table in TABLES.items()
-        ],
-        ignore_index=True,
+        [table.rows.assign(eye=eye) for eye, table in tables.items()], ignore_index=True
     )
     age = plausible_ages(eyes["Age"])
     number, diagnosis = eyes["ID"].str.removeprefix("#"), eyes["Diagnosis"]
@@ -82,4 +82,5 @@ def papila_photographs(root: Path, *, healthy_only: bool = True) -> Photographs:
         root=root,
         named=[[f"{FOLDER}/{name}{suffix}" for suffix in IMAGE_SUFFIXES] for name in stem],
         unwanted={NOT_HEALTHY: said.where(~healthy)} if healthy_only else {},
+        assumed=[line for table in tables.values() for line in table.assumed],
     )

@@ -57,9 +57,14 @@ class Photographs:
         load: Turns one row of ``table`` into its photograph, whose shorter side may be decoded
             down to the given number of pixels but not below; picklable, raises
             :class:`~fundus_ml.errors.Refused` when the photograph cannot be read.
+        assumed: What was assumed to read the tables and find the photographs, a line each.
+        advice: Where missing files were looked for and what lies there instead; empty where most
+            were found.
     """
 
     name: str
     table: pd.DataFrame
     rejected: pd.DataFrame
     load: Load
+    assumed: tuple[str, ...] = ()
+    advice: str = ""

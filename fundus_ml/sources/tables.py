@@ -1,21 +1,21 @@
 """A release's table, CSV or Excel, held to its columns and values by pandera before all else."""
 
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
-from typing import Literal
-from xml.etree.ElementTree import ParseError
+from typing import Literal, NamedTuple
 
 import pandas as pd
 import pandera.pandas as pandera
 from pandera.errors import SchemaErrors
 
-from fundus_ml.errors import InputError
+from fundus_ml.errors import InputError, printable
+from fundus_ml.sources.cells import read_cells
+from fundus_ml.sources.headers import count_known, known_names
+from fundus_ml.sources.ids import settle_ids
 
-EXCEL = ".xlsx"
 MISSING = ("nan", "na", "n/a", "none", "null")
 """Words that stand for an empty cell, in any case, wherever a number or one of a few words must."""
 
@@ -25,19 +25,20 @@ class TableColumn:
     """What a column of a table must hold.
 
     Attributes:
-        kind: ``text``, or ``number`` (a decimal number, read as float).
+        kind: ``text``, ``number`` (a decimal number, read as float), or ``id`` (text that names a
+            person; :func:`~fundus_ml.sources.ids.settle_ids`).
         meanings: What each of its few words says, the words in lower case; they may stand in any
             case, and ``1`` also as ``1.0``. None is free text.
         pattern: Regular expression the whole text must match; None is any.
-        form: The pattern in words.
+        form: The pattern in words, or what else to know of the few words.
         low: The least number allowed.
         high: The largest number allowed.
-        also: Other names some releases give the column; it is read under its first.
+        also: Other names the column may have; it is read under its own, and that is said.
         required: Whether the table must have it.
         filled: Whether every row must have a value; an empty cell is one without.
     """
 
-    kind: Literal["text", "number"] = "text"
+    kind: Literal["text", "number", "id"] = "text"
     meanings: Mapping[str, str] | Mapping[str, float] | None = None
     pattern: str | None = None
     form: str = ""
@@ -51,36 +52,50 @@ class TableColumn:
     def rule(self) -> str:
         """The rule in words, for the one line an error is."""
         if self.meanings is not None:
-            return f"allowed in any case: {', '.join(self.meanings)}"
+            allowed = f"allowed in any case: {', '.join(self.meanings)}"
+            return f"{allowed}; {self.form}" if self.form else allowed
         if self.kind == "number":
             return f"must be a number from {self.low:g} to {self.high:g}"
         return self.form or "must not be empty"
 
 
-def read_table(
-    path: Path, columns: Mapping[str, TableColumn], *, header_rows: int = 1
-) -> pd.DataFrame:
+class Table(NamedTuple):
+    """A table as it was read.
+
+    Attributes:
+        rows: One row per row of the file that has any value, in fresh order. ``number`` columns
+            are float64, columns with ``meanings`` hold those, all others are text with surrounding
+            blanks removed; an empty cell is NaN.
+        assumed: What was assumed to read it, a line each.
+    """
+
+    rows: pd.DataFrame
+    assumed: tuple[str, ...]
+
+
+def read_table(path: Path, columns: Mapping[str, TableColumn], *, header_rows: int = 1) -> Table:
     """Read a table and validate it.
 
     Args:
-        path: A CSV (UTF-8, with or without a byte-order mark), or the first sheet of an ``.xlsx``.
+        path: A CSV or the first sheet of an ``.xlsx`` (:func:`~fundus_ml.sources.cells.read_cells`
+            says which kinds).
         columns: Rule of each column by name, or by a pattern such as ``disease_*``; other columns
-            are kept as text.
+            are kept as text, unless they have neither a name nor a value.
         header_rows: Rows above the first row of values; a column's name is the lowest of its cells
             there that is filled, ``column_3`` where none is.
-
-    Returns:
-        One row per row of the file that has any value, in fresh order. ``number`` columns are
-        float64, columns with ``meanings`` hold those, all others are text with surrounding blanks
-        removed; an empty cell is NaN.
 
     Raises:
         InputError: The file cannot be read, lacks a column or has one twice, has no rows or one
             longer than the header, or holds a value outside its rule: file, column, row (as a
             spreadsheet counts it) and value in one line.
     """
-    renamed = {other: name for name, rule in columns.items() for other in rule.also}
-    table = _named(path, _read_cells(path), header_rows, renamed)
+    others = {name: rule.also for name, rule in columns.items()}
+    cells, assumed = read_cells(
+        path, header_rows=header_rows, count_names=partial(count_known, others=others)
+    )
+    table = _with_header(path, cells, header_rows)
+    read_as = known_names(path, [str(name) for name in table], others)
+    table = table.rename(columns=read_as)
     missing = [name for name, rule in columns.items() if rule.required and name not in table]
     if missing:
         raise InputError(
@@ -95,60 +110,29 @@ def read_table(
         for pattern, rule in columns.items()
         if fnmatchcase(str(name), pattern)
     }
-    validated = _validated(path, _without_missing_words(table, present), present)
+    said = [f"{was} as {name}" for was, name in read_as.items() if was != name]
+    lines = [*assumed, *([f"{path.name}: columns read: {', '.join(said)}"] if said else [])]
+    table = _without_missing_words(table, present)
+    for name in (name for name, rule in present.items() if rule.kind == "number"):
+        table[name], line = _with_points(table[name], f"{path.name}: column {name}")
+        lines += line
+    rows = _validated(path, table, present)
     for name, rule in present.items():
+        if rule.kind == "id":
+            rows[name], line = settle_ids(rows[name], f"{path}: column {name}")
+            lines += line
         if rule.meanings is not None:
-            validated[name] = _meant(validated[name], rule.meanings)
-    return validated.reset_index(drop=True)
+            rows[name] = _meant(rows[name], rule.meanings)
+    return Table(rows.reset_index(drop=True), tuple(lines))
 
 
-def _read_cells(path: Path) -> pd.DataFrame:
-    """Every cell as text, indexed by row and column as a spreadsheet counts them."""
-    read = _excel_cells if path.suffix.lower() == EXCEL else _csv_cells
-    try:
-        cells = read(path)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such table") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
-    texts: pd.DataFrame = cells.apply(lambda column: column.str.strip()).replace("", None)
-    texts.index = pd.RangeIndex(1, len(texts) + 1)
-    texts.columns = pd.RangeIndex(1, texts.shape[1] + 1)
-    return texts
-
-
-def _csv_cells(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_csv(
-            path,
-            # As a row of its own, so that a longer row or a name that stands twice is seen.
-            header=None,
-            dtype="str",
-            encoding="utf-8-sig",
-            keep_default_na=False,
-            na_values=[""],
-            skip_blank_lines=False,
-        )
-    except (UnicodeDecodeError, pd.errors.EmptyDataError, pd.errors.ParserError) as error:
-        raise InputError(f"{path}: not a CSV table: {str(error).splitlines()[0]}") from None
-
-
-def _excel_cells(path: Path) -> pd.DataFrame:
-    try:
-        return pd.read_excel(
-            path, header=None, dtype="str", keep_default_na=False, na_values=[""], engine="openpyxl"
-        )
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, ParseError) as error:
-        said = str(error).splitlines() or [type(error).__name__]
-        raise InputError(f"{path}: not an Excel table: {said[0]}") from None
-
-
-def _named(
-    path: Path, cells: pd.DataFrame, header_rows: int, renamed: Mapping[str, str]
-) -> pd.DataFrame:
+def _with_header(path: Path, cells: pd.DataFrame, header_rows: int) -> pd.DataFrame:
+    if cells.empty:
+        raise InputError(f"{path}: holds no table: it is empty")
+    cells = cells.dropna(axis="columns", how="all")
     lowest = cells.iloc[:header_rows].ffill().iloc[-1]
     numbered = "column_" + cells.columns.astype("str").to_series(index=cells.columns)
-    names = lowest.replace(dict(renamed)).fillna(numbered)
+    names = lowest.fillna(numbered).map(lambda name: " ".join(printable(name).split()))
     if names.duplicated().any():
         raise InputError(f"{path}: column {names[names.duplicated()].iloc[0]} stands twice")
     rows: pd.DataFrame = cells.iloc[header_rows:].set_axis(names.tolist(), axis=1)
@@ -161,6 +145,19 @@ def _without_missing_words(table: pd.DataFrame, rules: Mapping[str, TableColumn]
     table = table.copy()
     table[spoken] = said.mask(said.apply(lambda column: column.str.lower().isin(MISSING)))
     return table
+
+
+def _with_points(column: pd.Series, where: str) -> tuple[pd.Series, list[str]]:
+    """``63,5`` becomes ``63.5``; ``1,234``, which may be a thousand, stays as it is."""
+    text = column.astype("str")
+    decimal = text.str.fullmatch(r"[+-]?\d+,\d+", na=False)
+    decimal &= ~text.str.fullmatch(r"[+-]?[1-9]\d{0,2},\d{3}", na=False)
+    if not decimal.any():
+        return column, []
+    example = text[decimal].iloc[0]
+    with_points = column.mask(decimal, text.str.replace(",", ".", regex=False))
+    said = f"{where}: decimal commas, so that {example} is {example.replace(',', '.')}"
+    return with_points, [said]
 
 
 def _validated(path: Path, table: pd.DataFrame, rules: Mapping[str, TableColumn]) -> pd.DataFrame:

@@ -218,7 +218,7 @@ def _check_same(folder: Path, found: Mapping[str, object], identity: Mapping[str
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"checkpoints={path}: cannot be read ({error})") from error
     return content

@@ -134,7 +134,10 @@ def test_an_empty_source(fails, tmp_path):
         photographs=False,
     )
     said = fails(preprocess, source="folder", root=tmp_path / "own", out=tmp_path / "out")
-    assert said == "source folder: no eye is left (2 file missing)"
+    assert said == (
+        "source folder: no eye is left (2 file missing): a.png was looked for in "
+        f"{tmp_path / 'own'}, which holds labels.csv"
+    )
     assert not (tmp_path / "out").exists()
 
 

@@ -57,3 +57,12 @@ def test_no_two_eyes_share_a_name():
     assert len(set(stems)) == len(ids)
     allowed = set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
     assert set("".join(stems)) <= allowed
+
+
+def test_a_long_name_still_fits_into_a_file_system():
+    """Whatever the letters; names that differ far behind stay apart."""
+    for letter in ("x", "é", "/", "王", "<"):
+        stems = [file_stem(f"a/{letter * 400}{end}") for end in "12"]
+        assert len(set(stems)) == 2
+        assert all(len(stem.encode()) < 120 for stem in stems)
+    assert file_stem("a/" + "x" * 98) == "a_" + "x" * 98

@@ -116,3 +116,27 @@ def test_missing_columns_rows_and_files_are_named(files):
     files[0].unlink()
     with pytest.raises(InputError, match=r"ann-1\.csv: no such file"):
         study_of(files)
+
+
+@pytest.mark.parametrize(
+    "name", ["a\r\nb", "a\rb", "a\tb", '"a",\n\nb', "=1+1", "x" * 5000, "\u202eb"]
+)
+@pytest.mark.parametrize("written", ["\n", "\r\n"])
+def test_any_name_of_an_eye_comes_back_from_a_browser(tmp_path, name, written):
+    """A text field writes each line break in the way of its system."""
+    trials = TRIALS.assign(image_id=f"odir/{name}")
+    answered = simulate(trials, reader="ann", d_prime=1, rng=np.random.default_rng(0))
+    path = write_csv(answered, TRIALS, tmp_path / "ann.csv", study=STUDY)
+    rows = pd.read_csv(path, dtype=str)
+    rows["image_id"] = "odir/" + "\n".join(name.splitlines()).replace("\n", written)
+    rows.to_csv(path, index=False)
+    assert read_answers([path], trials)["image_id"].eq(f"odir/{name}").all()
+
+
+def test_a_line_break_in_a_readers_file_stays_out_of_the_line(files):
+    rewrite(files[0], "image_id", "odir/9\n\x1b[31mred")
+    with pytest.raises(
+        InputError, match=r"image_id=odir/9  \[31mred: is not what the key"
+    ) as caught:
+        read_answers(files, TRIALS)
+    assert "\n" not in str(caught.value)

@@ -1,6 +1,7 @@
 """Photographs as files: found below their root and nowhere else, and read once."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,14 @@ import pytest
 
 from fundus_ml.errors import Refused
 from fundus_ml.imaging.decoding import decode_photograph
-from fundus_ml.sources.files import find_files, load_file, rejected_rows, without_suffix
+from fundus_ml.sources.files import (
+    AMBIGUOUS,
+    find_files,
+    load_file,
+    rejected_rows,
+    without_suffix,
+)
+from fundus_ml.sources.listing import as_text
 from tests.fundus_ml.sources.tiny_releases import drawn_jpeg, locked, place
 
 
@@ -115,7 +123,7 @@ def test_links_may_stay_inside_and_not_lead_out(tmp_path):
 def test_names_no_file_can_have_are_no_accident(tmp_path):
     """Too long, a NUL inside, a file where a folder should be."""
     place(tmp_path, "a.jpg")
-    assert find(tmp_path, "x" * 300)[0] == "unreadable"
+    assert find(tmp_path, "x" * 300)[0] == "file missing"
     assert find(tmp_path, "a\0.jpg")[0] == "file missing"
     assert find(tmp_path, "a.jpg/b.jpg")[0] == "file missing"
     assert find(tmp_path, ".")[0] == "file missing"
@@ -156,3 +164,92 @@ def test_found_files_are_where_the_root_was_said_to_be(tmp_path):
     (tmp_path / "alias").symlink_to(tmp_path / "root")
     (found,) = find_files(tmp_path / "alias", [["a.jpg"]])
     assert found == Path(tmp_path / "alias/a.jpg")
+
+
+@pytest.mark.parametrize(
+    ("lies", "named"),
+    [
+        ("img1.jpg", "IMG1.JPG"),
+        ("IMG1.JPG", "img1.jpg"),
+        ("Images/Left/a.jpg", "images/left/A.jpg"),
+        ("a.jpg", "a.jpeg"),
+        ("a.JPEG", "A.jpg"),
+        ("a.tif", "a.TIFF"),
+        ("a.JPG", "a"),
+        ("1.1.png", "1.1"),
+        ("sub/deep/a.jpg", "sub\\deep\\a.jpg"),
+        ("Sub/a.jpg", "sub\\A.JPG"),
+        ("Jose\u0301.jpg", "Jos\xe9.jpg"),
+        ("Jos\xe9.jpg", "Jose\u0301.jpg"),
+        ("a\u0308/b.jpg", "\xc4/B.jpg"),
+    ],
+)
+def test_a_file_is_found_under_the_spellings_that_people_and_systems_make(tmp_path, lies, named):
+    place(tmp_path, lies, "other.jpg", "a2.jpg")
+    assert find(tmp_path, named) == lies
+    assert find(tmp_path, "gone/" + named, named) == lies
+
+
+@pytest.mark.parametrize(
+    ("files", "named", "found"),
+    [
+        (("a.jpg", "A.jpg"), "a.JPG", (AMBIGUOUS, "a.JPG: 'A.jpg', 'a.jpg' can be meant")),
+        (("x/a.jpg", "X/a.jpg"), "x/A.jpg", (AMBIGUOUS, "x/A.jpg: 'a.jpg', 'a.jpg' can be meant")),
+        (("a.jpg", "a.png"), "a", (AMBIGUOUS, "a: 'a.jpg', 'a.png' can be meant")),
+        (("a.jpg", "A.jpg"), "a.jpg", "a.jpg"),
+        (("a.jpg", "a.jpeg"), "A.jpeg", "a.jpeg"),
+        (("a.jpg", "a.png"), "A.PNG", "a.png"),
+        (("a.png",), "a.jpg", ("file missing", "a.jpg")),
+        (("a.txt", "a.jpg.bak"), "a.jpg", ("file missing", "a.jpg")),
+        (("a.txt",), "a", ("file missing", "a")),
+        (("ab.jpg",), "a", ("file missing", "a")),
+    ],
+)  # fmt: skip
+def test_what_can_mean_two_files_is_refused_by_their_names(tmp_path, files, named, found):
+    """A mask beside the photograph, ``a.png``, is no other spelling of ``a.jpg``."""
+    place(tmp_path, *files)
+    assert find(tmp_path, named) == found
+
+
+def test_no_file_is_the_photograph_of_two_rows(tmp_path):
+    """One that a row names exactly is never another row's; two rows that may mean one have none."""
+    place(tmp_path, "a.jpg", "b.jpg")
+    found = find_files(tmp_path, [["A.JPG"], ["a.jpg"], ["B.jpg"], ["b.JPG"], ["b"]])
+    said = [
+        (file.reason, file.detail) if isinstance(file, Refused) else file.name for file in found
+    ]
+    clash = (AMBIGUOUS, "'B.jpg', 'b', 'b.JPG' can mean one file")
+    assert said == [("file missing", "A.JPG"), "a.jpg", clash, clash, clash]
+
+
+def test_links_may_not_lead_out_under_another_spelling_either(tmp_path):
+    place(tmp_path, "out/secret.jpg", "root/a.jpg")
+    (tmp_path / "root/Link.jpg").symlink_to(tmp_path / "out/secret.jpg")
+    (tmp_path / "root/Folder").symlink_to(tmp_path / "out")
+    for name in ("link.jpg", "folder/SECRET.jpg"):
+        assert find(tmp_path / "root", name)[0] == "path leaves the release"
+
+
+def test_names_that_are_no_utf_8_are_found_and_load(tmp_path):
+    """As archives from older systems leave them: Latin-1 bytes for ``é``."""
+    path = os.fsencode(tmp_path) + b"/Jos\xe9.jpg"
+    with open(path, "wb") as file:  # noqa: PTH123 (a name in bytes)
+        file.write(drawn_jpeg())
+    (found,) = find_files(tmp_path, [["jos\xe9.JPG"]])
+    assert os.fsencode(found) == path
+    assert load_file({"path": as_text(found)}, 0).width == 40
+    with pytest.raises(Refused, match=r"unreadable: .*/Jos\N{REPLACEMENT CHARACTER}\.png: No such"):
+        load_file({"path": as_text(found).replace(".jpg", ".png")}, 0)
+
+
+def test_each_folder_is_listed_once_and_no_file_asked_for_by_itself(tmp_path, monkeypatch):
+    """What makes thousands of files quick, whatever the spelling."""
+    names = [f"{folder}/{n}.JPG" for folder in ("a", "b") for n in range(50)]
+    place(tmp_path, *names)
+    listed = []
+    scan = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: listed.append(path) or scan(path))
+    monkeypatch.setattr(os, "stat", None)
+    found = find_files(tmp_path, [[f"x/{name.lower()}", name.lower()] for name in names])
+    assert [str(file.relative_to(tmp_path)) for file in found] == names
+    assert len(listed) == 3

@@ -26,7 +26,7 @@ def read(tmp_path, text):
     """Read ``text`` (or bytes) as a table of :data:`COLUMNS`."""
     path = tmp_path / "table.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return read_table(path, COLUMNS)
+    return read_table(path, COLUMNS).rows
 
 
 def test_numbers_are_floats_and_everything_else_stays_text(tmp_path):
@@ -69,10 +69,11 @@ def test_quoted_cells_may_hold_commas_and_other_scripts(tmp_path):
 
 
 def test_a_column_may_have_other_names(tmp_path):
-    """It is read under its first."""
+    """It is read under its own, and that is said."""
     (tmp_path / "t.csv").write_text("drusen,who\n1,a\n")
     table = read_table(tmp_path / "t.csv", {"drusens": TableColumn(also=("drusen",))})
-    assert list(table) == ["drusens", "who"]
+    assert list(table.rows) == ["drusens", "who"]
+    assert table.assumed == ("t.csv: columns read: drusen as drusens",)
 
 
 def test_empty_rows_are_no_rows_but_count(tmp_path):
@@ -86,7 +87,7 @@ def test_a_spreadsheet_reads_as_the_same_table_in_text(tmp_path):
     """Numbers, blanks and all, and the wrong cell by the row it shows."""
     rows = [["who", "age", "sex", None], ["007", 61.5, "f", "x"], [7, 61, "M", None], [None] * 4]
     write_excel(tmp_path / "table.xlsx", rows)
-    from_excel = read_table(tmp_path / "table.xlsx", COLUMNS)
+    from_excel = read_table(tmp_path / "table.xlsx", COLUMNS).rows
     from_text = read(tmp_path, "who,age,sex,\n007,61.5,f,x\n7,61,M,\n,,,\n")
     pd.testing.assert_frame_equal(from_excel, from_text)
     assert list(from_text) == ["who", "age", "sex", "column_4"]
@@ -99,7 +100,7 @@ def test_names_may_be_spread_over_rows(tmp_path):
     """The lowest that is filled counts, and values begin below."""
     rows = [[None, "age", "pressure"], [None, None, "one"], ["who"], ["a", 1, 2], ["b", 200, 2]]
     write_excel(tmp_path / "table.xlsx", rows[:4])
-    table = read_table(tmp_path / "table.xlsx", COLUMNS, header_rows=3)
+    table = read_table(tmp_path / "table.xlsx", COLUMNS, header_rows=3).rows
     assert table.to_dict("list") == {"who": ["a"], "age": [1.0], "one": ["2"]}
     write_excel(tmp_path / "table.xlsx", rows)
     with pytest.raises(InputError, match="column age, row 5: '200'"):
@@ -112,10 +113,9 @@ def test_names_may_be_spread_over_rows(tmp_path):
         ("age,sex\n1,f\n", "columns missing: who; it has age, sex$"),
         ("who,age\n", "has no rows"),
         ("who,age\n,\n", "has no rows"),
-        ("", "not a CSV table: No columns"),
-        (b"who,age\n\xe9,1\n", "not a CSV table: .*utf-8"),
-        ("who,age\na,1\nb,2,3\n", "not a CSV table: .*Expected 2 fields in line 3, saw 3"),
-        ("who,age\na,1,9\nb,2,8\n", "not a CSV table: .*Expected 2 fields in line 2, saw 3"),
+        ("", "holds no table: it is empty"),
+        ("who,age\na,1\nb,2,3\n", "not a CSV table: row 3 has 3 cells, the header 2: '3'; a value"),
+        ("who,age\na,1,9\nb,2,8\n", "not a CSV table: row 2 has 3 cells, the header 2: '9'; a val"),
         ("who,age, who\na,1,b\n", "column who stands twice"),
         ("who,age\na,1\n,2\n", "column who, row 3: empty; must not be empty"),
         ("who,age\n  ,1\n", "column who, row 2: empty; must not be empty"),

@@ -10,6 +10,7 @@ left under the worst of them, how small a change flips an eye, and whether a gra
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pandas as pd
 
@@ -37,6 +38,8 @@ ATTACK_SETS = ("pgd", "battery")
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig(Measure):
     """Flags of ``evaluate``."""
+
+    WRITES_RESULTS: ClassVar[bool] = True
 
     dataset: str
     """Dataset folder, or several with commas between them."""

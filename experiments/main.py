@@ -9,6 +9,7 @@ eyes, where the place of the difference between the sexes is known.
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from experiments.evaluate import EvaluateConfig, evaluate
 from experiments.modulate import ModulateConfig, modulate_eyes
@@ -27,6 +28,8 @@ from tracking.runs import Run
 @dataclass(frozen=True, kw_only=True)
 class MainConfig:
     """Flags of ``main``."""
+
+    WRITES_RESULTS: ClassVar[bool] = True
 
     source: str = "synthetic"
     """Release to read: synthetic, odir, brset, mbrset, papila or folder."""

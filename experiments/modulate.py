@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -40,6 +41,8 @@ from tracking.runs import Run
 @dataclass(frozen=True, kw_only=True)
 class ModulateConfig(ModulationOptions):
     """Flags of ``modulate``."""
+
+    WRITES_RESULTS: ClassVar[bool] = True
 
     dataset: str
     """Dataset folder, or several with commas between them."""

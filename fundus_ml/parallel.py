@@ -1,7 +1,11 @@
 """The same work on many items, by the processes of this machine or of a Dask cluster."""
 
+import os
+import signal
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from threading import Thread
 from typing import TypeVar
 
 from joblib import Parallel, delayed, effective_n_jobs, parallel_config
@@ -17,6 +21,8 @@ TURNS = 24
 
 TIMEOUT = 10
 """Seconds a scheduler has to answer."""
+PARENT_SECONDS = 0.5
+"""Time between two looks of a process at whether its parent lives."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -25,6 +31,8 @@ Result = TypeVar("Result")
 @contextmanager
 def processes(*, workers: int = 0, backend: str = "loky", scheduler: str = "") -> Iterator[None]:
     """Let :func:`in_order` work in parallel inside the block, whose processes end with it.
+
+    They end at once where the block is interrupted or this process is killed.
 
     Args:
         workers: Processes of this machine; 0 is one per core. Not read by ``dask``.
@@ -44,11 +52,35 @@ def processes(*, workers: int = 0, backend: str = "loky", scheduler: str = "") -
             yield
         return
     # Processes share the cores already: one thread each.
-    with parallel_config(backend="loky", n_jobs=workers or -1, inner_max_num_threads=1):
+    with parallel_config(
+        backend="loky",
+        n_jobs=workers or -1,
+        inner_max_num_threads=1,
+        initializer=end_with_parent,
+        initargs=(os.getpid(),),
+    ):
         try:
             yield
-        finally:
-            get_reusable_executor().shutdown(wait=True)
+        except BaseException:
+            get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
+            raise
+        get_reusable_executor(reuse=True).shutdown(wait=True)
+
+
+def end_with_parent(parent: int, number: int = signal.SIGKILL) -> None:
+    """Send this process a signal as soon as its parent is gone, however that ended.
+
+    Args:
+        parent: Number of the process that started this one.
+        number: The signal.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_SECONDS)
+        os.kill(os.getpid(), number)
+
+    Thread(target=watch, name="parent", daemon=True).start()
 
 
 @contextmanager

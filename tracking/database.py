@@ -16,9 +16,12 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.orm import Session
 
 from tracking.errors import TrackingError
+from tracking.faults import first_line
+from tracking.reachable import check_answers, check_writable, shown
 from tracking.stores import exclusive, results_uri
 from tracking.tables import ONLY_TABLES_ADDED_SINCE, SCHEMA_VERSION, Base, SchemaVersion
 
@@ -39,8 +42,8 @@ def session(uri: str | None = None) -> Iterator[Session]:
         The session.
 
     Raises:
-        TrackingError: Neither SQLite nor PostgreSQL, its driver is missing, or it was written by
-            another version of this code.
+        TrackingError: Neither SQLite nor PostgreSQL, its driver is missing, it was written by
+            another version of this code, or it cannot be read or written.
     """
     address = uri or results_uri()
     engine = _engine(address)
@@ -48,8 +51,29 @@ def session(uri: str | None = None) -> Iterator[Session]:
         _ensure_schema(engine, address)
         with Session(engine) as opened, opened.begin():
             yield opened
+    except DatabaseError as error:
+        # Of its kinds these two mean the database; the others, what was asked of it.
+        if type(error) not in {DatabaseError, OperationalError}:
+            raise
+        raise TrackingError(
+            f"results database is {shown(address)!r}: cannot be used: {first_line(error)}"
+        ) from error
     finally:
         engine.dispose()
+
+
+def check_results() -> None:
+    """Refuse a results database that could not be written, and leave it as it is.
+
+    Raises:
+        TrackingError: As in :func:`session`, or it is locked by another program.
+    """
+    address = results_uri()
+    check_answers(address, what="results database")
+    check_writable(address, what="results database")
+    with session(address) as opened:
+        opened.execute(update(SchemaVersion).values(version=SCHEMA_VERSION))
+        opened.rollback()
 
 
 def upsert(opened: Session, table: type[Base], rows: Sequence[Mapping[str, Any]]) -> None:

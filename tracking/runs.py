@@ -1,8 +1,6 @@
 """One run: its parameters, its inputs, what it logs, and how it ended."""
 
 import json
-import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +14,11 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModelInput, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
-from tracking.code_version import UNKNOWN, code_version
+from tracking.abandoned import end_abandoned_runs
 from tracking.datasets import dataset_input
+from tracking.errors import TrackingError
+from tracking.faults import fault_of
+from tracking.opening import describe_run, end_run, open_run, parameter_text
 from tracking.stores import initialise_tracking
 from tracking.versions import DatasetVersion, ModelVersion
 
@@ -26,10 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DatasetVersion", "Run", "failure_reason", "record_failure", "start_run"]
 
-DEFAULT_EXPERIMENT = "fundus"
 LONGEST_FAILURE = 500
-_INVENTED = re.compile(r"[a-z]+-[a-z]+-\d+")
-"""Names that ``mlflow run`` gives where the user gave none, such as ``carefree-pug-310``."""
 
 
 class Run:
@@ -119,7 +117,7 @@ class Run:
 
     def log_parameters(self, parameters: Mapping[str, object]) -> None:
         """Record flags or choices that became known after the start; each only once."""
-        rows = [Param(name, _parameter(value)) for name, value in parameters.items()]
+        rows = [Param(name, parameter_text(value)) for name, value in parameters.items()]
         self._client.log_batch(self.run_id, params=rows)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
@@ -165,24 +163,33 @@ def start_run(
 
     Yields:
         The open run. It ends FINISHED; KILLED after Ctrl-C; FAILED after any other exception,
-        whose reason becomes the tag ``failure`` before the exception goes on.
+        whose reason becomes the tag ``failure`` before the exception goes on. Runs that a killed
+        process of this machine left open end KILLED before it begins.
+
+    Raises:
+        TrackingError: No run can be opened here; or a full disk, a dead server and their like
+            stopped the block.
     """
-    client = initialise_tracking()
-    run_id = _open(client, name, experiment)
-    status = "FAILED"
-    try:
-        _describe(client, run_id, parameters)
-        yield Run(client, run_id)
-        status = "FINISHED"
-    except KeyboardInterrupt:
-        status = "KILLED"
-        client.set_tag(run_id, "failure", "interrupted")
-        raise
-    except BaseException as error:
-        client.set_tag(run_id, "failure", failure_reason(error))
-        raise
-    finally:
-        mlflow.end_run(status)
+    with _faults_told():
+        client = initialise_tracking()
+        outer = mlflow.active_run()
+        if outer is None:
+            end_abandoned_runs(client)
+        status, reason = "FAILED", ""
+        try:
+            opened = open_run(client, name, experiment)
+            describe_run(client, opened.run_id, parameters)
+            opened.check()
+            yield Run(client, opened.run_id)
+            status = "FINISHED"
+        except KeyboardInterrupt as stop:
+            status, reason = "KILLED", str(stop) or "interrupted"
+            raise
+        except BaseException as error:
+            reason = failure_reason(error)
+            raise
+        finally:
+            end_run(client, status, reason, outer)
 
 
 def record_failure(
@@ -203,13 +210,14 @@ def record_failure(
     Returns:
         The id of the run.
     """
-    client = initialise_tracking()
-    run_id = _open(client, name, experiment)
-    try:
-        _describe(client, run_id, parameters or {})
-        client.set_tag(run_id, "failure", _one_line(message))
-    finally:
-        mlflow.end_run("FAILED")
+    with _faults_told():
+        client = initialise_tracking()
+        outer = mlflow.active_run()
+        try:
+            run_id = open_run(client, name, experiment).run_id
+            describe_run(client, run_id, parameters or {})
+        finally:
+            end_run(client, "FAILED", _one_line(message), outer)
     return run_id
 
 
@@ -217,62 +225,29 @@ def failure_reason(error: BaseException) -> str:
     """Say in one line why a run failed.
 
     A user's mistake (``TrackingError``, ``InputError``: an own kind of ``ValueError``) speaks for
-    itself; anything else is introduced by its type.
+    itself, and so does a fault outside the program, such as a full disk; anything else is
+    introduced by its type.
     """
     message = str(error)
+    if fault := fault_of(error):
+        return _one_line(fault)
     if isinstance(error, ValueError) and type(error) is not ValueError:
         return _one_line(message)
     return _one_line(f"{type(error).__name__}: {message}" if message else type(error).__name__)
 
 
-def _open(client: MlflowClient, name: str, experiment: str | None) -> str:
-    active = mlflow.active_run()
-    if active is None and "MLFLOW_RUN_ID" in os.environ:
-        opened = mlflow.start_run(run_id=os.environ.pop("MLFLOW_RUN_ID"))
-        if _INVENTED.fullmatch(opened.info.run_name):
-            client.update_run(opened.info.run_id, name=name)
-        return str(opened.info.run_id)
-    if active is not None:
-        place = active.info.experiment_id
-    else:
-        place = _experiment_id(
-            client, experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT
-        )
-    run = mlflow.start_run(run_name=name, experiment_id=place, nested=active is not None)
-    return str(run.info.run_id)
-
-
-def _experiment_id(client: MlflowClient, name: str) -> str:
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
+@contextmanager
+def _faults_told() -> Iterator[None]:
+    """Raise a fault outside the program as the one line that says what to do about it."""
     try:
-        return str(client.create_experiment(name))
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+        yield
+    except TrackingError:
+        raise
+    except Exception as error:
+        fault = fault_of(error)
+        if fault is None:
             raise
-        # Another process created it between the question and the attempt.
-        return _experiment_id(client, name)
-
-
-def _describe(client: MlflowClient, run_id: str, parameters: Mapping[str, object]) -> None:
-    logged = client.get_run(run_id).data.params
-    commit = code_version()
-    tags = [RunTag("git_commit", commit)]
-    if commit != UNKNOWN:
-        # The name under which MLflow's own pages look for it.
-        tags.append(RunTag("mlflow.source.git.commit", commit.removesuffix("-dirty")))
-    client.log_batch(
-        run_id,
-        params=[Param(k, _parameter(v)) for k, v in parameters.items() if k not in logged],
-        tags=tags,
-    )
-
-
-def _parameter(value: object) -> str:
-    if isinstance(value, (list, tuple)):
-        return ",".join(str(item) for item in value)
-    return str(value)
+        raise TrackingError(_one_line(fault)) from error
 
 
 def _one_line(message: str) -> str:

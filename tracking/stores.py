@@ -16,15 +16,19 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from tracking.errors import TrackingError
+from tracking.faults import first_line
+from tracking.reachable import check_answers
 
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 RESULTS_VARIABLE = "FUNDUS_RESULTS_URI"
 DEFAULT_TRACKING = "sqlite:///mlflow.db"
 DEFAULT_RESULTS = "sqlite:///results.db"
 DEFAULT_STUDIES = "sqlite:///optuna.db"
+_SHARED = Path(tempfile.gettempdir())
+"""Where processes meet; later, each may have a temporary folder of its own."""
 
 _initialised: set[str] = set()
 
@@ -54,18 +58,21 @@ def initialise_tracking() -> MlflowClient:
         A client of the store.
 
     Raises:
-        TrackingError: The store is of a kind MLflow refuses or cannot be opened.
+        TrackingError: The store is of a kind MLflow refuses, cannot be opened, or does not answer
+            within ten seconds.
     """
     uri = tracking_uri()
     # A progress bar for every picture fetched would drown the bars of the work itself.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
+    if uri not in _initialised:
+        check_answers(uri, what="tracking store")
     try:
         initialise_database(uri, lambda: MlflowClient(uri).search_experiments(max_results=1))
-    except MlflowException as error:
+    except (MlflowException, SQLAlchemyError) as error:
         raise TrackingError(
-            f"tracking store is {uri!r}; MLflow cannot open it: {_first_line(error)}"
+            f"tracking store is {uri!r}; MLflow cannot open it: {first_line(error)}"
         ) from error
     return MlflowClient(uri)
 
@@ -84,7 +91,7 @@ def fetch(address: str) -> Path:
     try:
         return Path(mlflow.artifacts.download_artifacts(address))
     except (MlflowException, OSError) as error:
-        raise TrackingError(f"{address}: nothing to read there: {_first_line(error)}") from error
+        raise TrackingError(f"{address}: nothing to read there: {first_line(error)}") from error
 
 
 def initialise_database(uri: str, create: Callable[[], object]) -> None:
@@ -123,10 +130,6 @@ def exclusive(uri: str) -> Iterator[None]:
             yield
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
-
-
 def _absolute(uri: str) -> str:
     """Anchor a relative SQLite path here, so that a later change of folder means the same file."""
     url = _database_url(uri)
@@ -151,7 +154,7 @@ def _database_url(uri: str) -> URL | None:
 def _lock_file(url: URL) -> Path:
     if url.get_backend_name() != "sqlite" or not url.database:
         name = hashlib.sha256(url.render_as_string(hide_password=True).encode()).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"fundus-{name}.lock"
+        return _SHARED / f"fundus-{name}.lock"
     path = Path(url.database)
     if not os.access(path.parent, os.W_OK):
         raise TrackingError(

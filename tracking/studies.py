@@ -25,6 +25,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from tracking.errors import TrackingError
+from tracking.faults import first_line
+from tracking.reachable import check_answers, check_writable
 from tracking.search_spaces import SearchSpace, check_space, outside
 from tracking.stores import studies_uri
 from tracking.study_locks import locked
@@ -116,11 +118,26 @@ def open_study(
             _begin_or_compare(opened, json.loads(json.dumps(about)), starts)
     except (SQLAlchemyError, ImportError) as error:
         raise TrackingError(
-            f"storage={make_url(uri).render_as_string()}: cannot be opened: {_first_line(error)}"
+            f"storage={make_url(uri).render_as_string()}: cannot be opened: {first_line(error)}"
         ) from error
     return Study(
         name=name, uri=uri, storage=rdb, optuna=opened, space=space, seed=seed, heartbeat=heartbeat
     )
+
+
+def check_studies(storage: str = "") -> None:
+    """Refuse a database of studies that does not answer or cannot be written.
+
+    Args:
+        storage: As in :func:`open_study`.
+
+    Raises:
+        TrackingError: It does not answer within ten seconds, is no database, or is locked or
+            read-only.
+    """
+    uri = studies_uri(storage)
+    check_answers(uri, what="storage")
+    check_writable(uri, what="storage")
 
 
 def make_pruner(name: str, *, epochs: int, prune_after: int = 0) -> BasePruner:
@@ -216,7 +233,3 @@ def _begin_or_compare(
 
 def _said(value: object) -> str:
     return "not there" if value is None else json.dumps(value).strip('"')
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

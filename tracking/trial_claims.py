@@ -14,6 +14,12 @@ from threading import Event, Thread
 import optuna
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.exceptions import ExperimentalWarning, StorageInternalError
 from optuna.samplers import TPESampler
 from optuna.storages import RetryHeartbeatStaleTrialCallback, fail_stale_trials
@@ -39,7 +45,8 @@ _logger = logging.getLogger(__name__)
 def claim(study: Study, trials: int) -> optuna.Trial | None:
     """Begin the next trial of a study that is to hold ``trials``; None when all are begun.
 
-    Its values are drawn and stored before another worker draws. Draws come from a tree-structured
+    What a dead worker left is begun again before anything new. The values are drawn and stored
+    before another worker draws. Draws come from a tree-structured
     Parzen estimator over all parameters together that takes trials still running for bad ones, so
     that workers keep apart.
 
@@ -54,18 +61,7 @@ def claim(study: Study, trials: int) -> optuna.Trial | None:
             return None
         if not _waiting(rows):
             study.optuna.enqueue_trial({})
-        number = _waiting(study.rows())[0].number
-        # A sign of life before it begins: whoever dies in between leaves a trial seen to be stale.
-        study.storage.record_heartbeat(_trial_id(study, number))
-        study.optuna.sampler = TPESampler(
-            seed=(study.seed + number) % _SEEDS, multivariate=True, constant_liar=True
-        )
-        with warnings.catch_warnings():
-            # Its own loop could not hold the lock while it draws.
-            warnings.filterwarnings("ignore", "Heartbeat of storage is supposed to be used")
-            trial = study.optuna.ask(distributions(study.space))
-        assert trial.number == number
-        return trial
+        return _begin(study, _next(_waiting(study.rows())))
 
 
 def counted(rows: Sequence[FrozenTrial]) -> list[FrozenTrial]:
@@ -126,6 +122,58 @@ def signs_of_life(study: Study, number: int) -> Iterator[None]:
 
 def _waiting(rows: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     return [row for row in rows if row.state is TrialState.WAITING]
+
+
+def _next(waiting: Sequence[FrozenTrial]) -> FrozenTrial:
+    """Choose the oldest retry, else the oldest trial.
+
+    A retry queues behind the starts of its study. Taken in its turn it would find the study whole.
+    """
+    return min(waiting, key=lambda row: ("retry_history" not in row.system_attrs, row.number))
+
+
+def _begin(study: Study, row: FrozenTrial) -> optuna.Trial:
+    """Begin a waiting trial and draw its values; ``Study.ask`` would begin the oldest one."""
+    trial_id = _trial_id(study, row.number)
+    # A sign of life before it begins: whoever dies in between leaves a trial seen to be stale.
+    study.storage.record_heartbeat(trial_id)
+    assert study.storage.set_trial_state_values(trial_id, TrialState.RUNNING)
+    # A study remembers the trials of its last draw; one opened anew reads them all.
+    opened = optuna.load_study(
+        study_name=study.name,
+        storage=study.storage,
+        sampler=TPESampler(
+            seed=(study.seed + row.number) % _SEEDS, multivariate=True, constant_liar=True
+        ),
+        pruner=study.optuna.pruner,
+    )
+    opened.get_trials(deepcopy=False)
+    trial = optuna.Trial(opened, trial_id)
+    for name, distribution in distributions(study.space).items():
+        _suggest(trial, name, distribution)
+    return trial
+
+
+def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> None:
+    match distribution:
+        case CategoricalDistribution():
+            trial.suggest_categorical(name, distribution.choices)
+        case IntDistribution():
+            trial.suggest_int(
+                name,
+                distribution.low,
+                distribution.high,
+                step=distribution.step,
+                log=distribution.log,
+            )
+        case FloatDistribution():
+            trial.suggest_float(
+                name,
+                distribution.low,
+                distribution.high,
+                step=distribution.step,
+                log=distribution.log,
+            )
 
 
 def _trial_id(study: Study, number: int) -> int:

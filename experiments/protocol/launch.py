@@ -49,6 +49,11 @@ def process_group(*, allowed: bool) -> Iterator[None]:
         distributed.destroy_process_group()
 
 
+def is_first_process() -> bool:
+    """Whether this is the process that speaks, also before and after the group is there."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def from_first(make: Callable[[], T]) -> T:
     """Let the first process make something and hand it to the others."""
     if world().size == 1:

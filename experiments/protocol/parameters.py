@@ -22,7 +22,10 @@ from typing import (
 from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 from jsonargparse.typing import register_type
 
-from experiments.protocol.launch import process_group
+from experiments.protocol.launch import is_first_process, process_group
+from experiments.protocol.preflight import check_ready
+from experiments.protocol.stopping import Stopped, stoppable
+from experiments.protocol.temporary import temporary_folder
 from fundus_ml.errors import InputError
 from fundus_ml.numerals import RangeError, plain, read_number, read_whole, shortened
 from fundus_ml.training.distribution import world
@@ -150,7 +153,9 @@ def run_entry_point(
     """Parse the flags and run ``function`` as one recorded run.
 
     A user's mistake, in the flags or later, ends with one line on stderr, exit code 2, and a run
-    marked FAILED that carries the line as its tag ``failure``.
+    marked FAILED that carries the line as its tag ``failure``; so does what stands in the way
+    outside the program, such as a full disk. Ctrl-C and SIGTERM end with one line too, the exit
+    code a shell gives them, and a run marked KILLED.
 
     Args:
         name: Of the entry point.
@@ -163,15 +168,14 @@ def run_entry_point(
         # A table may hold names that the locale cannot write.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        config = parse(config_class, argv, name=name)
-    except InputError as error:
-        record_failure(name, str(error))
-        _stop(name, error)
-    try:
-        with process_group(allowed=processes):
-            execute(name, function, config)
+        with stoppable(), temporary_folder():
+            config = _parsed(config_class, argv, name=name)
+            with process_group(allowed=processes):
+                execute(name, function, config)
     except (InputError, TrackingError) as error:
-        _stop(name, error)
+        _stop(name, str(error), USER_MISTAKE)
+    except Stopped as stopped:
+        _stop(name, f"{stopped}; the same command goes on", stopped.exit_code)
 
 
 def execute(name: str, function: Callable[[C, Run], T], config: C) -> T:
@@ -183,6 +187,7 @@ def execute(name: str, function: Callable[[C, Run], T], config: C) -> T:
         return function(config, SilentRun())
     parameters = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
     with start_run(name, parameters) as run:
+        check_ready(config, run)
         return function(config, run)
 
 
@@ -205,9 +210,22 @@ def _typed(field: "Field[Any]", value: object) -> object:
     return Numbers(value) if field.type is Numbers and isinstance(value, tuple) else value
 
 
-def _stop(name: str, error: Exception) -> None:
-    sys.stderr.write(f"{name}: {error}\n")
-    sys.exit(USER_MISTAKE)
+def _parsed(config_class: type[C], argv: Sequence[str] | None, *, name: str) -> C:
+    """Parse the flags; leave a FAILED run behind where they are wrong and a store is there."""
+    try:
+        return parse(config_class, argv, name=name)
+    except InputError as error:
+        try:
+            record_failure(name, str(error))
+        except TrackingError as unrecorded:
+            raise InputError(f"{error} (not recorded: {unrecorded})") from error
+        raise
+
+
+def _stop(name: str, line: str, code: int) -> None:
+    if is_first_process():
+        sys.stderr.write(f"{name}: {line}\n")
+    sys.exit(code)
 
 
 def _one_line(message: str, config_class: type[Config], arguments: Sequence[str]) -> str:

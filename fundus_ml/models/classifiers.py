@@ -128,5 +128,18 @@ def make_classifier(spec: ClassifierSpec, *, seed: int) -> Classifier:
         return Classifier(spec)
 
 
+def weight_bytes(arch: str, head_hidden: int) -> int:
+    """Size of a classifier's weights, without making them.
+
+    Raises:
+        InputError: From :class:`ClassifierSpec`.
+    """
+    spec = ClassifierSpec(
+        arch=arch, head_hidden=head_hidden, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), size=1
+    )
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        return sum(tensor.nbytes for tensor in Classifier(spec).state_dict().values())
+
+
 def _channels(values: Sequence[float]) -> Tensor:
     return torch.tensor(values, dtype=torch.float32).view(1, 3, 1, 1)

@@ -1,6 +1,11 @@
 """In order, in windows, on this machine's processes or on a real Dask cluster."""
 
 import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +35,73 @@ def test_processes_end_with_their_block():
         os.kill(process, 0)
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
+
+
+def slow(number):
+    time.sleep(60)
+    return number
+
+
+def lives(process):
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def children():
+    task = Path(f"/proc/self/task/{os.getpid()}/children")
+    return {int(number) for number in task.read_text().split()}
+
+
+def test_an_interrupted_block_does_not_wait_for_its_processes():
+    before = children()
+
+    def interrupt(_number, _frame):
+        raise KeyboardInterrupt
+
+    earlier = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 3)
+    try:
+        with pytest.raises(KeyboardInterrupt), processes(workers=2):
+            list(in_order(slow, range(50)))
+    finally:
+        signal.signal(signal.SIGALRM, earlier)
+    assert {process for process in children() - before if lives(process)} <= trackers()
+
+
+def trackers():
+    """The process by which loky cleans up; it ends with this one."""
+    found = set()
+    for process in children():
+        words = Path(f"/proc/{process}/cmdline").read_bytes()
+        if b"resource_tracker" in words:
+            found.add(process)
+    return found
+
+
+PARENT = """
+import os, sys
+sys.path.insert(0, {root!r})
+from tests.fundus_ml.test_parallel import slow, square
+from fundus_ml.parallel import in_order, processes
+with processes(workers=2):
+    print(*{{process for _, process in in_order(square, range(50))}}, flush=True)
+    list(in_order(slow, range(50)))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_processes_end_with_the_one_that_started_them(number):
+    """However it ended; nothing holds its output open any more."""
+    script = PARENT.format(root=str(Path(__file__).parents[2]))
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as parent:
+        workers = [int(text) for text in parent.stdout.readline().split()]
+        assert workers
+        parent.send_signal(number)
+        parent.wait()
+        assert parent.stdout.read() == b""  # comes back once every writer is gone
+    assert not any(map(lives, workers))
 
 
 def test_no_more_than_a_window_is_taken_ahead_of_the_consumer():

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from mlflow import MlflowClient
 from PIL import Image
 
-from tracking import runs
+from tracking import opening
 from tracking.errors import TrackingError
 from tracking.runs import DatasetVersion, record_failure, start_run
 
@@ -33,7 +33,7 @@ def opened_by_mlflow_run(registered, monkeypatch):  # noqa: ARG001 - it is recor
 
 
 def test_a_run_keeps_parameters_inputs_commit_and_status(registered, monkeypatch):
-    monkeypatch.setattr(runs, "code_version", lambda: "abc123-dirty")
+    monkeypatch.setattr(opening, "code_version", lambda: "abc123-dirty")
     with start_run("train", {"lr": 0.1, "eps": (0.5, 1.0)}) as r:
         r.log_inputs(datasets=[ODIR], models=[registered.version])
         assert get(r.run_id).info.status == "RUNNING"
@@ -57,7 +57,7 @@ def test_a_run_keeps_parameters_inputs_commit_and_status(registered, monkeypatch
 
 
 def test_no_commit_is_said_to_be_unknown(monkeypatch):
-    monkeypatch.setattr(runs, "code_version", lambda: "unknown")
+    monkeypatch.setattr(opening, "code_version", lambda: "unknown")
     with start_run("train", {}) as run:
         pass
     assert get(run.run_id).data.tags["git_commit"] == "unknown"

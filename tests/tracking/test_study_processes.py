@@ -130,3 +130,18 @@ def test_four_workers_share_forty_trials_on_postgresql(store, postgresql):
     check_killed(study, number, 40)
     study.storage.remove_session()
     study.storage.engine.dispose()
+
+
+@pytest.mark.slow
+def test_the_retry_of_a_killed_worker_is_run_and_not_only_announced(store):
+    """A start of the study still waits, and stood before the retry."""
+    storage = f"sqlite:///{store / 'optuna.db'}"
+    hanging = begin(storage, 1, store, "hang")
+    wait_for(store / "hangs")
+    os.kill(hanging.pid, signal.SIGKILL)
+    hanging.wait(10)
+    again = begin(storage, 1, store)
+    assert again.wait(120) == 0
+    dead, waiting, retried = open_shared(storage).rows()
+    assert [row.state.name for row in (dead, waiting, retried)] == ["FAIL", "WAITING", "COMPLETE"]
+    assert retried.params == dead.params

@@ -199,6 +199,47 @@ def test_an_interrupted_trial_is_begun_again_with_its_values():
     assert len(study.rows()) == 4
 
 
+@pytest.mark.parametrize(
+    ("starts", "trials", "stopped"), [(2, 1, 0), (2, 2, 0), (3, 2, 0), (3, 2, 1), (4, 3, 1)]
+)
+def test_a_retry_is_run_before_the_starts_that_still_wait(starts, trials, stopped):
+    """Whatever waits: the study is whole only when the interrupted values were tried again."""
+
+    def stops(trial):
+        if trial.number == stopped:
+            raise KeyboardInterrupt
+        return objective(trial)
+
+    values = [{"lr": 10.0 ** -(2 + number), "optimizer": "sgd"} for number in range(starts)]
+    study = open_study(f"{starts} {trials} {stopped}", starts=values)
+    with pytest.raises(KeyboardInterrupt):
+        run(study, stops, trials)
+    run(study, objective, trials)
+    rows = study.rows()
+    assert [row.params for row in counted(rows) if row.state.is_finished()] == [
+        *values[:stopped], *values[stopped + 1 : trials], values[stopped]
+    ]  # fmt: skip
+    waiting = [row.number for row in rows if row.state is TrialState.WAITING]
+    assert waiting == list(range(trials, starts))
+    assert finished(study) == trials
+
+
+def test_whole_numbers_and_steps_are_drawn_as_the_space_says():
+    space = {
+        "depth": {"low": 2, "high": 8, "step": 2},
+        "width": {"low": 8, "high": 64, "log": True},
+        "momentum": {"low": 0.5, "high": 0.9, "step": 0.2},
+    }
+    study = studies.open_study("kinds", space=space, seed=0)
+    for trial in (claim(study, 6) for _ in range(6)):
+        assert trial.params["depth"] in {2, 4, 6, 8}
+        assert trial.params["width"] in range(8, 65)
+        assert trial.params["momentum"] == pytest.approx(0.5, abs=1e-9) or trial.params[
+            "momentum"
+        ] in {0.7, 0.9}
+        study.optuna.tell(trial, 0.0)
+
+
 def test_a_trial_that_kills_its_workers_is_given_up():
     def stop(_):
         raise KeyboardInterrupt

@@ -1,34 +1,28 @@
 """Bytes of an image file become 8-bit RGB, upright and no larger than needed, or a reason."""
 
-import struct
 import warnings
-from io import BytesIO
 from typing import NamedTuple
 
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import ImageFile
 
 from fundus_ml.errors import Refused
+from fundus_ml.imaging.bit_depths import depth_remark, eight_bits, stored_bits
+from fundus_ml.imaging.image_headers import (
+    UNREADABLE,
+    bits_per_sample,
+    broken,
+    lacks_end,
+    read_header,
+)
+from fundus_ml.imaging.opencv import cv2
 
-FORMATS = ("JPEG", "PNG", "TIFF", "BMP")
-"""What photographs are stored as; Pillow's names."""
-MAGIC = (b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"BM")
-"""How files of these formats begin."""
-MOST_PIXELS = 100_000_000
-"""Pixels of the largest photograph taken; the widest fundus cameras stay below 20 million."""
 ORIENTATION = 0x0112
 """EXIF tag that says how the camera was held."""
-UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error)
-"""What Pillow raises on files that are not as their format says."""
-
-REASON_OF_MODE = {
-    "CMYK": "CMYK",
-    **dict.fromkeys(("1", "L", "I", "F"), "grey"),
-    **dict.fromkeys(("RGBA", "LA", "PA", "La", "RGBa"), "alpha"),
-}
-"""Why a file of one of Pillow's modes is refused."""
+WITHOUT_TRANSFORM = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
+"""Segment that tells a JPEG decoder that the components are RGB."""
 
 
 class Decoded(NamedTuple):
@@ -38,11 +32,13 @@ class Decoded(NamedTuple):
         image: ``(H, W, 3)`` uint8 RGB, upright, contiguous.
         width: Of the stored photograph held upright, pixels; ``W`` may be less.
         height: Likewise.
+        remarks: What was done to the samples, such as ``scaled from 16 bits``.
     """
 
     image: NDArray[np.uint8]
     width: int
     height: int
+    remarks: tuple[str, ...] = ()
 
 
 def decode_photograph(content: bytes, *, least_side: int) -> Decoded:
@@ -50,62 +46,79 @@ def decode_photograph(content: bytes, *, least_side: int) -> Decoded:
 
     A JPEG is decoded straight to the smallest of the scales its blocks allow (eighths) whose
     shorter side is still ``least_side``: an eighth of the size costs a sixth of the time. Damage
-    inside a JPEG's coded data is seen where it breaks the code, not where it only changes colours;
-    BMP and uncompressed TIFF have no code to break.
+    inside coded data is seen where it breaks the code, not where it only changes colours; BMP and
+    uncompressed TIFF and DICOM have no code to break. Samples of more than 8 bits are scaled by
+    the range they were stored in (:mod:`~fundus_ml.imaging.bit_depths`). An alpha channel that
+    hides nothing is left out. A TIFF's largest page is the photograph.
 
     Args:
-        content: The file: JPEG, PNG, TIFF or BMP.
+        content: The file: JPEG, PNG, TIFF, BMP, WebP, JPEG 2000, or DICOM that holds one of
+            JPEG, JPEG 2000 or uncompressed samples.
         least_side: Pixels the shorter side must keep; 0 is full size.
 
     Raises:
-        Refused: ``empty file``, ``not an image``, ``truncated``, ``damaged``, ``too large``
-            (:data:`MOST_PIXELS`; nothing is decoded), ``CMYK``, ``16-bit``, ``grey``, ``alpha``,
-            ``unusual colours``, ``unusual JPEG``.
+        Refused: ``empty file``, ``alpha`` (something shines through), and the reasons of
+            :func:`~fundus_ml.imaging.image_headers.read_header` and
+            :func:`~fundus_ml.imaging.dicom.read_dicom`.
     """
-    header = _read_header(content)
-    _check_header(header)
-    jpeg = header.format in ("JPEG", "MPO")
-    image = _decode_jpeg(content, least_side) if jpeg else _decode_other(header)
+    if not content:
+        raise Refused("empty file", "0 bytes")
+    if content.startswith(b"DICM", 128):
+        return _decode_dicom(content, least_side)
+    header = read_header(content)
+    image, remarks = _decode(header, content, least_side)
     turn = _orientation(header)
     width, height = header.size
     if turn in range(5, 9):
         width, height = height, width
-    return Decoded(_upright(image, turn), width, height)
+    return Decoded(_upright(image, turn), width, height, remarks)
 
 
-def _read_header(content: bytes) -> ImageFile.ImageFile:
-    if not content:
-        raise Refused("empty file", "0 bytes")
+def _decode(
+    header: ImageFile.ImageFile, content: bytes, least_side: int
+) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    if header.format in ("JPEG", "MPO"):
+        return _decode_jpeg(content, least_side), ()
+    bits = bits_per_sample(header, content)
+    shallow = _decode_other(header, content, opaque=bits <= 8)
+    if bits <= 8:
+        return shallow, ()
+    deep = _decode_deep(header, content, shallow, bits)
+    bits = stored_bits(deep) if bits == 16 else bits
+    return eight_bits(deep, bits), (depth_remark(bits),)
+
+
+def _decode_dicom(content: bytes, least_side: int) -> Decoded:
     try:
-        with warnings.catch_warnings(action="ignore"):
-            return Image.open(BytesIO(content), formats=FORMATS)
-    except Image.DecompressionBombError as error:
-        raise Refused("too large", str(error)) from None
-    except UnidentifiedImageError:
-        if content.startswith(MAGIC):
-            reason = "truncated" if _lacks_end(content) else "damaged"
-            raise Refused(reason, "the header cannot be read") from None
-        raise Refused("not an image", f"neither {', '.join(FORMATS)}") from None
-    except UNREADABLE as error:
-        raise Refused(_kind(error), f"in the header: {error}") from None
+        from fundus_ml.imaging.dicom import Samples, read_dicom  # noqa: PLC0415 (an extra)
+    except ModuleNotFoundError as error:
+        if error.name != "pydicom":
+            raise
+        detail = "`pip install pydicom` (the extra `dicom`), and run again"
+        raise Refused("DICOM without pydicom", detail) from None
+    stored = read_dicom(content)
+    if isinstance(stored, Samples):
+        height, width = stored.image.shape[:2]
+        if stored.bits == 8:
+            return Decoded(np.ascontiguousarray(stored.image, np.uint8), width, height)
+        scaled = eight_bits(stored.image, stored.bits)
+        return Decoded(scaled, width, height, (depth_remark(stored.bits),))
+    inner = stored.content
+    header = read_header(inner, (stored.format,))
+    if header.size != (stored.width, stored.height):
+        said = f"Columns and Rows say {stored.width} x {stored.height}"
+        raise Refused("damaged", f"its {stored.format} is {header.width} x {header.height}, {said}")
+    if stored.colours == "RGB" and _may_be_rgb(header):
+        inner = inner[:2] + WITHOUT_TRANSFORM + inner[2:]
+    image, remarks = _decode(header, inner, least_side)
+    return Decoded(image, stored.width, stored.height, remarks)
 
 
-def _check_header(header: ImageFile.ImageFile) -> None:
-    width, height = header.size
-    if width * height > MOST_PIXELS:
-        raise Refused("too large", f"{width} x {height} pixels, {MOST_PIXELS:,} are allowed")
-    if "16" in header.mode or any("16" in _packing(tile.args) for tile in header.tile):
-        raise Refused("16-bit", f"{header.format} of mode {header.mode}")
-    if "transparency" in header.info:
-        raise Refused("alpha", f"{header.format} of mode {header.mode} with transparency")
-    if header.mode not in ("RGB", "P"):
-        reason = REASON_OF_MODE.get(header.mode, "unusual colours")
-        raise Refused(reason, f"{header.format} of mode {header.mode}")
-
-
-def _packing(args: object) -> str:
-    # Pillow calls 16 bits per channel RGB as well; its decoder is told `RGB;16B`.
-    return str(args[0] if isinstance(args, tuple) and args else args)
+def _may_be_rgb(header: ImageFile.ImageFile) -> bool:
+    """Whether a JPEG neither says what its components are nor halves those of colour."""
+    said = {"jfif", "adobe"} & set(header.info)
+    layers = getattr(header, "layer", [])
+    return not said and len({layer[1:3] for layer in layers}) == 1
 
 
 def _decode_jpeg(content: bytes, least_side: int) -> NDArray[np.uint8]:
@@ -117,19 +130,59 @@ def _decode_jpeg(content: bytes, least_side: int) -> NDArray[np.uint8]:
         )
     except ValueError as error:
         said = str(error)
-        if _lacks_end(content) or "Premature end" in said:
+        if lacks_end(content) or "Premature end" in said:
             raise Refused("truncated", said) from None
         unusual = "subsampling" in said or "upported" in said
         raise Refused("unusual JPEG" if unusual else "damaged", said) from None
 
 
-def _decode_other(header: ImageFile.ImageFile) -> NDArray[np.uint8]:
+def _decode_other(
+    header: ImageFile.ImageFile, content: bytes, *, opaque: bool
+) -> NDArray[np.uint8]:
     # OpenCV reads these a third faster, but fills what is damaged in a TIFF and says nothing.
     try:
         with warnings.catch_warnings(action="ignore"):
+            header.load()
+            if opaque and (header.mode in ("RGBA", "PA") or "transparency" in header.info):
+                image = header if header.mode == "RGBA" else header.convert("RGBA")
+                _refuse_transparency(np.asarray(image.getchannel("A")), 255)
+                return np.array(image.convert("RGB"))
             return np.array(header.convert("RGB"))
     except UNREADABLE as error:
-        raise Refused(_kind(error), str(error)) from None
+        if isinstance(error, Refused):
+            raise
+        raise Refused(broken(error, content), str(error)) from None
+
+
+def _decode_deep(
+    header: ImageFile.ImageFile, content: bytes, shallow: NDArray[np.uint8], bits: int
+) -> NDArray[np.uint16]:
+    """Decode every bit with OpenCV; what Pillow made of the upper 8 tells whether it is right."""
+    page = header.tell()
+    try:
+        _, pages = cv2.imdecodemulti(
+            np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED, range=(page, page + 1)
+        )
+    except cv2.error as error:
+        raise Refused(f"unusual {header.format}", error.err) from None
+    deep = pages[0] if pages else np.zeros(0)
+    known = deep.ndim == 3 and deep.shape[2] in (3, 4) and deep.dtype == np.uint16
+    # JPEG 2000 is rounded where the others are cut off, past white to 0.
+    if (
+        not known
+        or deep.shape[:2] != shallow.shape[:2]
+        or (((deep[..., 2::-1] >> (bits - 8)).astype(np.uint8) - shallow + 1).max() > 2)
+    ):
+        raise Refused(f"unusual {header.format}", f"two decoders read its {bits} bits differently")
+    if deep.shape[2] == 4:
+        _refuse_transparency(deep[..., 3], 2**bits - 1)
+    return np.asarray(deep[..., 2::-1], np.uint16)
+
+
+def _refuse_transparency(alpha: NDArray[np.uint8] | NDArray[np.uint16], opaque: int) -> None:
+    through = np.count_nonzero(alpha < opaque)
+    if through:
+        raise Refused("alpha", f"{100 * through / alpha.size:.2g} % of the pixels are see-through")
 
 
 def _orientation(header: ImageFile.ImageFile) -> int:
@@ -141,17 +194,6 @@ def _orientation(header: ImageFile.ImageFile) -> int:
     except UNREADABLE as error:
         raise Refused("damaged", f"in the EXIF block: {error}") from None
     return turn if turn in range(1, 9) else 1
-
-
-def _kind(error: Exception) -> str:
-    return "truncated" if "truncated" in str(error).lower() else "damaged"
-
-
-def _lacks_end(content: bytes) -> bool:
-    # No marker can occur in a JPEG's coded data: its end comes after the last scan's start.
-    if content.startswith(b"\xff\xd8"):
-        return content.rfind(b"\xff\xd9") <= content.rfind(b"\xff\xda")
-    return content.startswith(b"\x89PNG") and b"IEND" not in content
 
 
 def _upright(image: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:

@@ -23,8 +23,8 @@ MARKER = ".fundus-ml.json"
 LOCK = "lock"
 PARTIAL = ".partial"
 _FORMAT, _VERSION = "folder of fundus-ml", 1
-_TRIES = 3
-"""A process that ends may delete the folder while another one enters it, hardly ever twice."""
+_LAST_OF_TRIES = (False, False, True)
+"""A process that ends may delete the folder while another one enters it, hardly ever thrice."""
 
 
 class FolderBusyError(InputError):
@@ -68,8 +68,7 @@ def alone_in(folder: Path, kind: FolderKind, *, named: str) -> Iterator[None]:
         FolderBusyError: Another process works there.
         InputError: The folder is not ours, or cannot be written.
     """
-    if not os.path.lexists(folder / LOCK):  # Nobody works there: a foreign folder gets no lock.
-        refuse_foreign(folder, kind, named=named)
+    _refuse_before_locking(folder, kind, named)
     lock = _locked(folder, named)
     try:
         own(folder, kind, named=named)
@@ -142,10 +141,10 @@ def remove_owned(folder: Path, kind: FolderKind) -> list[str]:
     Returns:
         What others put there, and what could not be deleted: it stays.
     """
-    OwnFiles(re.escape(kind.description)).remove(folder)
-    kind.files.remove(folder)
-    kind.everything.remove(folder)
-    left = sorted(path.name for path in folder.iterdir())
+    for names in (re.escape(kind.description), *kind.files.patterns, re.escape(MARKER)):
+        OwnFiles(names).remove(folder)
+    left = sorted(path.name for path in folder.iterdir() if path.name != LOCK)
+    OwnFiles(LOCK).remove(folder)
     remove_if_empty(folder)
     return left
 
@@ -169,16 +168,28 @@ def write_object(file: Path, content: Mapping[str, object]) -> None:
     partial.rename(file)
 
 
+def _refuse_before_locking(folder: Path, kind: FolderKind, named: str) -> None:
+    """Spare a foreign folder our lock; where there is one, the folder is judged under it."""
+    for last in _LAST_OF_TRIES:
+        try:
+            refuse_foreign(folder, kind, named=named)
+        except InputError:
+            if last and not os.path.lexists(folder / LOCK):
+                raise
+        else:
+            return
+
+
 def _locked(folder: Path, named: str) -> FileLock:
     lock = FileLock(folder / LOCK, timeout=0)
-    for last in (*[False] * (_TRIES - 1), True):
+    for last in _LAST_OF_TRIES:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except Timeout:
             raise FolderBusyError(f"{named}: another process works there") from None
         except OSError as error:
-            if last or not isinstance(error, FileNotFoundError):
+            if last or not isinstance(error, (FileNotFoundError, FileExistsError)):
                 raise _unwritable(named, error) from error
         else:
             break

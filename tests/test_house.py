@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from experiments.protocol.parameters import parse
+from fundus_ml.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 ENTRY_POINTS = (
@@ -115,6 +116,55 @@ def test_every_flag_is_explained(name, capsys):
     for field in dataclasses.fields(config_of(name)):
         told = re.search(rf"--{field.name} (?:\{{[\w,]+\}}|[A-Z_]+) (\S[^(]*)\(", text)
         assert told, f"{name}: --{field.name} has no line of help"
+
+
+DELETES_WHATEVER_IT_FINDS = {"rmtree", "removedirs"}
+
+
+def names_in(path):
+    """Every name that a file uses, calls or imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.alias):
+            yield node.name.rpartition(".")[2]
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_no_folder_is_deleted_with_whatever_lies_in_it(package):
+    """Users name folders: ``fundus_ml.own_files`` deletes what the program wrote, by name."""
+    for path in (ROOT / package).rglob("*.py"):
+        found = DELETES_WHATEVER_IT_FINDS & set(names_in(path))
+        assert not found, f"{path.relative_to(ROOT)} uses {found}"
+
+
+def test_a_deletion_is_seen_however_it_is_spelled(tmp_path):
+    for text in (
+        "import shutil\nshutil.rmtree('a')",
+        "from shutil import rmtree as away\naway('a')",
+        "def f():\n    import shutil as s\n    return s.rmtree",
+    ):
+        (tmp_path / "module.py").write_text(text)
+        assert DELETES_WHATEVER_IT_FINDS & set(names_in(tmp_path / "module.py"))
+
+
+@pytest.mark.parametrize("name", ENTRY_POINTS)
+@pytest.mark.parametrize("seed", [-1, 2**32, 10**30])
+def test_every_seed_has_the_same_range(name, seed):
+    config_class = config_of(name)
+    fields = dataclasses.fields(config_class)
+    if "seed" not in {field.name for field in fields}:
+        pytest.skip("draws nothing")
+    needed = {
+        field.name: "models:/a/1,models:/b/1"
+        for field in fields
+        if field.default is dataclasses.MISSING
+    }
+    assert config_class(**needed, seed=2**32 - 1).seed == 2**32 - 1
+    with pytest.raises(InputError, match=f"^seed={seed}: must be from 0 to 4294967295$"):
+        config_class(**needed, seed=seed)
 
 
 def locked():

@@ -4,7 +4,7 @@ Every table has a natural key, so that a repeated run replaces its rows. Key col
 empty: a database takes two empty values for different ones.
 """
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import BigInteger, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 SCHEMA_VERSION = 2
@@ -45,7 +45,7 @@ class _OfOneModulation(_OfOnePhotograph):
     constraint: Mapped[str]
     eps: Mapped[float]
     region: Mapped[str]
-    seed: Mapped[int]
+    seed: Mapped[int] = mapped_column(BigInteger)
 
 
 _PHOTOGRAPH = ("model_id", "dataset_digest", "image_id")
@@ -133,7 +133,7 @@ class LeastBudget(_OfOnePhotograph, Base):
     target: Mapped[str]
     constraint: Mapped[str]
     region: Mapped[str]
-    seed: Mapped[int]
+    seed: Mapped[int] = mapped_column(BigInteger)
     searched: Mapped[bool]
     least_eps: Mapped[float | None]
 

@@ -46,6 +46,16 @@ def test_numbers_and_fractions(written):
     assert read(f"--eps={written}").eps == 0.5
 
 
+def test_there_is_one_zero():
+    assert str(read("--eps=-0").eps) == "0.0"
+    assert str(read("--budgets=-0,1").budgets) == "0,1"
+
+
+@pytest.mark.parametrize("written", ["1e9", "1000000000", "10E8"])
+def test_budgets_are_written_without_an_exponent(written):
+    assert str(read("--budgets", written).budgets) == "1000000000"
+
+
 def test_words_that_are_no_numbers():
     assert read("--step_size", "auto").step_size == "auto"
     assert read("--flip", "false").flip is False
@@ -76,6 +86,26 @@ def test_numbers_survive_copies():
         (["--depth", "2"], "depth: unknown parameter; allowed: folder, count, lr, flip, eps"),
         (["--count", "1", "--count", "x"], "count=x: must be a whole number"),
         (["--lr="], "lr=: must be a number"),
+        (["--count", "1e3"], "count=1e3: must be a whole number such as 12"),
+        (["--count", "0x10"], "count=0x10: must be a whole number such as 12"),
+        (["--count", "1:30"], "count=1:30: must be a whole number such as 12"),
+        (["--count", "1_000"], "count=1_000: must be a whole number such as 12"),
+        (["--count", "١٢"], "count=١٢: must be a whole number such as 12"),
+        (["--count", str(10**30)], f"count={10**30}: must be from -4294967295 to 4294967295"),
+        (["--count", "9" * 5000], f"count={'9' * 40}…: must be from -4294967295 to 4294967295"),
+        (["--count"], "count=: must be a whole number such as 12"),
+        (["--lr", "nan"], "lr=nan: must be a number such as 0.5"),
+        (["--lr", ".inf"], "lr=.inf: must be a number such as 0.5"),
+        (["--lr", "0x10"], "lr=0x10: must be a number such as 0.5"),
+        (["--lr", "1:30"], "lr=1:30: must be a number such as 0.5"),
+        (["--lr", "1e400"], "lr=1e400: must be 0, or from 1e-12 to 1e12 in size"),
+        (["--eps", "1e400"], "eps=1e400: must be 0, or from 1e-12 to 1e12 in size"),
+        (["--eps=-1e999"], "eps=-1e999: must be 0, or from 1e-12 to 1e12 in size"),
+        (["--eps", "1e999999999"], "eps=1e999999999: must be a number, or a fraction such as"),
+        (["--eps", "inf"], "eps=inf: must be a number, or a fraction such as 4/255"),
+        (["--budgets", "1,1e400"], "budgets=1,1e400: must be 0, or from 1e-12 to 1e12 in size"),
+        (["--budgets", "1,1e999999999"], "budgets=1,1e999999999: must be numbers or fractions"),
+        (["--step_size", "1e999999999"], "step_size=1e999999999: must be auto, a number, or a"),
         (["--cou", "4"], "cou: unknown parameter; allowed: folder, count"),
         (["stray"], "unrecognized arguments: stray"),
     ],

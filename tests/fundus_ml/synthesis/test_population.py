@@ -40,7 +40,6 @@ def odds_ratio(table):
         ("age_sex_shift", float("nan")),
         ("camera_sex_odds", 0.0),
         ("camera_sex_odds", float("inf")),
-        ("seed", -1),
     ],
 )
 def test_impossible_population_is_refused(field, value):

@@ -9,9 +9,11 @@ import torch
 from torch import nn
 
 from fundus_ml.errors import InputError
+from fundus_ml.owned_folders import MARKER
 from fundus_ml.training import Checkpoints, TrainingOptions, fit
 from fundus_ml.training.checkpoints import fill_optimizer, flat_optimizer
 from tests.fundus_ml.tiny_learning import SmallNetwork, make_dataset
+from tests.fundus_ml.trees import plant, tree
 
 ALWAYS = 1e-9
 """Minutes between checkpoints that are over before the next step."""
@@ -139,10 +141,116 @@ def test_the_note_of_the_process_before_is_handed_on(tmp_path):
     assert Checkpoints(tmp_path / "c", {}).found_note == {"run_id": "b"}
 
 
-def test_a_folder_that_lost_its_description_is_refused(tmp_path):
-    (tmp_path / "step-000000001").mkdir()
-    with pytest.raises(InputError, match=r"lacks training.json; name another folder"):
+@pytest.mark.parametrize(
+    "planted",
+    [
+        ["step-000000001/model.safetensors"],
+        ["step-notes/a.txt"],
+        [".git/HEAD", "train.py"],
+        ["dataset.json", "manifest.parquet", "pixels-00000.npy"],
+        ["photos/a.jpg"],
+        ["training.json"],
+        ["run.json", "modulation/000000.npz"],
+    ],
+)
+def test_a_folder_of_something_else_is_refused_untouched(tmp_path, planted):
+    plant(tmp_path, planted)
+    before = tree(tmp_path)
+    with pytest.raises(InputError, match=r"checkpoints=.*; name a new or empty folder"):
         Checkpoints(tmp_path, {})
+    assert tree(tmp_path) == before
+
+
+def begun(folder):
+    """A training that wrote two checkpoints."""
+    checkpoints = Checkpoints(folder, {"lr": 0.1})
+    for step in (1, 2):
+        checkpoints.save(step, {"model": {"w": torch.ones(3)}}, {"step": step})
+    return checkpoints
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "notes.txt",
+        "step-notes/a.txt",
+        "step-1/model.safetensors",
+        "step-000000002/notes.txt",
+        "step-000000002/old/model.safetensors",
+        "step-000000007.partial/notes.txt",
+        "training.json.bak",
+        "empty/",
+    ],
+)
+def test_what_others_put_there_survives_saving_loading_and_the_end(tmp_path, planted):
+    begun(tmp_path / "c")
+    plant(tmp_path / "c", [planted])
+    checkpoints = Checkpoints(tmp_path / "c", {"lr": 0.1})
+    assert checkpoints.load().progress == {"step": 2}
+    checkpoints.save(3, {"model": {"w": torch.ones(3)}}, {"step": 3})
+    assert checkpoints.load().progress == {"step": 3}
+    checkpoints.remove()
+    plant(tmp_path / "alone", [planted])
+    assert tree(tmp_path / "c") == tree(tmp_path / "alone")
+
+
+def test_what_stays_is_named(tmp_path):
+    checkpoints = begun(tmp_path / "c")
+    plant(tmp_path / "c", ["step-000000002/notes.txt", "notes.txt"])
+    assert checkpoints.remove() == ["notes.txt", "step-000000002"]
+
+
+def test_a_link_is_never_followed(tmp_path):
+    plant(tmp_path / "elsewhere", ["model.safetensors", "progress.json"])
+    checkpoints = begun(tmp_path / "c")
+    (tmp_path / "c" / "step-000000009.partial").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "c" / "step-000000001").symlink_to(tmp_path / "elsewhere")
+    before = tree(tmp_path / "elsewhere")
+    checkpoints.load()
+    checkpoints.save(3, {"model": {"w": torch.ones(3)}}, {})
+    checkpoints.remove()
+    assert tree(tmp_path / "elsewhere") == before
+
+
+def test_a_link_in_place_of_a_checkpoint_is_refused(tmp_path):
+    begun(tmp_path / "c")
+    (tmp_path / "c" / "step-000000009").symlink_to(tmp_path)
+    with pytest.raises(InputError, match=r"checkpoints=.*c: holds step-000000009"):
+        Checkpoints(tmp_path / "c", {"lr": 0.1})
+
+
+def test_the_same_step_again_takes_no_file_of_others(tmp_path):
+    checkpoints = begun(tmp_path / "c")
+    plant(tmp_path / "c", ["step-000000002/notes.txt"])
+    with pytest.raises(InputError, match=r"step-000000002: holds notes.txt; move that elsewhere"):
+        checkpoints.save(2, {"model": {"w": torch.zeros(3)}}, {})
+    assert torch.equal(checkpoints.load().tensors["model"]["w"], torch.ones(3))
+
+
+def test_a_folder_of_an_older_version_goes_on(tmp_path):
+    """It has no marker, and nothing in it but what that version wrote."""
+    begun(tmp_path / "c")
+    (tmp_path / "c" / MARKER).unlink()
+    (tmp_path / "c" / "lock").touch()
+    checkpoints = Checkpoints(tmp_path / "c", {"lr": 0.1})
+    assert checkpoints.load().progress == {"step": 2}
+    assert checkpoints.remove() == []
+    assert not (tmp_path / "c").exists()
+
+
+def test_the_rest_of_a_removal_is_no_training(tmp_path):
+    """Killed after the description went: the next training there begins anew."""
+    begun(tmp_path / "c")
+    (tmp_path / "c" / "training.json").unlink()
+    assert Checkpoints(tmp_path / "c", {"lr": 0.5}).load() is None
+    assert not list((tmp_path / "c").glob("step-*"))
+
+
+def test_a_damaged_description_is_refused(tmp_path):
+    begun(tmp_path / "c")
+    (tmp_path / "c" / "training.json").write_text("{}")
+    with pytest.raises(InputError, match=r"its training.json is missing or not that of a training"):
+        Checkpoints(tmp_path / "c", {"lr": 0.1})
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "progress.json"])

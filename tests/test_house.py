@@ -78,6 +78,17 @@ def test_the_science_runs_without_the_memory():
         assert foreign <= ADAPTERS.get(name, set()), f"{name} imports {foreign}"
 
 
+def test_text_files_are_written_and_read_in_one_encoding():
+    """Whatever the locale says."""
+    for package in ALLOWED:
+        for path in (ROOT / package).rglob("*.py"):
+            for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
+                    text = call.func.attr in {"read_text", "write_text"}
+                    named = any(keyword.arg == "encoding" for keyword in call.keywords)
+                    assert named or not text, f"{path.relative_to(ROOT)}, line {call.lineno}"
+
+
 def test_every_entry_point_is_a_module_and_the_other_way_round():
     modules = {path.stem for path in (ROOT / "experiments").glob("*.py")} - {"__init__"}
     assert set(PROJECT) == modules == set(ENTRY_POINTS)

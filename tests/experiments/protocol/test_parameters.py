@@ -1,8 +1,12 @@
 """Flags: what parses, what is refused, and in which words."""
 
 import copy
+import os
 import pickle
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -120,3 +124,24 @@ def test_a_mistake_is_one_line(arguments, said):
 def test_a_flag_that_is_needed():
     with pytest.raises(InputError, match="folder: required and not given"):
         parse(Config, [], name="test")
+
+
+def test_a_table_with_names_that_the_locale_cannot_write_is_shown():
+    """What a run took hours for is not lost to the line that reports it."""
+    program = (
+        "import pandas as pd\n"
+        "from experiments.protocol import parameters, session\n"
+        "parameters.execute = lambda *_: session.show(pd.DataFrame({'camera': ['\\u738b']}))\n"
+        f"from {Config.__module__} import Config\n"
+        "parameters.run_entry_point('test', Config, None, ['--folder', 'here'])\n"
+    )
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | ascii_only,
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        check=False,
+    )
+    assert done.stderr == b""
+    assert rb"\u738b" in done.stdout

@@ -125,7 +125,7 @@ def test_missing_columns_rows_and_files_are_named(files):
 def test_any_name_of_an_eye_comes_back_from_a_browser(tmp_path, name, written):
     """A text field writes each line break in the way of its system."""
     trials = TRIALS.assign(image_id=f"odir/{name}")
-    answered = simulate(trials, reader="ann", d_prime=1, rng=np.random.default_rng(0))
+    answered = simulate(TRIALS, reader="ann", d_prime=1, rng=np.random.default_rng(0))
     path = write_csv(answered, TRIALS, tmp_path / "ann.csv", study=STUDY)
     rows = pd.read_csv(path, dtype=str)
     rows["image_id"] = "odir/" + "\n".join(name.splitlines()).replace("\n", written)

@@ -15,7 +15,9 @@ from tests.fundus_ml.reader_study.tiny_modulation import write_modulation
 
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the path")
 
-HOSTILE = 'odir/1,"</script><img src=x onerror=alert(1)>'
+HOSTILE = (
+    "odir/1,\"</script><img src=x onerror=alert(1)>'{{7*7}}${7}\n=1+1\t\u202e\u738b" + "x" * 300
+)
 
 
 def modulation(folder, *, eyes):

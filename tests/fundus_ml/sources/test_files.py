@@ -246,10 +246,12 @@ def test_each_folder_is_listed_once_and_no_file_asked_for_by_itself(tmp_path, mo
     """What makes thousands of files quick, whatever the spelling."""
     names = [f"{folder}/{n}.JPG" for folder in ("a", "b") for n in range(50)]
     place(tmp_path, *names)
-    listed = []
-    scan = os.scandir
-    monkeypatch.setattr(os, "scandir", lambda path: listed.append(path) or scan(path))
-    monkeypatch.setattr(os, "stat", None)
-    found = find_files(tmp_path, [[f"x/{name.lower()}", name.lower()] for name in names])
+    listed, asked = [], []
+    scan, stat = os.scandir, os.stat
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", lambda path: listed.append(path) or scan(path))
+        patch.setattr(os, "stat", lambda path, **more: asked.append(path) or stat(path, **more))
+        found = find_files(tmp_path, [[f"x/{name.lower()}", name.lower()] for name in names])
     assert [str(file.relative_to(tmp_path)) for file in found] == names
     assert len(listed) == 3
+    assert asked == []

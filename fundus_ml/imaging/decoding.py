@@ -92,7 +92,7 @@ def _decode_dicom(content: bytes, least_side: int) -> Decoded:
     try:
         from fundus_ml.imaging.dicom import Samples, read_dicom  # noqa: PLC0415 (an extra)
     except ModuleNotFoundError as error:
-        if error.name != "pydicom":
+        if (error.name or "").partition(".")[0] != "pydicom":
             raise
         detail = "`pip install pydicom` (the extra `dicom`), and run again"
         raise Refused("DICOM without pydicom", detail) from None

@@ -176,7 +176,7 @@ def _inflated(deflated: bytes) -> bytes:
 
 def _check(dataset: Dataset) -> str:
     """Refuse what is no single colour photograph; tell its photometric interpretation."""
-    if "PixelData" not in dataset:
+    if not dataset.get("PixelData"):
         raise Refused("not an image", "a DICOM file without PixelData")
     width, height = _number(dataset, "Columns"), _number(dataset, "Rows")
     if width * height > MOST_PIXELS:
@@ -244,7 +244,8 @@ def _check_samples(dataset: Dataset, colours: str) -> None:
 
 
 def _samples(dataset: Dataset, colours: str) -> Samples:
-    raw = pixel_array(dataset, raw=True)
+    # By itself pydicom cuts off bits above those that are said to be stored, and says nothing.
+    raw = pixel_array(dataset, raw=True, bits_stored=_number(dataset, "BitsAllocated"))
     bits = _number(dataset, "BitsStored")
     if colours == "PALETTE COLOR":
         image = apply_color_lut(raw, dataset)

@@ -65,6 +65,8 @@ def read_header(content: bytes, formats: tuple[str, ...] = FORMATS) -> ImageFile
         with warnings.catch_warnings(action="ignore"):
             header = Image.open(BytesIO(content), formats=formats)
             _find_photograph(header)
+            _check_size(header, len(content))
+            _check_colours(header)
     except Image.DecompressionBombError as error:
         raise Refused("too large", str(error)) from None
     except UnidentifiedImageError:
@@ -73,8 +75,6 @@ def read_header(content: bytes, formats: tuple[str, ...] = FORMATS) -> ImageFile
         raise
     except UNREADABLE as error:
         raise Refused(broken(error, content), f"in the header: {error}") from None
-    _check_size(header, len(content))
-    _check_colours(header)
     return header
 
 

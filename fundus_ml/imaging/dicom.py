@@ -33,6 +33,7 @@ from pydicom.uid import (
 )
 
 from fundus_ml.errors import Refused
+from fundus_ml.imaging.bit_depths import BYTE, stored_bits
 from fundus_ml.imaging.image_headers import MOST_PIXELS
 
 MOST_INFLATED = 3 * MOST_PIXELS
@@ -84,7 +85,7 @@ class Samples(NamedTuple):
 
     Attributes:
         image: ``(H, W, 3)`` uint8 or uint16 RGB.
-        bits: Of each sample.
+        bits: Of each sample: those that the file says are stored; a palette's, as found.
     """
 
     image: NDArray[np.uint8] | NDArray[np.uint16]
@@ -228,8 +229,8 @@ def _check_samples(dataset: Dataset, colours: str) -> None:
         f"{allocated} bits allocated": allocated in (8, 16),
         f"{stored} of {allocated} bits": 0 < stored <= allocated,
         "samples that do not fill the lowest bits": _number(dataset, "HighBit") == stored - 1,
-        f"{colours} of {stored} bits": stored == 8 or colours == "RGB",  # noqa: PLR2004 (one byte)
-        f"{colours} in {allocated} bits": allocated == 8 or colours == "RGB",  # noqa: PLR2004
+        f"{colours} of {stored} bits in {allocated}": colours == "RGB"
+        or stored == allocated == BYTE,
     }
     broken = [what for what, holds in rules.items() if not holds]
     if broken:
@@ -249,7 +250,7 @@ def _samples(dataset: Dataset, colours: str) -> Samples:
     bits = _number(dataset, "BitsStored")
     if colours == "PALETTE COLOR":
         image = apply_color_lut(raw, dataset)
-        return Samples(image, 8 * image.itemsize)
+        return Samples(image, BYTE if image.itemsize == 1 else stored_bits(image))
     if colours.startswith("YBR"):
         for top in range(0, len(raw), BAND):
             band = raw[top : top + BAND]

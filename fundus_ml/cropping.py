@@ -135,6 +135,7 @@ def _measured(
     factor = max(photograph.width / width, photograph.height / height)
     original = field.scaled(factor, factor)
     flags = [str(row["flags"])] if row["flags"] else []
+    flags += photograph.remarks
     if field.confidence < SURE:
         flags.append("field of view uncertain")
     if field.aspect != 1:

@@ -29,6 +29,8 @@ BARE = {
 }  # fmt: skip
 ADAPTERS = {
     "fundus_ml/imaging/decoding.py": {"PIL", "simplejpeg"},
+    "fundus_ml/imaging/dicom.py": {"pydicom"},
+    "fundus_ml/imaging/image_headers.py": {"PIL"},
     "fundus_ml/sources/tables.py": {"pandera"},
     "fundus_ml/pages.py": {"jinja2"},
     "fundus_ml/owned_folders.py": {"filelock"},
@@ -201,8 +203,10 @@ def test_pins_agree_with_the_lock():
     (pip,) = [entry["pip"] for entry in conda if isinstance(entry, dict)]
     direct = pinned(project["dependencies"])
     assert pinned(pip) == direct
-    wanted = direct | pinned(project["optional-dependencies"]["dev"])
+    extras = project["optional-dependencies"]
+    wanted = direct | pinned(extras["dev"])
     assert {name: locked().get(name) for name in wanted} == wanted
+    assert set(extras["dicom"]) <= set(extras["dev"])
 
 
 def test_the_lock_names_no_registry_and_pins_everything():

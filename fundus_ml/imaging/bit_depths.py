@@ -1,12 +1,16 @@
-"""Samples of more than 8 bits become 8: scaled by the range they were stored in, never stretched."""
+"""Samples of more than 8 bits become 8: scaled by the range they fill, never stretched."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fundus_ml.imaging.opencv import cv2
 
+BYTE = 8
+"""Bits of the samples that everything after decoding works on."""
+ROOM = 16
+"""Bits that a file has room for where it does not say how many the camera filled."""
 DEPTHS = (8, 10, 12, 14, 16)
-"""Bits that cameras and converters fill of the 16 that a file has room for."""
+"""Bits that cameras and converters fill of those :data:`ROOM`."""
 
 
 def stored_bits(image: NDArray[np.uint16]) -> int:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import ImageFile
 
 from fundus_ml.errors import Refused
-from fundus_ml.imaging.bit_depths import depth_remark, eight_bits, stored_bits
+from fundus_ml.imaging.bit_depths import BYTE, ROOM, depth_remark, eight_bits, stored_bits
 from fundus_ml.imaging.image_headers import (
     UNREADABLE,
     bits_per_sample,
@@ -80,11 +80,11 @@ def _decode(
     if header.format in ("JPEG", "MPO"):
         return _decode_jpeg(content, least_side), ()
     bits = bits_per_sample(header, content)
-    shallow = _decode_other(header, content, opaque=bits <= 8)
-    if bits <= 8:
+    shallow = _decode_other(header, content, opaque=bits <= BYTE)
+    if bits <= BYTE:
         return shallow, ()
     deep = _decode_deep(header, content, shallow, bits)
-    bits = stored_bits(deep) if bits == 16 else bits
+    bits = stored_bits(deep) if bits == ROOM else bits
     return eight_bits(deep, bits), (depth_remark(bits),)
 
 
@@ -92,14 +92,14 @@ def _decode_dicom(content: bytes, least_side: int) -> Decoded:
     try:
         from fundus_ml.imaging.dicom import Samples, read_dicom  # noqa: PLC0415 (an extra)
     except ModuleNotFoundError as error:
-        if error.name != "pydicom":
+        if (error.name or "").partition(".")[0] != "pydicom":
             raise
         detail = "`pip install pydicom` (the extra `dicom`), and run again"
         raise Refused("DICOM without pydicom", detail) from None
     stored = read_dicom(content)
     if isinstance(stored, Samples):
         height, width = stored.image.shape[:2]
-        if stored.bits == 8:
+        if stored.bits == BYTE:
             return Decoded(np.ascontiguousarray(stored.image, np.uint8), width, height)
         scaled = eight_bits(stored.image, stored.bits)
         return Decoded(scaled, width, height, (depth_remark(stored.bits),))
@@ -151,7 +151,8 @@ def _decode_other(
     except UNREADABLE as error:
         if isinstance(error, Refused):
             raise
-        raise Refused(broken(error, content), str(error)) from None
+        said = str(error) or f"no memory for {header.width} x {header.height} pixels"
+        raise Refused(broken(error, content), said) from None
 
 
 def _decode_deep(
@@ -166,23 +167,29 @@ def _decode_deep(
     except cv2.error as error:
         raise Refused(f"unusual {header.format}", error.err) from None
     deep = pages[0] if pages else np.zeros(0)
-    known = deep.ndim == 3 and deep.shape[2] in (3, 4) and deep.dtype == np.uint16
-    # JPEG 2000 is rounded where the others are cut off, past white to 0.
-    if (
-        not known
-        or deep.shape[:2] != shallow.shape[:2]
-        or (((deep[..., 2::-1] >> (bits - 8)).astype(np.uint8) - shallow + 1).max() > 2)
-    ):
-        raise Refused(f"unusual {header.format}", f"two decoders read its {bits} bits differently")
-    if deep.shape[2] == 4:
-        _refuse_transparency(deep[..., 3], 2**bits - 1)
-    return np.asarray(deep[..., 2::-1], np.uint16)
+    if deep.dtype != np.uint16 or deep.shape[2:] not in ((3,), (4,)):
+        raise Refused(f"unusual {header.format}", f"OpenCV finds no colours of {bits} bits")
+    colours = np.asarray(deep[..., 2::-1], np.uint16)
+    if not _agree(colours, shallow, bits):
+        detail = f"the two readings of its {bits} bits differ"
+        raise Refused(f"unusual {header.format}", detail)
+    if deep.shape[2:] == (4,):
+        _refuse_transparency(np.asarray(deep[..., 3], np.uint16), 2**bits - 1)
+    return colours
+
+
+def _agree(deep: NDArray[np.uint16], shallow: NDArray[np.uint8], bits: int) -> bool:
+    """Whether the upper 8 bits are the same but for rounding, and past white for beginning at 0."""
+    if deep.shape != shallow.shape:
+        return False
+    apart = (deep >> (bits - BYTE)).astype(np.uint8) - shallow
+    return bool(np.isin(apart, (0, 1, 255)).all())
 
 
 def _refuse_transparency(alpha: NDArray[np.uint8] | NDArray[np.uint16], opaque: int) -> None:
     through = np.count_nonzero(alpha < opaque)
     if through:
-        raise Refused("alpha", f"{100 * through / alpha.size:.2g} % of the pixels are see-through")
+        raise Refused("alpha", f"{100 * through / alpha.size:.3g} % of the pixels are see-through")
 
 
 def _orientation(header: ImageFile.ImageFile) -> int:

@@ -1,6 +1,7 @@
 """The photograph in a DICOM file: the one place that imports pydicom (the extra ``dicom``).
 
-Only what describes the pixels is read; of the patient nothing.
+Only the elements that describe the pixels are read, and no text of the file is repeated in a
+reason: where the file is damaged, it may be the patient's name.
 """
 
 import struct
@@ -15,11 +16,13 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import generate_fragments, parse_basic_offsets
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_dataset
-from pydicom.pixels import apply_color_lut, convert_color_space, pixel_array
-from pydicom.tag import Tag
+from pydicom.pixels.processing import apply_color_lut, convert_color_space
+from pydicom.pixels.utils import pixel_array
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import (
     JPEG2000,
     UID,
+    AllTransferSyntaxes,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -30,6 +33,7 @@ from pydicom.uid import (
 )
 
 from fundus_ml.errors import Refused
+from fundus_ml.imaging.bit_depths import BYTE, stored_bits
 from fundus_ml.imaging.image_headers import MOST_PIXELS
 
 MOST_INFLATED = 3 * MOST_PIXELS
@@ -47,7 +51,8 @@ _FORMATS = {
     JPEG2000: "JPEG2000",
 }
 _SAMPLES = {"RGB": 3, "YBR_FULL": 3, "YBR_FULL_422": 3, "PALETTE COLOR": 1}
-_READ = [
+_INSIDE_JPEG_2000 = ("YBR_ICT", "YBR_RCT")
+_READ: list[BaseTag | int] = [
     Tag(keyword)
     for keyword in (
         "SamplesPerPixel",
@@ -80,7 +85,7 @@ class Samples(NamedTuple):
 
     Attributes:
         image: ``(H, W, 3)`` uint8 or uint16 RGB.
-        bits: Of each sample.
+        bits: Of each sample: those that the file says are stored; a palette's, as found.
     """
 
     image: NDArray[np.uint8] | NDArray[np.uint16]
@@ -127,7 +132,8 @@ def read_dicom(content: bytes) -> Samples | Frame:
     except Refused:
         raise
     except _BROKEN as error:
-        raise Refused("damaged", f"in the DICOM elements: {error}") from None
+        detail = f"pydicom cannot read its elements ({type(error).__name__})"
+        raise Refused("damaged", detail) from None
 
 
 def _read(content: bytes) -> Dataset:
@@ -145,8 +151,9 @@ def _read(content: bytes) -> Dataset:
         stream = BytesIO(_inflated(content[stream.tell() :]))
         syntax = ExplicitVRLittleEndian
     if syntax not in (*_NATIVE, *_FORMATS):
+        said = syntax.name if syntax in AllTransferSyntaxes else "unknown"
         allowed = "uncompressed, JPEG and JPEG 2000 are read"
-        raise Refused("unusual DICOM", f"transfer syntax {syntax.name or 'not said'}; {allowed}")
+        raise Refused("unusual DICOM", f"transfer syntax {said}; {allowed}")
     dataset = read_dataset(
         stream,
         is_implicit_VR=syntax == ImplicitVRLittleEndian,
@@ -170,7 +177,7 @@ def _inflated(deflated: bytes) -> bytes:
 
 def _check(dataset: Dataset) -> str:
     """Refuse what is no single colour photograph; tell its photometric interpretation."""
-    if "PixelData" not in dataset:
+    if not dataset.get("PixelData"):
         raise Refused("not an image", "a DICOM file without PixelData")
     width, height = _number(dataset, "Columns"), _number(dataset, "Rows")
     if width * height > MOST_PIXELS:
@@ -179,10 +186,11 @@ def _check(dataset: Dataset) -> str:
     if frames > 1:
         raise Refused("several frames", f"{frames} frames; save the one photograph by itself")
     colours = str(dataset.get("PhotometricInterpretation"))
-    if colours.startswith("MONOCHROME"):
+    if colours in ("MONOCHROME1", "MONOCHROME2"):
         raise Refused("grey", f"DICOM of {colours}")
-    if colours not in (*_SAMPLES, "YBR_ICT", "YBR_RCT"):
-        raise Refused("unusual colours", f"DICOM of {colours}; allowed: {', '.join(_SAMPLES)}")
+    if colours not in (*_SAMPLES, *_INSIDE_JPEG_2000):
+        allowed = ", ".join((*_SAMPLES, *_INSIDE_JPEG_2000))
+        raise Refused("unusual colours", f"a photometric interpretation other than {allowed}")
     return colours
 
 
@@ -191,7 +199,7 @@ def _number(dataset: Dataset, keyword: str, *, missing: int | None = None) -> in
     if value in (None, "") and missing is not None:
         return missing
     if not isinstance(value, int) or value < 0:
-        raise Refused("damaged", f"{keyword} is {value}, no whole number")
+        raise Refused("damaged", f"{keyword} is missing, or no whole number")
     return int(value)
 
 
@@ -215,12 +223,14 @@ def _check_samples(dataset: Dataset, colours: str) -> None:
     rules = {
         f"{colours} uncompressed": colours in _SAMPLES,
         f"{samples} samples of {colours}": samples == _SAMPLES.get(colours),
-        "signed samples": _number(dataset, "PixelRepresentation", missing=0) == 0,
+        "signed samples": _number(dataset, "PixelRepresentation") == 0,
+        "samples neither by pixel nor by plane": samples == 1
+        or _number(dataset, "PlanarConfiguration") in (0, 1),
         f"{allocated} bits allocated": allocated in (8, 16),
         f"{stored} of {allocated} bits": 0 < stored <= allocated,
-        "bits that do not end at the lowest": _number(dataset, "HighBit") == stored - 1,
-        f"{colours} of {stored} bits": stored == 8 or colours == "RGB",  # noqa: PLR2004 (one byte)
-        f"{colours} in {allocated} bits": allocated == 8 or colours == "RGB",  # noqa: PLR2004
+        "samples that do not fill the lowest bits": _number(dataset, "HighBit") == stored - 1,
+        f"{colours} of {stored} bits in {allocated}": colours == "RGB"
+        or stored == allocated == BYTE,
     }
     broken = [what for what, holds in rules.items() if not holds]
     if broken:
@@ -235,11 +245,12 @@ def _check_samples(dataset: Dataset, colours: str) -> None:
 
 
 def _samples(dataset: Dataset, colours: str) -> Samples:
-    raw = pixel_array(dataset, raw=True)
+    # By itself pydicom cuts off bits above those that are said to be stored, and says nothing.
+    raw = pixel_array(dataset, raw=True, bits_stored=_number(dataset, "BitsAllocated"))
     bits = _number(dataset, "BitsStored")
     if colours == "PALETTE COLOR":
         image = apply_color_lut(raw, dataset)
-        return Samples(image, 8 * image.itemsize)
+        return Samples(image, BYTE if image.itemsize == 1 else stored_bits(image))
     if colours.startswith("YBR"):
         for top in range(0, len(raw), BAND):
             band = raw[top : top + BAND]

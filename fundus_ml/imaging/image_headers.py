@@ -1,4 +1,4 @@
-"""What the header of an image file says, before any pixel is decoded: the photograph, or a reason."""
+"""What the header of an image file says before any pixel is decoded: a photograph, or a reason."""
 
 import struct
 import warnings
@@ -20,13 +20,17 @@ OTHER_FORMATS = {
 """Where and how files of formats that are known and not read begin."""
 MOST_PIXELS = 100_000_000
 """Pixels of the largest photograph taken; the widest fundus cameras stay below 20 million."""
+MOST_PIXELS_PER_BYTE = 10_000
+"""A photograph takes more room: black deflates to 333 pixels a byte."""
 MOST_PAGES = 100
 """Pages of a TIFF that are looked at."""
 ALIKE = 0.5
 """Share of the largest page's pixels from which another page is a second photograph: a thumbnail
 and the levels of a pyramid (a quarter) hold less."""
-UNREADABLE = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, struct.error)
-"""What Pillow raises on files that are not as their format says."""
+UNREADABLE = (
+    OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, MemoryError, struct.error,
+)  # fmt: skip
+"""What Pillow raises on files that are not as their format says; MemoryError on absurd sizes."""
 
 _MAGIC = (
     b"\xff\xd8\xff", b"\x89PNG", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"BM",
@@ -60,15 +64,17 @@ def read_header(content: bytes, formats: tuple[str, ...] = FORMATS) -> ImageFile
     try:
         with warnings.catch_warnings(action="ignore"):
             header = Image.open(BytesIO(content), formats=formats)
+            _find_photograph(header)
+            _check_size(header, len(content))
+            _check_colours(header)
     except Image.DecompressionBombError as error:
         raise Refused("too large", str(error)) from None
     except UnidentifiedImageError:
         raise _unidentified(content, formats) from None
+    except Refused:
+        raise
     except UNREADABLE as error:
         raise Refused(broken(error, content), f"in the header: {error}") from None
-    _find_photograph(header)
-    _check_size(header)
-    _check_colours(header)
     return header
 
 
@@ -85,9 +91,11 @@ def bits_per_sample(header: ImageFile.ImageFile, content: bytes) -> int:
 
 
 def broken(error: Exception, content: bytes) -> str:
-    """Tell a file that ends too early (``truncated``) from a ``damaged`` one."""
-    early = "truncated" in str(error).lower() or lacks_end(content)
-    return "truncated" if early else "damaged"
+    """Name what is wrong with a file: it is ``too large``, ends too early, or is ``damaged``."""
+    said = str(error).lower()
+    if isinstance(error, MemoryError) or "too large" in said:
+        return "too large"
+    return "truncated" if "truncated" in said or lacks_end(content) else "damaged"
 
 
 def lacks_end(content: bytes) -> bool:
@@ -160,7 +168,9 @@ def _page_sizes(header: TiffImagePlugin.TiffImageFile) -> list[tuple[int, int]]:
             return sizes
         except UNREADABLE as error:
             detail = f"page {len(sizes) + 1}: {error}"
-            raise Refused("unusual TIFF" if _is_unusual(str(error)) else "damaged", detail) from None
+            raise Refused(
+                "unusual TIFF" if _is_unusual(str(error)) else "damaged", detail
+            ) from None
         sizes.append(header.size)
     raise Refused("several pages", f"more than {MOST_PAGES}")
 
@@ -168,34 +178,36 @@ def _page_sizes(header: TiffImagePlugin.TiffImageFile) -> list[tuple[int, int]]:
 def _largest_page(sizes: list[tuple[int, int]]) -> int:
     pixels = [width * height for width, height in sizes]
     page = pixels.index(max(pixels))
-    alike = [size for size, count in zip(sizes, pixels, strict=True) if count >= ALIKE * pixels[page]]
+    alike = [
+        size for size, count in zip(sizes, pixels, strict=True) if count >= ALIKE * pixels[page]
+    ]
     if len(alike) > 1:
-        shapes = ", ".join(f"{width} x {height}" for width, height in alike[:3])
-        more = ", …" if len(alike) > 3 else ""
-        raise Refused(
-            "several pages",
-            f"{len(alike)} of {len(sizes)} pages are photographs ({shapes}{more} pixels); "
-            "save the one photograph by itself",
-        )
+        shapes = " and ".join(f"{width} x {height}" for width, height in alike[:2])
+        detail = f"{len(alike)} of {len(sizes)} pages are as large as photographs ({shapes} pixels)"
+        raise Refused("several pages", f"{detail}; save the one photograph by itself")
     return page
 
 
-def _check_size(header: ImageFile.ImageFile) -> None:
-    sizes = [("", *header.size)]
+def _check_size(header: ImageFile.ImageFile, size: int) -> None:
+    width, height = header.size
+    _refuse_large("", width, height)
     if isinstance(header, TiffImagePlugin.TiffImageFile):
-        tags = header.tag_v2
-        tile = (tags.get(TiffImagePlugin.TILEWIDTH), tags.get(TiffImagePlugin.TILELENGTH))
-        if all(isinstance(side, int) for side in tile):
-            sizes.append(("tiles of ", *tile))
-    for what, width, height in sizes:
-        if width * height > MOST_PIXELS:
-            detail = f"{what}{width} x {height} pixels, {MOST_PIXELS:,} are allowed"
-            raise Refused("too large", detail)
+        tile_width = header.tag_v2.get(TiffImagePlugin.TILEWIDTH, 0)
+        _refuse_large("tiles of ", tile_width, header.tag_v2.get(TiffImagePlugin.TILELENGTH, 0))
+    if width * height > MOST_PIXELS_PER_BYTE * size:
+        detail = f"{width} x {height} pixels in {size:,} bytes: no photograph is so small"
+        raise Refused("too large", detail)
+
+
+def _refuse_large(what: str, width: int, height: int) -> None:
+    if width * height > MOST_PIXELS:
+        detail = f"{what}{width} x {height} pixels, {MOST_PIXELS:,} are allowed"
+        raise Refused("too large", detail)
 
 
 def _check_colours(header: ImageFile.ImageFile) -> None:
     # Pillow reads PNG's grey with alpha at 16 bits into RGBA.
-    mode = "LA" if _packing(header).startswith("LA") else header.mode
+    mode = "LA" if _packing(header).startswith("LA;") else header.mode
     if mode not in _COLOURS:
         reason = _REASON_OF_MODE.get(mode, "unusual colours")
         raise Refused(reason, f"{header.format} of mode {mode}")

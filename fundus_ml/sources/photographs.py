@@ -33,6 +33,7 @@ class Photograph(NamedTuple):
         width: Of the original photograph, pixels; ``W`` may be less.
         height: Likewise.
         sha256: 64 hexadecimal digits: of the file, or of the pixels where it never was one.
+        remarks: Flags the photograph itself gives its eye, such as ``scaled from 16 bits``.
     """
 
     image: NDArray[np.uint8]
@@ -40,6 +41,7 @@ class Photograph(NamedTuple):
     width: int
     height: int
     sha256: str
+    remarks: tuple[str, ...] = ()
 
 
 Load = Callable[[dict[str, object], int], Photograph]

@@ -1,8 +1,7 @@
 """A release full of broken and hostile files: each refused for its own reason, the rest kept."""
 
-import struct
+import io
 import tracemalloc
-import zlib
 
 import cv2
 import numpy as np
@@ -13,11 +12,14 @@ from PIL import Image
 from fundus_ml.dataset import open_dataset
 from fundus_ml.parallel import processes
 from fundus_ml.preprocessing import PreprocessingOptions, preprocess
+from fundus_ml.sources.files import without_suffix
 from fundus_ml.sources.folder import folder_photographs
+from tests.fundus_ml.imaging.tiny_dicom import dicom_of
+from tests.fundus_ml.imaging.tiny_files import png_of, tiff_of
 from tests.fundus_ml.tiny_eyes import draw_field
 
-EIGHT_BIT_RGB = (8, 2)
 SOUND = 6
+SEVERAL = ("moving.webp", "moved.png", "gif.gif", "pages.tif")
 
 
 def eye(seed=0, **place):
@@ -28,16 +30,34 @@ def eye(seed=0, **place):
     return image
 
 
-def png_of(width, height):
-    """A PNG that claims its size in the header and holds next to nothing."""
+def see_through(image):
+    """The eye with one pixel that hides half of what lies behind it."""
+    alpha = np.full(image.shape[:2], 255, np.uint8)
+    alpha[60, 80] = 128
+    return Image.fromarray(np.dstack([image, alpha]))
 
-    def chunk(kind, content):
-        body = kind + content
-        return struct.pack(">I", len(content)) + body + struct.pack(">I", zlib.crc32(body))
 
-    header = struct.pack(">IIBBBBB", width, height, *EIGHT_BIT_RGB, 0, 0, 0)
-    data = chunk(b"IDAT", zlib.compress(bytes(1000)))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + data + chunk(b"IEND", b"")
+def other_formats(image):
+    """The eye as other people keep it: file name → bytes, none of them hostile."""
+    deep = (image.astype(np.uint16) * 16)[..., ::-1]
+    buffer = io.BytesIO()
+    thumbnail, photograph = Image.fromarray(image[::4, ::4]), Image.fromarray(image)
+    thumbnail.save(buffer, "TIFF", save_all=True, append_images=[photograph])
+    kept = {
+        "deep.png": cv2.imencode(".png", deep)[1].tobytes(),
+        "thumbnail.tif": buffer.getvalue(),
+        "dicom.dcm": dicom_of(image),
+        "dicom.jpg.dcm": dicom_of(image),
+        "1.2.840.10008": dicom_of(image),
+        "deepdicom.dcm": dicom_of(image.astype(np.uint16) * 257),
+    }
+    options = {"opaque.png": {}, "lossless.webp": {"lossless": True}, "waves.jp2": {}}
+    for name, said in options.items():
+        buffer = io.BytesIO()
+        kind = {".png": "PNG", ".webp": "WEBP", ".jp2": "JPEG2000"}[name[name.index(".") :]]
+        photograph.convert("RGBA").save(buffer, kind, **said)
+        kept[name] = buffer.getvalue()
+    return kept
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +76,20 @@ def hostile(tmp_path_factory):
         "damaged.jpg": bytes(damaged),
         "text.jpg": b"no photograph, only words about one",
         "bomb.png": png_of(60_000, 60_000),
+        "tiles.tif": tiff_of(image, {322: 60_000, 323: 60_000}, tiled=True),
+        "colours.dcm": dicom_of(image, PhotometricInterpretation="HSV"),
+        "frames.dcm": dicom_of(image, NumberOfFrames=2, PixelData=2 * image.tobytes()),
     }
     for name, content in files.items():
         (root / name).write_bytes(content)
     Image.fromarray(image).convert("CMYK").save(root / "cmyk.jpg")
     Image.fromarray(image).convert("L").save(root / "grey.jpg")
-    Image.fromarray(image).convert("RGBA").save(root / "alpha.png")
-    cv2.imwrite(str(root / "deep.png"), image.astype(np.uint16) * 257)
+    see_through(image).save(root / "alpha.png")
+    second = [Image.fromarray(255 - image)]
+    for name in SEVERAL:
+        Image.fromarray(image).save(root / name, save_all=True, append_images=second)
+    for name, content in other_formats(image).items():
+        (root / name).write_bytes(content)
     (root.parent / "outside.jpg").write_bytes(whole)
     (root / "link.jpg").symlink_to(root.parent / "outside.jpg")
     (root / "loop").symlink_to(root / "loop")
@@ -74,7 +101,8 @@ def hostile(tmp_path_factory):
     Image.fromarray(turned).save(root / "turned.jpg", exif=exif, quality=95)
     lines = ["file,patient_id,sex"]
     lines += [f"{name},{name},f" for name in (*files, "cmyk.jpg", "grey.jpg", "alpha.png")]
-    lines += ["deep.png,deep,m", "link.jpg,link,f", "../outside.jpg,up,m", "loop/x.jpg,loop,f"]
+    lines += [f"{name},{name},m" for name in (*SEVERAL, *other_formats(image))]
+    lines += ["link.jpg,link,f", "../outside.jpg,up,m", "loop/x.jpg,loop,f"]
     lines += [f"{root.parent / 'outside.jpg'},absolute,m", "gone.jpg,gone,m"]
     lines += ["a.png,a,f", "a.jpg,a,f", "nosex.png,none,", "f.png,two,f", "m.png,two,m"]
     lines += ["turned.jpg,turned,m"]
@@ -106,7 +134,13 @@ def test_each_is_refused_for_its_own_reason_and_the_rest_is_kept(hostile, tmp_pa
         "cmyk": "CMYK",
         "grey": "grey",
         "alpha": "alpha",
-        "deep": "16-bit",
+        "tiles": "too large",
+        "colours": "unusual colours",
+        "frames": "several frames",
+        "moving": "several frames",
+        "moved": "several frames",
+        "gif.gif": "format not read",
+        "pages": "several pages",
         "link": "path leaves the release",
         "../outside": "path leaves the release",
         str(hostile.parent / "outside"): "path leaves the release",
@@ -120,7 +154,18 @@ def test_each_is_refused_for_its_own_reason_and_the_rest_is_kept(hostile, tmp_pa
     assert found == expected
     dataset = open_dataset(str(written.path))
     kept = {name.removeprefix("folder/") for name in dataset.frame["image_id"]}
-    assert kept == {"a", "turned", *(f"sound{person}" for person in range(SOUND))}
+    others = {str(name) for name in without_suffix(pd.Series([*other_formats(eye())]))}
+    assert kept == {"a", "turned", *others, *(f"sound{person}" for person in range(SOUND))}
+    flags = dataset.frame.set_index("image_id")["flags"]
+    scaled = flags[flags.str.contains("scaled")]
+    assert dict(scaled) == {
+        "folder/deep": "scaled from 12 bits",
+        "folder/deepdicom": "scaled from 16 bits",
+    }
+    same = dataset.pixels(
+        np.flatnonzero(dataset.frame["image_id"].isin(f"folder/{n}" for n in others))
+    )
+    assert np.abs(same.astype(int) - same[:1]).max() <= 1
     turned = dataset.frame[dataset.frame["image_id"] == "folder/turned"]
     assert (turned["width"].item(), turned["height"].item()) == (160, 120)
     seen = dataset.pixels(turned.index.to_numpy())[0].astype(int)

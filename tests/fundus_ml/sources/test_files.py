@@ -2,8 +2,10 @@
 
 import hashlib
 import os
+import threading
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -145,8 +147,75 @@ def test_a_locked_folder_hides_nothing_beside_it(tmp_path_factory):
 
 def test_only_the_ending_of_an_image_is_cut_off():
     """And once."""
-    names = pd.Series(["a.jpg", "1.1.JPG", "1.1", "b.png.jpeg", "sub.d/c.tiff", "d.v2"])
-    assert list(without_suffix(names)) == ["a", "1.1", "1.1", "b.png", "sub.d/c", "d.v2"]
+    cut = {
+        "a.jpg": "a",
+        "1.1.JPG": "1.1",
+        "1.1": "1.1",
+        "b.png.jpeg": "b.png",
+        "sub.d/c.tiff": "sub.d/c",
+        "d.v2": "d.v2",
+        "e.WebP": "e",
+        "f.jp2": "f",
+        "g.J2K": "g",
+        "h.dcm": "h",
+        "i.jpg.dcm": "i.jpg",
+        "1.2.840.10008.1": "1.2.840.10008.1",
+        "dcm": "dcm",
+    }
+    assert list(without_suffix(pd.Series([*cut]))) == [*cut.values()]
+
+
+def test_what_happened_to_the_samples_reaches_the_photograph(tmp_path):
+    """As its remarks, and from there the flags of its eye."""
+    deep = np.full((20, 30, 3), 4000, np.uint16)
+    (tmp_path / "a.png").write_bytes(cv2.imencode(".png", deep)[1].tobytes())
+    photograph = load_file({"path": tmp_path / "a.png"}, 0)
+    assert photograph.remarks == ("scaled from 12 bits",)
+
+
+def test_a_file_too_large_to_be_one_is_not_read(tmp_path):
+    """A hole of two billion bytes takes no room on disk, and would in memory."""
+    with (tmp_path / "a.tif").open("wb") as file:
+        file.write(b"II*\0")
+        file.truncate(2_000_000_000)
+    with pytest.raises(Refused, match=r"a\.tif: 2,000,000,000 bytes, 1,000,000,000") as caught:
+        load_file({"path": tmp_path / "a.tif"}, 0)
+    assert caught.value.reason == "too large"
+
+
+def test_a_pipe_in_place_of_the_file_is_not_waited_on(tmp_path):
+    """Found as a file, and exchanged since."""
+    os.mkfifo(tmp_path / "a.jpg")
+    with pytest.raises(Refused, match=r"unreadable: .*a\.jpg: no regular file"):
+        load_file({"path": tmp_path / "a.jpg"}, 0)
+
+
+def read_often(path):
+    """Read as often as it takes a writer to come between."""
+    for _ in range(200):
+        load_file({"path": path}, 0)
+
+
+def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path):
+    """A photograph that is still being copied."""
+    path = tmp_path / "a.jpg"
+    path.write_bytes(drawn_jpeg() + bytes(20_000_000))
+    stop = threading.Event()
+
+    def grow():
+        with path.open("ab", buffering=0) as file:
+            while not stop.wait(0.0001):
+                file.write(b"more")
+
+    writer = threading.Thread(target=grow)
+    writer.start()
+    try:
+        with pytest.raises(Refused, match=r"changed while read: .* bytes at first, ") as caught:
+            read_often(path)
+    finally:
+        stop.set()
+        writer.join()
+    assert caught.value.reason == "changed while read"
 
 
 def test_rejected_rows_have_their_columns_also_when_there_are_none():

@@ -59,6 +59,18 @@ def test_refused_rows_carry_their_reason(root):
     assert len(photographs.table) + len(photographs.rejected) == FULL.count("\n") - 1
 
 
+def test_ids_that_differ_by_their_ending_alone_do_not_collide_unseen(tmp_path):
+    """Of two files with one id the second is refused by name; one ending is cut off, not two."""
+    files = ["a", "a.dcm", "a.jpg.dcm", "a.jpg.png", "a.jp2", "1.2.840", "1.2.840.dcm", "b.webp"]
+    place(tmp_path, *files)
+    lines = [f"{file},{number},f" for number, file in enumerate(files)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,patient_id,sex", *lines]))
+    photographs = folder_photographs(tmp_path, name="x")
+    assert list(photographs.table["image_id"]) == ["x/a", "x/a.jpg", "x/1.2.840", "x/b"]
+    assert list(photographs.rejected["detail"]) == ["a.dcm", "a.jpg.png", "a.jp2", "1.2.840.dcm"]
+    assert set(photographs.rejected["reason"]) == {"same name twice"}
+
+
 def test_the_needed_columns_are_enough(root):
     """Everything else is unknown then."""
     (root / "own.csv").write_text("file,patient_id,sex\na.jpg,1,female\n")

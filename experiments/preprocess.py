@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from experiments.protocol.floor import log_audit
 from experiments.protocol.parameters import run_entry_point
+from experiments.protocol.preflight import Space, check_space
 from experiments.protocol.session import read_dataset, show, stages
 from fundus_ml.dataset import FundusDataset
 from fundus_ml.figures import quality_distribution, sample_sheet
@@ -27,6 +28,8 @@ from fundus_ml.synthesis.population import Population
 from tracking.runs import Run
 
 SHEET_EYES = 40
+CHANNELS = 4
+"""Bytes of a pixel: red, green, blue, region."""
 NOT_CONTENT = ("out", "workers", "backend", "scheduler")
 """Flags that move no byte of the dataset."""
 
@@ -88,6 +91,7 @@ def prepare(config: PreprocessConfig, run: Run) -> Preprocessed:
         healthy_only=config.healthy_only,
         population=population,
     )
+    check_space([_space(config, len(photographs.table))])
     recipe = {name: value for name, value in asdict(config).items() if name not in NOT_CONTENT}
     with (
         processes(workers=config.workers, backend=config.backend, scheduler=config.scheduler),
@@ -102,6 +106,12 @@ def prepare(config: PreprocessConfig, run: Run) -> Preprocessed:
         )
     _record(config, run, written)
     return written
+
+
+def _space(config: PreprocessConfig, eyes: int) -> Space:
+    """What the dataset takes while it is written: the eyes read so far, and the whole folder."""
+    eye = config.size**2 * CHANNELS
+    return Space(Path(config.out).expanduser(), 2 * eyes * eye)
 
 
 def _record(config: PreprocessConfig, run: Run, written: Preprocessed) -> None:

@@ -6,9 +6,11 @@ and writes the folder that every other entry point reads. Photographs that canno
 in ``rejected.csv`` with their reason. A killed run goes on where it stopped when it is repeated.
 """
 
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -16,9 +18,11 @@ from matplotlib.figure import Figure
 from experiments.protocol.floor import log_audit
 from experiments.protocol.parameters import run_entry_point
 from experiments.protocol.places import out_place, refuse_overlap
+from experiments.protocol.preflight import Space, check_space
 from experiments.protocol.session import read_dataset, show, stages
 from fundus_ml.dataset import FundusDataset
 from fundus_ml.figures import quality_distribution, sample_sheet
+from fundus_ml.imaging.keypoints import FEATURE_SHAPE
 from fundus_ml.joining import SAME_EYES, SAME_PERSON
 from fundus_ml.parallel import processes
 from fundus_ml.preprocessing import Preprocessed, PreprocessingOptions, preprocess
@@ -27,6 +31,8 @@ from fundus_ml.synthesis.population import Population
 from tracking.runs import Run
 
 SHEET_EYES = 40
+CHANNELS = 4
+"""Bytes of a pixel: red, green, blue, region."""
 NOT_CONTENT = ("out", "workers", "backend", "scheduler")
 """Flags that move no byte of the dataset."""
 
@@ -91,6 +97,7 @@ def prepare(config: PreprocessConfig, run: Run) -> Preprocessed:
         healthy_only=config.healthy_only,
         population=population,
     )
+    check_space([_space(out, config, len(photographs.table))])
     recipe = {name: value for name, value in asdict(config).items() if name not in NOT_CONTENT}
     if photographs.assumed:
         _say(photographs.assumed, run)
@@ -114,6 +121,12 @@ def _say(assumed: Sequence[str], run: Run) -> None:
     for line in assumed:
         sys.stderr.write(f"assumed: {line}\n")
     run.set_tags({"assumed": "; ".join(assumed)})
+
+
+def _space(out: Path, config: PreprocessConfig, eyes: int) -> Space:
+    """What the dataset takes while it is written: the eyes read so far, and the whole folder."""
+    described = math.prod(FEATURE_SHAPE) if config.same_person else 0
+    return Space(out, 2 * eyes * (config.size**2 * CHANNELS + described))
 
 
 def _record(config: PreprocessConfig, run: Run, written: Preprocessed) -> None:

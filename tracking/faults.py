@@ -27,7 +27,13 @@ _TEXTS = {
 
 
 def fault_of(error: BaseException) -> str | None:
-    """Say in one line what outside the program stopped it; None where it was something else."""
+    """Say in one line what outside the program stopped it.
+
+    Returns:
+        The line; None where it was something else, or the error speaks for itself.
+    """
+    if speaks_for_itself(error):
+        return None
     for cause in _causes(error):
         if isinstance(cause, OSError) and cause.errno in _DISK:
             place = f" ({cause.filename})" if cause.filename else ""
@@ -41,6 +47,14 @@ def fault_of(error: BaseException) -> str | None:
         if isinstance(cause, MlflowException) and "must be in the 'active' state" in text:
             return f"{first_line(cause)}; restore it, {GO_ON}"
     return None
+
+
+def speaks_for_itself(error: BaseException) -> bool:
+    """Whether it is a user's mistake: ``TrackingError``, ``InputError``, their like.
+
+    They are kinds of ``ValueError`` of their own.
+    """
+    return isinstance(error, ValueError) and type(error) is not ValueError
 
 
 def first_line(error: BaseException) -> str:

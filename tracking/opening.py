@@ -77,8 +77,8 @@ def open_run(client: MlflowClient, name: str, experiment: str | None) -> Opened:
 def end_run(client: MlflowClient, status: str, reason: str, outer: ActiveRun | None) -> None:
     """End the active run, unless it is still the one around it.
 
-    Of a run that failed the reason is known already, so a store that is gone hides it no more and
-    is asked once only.
+    A store that is gone does not hide why a run failed: it is asked once, and what it says is not
+    shown.
     """
     active = mlflow.active_run()
     if active is None or (outer is not None and active.info.run_id == outer.info.run_id):
@@ -90,11 +90,11 @@ def end_run(client: MlflowClient, status: str, reason: str, outer: ActiveRun | N
         try:
             client.set_tag(active.info.run_id, "failure", reason)
         except (MlflowException, SQLAlchemyError) as error:
-            _logger.warning("run %s: not recorded as failed: %s", active.info.run_id, error)
+            _logger.info("run %s: not recorded as failed: %s", active.info.run_id, error)
         try:
             mlflow.end_run(status)
         except (MlflowException, SQLAlchemyError) as error:
-            _logger.warning("run %s: not ended as %s: %s", active.info.run_id, status, error)
+            _logger.info("run %s: not ended as %s: %s", active.info.run_id, status, error)
 
 
 def describe_run(client: MlflowClient, run_id: str, parameters: Mapping[str, object]) -> None:

@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 from tracking.abandoned import end_abandoned_runs
 from tracking.datasets import dataset_input
 from tracking.errors import TrackingError
-from tracking.faults import fault_of
+from tracking.faults import fault_of, speaks_for_itself
 from tracking.opening import describe_run, end_run, open_run, parameter_text
 from tracking.stores import initialise_tracking
 from tracking.versions import DatasetVersion, ModelVersion
@@ -231,7 +231,7 @@ def failure_reason(error: BaseException) -> str:
     message = str(error)
     if fault := fault_of(error):
         return _one_line(fault)
-    if isinstance(error, ValueError) and type(error) is not ValueError:
+    if speaks_for_itself(error):
         return _one_line(message)
     return _one_line(f"{type(error).__name__}: {message}" if message else type(error).__name__)
 
@@ -241,8 +241,6 @@ def _faults_told() -> Iterator[None]:
     """Raise a fault outside the program as the one line that says what to do about it."""
     try:
         yield
-    except TrackingError:
-        raise
     except Exception as error:
         fault = fault_of(error)
         if fault is None:

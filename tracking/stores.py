@@ -5,6 +5,7 @@ share one. Creating a schema is not safe from two processes at once, so it happe
 """
 
 import hashlib
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -64,6 +65,8 @@ def initialise_tracking() -> MlflowClient:
     uri = tracking_uri()
     # A progress bar for every picture fetched would drown the bars of the work itself.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # What it says of a database in a page of traceback is told here in one line.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     if uri not in _initialised:

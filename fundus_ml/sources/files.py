@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import stat
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath

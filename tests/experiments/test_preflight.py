@@ -1,0 +1,307 @@
+"""What would fail only at the end is refused before the work: one line, exit 2, in seconds.
+
+Every command here would take hours if it began.
+"""
+
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+
+from experiments import (
+    audit,
+    average,
+    compare,
+    evaluate,
+    main,
+    modulate,
+    preprocess,
+    pretrain,
+    promote,
+    reader_study,
+    robustify,
+    train,
+    tune,
+)
+from tests.experiments.conftest import flags
+
+LONG = {"bootstrap": 10**9}
+NETWORK = {"arch": "resnet18", "weights": "none", "epochs": 10**6}
+BOTH = "models:/fundus-sex/1,models:/fundus-sex/2"
+COMMANDS = {
+    preprocess: {"patients": 10**6, "out": "new", "workers": 1},
+    audit: {"dataset": "demo/dataset", "permutations": 10**9},
+    pretrain: {"dataset": "demo/dataset", **NETWORK},
+    train: {"dataset": "demo/dataset", **NETWORK, **LONG},
+    tune: {"dataset": "demo/dataset", "trials": 10**6, "study": "never", **NETWORK, **LONG},
+    robustify: {"dataset": "demo/dataset", "model": "models:/fundus-sex/1", "epochs": 10**6},
+    average: {"dataset": "demo/dataset", "models": BOTH, **LONG},
+    evaluate: {"dataset": "demo/dataset", "model": "models:/fundus-sex/1", "attack_steps": 10**6},
+    compare: {"dataset": "demo/dataset", "models": BOTH, **LONG},
+    promote: {"dataset": "demo/dataset", "model": "models:/fundus-sex/1", **LONG},
+    modulate: {"dataset": "demo/dataset", "model": "models:/fundus-sex/1", "images": 4, **LONG},
+    reader_study: {"run": "", "answers": "answers.csv", "bootstrap": 10**9},
+    main: {"patients": 10**6, "out": "new", "workers": 1, "epochs": 10**6},
+}
+REGISTERING = (pretrain, train, tune, robustify, average, main)
+
+
+def name_of(module):
+    return module.__name__.rpartition(".")[2]
+
+
+@pytest.fixture
+def refused(chain, capsys):  # noqa: ARG001 - it works there
+    """Give a command that must be refused; returns the line it ends with."""
+
+    def give(module, **values):
+        before = kept_files()
+        with pytest.raises(SystemExit, match="2"):
+            module.main(flags(COMMANDS[module] | values))
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"{name_of(module)}: ")
+        assert kept_files() == before
+        return line.removeprefix(f"{name_of(module)}: ")
+
+    return give
+
+
+def kept_files():
+    """Everything in the folder but the tracking store."""
+    return {
+        str(path) for path in Path().rglob("*")
+        if path.is_file() and not path.name.startswith(("mlflow.db", "optuna.db", "results.db"))
+    }  # fmt: skip
+
+
+def newest_run(uri="sqlite:///mlflow.db"):
+    client = MlflowClient(uri)
+    experiments = [each.experiment_id for each in client.search_experiments()]
+    return client.search_runs(experiments, order_by=["attributes.start_time DESC"])[0]
+
+
+@pytest.mark.parametrize("module", REGISTERING, ids=name_of)
+@pytest.mark.parametrize("name", ["a/b", "o'brien", "eyes:3", ""])
+def test_a_name_that_the_registry_does_not_take(refused, module, name):
+    line = refused(module, register_as=name)
+    assert line.startswith(f"register_as={name!r}: must be ")
+    assert newest_run().info.status == "FAILED"
+    assert newest_run().data.tags["failure"] == line
+
+
+@pytest.mark.parametrize("module", COMMANDS, ids=name_of)
+def test_an_experiment_that_was_deleted(refused, monkeypatch, module):
+    client = MlflowClient("sqlite:///mlflow.db")
+    name = f"gone-{name_of(module)}"
+    experiment = client.create_experiment(name)
+    client.delete_experiment(experiment)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", name)
+    assert refused(module) == (
+        f"experiment {name!r} is deleted; restore it with mlflow experiments restore "
+        f"--experiment-id {experiment}, or name another in MLFLOW_EXPERIMENT_NAME"
+    )
+
+
+@pytest.mark.parametrize("module", COMMANDS, ids=name_of)
+def test_a_server_that_is_not_there(refused, monkeypatch, module):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert refused(module) == (
+        "tracking store is 'http://127.0.0.1:9': no MLflow server answers there: "
+        "[Errno 111] Connection refused"
+    )
+
+
+def test_a_wrong_flag_is_told_where_no_server_records_it(refused, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    line = refused(train, epochs="many")
+    assert line.startswith("epochs=many: must be a whole number (not recorded: tracking store is ")
+
+
+def test_a_server_that_takes_the_call_and_says_nothing(refused, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        uri = f"http://127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        line = refused(train)
+    assert line.startswith(f"tracking store is '{uri}': no MLflow server answers there: Read timed")
+
+
+@pytest.mark.parametrize(
+    ("module", "flag", "where"),
+    [
+        (preprocess, "out", "{}/new"),
+        (main, "out", "{}/new"),
+        (pretrain, "checkpoints", "{}/deep/er"),
+        (train, "checkpoints", "{}"),
+        (robustify, "checkpoints", "{}/new"),
+        (modulate, "kept", "{}/new"),
+    ],
+)
+def test_a_folder_that_is_read_only(refused, read_only, module, flag, where):
+    folder = where.format(read_only)
+    line = refused(module, **{flag: folder})
+    assert line.startswith(f"{flag}={folder}: cannot be written (")
+    assert newest_run().info.status == "FAILED"
+
+
+def test_a_read_only_database_of_studies(refused, read_only):
+    storage = f"sqlite:///{read_only}/optuna.db"
+    line = refused(tune, storage=storage)
+    assert line.startswith(f"storage is '{storage}': cannot be written: ")
+
+
+@pytest.mark.parametrize("module", [evaluate, modulate, main], ids=name_of)
+def test_a_read_only_results_database(refused, read_only, monkeypatch, module):
+    monkeypatch.setenv("FUNDUS_RESULTS_URI", f"sqlite:///{read_only}/results.db")
+    line = refused(module)
+    assert line.startswith(f"results database is 'sqlite:///{read_only}/results.db': cannot be ")
+
+
+@pytest.mark.parametrize("module", COMMANDS, ids=name_of)
+def test_an_artifact_store_that_is_read_only(refused, read_only, monkeypatch, module):
+    name = f"read-only-{name_of(module)}"
+    MlflowClient("sqlite:///mlflow.db").create_experiment(name, f"{read_only}/artifacts")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", name)
+    line = refused(module)
+    assert line.startswith(f"artifact store is '{read_only}/artifacts/")
+    assert "cannot be written: " in line
+    assert newest_run().data.tags["failure"] == line
+
+
+@pytest.mark.parametrize("module", COMMANDS, ids=name_of)
+def test_a_disk_that_is_almost_full(refused, small_disk, monkeypatch, module):
+    """The whole store stands on it: there is room for a run, and not for what it makes."""
+    shutil.copy("mlflow.db", small_disk / "mlflow.db")
+    uri = f"sqlite:///{small_disk}/mlflow.db"
+    MlflowClient(uri).create_experiment("small", f"{small_disk}/artifacts")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "small")
+    line = refused(module)
+    assert line.startswith(f"the disk of {small_disk}/artifacts/")
+    assert " MB are needed, " in line
+    assert line.endswith(" MB are free; make room and give the same command again")
+    assert newest_run(uri).data.tags["failure"] == line
+
+
+@pytest.mark.parametrize("module", COMMANDS, ids=name_of)
+def test_a_disk_that_is_full_to_the_last_byte(refused, small_disk, monkeypatch, module):
+    """Not even a run can be opened."""
+    shutil.copy("mlflow.db", small_disk / "mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{small_disk}/mlflow.db")
+    fill(small_disk)
+    line = refused(module)
+    assert "the disk is full" in line or "disk I/O error" in line
+    assert line.endswith("then give the same command again")
+
+
+@pytest.mark.parametrize(
+    ("module", "flag"), [(pretrain, "checkpoints"), (train, "checkpoints"), (main, "out")]
+)
+def test_a_small_disk_for_what_a_flag_names(refused, small_disk, module, flag):
+    fewer = {"patients": 3000} if module is main else {}
+    line = refused(module, **{flag: small_disk / "new"} | fewer)
+    assert line.startswith(f"the disk of {small_disk}")
+    assert " is too full: about " in line
+
+
+def test_a_small_disk_for_temporary_files(refused, small_disk, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(small_disk))
+    assert refused(train).startswith(f"the disk of {small_disk}/fundus-run-")
+    assert not list(small_disk.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("text", "cannot be read: file is not a database"),
+        ("truncated", "cannot be read: database disk image is malformed"),
+        ("newer", "has layout 999, this code reads layout "),
+        ("locked", "cannot be written: database is locked"),
+    ],
+)
+def test_a_results_database_that_cannot_be_used(refused, tmp_path, monkeypatch, damage, said):
+    path = tmp_path / "results.db"
+    monkeypatch.setattr("tracking.reachable.LOCKED", 0.1)
+    monkeypatch.setenv("FUNDUS_RESULTS_URI", f"sqlite:///{path}")
+    shutil.copy("results.db", path)
+    with damaged(path, damage):
+        before = path.read_bytes()
+        line = refused(evaluate)
+        assert path.read_bytes() == before
+    assert line.startswith("results database ")
+    assert said in line
+
+
+@contextmanager
+def damaged(path, damage):
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        if damage == "newer":
+            connection.execute("UPDATE schema_version SET version = 999")
+        if damage == "locked":
+            connection.execute("BEGIN IMMEDIATE")
+        if damage == "text":
+            path.write_text("image_id,logit\n" * 100)
+        if damage == "truncated":
+            os.truncate(path, path.stat().st_size // 2)
+        yield
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        ("unknown", "no such run in this store; unset it"),
+        ("deleted", "that run is deleted; restore it, or unset the variable"),
+        ("finished", "that run is FINISHED already; unset the variable"),
+    ],
+)
+def test_a_run_that_was_handed_over_and_is_no_more(refused, monkeypatch, state, said):
+    client = MlflowClient("sqlite:///mlflow.db")
+    run_id = client.create_run("0").info.run_id
+    if state == "unknown":
+        run_id = "f" * 32
+    if state == "deleted":
+        client.delete_run(run_id)
+    if state == "finished":
+        client.set_terminated(run_id)
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+    line = refused(train)
+    assert line == f"MLFLOW_RUN_ID={run_id}: {said}"
+    assert newest_run().data.tags["failure"] == line
+
+
+def mounted(folder, *options):
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(folder)]
+    if os.getuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("needs the right to mount")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    folder = tmp_path / "small"
+    mounted(folder, "size=12m")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)  # the store may hold a file
+
+
+@pytest.fixture
+def read_only(tmp_path):
+    """A folder that nobody, not even root, can write."""
+    folder = tmp_path / "read-only"
+    mounted(folder, "size=1m", "ro")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(folder):
+    with (folder / "filler").open("wb", buffering=0) as file:
+        try:
+            while file.write(b"0" * 2**16):
+                pass
+        except OSError:
+            return

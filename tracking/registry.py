@@ -25,6 +25,14 @@ from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from tracking.errors import TrackingError
+from tracking.names import (
+    NAME_PATTERN,
+    NAME_RULE,
+    check_model_name,
+    listed,
+    registered_names,
+    versions_of,
+)
 from tracking.runs import Run
 from tracking.stores import initialise_tracking
 from tracking.versions import ModelVersion
@@ -47,7 +55,9 @@ FORMATS: Mapping[str, str] = {"fundus_ml.classifier/1": "fundus_ml.models.weight
 """Which function rebuilds a classifier from its folder, by the format its file declares."""
 
 FILES = ("weights.safetensors", "classifier.json")
-_URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>[^/@]+)|/(?P<version>\d+))")
+_URI = re.compile(
+    rf"models:/(?P<name>{NAME_PATTERN})(?:@(?P<alias>[^/@]+)|/(?P<version>[0-9]{{1,9}}))"
+)
 
 
 def register_classifier(
@@ -80,8 +90,10 @@ def register_classifier(
         The new version.
 
     Raises:
-        TrackingError: ``files`` is incomplete or of a format nobody can rebuild.
+        TrackingError: ``name`` breaks the rule of :func:`tracking.names.check_model_name`, or
+            ``files`` is incomplete or of a format nobody can rebuild.
     """
+    check_model_name(name, flag="name")
     _builder(files)
     client = initialise_tracking()
     step = _step_after(client, run.run_id)
@@ -119,33 +131,36 @@ def resolve(uri: str) -> ModelVersion:
     address = _URI.fullmatch(uri)
     if address is None:
         raise TrackingError(
-            f"model is {uri!r}; must look like models:/name@alias or models:/name/3"
+            f"model is {uri!r}; must look like models:/name@alias or models:/name/3, the name "
+            f"of {NAME_RULE} (rename others by MlflowClient().rename_registered_model)"
         )
-    client = initialise_tracking()
     name, alias, number = address["name"], address["alias"], address["version"]
+    client = initialise_tracking()
     try:
         registered = client.get_registered_model(name)
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        names = ", ".join(sorted(model.name for model in client.search_registered_models()))
         raise TrackingError(
-            f"model is {uri!r}; no model is registered as {name!r}, there is: {names or 'none yet'}"
+            f"model is {uri!r}; no model is registered as {name!r}, "
+            f"there is: {listed(registered_names())}"
         ) from None
     if alias is not None:
         if alias not in registered.aliases:
-            known = ", ".join(sorted(registered.aliases)) or "none yet"
             raise TrackingError(
-                f"model is {uri!r}; {name!r} has no such alias, there is: {known}"
-                f"{_refused(client, name, alias)}"
+                f"model is {uri!r}; {name!r} has no such alias, "
+                f"there is: {listed(sorted(registered.aliases))}{_refused(name, alias)}"
             )
         number = registered.aliases[alias]
-    versions = client.search_model_versions(f"name = '{name}'")
-    found = {int(version.version): version for version in versions}
-    if int(number) not in found:
-        known = ", ".join(str(version) for version in sorted(found)) or "none yet"
-        raise TrackingError(f"model is {uri!r}; {name!r} has no such version, there is: {known}")
-    entry = found[int(number)]
+    try:
+        entry = client.get_model_version(name, str(int(number)))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        known = [str(version.version) for version in versions_of(name)]
+        raise TrackingError(
+            f"model is {uri!r}; {name!r} has no such version, there is: {listed(known)}"
+        ) from None
     return ModelVersion(
         name=name,
         version=int(entry.version),
@@ -215,13 +230,12 @@ def describe(version: ModelVersion, markdown: str) -> None:
     initialise_tracking().update_model_version(version.name, str(version.version), markdown)
 
 
-def _refused(client: MlflowClient, name: str, alias: str) -> str:
+def _refused(name: str, alias: str) -> str:
     """Name the newest version that was refused an alias, and why."""
-    versions = client.search_model_versions(f"name = '{name}'")
-    found = [version for version in versions if version.tags.get(f"{alias}_gate") == "refused"]
-    if not found:
+    refused = [each for each in versions_of(name) if each.tags.get(f"{alias}_gate") == "refused"]
+    if not refused:
         return ""
-    newest = max(found, key=lambda version: int(version.version))
+    newest = refused[-1]
     reason = newest.tags.get(f"{alias}_gate_reason", "no reason kept")
     return f"; models:/{name}/{newest.version} was refused it: {reason}"
 

@@ -21,6 +21,13 @@ def test_decisions_on_one_split_are_counted(store):  # noqa: ARG001 - it lives t
     assert decide("d1", "val") == 3
 
 
+def test_a_quote_in_a_digest_asks_for_nothing_else(store):  # noqa: ARG001 - it lives there
+    assert decide("d1", "val") == 1
+    assert decide("it's", "val") == 1
+    assert decide("' or tags.promoted = 'false", "val") == 1
+    assert decide("it's", "val") == 2
+
+
 def test_the_run_carries_the_decision(store):  # noqa: ARG001 - it lives there
     with start_run("promote", {}) as run:
         record_decision(run, dataset_digest="d1", split="val", promoted=True, reason="above")

@@ -85,9 +85,11 @@ def fetch(address: str) -> Path:
     Raises:
         TrackingError: Nothing is there.
     """
+    if not address:
+        raise TrackingError("'': nothing to read there: an address or a path is needed")
     initialise_tracking()
     try:
-        if address and Path(address).exists():
+        if Path(address).exists():
             return Path(address)
         return _downloads.get(address, of=tracking_uri())
     except (MlflowException, OSError) as error:

@@ -125,14 +125,13 @@ def _present(version: ModelVersion) -> Iterator[str]:
 
 
 def _download(version: ModelVersion, path: str, folder: Path) -> Path:
+    """Copy one file to its own path below ``folder``."""
     try:
-        copy = mlflow.artifacts.download_artifacts(
-            f"{version.uri}/{path}", dst_path=str((folder / path).parent)
-        )
+        mlflow.artifacts.download_artifacts(f"{version.uri}/{path}", dst_path=str(folder))
     except (MlflowException, OSError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise TrackingError(f"{version.uri}: {path} cannot be read: {reason}") from error
-    return Path(copy)
+    return folder / path
 
 
 def _sha256(path: Path) -> str:

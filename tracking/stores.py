@@ -19,6 +19,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from tracking.downloads import Downloads
 from tracking.errors import TrackingError
 from tracking.faults import first_line
 from tracking.reachable import check_answers
@@ -32,6 +33,7 @@ _SHARED = Path(tempfile.gettempdir())
 """Where processes meet; later, each may have a temporary folder of its own."""
 
 _initialised: set[str] = set()
+_downloads = Downloads()
 
 
 def tracking_uri() -> str:
@@ -83,6 +85,9 @@ def initialise_tracking() -> MlflowClient:
 def fetch(address: str) -> Path:
     """Turn an address into a file or folder to open, downloading it when it is not here.
 
+    A copy stays for as long as :class:`tracking.downloads.Downloads` says: at most until this
+    process ends.
+
     Args:
         address: ``runs:/RUN_ID/path``, ``models:/name/3/path``, any other MLflow understands, or a
             path.
@@ -90,9 +95,13 @@ def fetch(address: str) -> Path:
     Raises:
         TrackingError: Nothing is there.
     """
+    if not address:
+        raise TrackingError("'': nothing to read there: an address or a path is needed")
     initialise_tracking()
     try:
-        return Path(mlflow.artifacts.download_artifacts(address))
+        if Path(address).exists():
+            return Path(address)
+        return _downloads.get(address, of=tracking_uri())
     except (MlflowException, OSError) as error:
         raise TrackingError(f"{address}: nothing to read there: {first_line(error)}") from error
 

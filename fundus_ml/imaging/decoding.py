@@ -164,8 +164,8 @@ def _decode_deep(
         _, pages = cv2.imdecodemulti(
             np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED, range=(page, page + 1)
         )
-    except cv2.error as error:
-        raise Refused(f"unusual {header.format}", error.err) from None
+    except cv2.error:
+        pages = ()
     deep = pages[0] if pages else np.zeros(0)
     if deep.dtype != np.uint16 or deep.shape[2:] not in ((3,), (4,)):
         raise Refused(f"unusual {header.format}", f"OpenCV finds no colours of {bits} bits")

@@ -7,6 +7,7 @@ from io import BytesIO
 from PIL import Image, ImageFile, TiffImagePlugin, UnidentifiedImageError
 
 from fundus_ml.errors import Refused
+from fundus_ml.imaging.bit_depths import BYTE, ROOM
 
 FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "JPEG2000")
 """What photographs are stored as, besides DICOM; Pillow's names."""
@@ -83,11 +84,12 @@ def bits_per_sample(header: ImageFile.ImageFile, content: bytes) -> int:
     if header.format == "JPEG2000":
         # Its three (or four) components stand three bytes apart; the highest bit tells the sign.
         first = content.find(_CODESTREAM) + _FIRST_DEPTH
-        return max((depth & 0x7F) + 1 for depth in content[first : first + 9 : 3])
+        depths = [(depth & 0x7F) + 1 for depth in content[first : first + 9 : 3]]
+        return max(depths, default=BYTE)
     if isinstance(header, TiffImagePlugin.TiffImageFile):
         bits = header.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
-        return max(bits) if header.mode not in ("P", "PA") else 8
-    return 16 if "16" in _packing(header) else 8
+        return BYTE if header.mode in ("P", "PA") else max(bits)
+    return ROOM if "16" in _packing(header) else BYTE
 
 
 def broken(error: Exception, content: bytes) -> str:

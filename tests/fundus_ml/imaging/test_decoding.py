@@ -310,6 +310,11 @@ REFUSED = {
     "webp cut": (file_of(smooth(), "WEBP")[:-40], "truncated", "in the header"),
     "webp damaged": (middle_overwritten(file_of(smooth(), "WEBP")), "damaged", "next frame"),
     "jpeg 2000 cut": (file_of(smooth(), "JPEG2000")[:-40], "truncated", "broken data stream"),
+    "jpeg 2000 of a header": (
+        file_of(smooth(), "JPEG2000").partition(b"jp2c")[0],
+        "truncated",
+        "broken data stream",
+    ),
     "jpeg of 12 bits": (with_precision(JPEG, 12), "unusual JPEG", "cannot handle 12-bit layers"),
     "jpeg of nothing": (b"\xff\xd8\xff\xd9", "damaged", "header cannot be read"),
     "jpeg cut in its header": (JPEG[:60], "truncated", "in the header"),

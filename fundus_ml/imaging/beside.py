@@ -20,14 +20,15 @@ COLOURLESS = 24
 ONE_LEVEL = 12
 """Grey levels around the commonest that count as one: paper and windows are painted evenly."""
 EVEN = 0.5
-"""Share of an area at one level that makes a colourless area a label; text covers the rest."""
+"""Share of the colourless pixels that must have one level to be taken for labels."""
 
 
 def size_beside(circle: Circle, light: Light) -> float:
-    """Measure the largest disc of light outside a circle.
+    """Measure the largest disc outside a circle that stands out from the surround.
 
-    A second eye may be a dark one, so even faint light counts where there is much of it. Areas
-    that are colourless and of one level are labels, paper or windows of a screen, and do not count.
+    A second eye may be a dark one, so even faint light counts where there is much of it, and on a
+    grey page also what is darker or coloured. What is colourless and of one level is a label,
+    paper or a window of a screen, and does not count.
 
     Args:
         circle: The circle, in the pixels of ``light``.
@@ -39,31 +40,36 @@ def size_beside(circle: Circle, light: Light) -> float:
     free = 1 - draw_disc(circle, light.brightness.shape, grown=HALO)
     radius = circle.radius * min(1.0, circle.aspect)
     for fraction, share in NOTICED:
-        outside = np.asarray(cv2.bitwise_and(light.lit(fraction), free), np.uint8)
-        least = share * radius
-        if cv2.countNonZero(outside) >= math.pi * least**2:
-            largest = _largest_disc(outside, light, least=least)
-            if largest:
-                return largest / radius
+        outside = np.asarray(cv2.bitwise_and(_standing_out(light, fraction), free), np.uint8)
+        if cv2.countNonZero(outside) < math.pi * (share * radius) ** 2:
+            continue
+        largest = _largest_disc(_without_labels(outside, light)) / radius
+        if largest >= share:
+            return largest
     return 0.0
 
 
-def _largest_disc(outside: NDArray[np.uint8], light: Light, *, least: float) -> float:
-    """Radius of the largest disc inside an area that is no label; 0 below ``least``."""
-    # A dark margin lets areas end where the frame does.
-    framed = cv2.copyMakeBorder(outside, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
-    depth = np.asarray(cv2.distanceTransform(framed, cv2.DIST_L2, 3), np.float64)[1:-1, 1:-1]
-    if depth.max() < least:
-        return 0.0
-    _, areas = cv2.connectedComponents(outside)
-    large = (areas == area for area in np.unique(areas[depth >= least]))
-    return max((float(depth[area].max()) for area in large if not _is_label(area, light)), default=0)
+def _standing_out(light: Light, fraction: float) -> NDArray[np.uint8]:
+    """What is brighter than the surround or, where that is grey, darker or coloured."""
+    lit = light.lit(fraction)
+    darkest = light.surround - light.rise(fraction)
+    if darkest <= 0:
+        return lit
+    return lit | (light.brightness < darkest) | (np.ptp(light.pixels, axis=2) > COLOURLESS)
 
 
-def _is_label(area: NDArray[np.bool_], light: Light) -> bool:
-    pixels = light.pixels[area]
-    if np.median(np.ptp(pixels, axis=1)) > COLOURLESS:
-        return False
-    levels = np.bincount(pixels.max(axis=1), minlength=256)
+def _without_labels(outside: NDArray[np.uint8], light: Light) -> NDArray[np.uint8]:
+    """Take away what is colourless, where most of that has one level."""
+    plain = (outside > 0) & (np.ptp(light.pixels, axis=2) <= COLOURLESS)
+    levels = np.bincount(light.brightness[plain], minlength=256)
     near = np.convolve(levels, np.ones(2 * ONE_LEVEL + 1), "same")
-    return bool(near.max() >= EVEN * len(pixels))
+    if near.max() < EVEN * levels.sum():
+        return outside
+    common = np.abs(light.brightness.astype(int) - int(near.argmax())) <= ONE_LEVEL
+    return np.asarray(outside & ~(plain & common), np.uint8)
+
+
+def _largest_disc(area: NDArray[np.uint8]) -> float:
+    # A dark margin lets the area end where the frame does.
+    framed = cv2.copyMakeBorder(area, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+    return float(cv2.distanceTransform(framed, cv2.DIST_L2, 3).max())

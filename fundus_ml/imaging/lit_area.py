@@ -44,10 +44,13 @@ class Light:
     retina: float
     on_paper: bool
 
+    def rise(self, fraction: float) -> float:
+        """Grey levels from the surround to a level between it and the retina."""
+        return max(FAINTEST_RISE, fraction * (self.retina - self.surround))
+
     def lit(self, fraction: float) -> NDArray[np.uint8]:
         """Tell what lies above a level between surround and retina: ``(H, W)`` uint8, 1 if so."""
-        rise = max(FAINTEST_RISE, fraction * (self.retina - self.surround))
-        lit = np.asarray(self.brightness > self.surround + rise, np.uint8)
+        lit = np.asarray(self.brightness > self.surround + self.rise(fraction), np.uint8)
         if not self.on_paper:
             return lit
         # Between paper and a dark surround runs a grey line.

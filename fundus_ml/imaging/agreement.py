@@ -5,7 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fundus_ml.imaging.circles import Circle
+from fundus_ml.imaging.arcs import unseen_error
+from fundus_ml.imaging.beside import size_beside
+from fundus_ml.imaging.circles import Circle, draw_disc
 from fundus_ml.imaging.lit_area import Light
 from fundus_ml.imaging.opencv import cv2
 
@@ -15,6 +17,10 @@ STRAIGHT = 0.5
 """Pixels of edge, as a share of the radius, that make a row or column a straight cut."""
 WHOLE_TURN = 1 / 3
 """Share of the turn from which on more of it makes a circle no surer."""
+ARCS = 0.85
+"""Confidence in less than that where it fixes the circle; the error left is taken away."""
+ACCOMPANIED = 0.77
+"""Confidence beside a speck of light; half the size of what is lit is taken away."""
 BESIDE = 0.03
 """Share of the radius by which the places compared lie inside and outside the edge."""
 
@@ -35,6 +41,8 @@ class Agreement(NamedTuple):
         sectors: Of the circle's sectors between frame or cuts, with edge on them.
         filled: Of the circle inside the frame, lit.
         turn: Of all its sectors, with edge on them.
+        unseen: Of the radius, by which it may be off where it is not seen; 0 where enough is.
+        beside: Of the radius, that the largest disc of light outside it has; 0 if it is small.
         rim: Brightness just inside it, from the surround's to the retina's.
         step: By how much brightness falls across it, in the same unit.
     """
@@ -43,13 +51,25 @@ class Agreement(NamedTuple):
     sectors: float
     filled: float
     turn: float
+    unseen: float
+    beside: float
     rim: float
     step: float
 
     @property
     def confidence(self) -> float:
-        """The least of the four shares, of which a third of a turn counts as whole."""
-        return min(1.0, self.edge, self.sectors, self.filled, self.turn / WHOLE_TURN)
+        """The least of the shares: of edge, sectors, filled, how well it is fixed, alone."""
+        return min(1.0, self.edge, self.sectors, self.filled, self.fixed, self.alone)
+
+    @property
+    def fixed(self) -> float:
+        """How well what is seen fixes it: a third of a turn does, and so may a few arcs."""
+        return min(1.0, max(self.turn / WHOLE_TURN, ARCS - self.unseen))
+
+    @property
+    def alone(self) -> float:
+        """Whether nothing of some size is lit beside it, and else how small that is."""
+        return ACCOMPANIED - self.beside / 2 if self.beside else 1.0
 
     def is_better_than(self, wider: "Agreement") -> bool:
         """Whether a circle within another is surer, or as sure with a much steeper edge.
@@ -70,7 +90,8 @@ class Agreement(NamedTuple):
             f"{self.edge:.0%} of the lit edge lies on it": self.edge,
             f"{self.sectors:.0%} of what the frame shows of it is edge": self.sectors,
             f"{self.filled:.0%} of it is lit": self.filled,
-            f"{self.turn:.0%} of its turn is seen": self.turn / WHOLE_TURN,
+            f"{self.turn:.0%} of its turn is seen": self.fixed,
+            f"an area {self.beside:.0%} of its size is lit beside it": self.alone,
         }
         return min(told, key=lambda words: told[words])
 
@@ -95,13 +116,16 @@ def measure_agreement(
     visible = (columns > left) & (rows > top) & (columns < right) & (rows < bottom)
     x, y = points.T
     inner = (x > left) & (x < right) & (y > top) & (y < bottom)
-    disc = _disc(circle, lit.shape)
+    disc = draw_disc(circle, lit.shape)
     rim, step = _step(circle, light, visible)
+    turn = float(seen.mean())
     return Agreement(
         edge=float(on_circle.sum() / max(1, (on_circle | inner).sum())),
         sectors=float((seen & visible).sum() / max(1, visible.sum())),
         filled=cv2.countNonZero(disc & lit) / max(1, cv2.countNonZero(disc)),
-        turn=float(seen.mean()),
+        turn=turn,
+        unseen=0.0 if turn >= WHOLE_TURN else unseen_error(circle, points[on_circle]),
+        beside=size_beside(circle, light),
         rim=rim,
         step=step,
     )
@@ -130,17 +154,6 @@ def _window(
         sides.append((int(before.max(initial=first)), int(after.min(initial=last))))
     (left, right), (top, bottom) = sides
     return left, top, right, bottom
-
-
-def _disc(circle: Circle, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    bits = 4
-    centre, axes = (
-        tuple(round(value * 2**bits) for value in pair)
-        for pair in ((circle.x, circle.y), (circle.radius * circle.aspect, circle.radius))
-    )
-    disc = np.zeros(shape, np.uint8)
-    cv2.ellipse(disc, centre, axes, 0, 0, 360, 1, cv2.FILLED, cv2.LINE_8, bits)
-    return disc
 
 
 def _step(circle: Circle, light: Light, visible: NDArray[np.bool_]) -> tuple[float, float]:

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fundus_ml.imaging.opencv import cv2
+
 Floats = NDArray[np.float64]
 
 TOLERANCE = 0.015
@@ -99,6 +101,19 @@ def fit_circle(points: Floats, *, low: float, high: float) -> Circle | None:
         squashed = max(squashed, other, key=lambda each: _share(each, points))
     believed = low <= squashed.radius <= high and _is_squashed(squashed, circle, points)
     return squashed if believed else circle
+
+
+def draw_disc(circle: Circle, shape: tuple[int, ...], *, grown: float = 1.0) -> NDArray[np.uint8]:
+    """Draw ``(H, W)`` uint8, 1 within ``grown`` times the radius of a circle, 0 outside."""
+    bits = 4
+    radius = grown * circle.radius
+    centre, axes = (
+        tuple(round(value * 2**bits) for value in pair)
+        for pair in ((circle.x, circle.y), (radius * circle.aspect, radius))
+    )
+    disc = np.zeros(shape, np.uint8)
+    cv2.ellipse(disc, centre, axes, 0, 0, 360, 1, cv2.FILLED, cv2.LINE_8, bits)
+    return disc
 
 
 def _is_squashed(squashed: Circle, circle: Circle, points: Floats) -> bool:

@@ -29,6 +29,8 @@ LIT_FRACTIONS = (0.08, 0.25, 0.5)
 """Lit begins this far from the surround's brightness to the retina's; the first that is clear."""
 CLEAR = 0.95
 """Confidence below which the next fraction is tried as well."""
+FAINT = 0.0
+"""The fraction tried where no other gives a sure circle: all that rises out of JPEG noise."""
 BRIGHT_RIM = 0.4
 """Likewise for the light just inside the edge, from the surround's to the retina's."""
 RADIUS_RANGE = (0.2, 1.0)
@@ -97,12 +99,15 @@ def find_field_of_view(image: NDArray[np.uint8]) -> FieldOfView:
 
     Raises:
         NoFieldOfView: ``no bright field``, ``no edge in the frame``, ``circle does not fit``
-            (also where the confidence is below :data:`LEAST_CONFIDENCE`).
+            (also where the confidence is below :data:`LEAST_CONFIDENCE`), ``several eyes``.
     """
     reduction = max(1, max(image.shape[:2]) // DETECTION_SIZE)
     light = measure_light(_reduced(image, reduction))
     best, agreement = _best_fit(light)
     if agreement.confidence < LEAST_CONFIDENCE:
+        if agreement.alone < LEAST_CONFIDENCE:
+            detail = f"a lit area {agreement.beside:.0%} of the circle's size lies beside it"
+            raise NoFieldOfView("several eyes", detail)
         told = f"{agreement.weakest}: confidence {agreement.confidence:.2f}"
         raise NoFieldOfView("circle does not fit", f"{told}, {LEAST_CONFIDENCE} is needed")
     field = FieldOfView(*best, confidence=agreement.confidence).scaled(reduction, reduction)
@@ -169,7 +174,17 @@ def _best_fit(light: Light) -> tuple[Circle, Agreement]:
         if best is None or agreement.is_better_than(best[1]):
             best = circle, agreement
         if agreement.confidence >= CLEAR and agreement.rim >= BRIGHT_RIM:
-            break
+            return best
+    if best is not None and best[1].confidence >= SURE:
+        return best
+    # Bright atrophy or a reflex makes the retina around it look unlit.
+    try:
+        widest = _fit(light, FAINT)
+    except NoFieldOfView as error:
+        refused = refused or error
+    else:
+        if best is None or not best[1].is_better_than(widest[1]):
+            best = widest
     if best is None:
         assert refused is not None
         raise refused

@@ -31,21 +31,26 @@ class Light:
     """How bright a photograph is where, and what of that is the retina's.
 
     Attributes:
+        pixels: ``(H, W, 3)`` uint8 RGB that was measured.
         brightness: ``(H, W)`` uint8, the brightest channel; 0 where paper was taken away.
         surround: Level of the darkest corner.
         retina: Level that the brightest twentieth reaches.
         on_paper: Whether a corner showed paper.
     """
 
+    pixels: NDArray[np.uint8]
     brightness: NDArray[np.uint8]
     surround: float
     retina: float
     on_paper: bool
 
+    def rise(self, fraction: float) -> float:
+        """Grey levels from the surround to a level between it and the retina."""
+        return max(FAINTEST_RISE, fraction * (self.retina - self.surround))
+
     def lit(self, fraction: float) -> NDArray[np.uint8]:
         """Tell what lies above a level between surround and retina: ``(H, W)`` uint8, 1 if so."""
-        rise = max(FAINTEST_RISE, fraction * (self.retina - self.surround))
-        lit = np.asarray(self.brightness > self.surround + rise, np.uint8)
+        lit = np.asarray(self.brightness > self.surround + self.rise(fraction), np.uint8)
         if not self.on_paper:
             return lit
         # Between paper and a dark surround runs a grey line.
@@ -73,7 +78,7 @@ def measure_light(image: NDArray[np.uint8]) -> Light:
         raise NoFieldOfView(
             "no bright field", f"brightest {retina:.0f} of 255 over a surround of {surround:.0f}"
         )
-    return Light(brightness, surround, retina, on_paper=paper is not None)
+    return Light(image, brightness, surround, retina, on_paper=paper is not None)
 
 
 def edge_points(lit: NDArray[np.uint8]) -> NDArray[np.float64]:

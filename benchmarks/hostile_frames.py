@@ -1,11 +1,11 @@
 """Is a frame that shows no single whole fundus ever taken for one, silently?
 
 Painted eyes of four cameras, of varied size, colour, brightness, noise and JPEG quality, are put
-into frames whose truth is known: several eyes in one frame (over black, grey and white, touching or
-apart, an inset), writing around and inside the circle, flat cuts on one to four sides, frames inside
-the circle that show only its corner arcs, a bright atrophy over a dim periphery, three equal
-channels, inverted colours, and sound eyes, half of them with a label, a reflex or a date beside
-them. Each goes through the file, decoding and cropping as `preprocess` does it.
+into frames whose truth is known: several eyes in one frame (over black, grey and white, touching
+or apart, an inset), writing around and inside the circle, flat cuts on one to four sides, frames
+inside the circle that show only its corner arcs, a bright atrophy over a dim periphery, three
+equal channels, inverted colours, and sound eyes, half of them with a label, a reflex or a date
+beside them. Each goes through the file, decoding and cropping as `preprocess` does it.
 
 A silent failure is an eye that is kept without a flag although its circle is off by more than 2 %
 of the radius, its frame shows no single fundus, or writing is left inside the circle of its square.
@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fundus_ml.cropping import CroppedEye, CropOptions, crop_eye
+from fundus_ml.cropping import CropOptions, CroppedEye, crop_eye
 from fundus_ml.errors import Refused
 from fundus_ml.imaging.decoding import decode_photograph
 from fundus_ml.imaging.field_of_view import FieldOfView, crop_to_field_of_view
@@ -77,6 +77,7 @@ class Painter:
 
     def __init__(self, *, people: int, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
+        self.sizes = SIZES
         table = draw_population(Population(patients=people, seed=seed))
         rows = [{str(name): value for name, value in row.items()} for _, row in table.iterrows()]
         self.retinas = [
@@ -96,7 +97,7 @@ class Painter:
 
     def side(self) -> float:
         """Draw the longer side of a frame."""
-        return float(np.exp(self.between(*np.log(SIZES))))
+        return float(np.exp(self.between(*np.log(self.sizes))))
 
     def level(self) -> float:
         """Draw the level of a background: black, grey or white."""
@@ -207,7 +208,9 @@ def _four_arcs(painter: Painter) -> Frame:
     radius = painter.side() / 2
     corner = painter.between(0.6, np.pi / 4)
     reach = radius * painter.between(1.04, 1.3)
-    width, height = (min(2 * reach * way, 1.96 * radius) for way in (np.cos(corner), np.sin(corner)))
+    width, height = (
+        min(2 * reach * way, 1.96 * radius) for way in (np.cos(corner), np.sin(corner))
+    )
     frame = painter.blank(width, height, painter.between(0, 8))
     off = [painter.between(-0.015, 0.015) * radius for _ in range(2)]
     frame.truth = Place((width - 1) / 2 + off[0], (height - 1) / 2 + off[1], radius)
@@ -348,7 +351,9 @@ def _load(row: dict[str, object], least_side: int) -> Photograph:
 def _wrong(frame: Frame, eye: CroppedEye) -> str:
     if frame.truth is None:
         return "no single fundus"
-    found = {name: float(str(eye.measured[f"fov_{name}"])) for name in ("x", "y", "radius", "aspect")}
+    found = {
+        name: float(str(eye.measured[f"fov_{name}"])) for name in ("x", "y", "radius", "aspect")
+    }
     field = FieldOfView(**found)
     x, y, radius = frame.truth
     sizes = field.radius - radius, field.radius * field.aspect - radius

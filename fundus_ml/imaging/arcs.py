@@ -7,6 +7,8 @@ from fundus_ml.imaging.circles import Circle
 
 FEWEST = 12
 """Points below which arcs say nothing about a shape."""
+FEWEST_QUARTERS = 3
+"""Quarters of the turn that must show some edge; the corners of a frame lie in all four."""
 STANDARD_ERRORS = 2.0
 """Standard errors added to the largest distance."""
 
@@ -17,7 +19,7 @@ def unseen_error(circle: Circle, points: NDArray[np.float64]) -> float:
     """Bound how far the true outline may lie from the circle where it is not seen.
 
     The distances of the points from the circle are explained by a shape that may also be moved,
-    enlarged, squashed (``cos 2t``) and squarish or cut at its corners (``cos 4t``). Arcs that do
+    enlarged, squashed (``cos 2t``) and square or cut at its corners (``cos 4t``). Arcs that do
     not exclude such a shape do not fix the circle.
 
     Args:
@@ -26,11 +28,12 @@ def unseen_error(circle: Circle, points: NDArray[np.float64]) -> float:
 
     Returns:
         The largest distance of that shape from the circle with its standard errors, as a share of
-        the radius; infinite where the points are too few.
+        the radius; infinite where the points are too few or lie on one side.
     """
-    if len(points) < FEWEST:
-        return float("inf")
     across, down = circle.offsets(points)
+    quarters = np.unique(2 * (across > 0) + (down > 0))
+    if len(points) < FEWEST or len(quarters) < FEWEST_QUARTERS:
+        return float("inf")
     seen = _shapes(np.arctan2(down, across))
     away = np.hypot(across, down) / circle.radius - 1
     inverse = np.linalg.pinv(seen.T @ seen, rcond=1e-9, hermitian=True)

@@ -120,5 +120,6 @@ def _paper(image: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
     if max(min(image[corner].tolist()) for corner in corners) < WHITE:
         return None
     _, labels = cv2.connectedComponents(np.asarray(image.min(axis=2) >= WHITE, np.uint8))
-    touched = {int(labels[corner]) for corner in corners} - {0}
-    return np.isin(labels, list(touched))
+    # White wedges between round pictures on one page reach a side of the frame only.
+    sides = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    return np.isin(labels, np.unique(sides[sides > 0]))

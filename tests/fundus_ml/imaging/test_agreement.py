@@ -81,15 +81,18 @@ def test_a_circle_out_of_sight_agrees_with_nothing():
 @pytest.mark.parametrize(
     ("shares", "confidence", "weakest"),
     [
-        ((0.7, 0.8, 0.9, 0.5), 0.7, "70% of the lit edge lies on it"),
-        ((1.0, 0.8, 0.9, 0.5), 0.8, "80% of what the frame shows of it is edge"),
-        ((1.0, 1.0, 0.9, 0.5), 0.9, "90% of it is lit"),
-        ((1.0, 1.0, 0.9, 0.2), 0.6, "20% of its turn is seen"),
-        ((1.0, 1.0, 1.0, 1.0), 1.0, "100%"),
+        ((0.7, 0.8, 0.9, 0.5, 0, 0), 0.7, "70% of the lit edge lies on it"),
+        ((1.0, 0.8, 0.9, 0.5, 0, 0), 0.8, "80% of what the frame shows of it is edge"),
+        ((1.0, 1.0, 0.9, 0.5, 0, 0), 0.9, "90% of it is lit"),
+        ((1.0, 1.0, 0.9, 0.2, 0.4, 0), 0.6, "20% of its turn is seen"),
+        ((1.0, 1.0, 0.9, 0.1, 0.05, 0), 0.8, "10% of its turn is seen"),
+        ((1.0, 1.0, 0.9, 0.1, 0.3, 0), 0.55, "10% of its turn is seen"),
+        ((1.0, 1.0, 0.9, 0.5, 0, 0.2), 0.67, "an area 20% of its size is lit beside it"),
+        ((1.0, 1.0, 1.0, 1.0, 0, 0), 1.0, "100%"),
     ],
 )
 def test_the_weakest_share_decides(shares, confidence, weakest):
-    """A third of the turn is as good as all of it."""
+    """A third of the turn is as good as all of it, and less may do where it fixes the circle."""
     found = Agreement(*shares, rim=1.0, step=0.5)
     assert found.confidence == pytest.approx(confidence)
     assert found.weakest.startswith(weakest)
@@ -97,7 +100,7 @@ def test_the_weakest_share_decides(shares, confidence, weakest):
 
 def agreement_with(confidence, step):
     """Of a circle that is seen all around."""
-    return Agreement(confidence, 1.0, 1.0, 1.0, rim=1.0, step=step)
+    return Agreement(confidence, 1.0, 1.0, 1.0, unseen=0.0, beside=0.0, rim=1.0, step=step)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from fundus_ml.manifest import MANIFEST_COLUMNS, SEXES, SPLITS, write_manifest
 from fundus_ml.shards import copy_rows, read_shard
 from fundus_ml.sources.photographs import OFFERED_COLUMNS
 
-VERSION = "2"
+VERSION = "3"
 """Changes when the same photographs would become other pixels."""
 
 

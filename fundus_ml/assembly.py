@@ -23,7 +23,7 @@ from fundus_ml.reading import KEYPOINTS_SHARD
 from fundus_ml.shards import SHARD_EYES, copy_rows, read_shard
 from fundus_ml.sources.photographs import OFFERED_COLUMNS
 
-VERSION = "2"
+VERSION = "3"
 """Changes when the same photographs would become other pixels."""
 
 

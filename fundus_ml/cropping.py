@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fundus_ml.errors import InputError, Refused
+from fundus_ml.imaging.colours import check_colours
 from fundus_ml.imaging.field_of_view import (
     SURE,
     FieldOfView,
@@ -85,6 +86,7 @@ def crop_eye(row: dict[str, object], *, load: Load, options: CropOptions) -> Cro
     try:
         photograph, field = _found(row, load, options.size)
         view = crop_to_field_of_view(photograph.image, field, size=VIEW_SIZE, surround="black")
+        doubtful = check_colours(view)
         quality = measure_quality(view)
         if quality.quality < options.min_quality:
             detail = f"{quality.quality:.3f} of 1, {options.min_quality:g} is needed"
@@ -110,7 +112,7 @@ def crop_eye(row: dict[str, object], *, load: Load, options: CropOptions) -> Cro
             surround=options.surround,
         ),
         keypoints=describe_eye(view) if options.same_person else None,
-        measured=_measured(row, photograph, field, quality),
+        measured=_measured(row, photograph, field, quality, doubtful=doubtful),
     )
 
 
@@ -128,7 +130,12 @@ def _found(row: dict[str, object], load: Load, size: int) -> tuple[Photograph, F
 
 
 def _measured(
-    row: dict[str, object], photograph: Photograph, field: FieldOfView, quality: Quality
+    row: dict[str, object],
+    photograph: Photograph,
+    field: FieldOfView,
+    quality: Quality,
+    *,
+    doubtful: bool,
 ) -> dict[str, object]:
     height, width = photograph.image.shape[:2]
     # Reduced sides are rounded up, each by itself; one factor leaves the circle round.
@@ -140,6 +147,8 @@ def _measured(
         flags.append("field of view uncertain")
     if field.aspect != 1:
         flags.append("squashed")
+    if doubtful:
+        flags.append("colours unlike a retina")
     return {
         "width": photograph.width,
         "height": photograph.height,

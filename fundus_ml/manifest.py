@@ -51,8 +51,9 @@ MANIFEST_COLUMNS = tuple(_TYPES)
 ``age`` is NaN where unknown; ``quality`` and its five measures are those of
 :mod:`fundus_ml.imaging.quality`; ``width``, ``height`` and the field of view ``fov_x fov_y
 fov_radius`` are in pixels of the original photograph, ``fov_aspect`` is the field's width over its
-height there, 1 where the photograph kept its shape, ``fov_cut`` the frame's sides that cut it,
-joined by ``+``, ``fov_confidence`` from 0 to 1; ``sha256`` is that of its file; ``flags`` are
+height there, 1 where the photograph kept its shape, ``fov_cut`` the sides on which it is cut,
+by the frame or by a straight edge inside the frame, joined by ``+``, ``fov_confidence`` from 0 to
+1; ``sha256`` is that of its file; ``flags`` are
 remarks joined by ``"; "``; ``weight`` balances the eyes within their split, 1 on average;
 ``shard`` and ``row`` say where the pixels lie.
 """

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.agreement import Agreement, measure_agreement
 from fundus_ml.imaging.circles import Circle, fit_circle
+from fundus_ml.imaging.cuts import SIDES, Cut, beyond_cuts, find_cuts
 from fundus_ml.imaging.lit_area import Light, NoFieldOfView, edge_points, measure_light
 from fundus_ml.imaging.opencv import cv2
 
@@ -59,8 +60,10 @@ class FieldOfView:
         y: Row of the centre.
         radius: Half its height, above 0; the circle may reach over the frame's edges.
         aspect: Its width over its height: 1 unless the frame's shape was changed after the shot.
-        cut: The frame's sides that cut it, in the order left, top, right, bottom.
+        cut: The sides on which it is cut, by the frame or by a straight edge inside the frame, in
+            the order left, top, right, bottom.
         confidence: From 0 to 1, how well what was seen agrees with the circle.
+        cuts: Those straight edges inside the frame.
     """
 
     x: float
@@ -69,6 +72,7 @@ class FieldOfView:
     aspect: float = 1.0
     cut: tuple[str, ...] = ()
     confidence: float = 1.0
+    cuts: tuple[Cut, ...] = ()
 
     def scaled(self, factor_x: float, factor_y: float) -> "FieldOfView":
         """Say where it lies once the image is resized by these factors."""
@@ -78,6 +82,7 @@ class FieldOfView:
             y=(self.y + 0.5) * factor_y - 0.5,
             radius=self.radius * factor_y,
             aspect=self.aspect * factor_x / factor_y,
+            cuts=tuple(cut.scaled(factor_x, factor_y) for cut in self.cuts),
         )
 
 
@@ -102,7 +107,8 @@ def find_field_of_view(image: NDArray[np.uint8]) -> FieldOfView:
             (also where the confidence is below :data:`LEAST_CONFIDENCE`), ``several eyes``.
     """
     reduction = max(1, max(image.shape[:2]) // DETECTION_SIZE)
-    light = measure_light(_reduced(image, reduction))
+    reduced = _reduced(image, reduction)
+    light = measure_light(reduced)
     best, agreement = _best_fit(light)
     if agreement.confidence < LEAST_CONFIDENCE:
         if agreement.alone < LEAST_CONFIDENCE:
@@ -110,7 +116,9 @@ def find_field_of_view(image: NDArray[np.uint8]) -> FieldOfView:
             raise NoFieldOfView("several eyes", detail)
         told = f"{agreement.weakest}: confidence {agreement.confidence:.2f}"
         raise NoFieldOfView("circle does not fit", f"{told}, {LEAST_CONFIDENCE} is needed")
-    field = FieldOfView(*best, confidence=agreement.confidence).scaled(reduction, reduction)
+    cuts = find_cuts(reduced, light, best)
+    found = FieldOfView(*best, confidence=agreement.confidence, cuts=cuts)
+    field = found.scaled(reduction, reduction)
     return replace(field, cut=_cut(field, *image.shape[:2]))
 
 
@@ -133,7 +141,8 @@ def crop_to_field_of_view(
             on retina (and is linear where the rectangle must grow); ``nearest`` mixes nothing, as
             bit flags need.
         padding: Where the rectangle leaves the frame: black, or the frame mirrored at its edge.
-        surround: Outside the circle: keep what is there, or black over dates and paper.
+        surround: Outside the circle, and between it and its straight cuts: keep what is there, or
+            black over dates and paper.
 
     Returns:
         ``(size, size, 3)`` or ``(size, size)`` uint8.
@@ -147,9 +156,12 @@ def crop_to_field_of_view(
     left, top = round(field.x - (wide - 1) / 2), round(field.y - (high - 1) / 2)
     rectangle = _rectangle(image, left, top, wide, high, border=BORDERS[padding])
     square = _resized(rectangle, size, interpolation)
-    if surround == "black":
-        return np.asarray(cv2.bitwise_and(square, _disc(square.shape)), np.uint8)
-    return square
+    if surround == "keep":
+        return square
+    alone = np.asarray(cv2.bitwise_and(square, _disc(square.shape)), np.uint8)
+    if field.cuts:
+        alone[beyond_cuts(field.cuts, left, top, wide / size, high / size, size=size)] = 0
+    return alone
 
 
 def _reduced(image: NDArray[np.uint8], reduction: int) -> NDArray[np.uint8]:
@@ -209,7 +221,10 @@ def _cut(field: FieldOfView, height: int, width: int) -> tuple[str, ...]:
         "right": field.x + across - width + 0.5,
         "bottom": field.y + down - height + 0.5,
     }
-    return tuple(side for side, by in beyond.items() if by > CUT_TOLERANCE * field.radius)
+    straight = {cut.side for cut in field.cuts}
+    return tuple(
+        side for side in SIDES if side in straight or beyond[side] > CUT_TOLERANCE * field.radius
+    )
 
 
 def _rectangle(

@@ -30,10 +30,7 @@ def where_they_lie(root: Path, name: str) -> str:
             last = f"{part}/"
             break
         folder /= as_path(part)
-    said = (
-        f"{name} was looked for in {shown(folder)}, which holds "
-        f"{_nearest(folder, last)}"
-    )
+    said = f"{name} was looked for in {shown(folder)}, which holds {_nearest(folder, last)}"
     lies = _elsewhere(root, name)
     return f"{said}; a file of that name is {lies} below root; write that path" if lies else said
 
@@ -42,9 +39,7 @@ def _nearest(folder: Path, name: str) -> str:
     """Entries with names like ``name``, or the first ones; folders end with a slash."""
     try:
         with os.scandir(folder) as entries:
-            held = sorted(
-                shown(entry.name) + "/" * entry.is_dir() for entry in entries
-            )
+            held = sorted(shown(entry.name) + "/" * entry.is_dir() for entry in entries)
     except OSError as error:
         return f"nothing that may be read ({error.strerror})"
     near = difflib.get_close_matches(name, held[:LOOKED_AT], n=SHOWN) or held[:SHOWN]

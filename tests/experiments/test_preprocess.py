@@ -37,12 +37,3 @@ def test_each_assumption_is_a_line_and_is_recorded(release, tmp_path, capsys):
     client = initialise_tracking()
     (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
     assert run.data.tags["assumed"] == "; ".join(recipe["assumed"])
-
-
-def test_a_plain_table_assumes_nothing(release, tmp_path, capsys):
-    table = release / "labels.csv"
-    text = table.read_text(encoding="utf-16").replace(";", ",").replace(".PNG", ".png")
-    table.write_text(text.replace("Sex", "sex"), encoding="utf-8")
-    preprocess.main(flags(SMALL | {"root": release, "out": tmp_path / "out"}))
-    assert "assumed" not in capsys.readouterr().err
-    assert "assumed" not in json.loads((tmp_path / "out/dataset.json").read_text())["recipe"]

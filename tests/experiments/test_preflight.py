@@ -281,12 +281,17 @@ def mounted(folder, *options):
         pytest.skip("needs the right to mount")
 
 
+def unmounted(folder):
+    command = ["umount", "--lazy", str(folder)]  # the store may hold a file there
+    subprocess.run(command, check=True)
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     folder = tmp_path / "small"
     mounted(folder, "size=12m")
     yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)  # the store may hold a file
+    unmounted(folder)
 
 
 @pytest.fixture
@@ -295,7 +300,7 @@ def read_only(tmp_path):
     folder = tmp_path / "read-only"
     mounted(folder, "size=1m", "ro")
     yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    unmounted(folder)
 
 
 def fill(folder):

@@ -15,7 +15,7 @@ of the radius, its frame shows no single fundus, or writing is left inside the c
 
 import argparse
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -110,11 +110,10 @@ class Painter:
         place: Place,
         *,
         gain: float = 1.0,
-        cuts: tuple[float, float, float, float] = (2, 2, 2, 2),
-        retina: Floats | None = None,
+        cuts: Sequence[float] = (2, 2, 2, 2),
     ) -> None:
         """Show an eye through a circle cut flat at left, top, right, bottom, in radii."""
-        chosen = self.retinas[self.rng.integers(len(self.retinas))] if retina is None else retina
+        chosen = self.retinas[self.rng.integers(len(self.retinas))]
         height, width = frame.light.shape[:2]
         zoom = 2 * place.radius / SHOWN / chosen.shape[0]
         middle = (chosen.shape[0] - 1) / 2
@@ -187,7 +186,7 @@ def _cut(painter: Painter) -> Frame:
     frame, place = _single(painter)
     sides = painter.rng.permutation(4)[: painter.rng.integers(1, 5)]
     cuts = [painter.between(0.78, 0.95) if side in sides else 2 for side in range(4)]
-    painter.show(frame, place, gain=painter.between(0.6, 1.2), cuts=tuple(cuts))
+    painter.show(frame, place, gain=painter.between(0.6, 1.2), cuts=cuts)
     return frame
 
 
@@ -351,10 +350,9 @@ def _load(row: dict[str, object], least_side: int) -> Photograph:
 def _wrong(frame: Frame, eye: CroppedEye) -> str:
     if frame.truth is None:
         return "no single fundus"
-    found = {
-        name: float(str(eye.measured[f"fov_{name}"])) for name in ("x", "y", "radius", "aspect")
-    }
-    field = FieldOfView(**found)
+    names = ("fov_x", "fov_y", "fov_radius", "fov_aspect")
+    across, down, size, aspect = (float(str(eye.measured[name])) for name in names)
+    field = FieldOfView(across, down, size, aspect)
     x, y, radius = frame.truth
     sizes = field.radius - radius, field.radius * field.aspect - radius
     off = max(abs(value) for value in (field.x - x, field.y - y, *sizes)) / radius
@@ -366,16 +364,14 @@ def _wrong(frame: Frame, eye: CroppedEye) -> str:
 
 def _sheet(table: pd.DataFrame) -> Pixels:
     tiles = []
-    for row in table.itertuples():
-        image = decode_photograph(row.content, least_side=TILE).image
+    for family, told, content in zip(table["family"], table["told"], table["content"], strict=True):
+        image = decode_photograph(content, least_side=TILE).image
         scale = TILE / max(image.shape[:2])
         size = round(image.shape[1] * scale), round(image.shape[0] * scale)
         tile = np.full((TILE + 16, TILE, 3), 60, np.uint8)
         tile[: size[1], : size[0]] = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-        told = f"{row.family}: {row.told}"
-        cv2.putText(
-            tile, told, (1, TILE + 12), cv2.FONT_HERSHEY_SIMPLEX, 0.35, (255,) * 3, 1, cv2.LINE_AA
-        )
+        label, at = f"{family}: {told}", (1, TILE + 12)
+        cv2.putText(tile, label, at, cv2.FONT_HERSHEY_SIMPLEX, 0.35, (255,) * 3, 1, cv2.LINE_AA)
         tiles.append(tile)
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % ACROSS)
     return np.vstack([np.hstack(tiles[at : at + ACROSS]) for at in range(0, len(tiles), ACROSS)])

@@ -99,12 +99,15 @@ def find_field_of_view(image: NDArray[np.uint8]) -> FieldOfView:
 
     Returns:
         The circle in the pixels of ``image``, good to a few thousandths of its longer side. Its
-        confidence is the least of four shares: of the edge that lies on it, of what the frame
-        shows of it that is edge, of it that is lit, of three times its turn that is seen.
+        confidence is the least of five numbers: the share of the edge that lies on it, the share
+        of what the frame shows of it that is edge, the share of it that is lit, how well the arcs
+        seen fix it (wholly with a third of the turn; with less as far as they exclude any other
+        outline), and how little else is lit beside it.
 
     Raises:
         NoFieldOfView: ``no bright field``, ``no edge in the frame``, ``circle does not fit``
-            (also where the confidence is below :data:`LEAST_CONFIDENCE`), ``several eyes``.
+            (also where the confidence is below :data:`LEAST_CONFIDENCE`), ``several eyes`` (a
+            second lit area, more than a third as large as the circle, lies beside it).
     """
     reduction = max(1, max(image.shape[:2]) // DETECTION_SIZE)
     reduced = _reduced(image, reduction)

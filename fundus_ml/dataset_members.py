@@ -53,7 +53,7 @@ def read_members(paths: str, *, verify: Verify) -> list[Member]:
             half-written, changed since, or no dataset folder, or two hold eyes of different sizes.
     """
     check_verify(verify)
-    folders = [Path(path.strip()) for path in paths.split(",") if path.strip()]
+    folders = [Path(path.strip()).expanduser() for path in paths.split(",") if path.strip()]
     if not folders:
         raise InputError(f"dataset={paths!r}: name a dataset folder, several with commas")
     if len(set(folders)) < len(folders):

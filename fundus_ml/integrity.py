@@ -127,12 +127,27 @@ def check_content(
         _check_sample(folder, frame, hashes, kinds)
         if verify == "quick":
             return
-        _check_shards(folder, record, frame, hashes)
+        for kind in kinds:
+            check_shards(folder, record, frame, kind)
     if content_digest(folder, frame, content_kinds(record)) != record["digest"]:
         raise InputError(
             f"dataset={folder}: holds other content than the digest in {RECORD} says "
             f"({record['digest'][:12]}…); run preprocess again"
         )
+
+
+def check_shards(folder: Path, record: DatasetRecord, frame: pd.DataFrame, kind: str) -> None:
+    """Check every byte of the shards of one kind.
+
+    Raises:
+        InputError: A shard is not the one that was written.
+    """
+    for shard, _, _ in _by_shard(frame):
+        path = shard_path(folder, kind, shard)
+        if _file_sha256(path) != _recorded(folder, record, path.name)["sha256"]:
+            column = 1 + sorted(stored_kinds(record)).index(kind)
+            hashes = np.load(folder / ROW_HASHES)[:, column]
+            raise _shard_difference(folder, frame, hashes, kind, shard)
 
 
 def check_verify(verify: str) -> None:
@@ -152,14 +167,6 @@ def _check_sample(
         for shard, places, rows in _by_shard(frame.iloc[drawn]):
             found = _shard_hashes(read_shard(folder, kind, shard), rows)
             if (found != hashes[drawn[places], column]).any():
-                raise _shard_difference(folder, frame, hashes[:, column], kind, shard)
-
-
-def _check_shards(folder: Path, record: DatasetRecord, frame: pd.DataFrame, hashes: Hashes) -> None:
-    for column, kind in enumerate(sorted(stored_kinds(record)), start=1):
-        for shard, _, _ in _by_shard(frame):
-            path = shard_path(folder, kind, shard)
-            if _file_sha256(path) != _recorded(folder, record, path.name)["sha256"]:
                 raise _shard_difference(folder, frame, hashes[:, column], kind, shard)
 
 

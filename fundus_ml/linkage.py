@@ -18,6 +18,7 @@ from fundus_ml.dataset_folder import KEYPOINTS
 from fundus_ml.dataset_members import Member
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.keypoints import FEATURE_SHAPE
+from fundus_ml.integrity import check_shards
 from fundus_ml.kept_links import keep_links, kept_links
 from fundus_ml.manifest import SPLITS
 from fundus_ml.people import contradicting_people, join_people
@@ -92,20 +93,21 @@ class Linkage:
     @property
     def words(self) -> str:
         """What was found as one line."""
-        if not self.people:
-            return "nobody stands in more than one folder"
-        said = (
-            f"{self.people} people stand in several folders ({self.files} equal files, {self.ids} "
-            f"equal ids, {len(self.pairs)} pairs of alike eyes); each is one person in one split"
-        )
-        if self.moved:
-            said += f"; {len(self.moved)} eyes moved to the held-out split of their person"
-        if self.left_out:
-            said += (
-                f"; {len(self.left_out)} eyes left out, their people stand under both sexes: "
-                f"{_named(self.left_out)}"
+        found = "none"
+        if self.people:
+            found = (
+                f"{self.people} ({self.files} equal files, {self.ids} equal ids, "
+                f"{len(self.pairs)} pairs of alike eyes), each one person in one split"
             )
-        return said
+        said = [f"people in several folders: {found}"]
+        if self.moved:
+            said.append(f"moved to the held-out split of their person: {len(self.moved)} eyes")
+        if self.left_out:
+            said.append(
+                f"left out, because their people stand under both sexes: {len(self.left_out)} eyes "
+                f"({_named(self.left_out)})"
+            )
+        return "; ".join(said)
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,8 @@ def _alike(
     described = sorted((m for m in members if m.described), key=lambda m: m.record["digest"])
     if len(described) < 2:  # noqa: PLR2004 (a pair)
         return pd.DataFrame(columns=["first", "second", "inliers", "score"]), ""
-    key = _fingerprint(["pairs", *map(_version, described)])
+    # Of all folders: eyes that one without keypoints joins are not compared.
+    key = _fingerprint(["pairs", *sorted(map(_version, members))])
     pairs = None if links is None else kept_links(links, key, frame["image_id"])
     if pairs is not None:
         return pairs, ""
@@ -233,7 +236,8 @@ def _search(
 
 
 def _keypoints(member: Member) -> NDArray[np.uint8]:
-    """Keypoints of every eye of a folder, in the order of its manifest."""
+    """Keypoints of every eye of a folder, in the order of its manifest, checked to be its own."""
+    check_shards(member.folder, member.record, member.frame, KEYPOINTS)
     features = np.empty((len(member.frame), *FEATURE_SHAPE), np.uint8)
     shards, rows = (member.frame[name].to_numpy() for name in ("shard", "row"))
     for shard in np.unique(shards):

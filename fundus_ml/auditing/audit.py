@@ -214,9 +214,9 @@ def _shared_words(shared: Shared | None) -> list[str]:
     if shared is None:
         return []
     said = []
-    if shared.people:
+    if shared.people or shared.moved or shared.left_out:
         said.append(
-            f"{shared.people} people have eyes in several folders and count as one each: "
+            f"People with eyes in several folders: {shared.people}, each one person in one split; "
             f"{shared.moved} eyes were moved to a held-out split for it, "
             f"{len(shared.left_out)} left out because the sexes disagree."
         )

@@ -86,8 +86,8 @@ def test_a_composite_says_in_one_line_what_its_folders_share(versions, tmp_path,
         with start_run("audit", {}) as run:
             dataset = read_dataset(run, paths, context="audit", verify="full")
     said = (
-        "1 people stand in several folders (1 equal files, 0 equal ids, 0 pairs of alike eyes); "
-        "each is one person in one split; 2 eyes moved to the held-out split of their person"
+        "people in several folders: 1 (1 equal files, 0 equal ids, 0 pairs of alike eyes), each "
+        "one person in one split; moved to the held-out split of their person: 2 eyes"
     )
     assert capsys.readouterr().err == f"{paths}: {said}\n" * 2
     tags = newest("audit").data.tags

@@ -1,14 +1,18 @@
 """One eye under several ids: one person, judged where the ids contradict, with the evidence."""
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
 from fundus_ml.dataset import open_dataset
+from fundus_ml.dataset_folder import KEYPOINTS
 from fundus_ml.joining import SAME_EYES, SAME_PERSON
 from fundus_ml.parallel import processes
 from fundus_ml.preprocessing import PreprocessingOptions, preprocess
+from fundus_ml.shards import read_shard
 from fundus_ml.sources.folder import folder_photographs
 from fundus_ml.synthesis.painting import paint_photograph
 from fundus_ml.synthesis.population import Population, draw_population
@@ -92,3 +96,26 @@ def test_without_the_search_a_person_is_an_id(release, tmp_path):
     assert pd.read_csv(written.path / SAME_PERSON).empty
     assert not (written.path / SAME_EYES).exists()
     assert len(frame) == len(release.table)
+
+
+def test_folders_of_the_same_photographs_keep_what_joins_them(release, tmp_path):
+    """Keypoints lie row for row beside the manifest, and a composite has nobody on both sides."""
+    other = folder_photographs(Path(release.table["path"][0]).parent, name="other")
+    first = write(release, tmp_path / "a").path
+    second = write(other, tmp_path / "b", contradicting="keep", seed=1).path
+    described = []
+    for folder in (first, second):
+        frame = open_dataset(str(folder), verify="full").frame
+        described.append(dict(zip(frame["sha256"], read_shard(folder, KEYPOINTS, 0), strict=True)))
+    assert 0 < len(described[0]) < len(described[1]) == len(release.table)
+    for file, keypoints in described[0].items():
+        np.testing.assert_array_equal(described[1][file], keypoints)
+        assert keypoints.any()
+    apart = pd.concat([open_dataset(str(folder)).frame for folder in (first, second)])
+    assert apart.groupby("sha256")["split"].nunique().max() > 1
+    together = open_dataset(f"{first},{second}")
+    assert together.linkage.files == len(described[0])
+    assert together.linkage.unsearched == ()
+    assert len(together) == len(apart)
+    for name in ("sha256", "person_group"):
+        assert together.frame.groupby(name)["split"].nunique().max() == 1

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fundus_ml import integrity
 from fundus_ml.auditing.audit import audit_dataset, write_audit
 from fundus_ml.auditing.record import read_audit
 from fundus_ml.dataset import open_dataset
@@ -85,13 +86,27 @@ def test_pixels_follow_their_eyes_when_some_are_left_out(tmp_path):
     dataset = open_dataset(paths)
     assert list(dataset.frame["image_id"]) == ["a/2", "b/0"]
     assert dataset.linkage.left_out == ("a/0", "a/1", "b/1", "b/2")
-    assert "4 eyes left out" in dataset.linkage.words
-    assert "a/0, a/1, b/1, b/2" in dataset.linkage.words
+    assert dataset.linkage.words.endswith(
+        "left out, because their people stand under both sexes: 4 eyes (a/0, a/1, b/1, b/2)"
+    )
     expected = np.concatenate([singles["a"].pixels([2]), singles["b"].pixels([0])])
     np.testing.assert_array_equal(dataset.pixels([0, 1]), expected)
     audit = audit_dataset(dataset, None, permutations=2)
     assert audit.leakage.folders.left_out == dataset.linkage.left_out
     assert audit.rejections == {"sex disagrees across folders": 4}
+
+
+def test_one_file_under_two_ids_of_one_folder_is_settled_too(tmp_path):
+    """A folder made with same_person=false, found out when it is put beside another."""
+    tables = {
+        "a": rows("a", "ffg", splits=["train", "test", "train"]),
+        "b": rows("b", "xyz", splits=["train"] * 3),
+    }
+    dataset = open_dataset(write(tmp_path, tables))
+    assert splits_of(dataset)["a/0"] == "test"
+    assert dataset.linkage.words == (
+        "people in several folders: none; moved to the held-out split of their person: 1 eyes"
+    )
 
 
 def test_a_chain_over_three_folders_is_one_person(tmp_path):
@@ -269,6 +284,30 @@ def test_pairs_are_searched_once_and_a_damaged_file_is_not_believed(photographed
     assert dataset.linkage.notes[0].startswith(f"{links} cannot be written (")
 
 
+def test_pairs_kept_for_one_composite_are_not_those_of_another(photographed_twice, tmp_path):
+    """Where a third folder joins two eyes by file they are not compared; without it they are."""
+    third = rows("c", "fx", people=[0, 0], splits=["train", "train"])
+    write_folder(tmp_path / "c", source="c", frame=third, seed=2)
+    links = tmp_path / "links"
+    three = open_dataset(f"{photographed_twice},{tmp_path / 'c'}", links=links)
+    assert len(three.linkage.pairs) == 1
+    assert three.linkage.people == 2
+    two = open_dataset(photographed_twice, links=links)
+    assert len(two.linkage.pairs) == 2
+    assert two.linkage.people == 2
+
+
+def test_keypoints_that_changed_join_nobody(photographed_twice, tmp_path, monkeypatch):
+    """Before they are compared every one is checked, whatever the sample of eyes shows."""
+    monkeypatch.setattr(integrity, "SAMPLED_EYES", 0)
+    path = tmp_path / "a" / "keypoints-00001.npy"
+    keypoints = np.load(path)
+    keypoints[0] = 0
+    np.save(path, keypoints)
+    with pytest.raises(InputError, match=r"keypoints-00001.npy .*first row that differs: 0, a/4"):
+        open_dataset(photographed_twice)
+
+
 def test_without_keypoints_files_are_still_compared_and_it_is_said(tmp_path, twice):
     """Made before, or with same_person=false."""
     first, again = twice
@@ -298,7 +337,7 @@ def test_eyes_without_a_keypoint_are_compared_with_nobody(tmp_path):
     tables = {name: rows(name, f"{name}12", splits=["train"] * 3) for name in "ab"}
     tables["a"]["sha256"], tables["b"]["sha256"] = list("fgh"), list("xyz")
     dataset = open_dataset(write(tmp_path, tables, keypoints=empty))
-    assert dataset.linkage.words == "nobody stands in more than one folder"
+    assert dataset.linkage.words == "people in several folders: none"
 
 
 def test_the_audit_of_a_composite_counts_what_its_folders_share(tmp_path):
@@ -316,7 +355,7 @@ def test_the_audit_of_a_composite_counts_what_its_folders_share(tmp_path):
     assert found.files == 14
     assert found.moved == len(dataset.linkage.moved) > 0
     assert audit.leakage.people_across == 0
-    assert f"{found.people} people have eyes in several folders" in " ".join(audit.verdicts)
+    assert f"People with eyes in several folders: {found.people}, each" in " ".join(audit.verdicts)
     write_audit(audit, tmp_path)
     assert read_audit(tmp_path / "audit.json") == audit
     page = (tmp_path / "audit.html").read_text()

@@ -196,9 +196,11 @@ def test_the_record_says_what_made_it(tmp_path, release):
         "audit.html",
         "audit.json",
         RECORD,
+        "keypoints-00000.npy",
         "manifest.parquet",
         "pixels-00000.npy",
         "rejected.csv",
+        "row_hashes.npy",
         "same_person.csv",
     ]
 

@@ -13,12 +13,14 @@ from tests.tracking.conftest import OURS
 ROOT = Path(__file__).parents[2]
 
 
-def start(entry_point, values, folder, *, temporary=None, experiment=None, launcher=()):
+def start(entry_point, values, folder, *, temporary=None, experiment=None, store=None, launcher=()):
     """Begin a command in ``folder``, in a session of its own; its output is collected."""
     environment = {name: value for name, value in os.environ.items() if name not in OURS}
     if experiment is not None:
         environment["MLFLOW_EXPERIMENT_NAME"] = experiment
     environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    if store is not None:
+        environment["MLFLOW_TRACKING_URI"] = store
     if temporary is not None:
         environment["TMPDIR"] = str(temporary)
     return subprocess.Popen(

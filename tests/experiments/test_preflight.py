@@ -7,7 +7,6 @@ import os
 import shutil
 import socket
 import sqlite3
-import subprocess
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -30,6 +29,7 @@ from experiments import (
     tune,
 )
 from tests.experiments.conftest import flags
+from tests.experiments.mounts import disk, fill
 
 LONG = {"bootstrap": 10**9}
 NETWORK = {"arch": "resnet18", "weights": "none", "epochs": 10**6}
@@ -274,39 +274,13 @@ def test_a_run_that_was_handed_over_and_is_no_more(refused, monkeypatch, state, 
     assert newest_run().data.tags["failure"] == line
 
 
-def mounted(folder, *options):
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(folder)]
-    if os.getuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("needs the right to mount")
-
-
-def unmounted(folder):
-    command = ["umount", "--lazy", str(folder)]  # the store may hold a file there
-    subprocess.run(command, check=True)
-
-
 @pytest.fixture
 def small_disk(tmp_path):
-    folder = tmp_path / "small"
-    mounted(folder, "size=12m")
-    yield folder
-    unmounted(folder)
+    with disk(tmp_path / "small", "size=12m") as folder:
+        yield folder
 
 
 @pytest.fixture
 def read_only(tmp_path):
-    """A folder that nobody, not even root, can write."""
-    folder = tmp_path / "read-only"
-    mounted(folder, "size=1m", "ro")
-    yield folder
-    unmounted(folder)
-
-
-def fill(folder):
-    with (folder / "filler").open("wb", buffering=0) as file:
-        try:
-            while file.write(b"0" * 2**16):
-                pass
-        except OSError:
-            return
+    with disk(tmp_path / "read-only", "size=1m", "ro") as folder:
+        yield folder

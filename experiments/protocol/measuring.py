@@ -67,9 +67,9 @@ class Measure:
         """Refuse values outside their range."""
         check_engine(self.attack_engine)
         check_seed(self.seed)
-        names = [plain(eps) for eps in self.eps]
-        if len(set(names)) < len(names):
-            raise InputError(f"eps={','.join(names)}: must name each budget once, to six digits")
+        if len(set(map(plain, self.eps))) < len(set(self.eps)):
+            given = ",".join(str(eps) for eps in self.eps)
+            raise InputError(f"eps={given}: two budgets are the same to six digits")
         for eps in self.eps:
             ThreatModel(constraint=self.constraint, eps=eps)
             step_length(self.step_size, eps=eps, attack_steps=self.attack_steps)

@@ -22,7 +22,7 @@ def place(name: str, given: str) -> Path:
     if not given.strip():
         raise InputError(f"{name}={given}: must name a folder")
     folder = user_path(given)
-    if folder.parts[0].startswith("~"):
+    if str(folder).startswith("~"):
         raise InputError(f"{name}={given}: no such home is known; write the whole path")
     for what, taken in (("your home", user_path("~")), ("the working folder", Path())):
         if within(taken, folder):

@@ -14,10 +14,13 @@ from mlflow import MlflowClient
 from experiments import modulate
 from experiments.main import MainConfig
 from experiments.protocol.parameters import Number, Numbers
+from experiments.protocol.summary import FILES, remove_summary
 from fundus_ml.dataset import open_dataset
+from fundus_ml.dataset_folder import DATASET_FILES
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.pictures import read_png, to_images
 from fundus_ml.imaging.regions import PARTS
+from tests.fundus_ml.trees import plant, tree
 from tracking import registry, results
 from tracking.lineage import ancestors
 
@@ -185,6 +188,25 @@ def test_the_dataset_says_how_it_was_made(chain):
     record = json.loads((chain.folder / "demo" / "dataset" / "dataset.json").read_text())
     assert (record["recipe"]["cue"], record["recipe"]["patients"]) == ("disc", 60)
     assert record["regions"] is True
+
+
+def test_every_file_of_a_dataset_folder_is_listed(chain):
+    """Or it could never be replaced: name the new file in ``DATASET_FILES``."""
+    assert DATASET_FILES.foreign(Path(chain.dataset)) == []
+
+
+def test_a_summary_is_replaced_and_one_of_others_is_not(chain, tmp_path):
+    for name in FILES:
+        (tmp_path / name).write_bytes((chain.folder / "demo" / name).read_bytes())
+    plant(tmp_path, ["photo.jpg"])
+    remove_summary(tmp_path)
+    assert tree(tmp_path) == {"photo.jpg": b"mine"}
+    for name in FILES:
+        plant(tmp_path, [name])
+        with pytest.raises(InputError, match=f"holds {name}, which main did not write"):
+            remove_summary(tmp_path)
+        assert (tmp_path / name).read_text() == "mine"
+        (tmp_path / name).unlink()
 
 
 def test_a_budget_that_compares_the_models_is_needed():

@@ -1,5 +1,7 @@
 """Clean and attacked scores against plain passes, and their measures against scikit-learn."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,6 +12,8 @@ from fundus_ml.attacks import ThreatModel, pgd
 from fundus_ml.calibration import Calibration
 from fundus_ml.errors import InputError
 from fundus_ml.evaluation import (
+    BOUNDS,
+    LEVELS,
     check_calibratable,
     check_measurable,
     clean_auroc,
@@ -154,6 +158,21 @@ def test_metrics_are_named_as_runs_keep_them():
         "val_clean_auprc_per_person",
         "val_robust_ece_calibrated_per_person_eps_0.0156863_high",
     } <= set(metrics)
+
+
+@pytest.mark.parametrize(
+    ("eps", "said"),
+    [(1e9, "1000000000"), (1e-5, "0.00001"), (1e12, "1000000000000"), (0.25, "0.25")],
+)
+def test_a_name_of_a_metric_is_one_that_every_store_takes(eps, said):
+    """MLflow takes letters, digits and ``_-./ ``, and no ``+`` as in 1e+09."""
+    measured = {
+        f"{m}{level}{b}": 0.5 for m in MEASURES for level in LEVELS.values() for b in BOUNDS
+    }
+    table = pd.DataFrame([{"attack": "pgd", "eps": eps, "majority": 0.5, **measured}])
+    names = named_metrics(table, split="test")
+    assert f"test_robust_auroc_eps_{said}_low" in names
+    assert all(re.fullmatch(r"[\w.]{1,250}", name) for name in names)
 
 
 def test_every_level_is_measured_from_the_same_predictions(model, eyes):

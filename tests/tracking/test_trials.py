@@ -70,6 +70,13 @@ def test_every_trial_is_a_nested_run():
         assert {point.step: point.value for point in points} == trial.intermediate_values
 
 
+def test_the_largest_seed_draws_too():
+    """Each trial draws by a seed of its own, and they go round."""
+    study = open_study("seeds", seed=2**32 - 1)
+    without_runs(study, 3)
+    assert len({row.params["lr"] for row in study.rows()}) == 3
+
+
 def test_starts_come_first_and_what_they_leave_out_is_drawn():
     study = open_study(starts=[{"lr": 1e-3, "optimizer": "sgd"}, {"lr": 1e-2}])
     run(study, objective, 3)

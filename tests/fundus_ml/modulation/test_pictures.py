@@ -44,6 +44,7 @@ def test_picture_name_says_eye_and_budget():
     """Plain names stay readable, and none leads out of its folder."""
     assert picture_name("odir/0_left", 4 / 255) == "odir_0_left/eps-0.0156863.png"
     assert picture_name("synthetic/3_left", 2.0) == "synthetic_3_left/eps-2.png"
+    assert picture_name("synthetic/3_left", 1e9) == "synthetic_3_left/eps-1000000000.png"
     assert file_stem("x/../../etc").startswith("x_.._.._etc-")
 
 

@@ -151,8 +151,9 @@ def percentile_interval(value: float, replicates: Floats) -> Interval:
     dropped = 1 - len(kept) / len(replicates)
     if dropped > MOST_DROPPED:
         raise InputError(
-            f"groups: {dropped:.0%} of the resamples hold one class only or nothing to divide by "
-            f"(at most {MOST_DROPPED:.0%} may); more patients are needed"
+            f"groups: {dropped:.0%} of the resamples hold one class only or nothing to divide by, "
+            f"where an interval bears {MOST_DROPPED:.0%}; more patients are needed of the class "
+            "that has fewest: add them, or measure a larger split"
         )
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(kept, [tail, 1 - tail])

@@ -12,6 +12,8 @@ from fundus_ml.errors import InputError
 
 FIXED_SIZE = ("vit_", "maxvit_")
 AUXILIARY_OUTPUTS = ("googlenet", "inception_v3")
+LARGEST = 65_536
+"""Of ``head_hidden`` and ``size``: beyond it a slip of the pen, and no memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,8 @@ class ClassifierSpec:
         for name, value in (("head_hidden", self.head_hidden), ("size", self.size)):
             if value < 1:
                 raise InputError(f"{name}={value}: must be at least 1")
+            if value > LARGEST:
+                raise InputError(f"{name}={str(value)[:20]}: must be at most {LARGEST:,}")
         three = len(self.mean) == len(self.std) == 3  # noqa: PLR2004 (RGB)
         if not (three and all(map(isfinite, self.mean)) and all(0 < s < inf for s in self.std)):
             raise InputError(
@@ -80,7 +84,15 @@ class Classifier(nn.Module):
 
         Returns:
             ``(N,)`` logits; the sigmoid is P(male).
+
+        Raises:
+            InputError: ``images`` are whole numbers. That floats lie in [0, 1] is not checked:
+                every step of every attack and of every training would pay for it.
         """
+        if not images.is_floating_point():
+            raise InputError(
+                f"images are {images.dtype}: must be float RGB in [0, 1], 8-bit values over 255"
+            )
         features = self.backbone((images - self.mean) / self.std)
         logit: Tensor = self.head(features)
         return logit.squeeze(1)

@@ -1,6 +1,8 @@
 """A classifier on disk: ``weights.safetensors`` + ``classifier.json``, nothing to unpickle."""
 
 import json
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from fundus_ml.models.classifiers import Classifier, ClassifierSpec, make_classi
 FORMAT = "fundus_ml.classifier/1"
 WEIGHTS_FILE = "weights.safetensors"
 SPEC_FILE = "classifier.json"
+_LONGEST_SHOWN = 40
 
 
 def save_classifier(classifier: Classifier, folder: Path) -> None:
@@ -29,32 +32,81 @@ def load_classifier(folder: Path) -> Classifier:
     """Rebuild the trainable classifier kept in ``folder``, in evaluation mode.
 
     Raises:
-        InputError: A file is missing, of another format, or does not fit the architecture.
+        InputError: A file is missing, damaged, of another format, or does not fit the
+            architecture; the line names the file and, in ``classifier.json``, the key.
     """
+    spec = _read_spec(folder / SPEC_FILE)
+    path = folder / WEIGHTS_FILE
     try:
-        spec = _read_spec(folder / SPEC_FILE)
-        state = load_file(folder / WEIGHTS_FILE)
+        state = load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
-        raise InputError(f"{folder}: not a saved classifier ({error})") from error
+        raise InputError(f"{path}: no readable weights ({_first_line(error)})") from error
     classifier = make_classifier(spec, seed=0)
     try:
         classifier.load_state_dict(state)
     except RuntimeError as error:
-        raise InputError(
-            f"{folder / WEIGHTS_FILE}: weights do not fit arch={classifier.spec.arch}"
-        ) from error
+        raise InputError(f"{path}: weights do not fit arch={spec.arch}") from error
     return classifier.eval()
 
 
 def _read_spec(path: Path) -> ClassifierSpec:
     try:
-        fields = json.loads(path.read_text())
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error})") from error
-    if not isinstance(fields, dict) or fields.pop("format", None) != FORMAT:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({_first_line(error)})") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON ({_first_line(error)})") from error
+    if not isinstance(fields, dict) or fields.get("format") != FORMAT:
         raise InputError(f"{path}: format must be {FORMAT}")
+    for key, (allowed, rule) in _KEYS.items():
+        if key not in fields:
+            raise InputError(f"{path}: lacks the key {key}")
+        if not allowed(fields[key]):
+            raise InputError(f"{path}: {key}={_shown(fields[key])}: must be {rule}")
+    unknown = sorted(fields.keys() - _KEYS.keys() - {"format"})
+    if unknown:
+        raise InputError(f"{path}: unknown key {unknown[0]!r}; allowed: {', '.join(_KEYS)}")
     try:
-        channels = {name: tuple(fields[name]) for name in ("mean", "std")}
-        return ClassifierSpec(**(fields | channels))
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path}: fields missing, unknown or of another type ({error})") from error
+        return ClassifierSpec(
+            arch=fields["arch"],
+            head_hidden=fields["head_hidden"],
+            mean=tuple(fields["mean"]),
+            std=tuple(fields["std"]),
+            size=fields["size"],
+        )
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_whole(value: object) -> bool:
+    return type(value) is int
+
+
+def _are_three_numbers(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 3  # noqa: PLR2004 (RGB)
+        and all(type(item) in (int, float) and abs(item) <= sys.float_info.max for item in value)
+    )
+
+
+_KEYS: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "arch": (_is_text, "a name"),
+    "head_hidden": (_is_whole, "a whole number"),
+    "mean": (_are_three_numbers, "a list of three finite numbers"),
+    "std": (_are_three_numbers, "a list of three finite numbers"),
+    "size": (_is_whole, "a whole number"),
+}
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

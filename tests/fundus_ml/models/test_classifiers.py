@@ -142,3 +142,11 @@ def test_spec_refuses(changed, message):
     """A spec that cannot be built is refused when it is made."""
     with pytest.raises(InputError, match=message):
         make_spec(**changed)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int64, torch.bool])
+def test_pixels_in_whole_numbers_are_refused(dtype):
+    """They would be scored as if 255 were the value of one: logits of thousands."""
+    images = torch.ones(2, 3, 40, 40, dtype=dtype)
+    with pytest.raises(InputError, match=rf"images are {dtype}: must be float RGB in \[0, 1\]"):
+        make_classifier(make_spec(), seed=0)(images)

@@ -111,6 +111,12 @@ def test_missing_file_is_refused(tmp_path):
         load_start_weights(make(), str(tmp_path / "absent.pt"))
 
 
+def test_a_name_too_long_for_the_file_system_is_refused():
+    """Whatever the file system says, in one line."""
+    with pytest.raises(InputError, match=r"cannot be read \(File name too long\)"):
+        load_start_weights(make(), "w" * 300)
+
+
 class _Hostile:
     """Unpickling it would create a file."""
 
@@ -135,16 +141,57 @@ def test_hostile_pickle_is_refused_and_not_run(tmp_path, protocol):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"hello world\n", b"<html>", b"PK\x03\x04" + bytes(50), b"\x80\x02}q"]
+    ("content", "said"),
+    [
+        (b"", "not a plain state dict: it is empty"),
+        (b"hello world\n", "not a plain state dict: it is of no format known here"),
+        (b"<html>", "not a plain state dict: it is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "it is a Git LFS pointer"),
+        (b"\x1f\x8b\x08" + bytes(50), "it is compressed"),
+        (b"\x89HDF\r\n" + bytes(50), "it is HDF5"),
+        ((20).to_bytes(8, "little") + b'{"a', "damaged safetensors"),
+        ((20).to_bytes(8, "little") + b'{"a": 1}' + bytes(50), "damaged safetensors"),
+    ],
 )
-@pytest.mark.parametrize("suffix", ["pt", "safetensors"])
-def test_any_other_file_is_refused(tmp_path, suffix, content):
-    """Whatever torch makes of it, the user reads one line."""
+@pytest.mark.parametrize("suffix", ["pt", "pth", "bin", "safetensors", ""])
+def test_any_other_file_is_refused(tmp_path, suffix, content, said):
+    """Whatever torch makes of it and whatever it is called, the user reads what it is."""
     path = tmp_path / f"other.{suffix}"
     path.write_bytes(content)
     with pytest.raises(
-        InputError, match=r"not a plain state dict; allowed: .safetensors, or torch.save of"
-    ):
+        InputError, match=rf"{said}.*; allowed: .safetensors, or torch.save"
+    ) as line:
+        load_start_weights(make(), str(path))
+    assert "\n" not in str(line.value)
+
+
+@pytest.mark.parametrize("content", [b"PK\x03\x04" + bytes(50), b"\x80\x02}q"])
+def test_a_damaged_file_of_torch_is_refused(tmp_path, content):
+    """Cut short, or a zip archive of something else."""
+    (tmp_path / "other.pt").write_bytes(content)
+    with pytest.raises(InputError, match=r"not a plain state dict: it is a .*; allowed"):
+        load_start_weights(make(), str(tmp_path / "other.pt"))
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.pt", "w.bin", "w", "w.SAFETENSORS"])
+def test_safetensors_are_read_under_any_name(tmp_path, name):
+    """Their content says what they are."""
+    state = torchvision.models.squeezenet1_1(num_classes=11).state_dict()
+    save_file(state, tmp_path / name)
+    classifier = make()
+    before = copy.deepcopy(classifier.state_dict())
+    new = load_start_weights(classifier, str(tmp_path / name))
+    assert_filled(classifier, before, state, new)
+
+
+@pytest.mark.parametrize("old_format", [True, False])
+def test_a_pickle_named_safetensors_is_called_by_its_name(tmp_path, old_format):
+    """Whoever chose .safetensors relies on there being no pickle."""
+    path = tmp_path / "w.safetensors"
+    state = torchvision.models.squeezenet1_1(num_classes=11).state_dict()
+    torch.save(state, path, _use_new_zipfile_serialization=not old_format)
+    kind = "a pickle" if old_format else "a zip archive as torch.save writes it"
+    with pytest.raises(InputError, match=f"is named .safetensors and is {kind}; rename it to .pth"):
         load_start_weights(make(), str(path))
 
 

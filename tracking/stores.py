@@ -18,6 +18,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from tracking.downloads import Downloads
 from tracking.errors import TrackingError
 
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
@@ -27,6 +28,7 @@ DEFAULT_RESULTS = "sqlite:///results.db"
 DEFAULT_STUDIES = "sqlite:///optuna.db"
 
 _initialised: set[str] = set()
+_downloads = Downloads()
 
 
 def tracking_uri() -> str:
@@ -73,6 +75,9 @@ def initialise_tracking() -> MlflowClient:
 def fetch(address: str) -> Path:
     """Turn an address into a file or folder to open, downloading it when it is not here.
 
+    A copy stays for as long as :class:`tracking.downloads.Downloads` says: at most until this
+    process ends.
+
     Args:
         address: ``runs:/RUN_ID/path``, ``models:/name/3/path``, any other MLflow understands, or a
             path.
@@ -80,9 +85,13 @@ def fetch(address: str) -> Path:
     Raises:
         TrackingError: Nothing is there.
     """
+    if not address:
+        raise TrackingError("'': nothing to read there: an address or a path is needed")
     initialise_tracking()
     try:
-        return Path(mlflow.artifacts.download_artifacts(address))
+        if Path(address).exists():
+            return Path(address)
+        return _downloads.get(address, of=tracking_uri())
     except (MlflowException, OSError) as error:
         raise TrackingError(f"{address}: nothing to read there: {_first_line(error)}") from error
 

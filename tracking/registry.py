@@ -2,26 +2,22 @@
 
 A version holds two forms of the same network. The exported program (``pt2``) runs anywhere with
 torch alone, for any batch and any size above 32 pixels. The pair ``weights.safetensors`` and
-``classifier.json`` rebuilds the trainable module; neither is ever unpickled.
+``classifier.json`` rebuilds the trainable module. Both are checked against the digests that
+registration stored before anything in them is read, and neither is ever unpickled.
 """
 
 import json
 import pkgutil
 import re
+import shutil
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
-from importlib.metadata import version as installed_version
 from pathlib import Path
 from time import time
 
-import mlflow
-import numpy as np
 import torch
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
-from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from tracking.errors import TrackingError
@@ -33,8 +29,17 @@ from tracking.names import (
     registered_names,
     versions_of,
 )
+from tracking.programs import log_program, read_program
 from tracking.runs import Run
 from tracking.stores import initialise_tracking
+from tracking.version_files import (
+    DIGESTS_TAG,
+    PROGRAM,
+    RECIPE,
+    WEIGHTS,
+    checked_copy,
+    digests_of,
+)
 from tracking.versions import ModelVersion
 
 __all__ = [
@@ -54,7 +59,7 @@ __all__ = [
 FORMATS: Mapping[str, str] = {"fundus_ml.classifier/1": "fundus_ml.models.weights:load_classifier"}
 """Which function rebuilds a classifier from its folder, by the format its file declares."""
 
-FILES = ("weights.safetensors", "classifier.json")
+FILES = (Path(WEIGHTS).name, Path(RECIPE).name)
 _URI = re.compile(
     rf"models:/(?P<name>{NAME_PATTERN})(?:@(?P<alias>[^/@]+)|/(?P<version>[0-9]{{1,9}}))"
 )
@@ -97,7 +102,7 @@ def register_classifier(
     _builder(files)
     client = initialise_tracking()
     step = _step_after(client, run.run_id)
-    model_id = _log_program(model, files, step)
+    model_id = log_program(model, extra_files=[files / name for name in FILES], step=step)
     now = int(time() * 1000)
     client.log_batch(
         run.run_id,
@@ -107,6 +112,7 @@ def register_classifier(
         ],
     )
     all_tags = {key: str(value) for key, value in tags.items()}
+    all_tags[DIGESTS_TAG] = json.dumps(digests_of(f"models:/{model_id}"), sort_keys=True)
     if parent is not None:
         all_tags["parent_version"] = parent.uri
     client.set_logged_model_tags(model_id, all_tags)
@@ -178,32 +184,50 @@ def load_classifier(uri: str, *, device: str = "cpu") -> torch.nn.Module:
         device: Where its parameters go.
 
     Returns:
-        The module in eval mode. No pickle is read.
+        The module in eval mode. Nothing is unpickled and nothing in the files is executed. It
+        refuses no float pixels outside [0, 1], as the exported program does: an attack would pay
+        for that check at every step.
 
     Raises:
-        TrackingError: No such version, or its ``classifier.json`` declares a format not in
-            ``FORMATS``.
+        TrackingError: No such version, its files are not those that were registered, or its
+            ``classifier.json`` is damaged or declares a format not in ``FORMATS``.
     """
-    folder = _fetch(resolve(uri), "extra_files")
-    return _builder(folder)(folder).to(device).eval()
+    version = resolve(uri)
+    with checked_copy(version, (WEIGHTS, RECIPE)) as copy:
+        folder = (copy / RECIPE).parent
+        try:
+            classifier = _builder(folder)(folder)
+        except ValueError as error:
+            reason = str(error).replace(f"{folder}/", "")
+            raise TrackingError(f"{version.uri}: {reason}") from error
+    return classifier.to(device).eval()
 
 
 def load_program(uri: str) -> torch.nn.Module:
     """Load the exported program of a version: float32 CPU, no ``train``/``eval`` switch.
 
     It takes any batch, and images of any size that leave more than one place in the last feature
-    map: above 32 pixels for the ResNets.
+    map: above 32 pixels for the ResNets. It raises ``RuntimeError`` on pixels that are not float32
+    in [0, 1], where the version was registered since it does.
+
+    Raises:
+        TrackingError: No such version, its files are not those that were registered, or loading
+            the program would execute anything but tensor operators.
     """
-    program: torch.nn.Module = mlflow.pytorch.load_model(resolve(uri).uri)
-    return program
+    version = resolve(uri)
+    with checked_copy(version, (PROGRAM,)) as copy:
+        try:
+            return read_program(copy / PROGRAM)
+        except TrackingError as error:
+            raise TrackingError(f"{version.uri}: {error}") from error
 
 
 def download_files(uri: str, into: Path) -> Path:
     """Copy ``weights.safetensors`` and ``classifier.json`` of a version into the folder."""
     into.mkdir(parents=True, exist_ok=True)
-    source = _fetch(resolve(uri), "extra_files")
-    for name in FILES:
-        (into / name).write_bytes((source / name).read_bytes())
+    with checked_copy(resolve(uri), (WEIGHTS, RECIPE)) as copy:
+        for path in (WEIGHTS, RECIPE):
+            shutil.copyfile(copy / path, into / Path(path).name)
     return into
 
 
@@ -244,37 +268,17 @@ def _builder(folder: Path) -> Callable[[Path], torch.nn.Module]:
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise TrackingError(f"classifier folder {str(folder)!r} lacks {', '.join(missing)}")
-    declared = json.loads((folder / "classifier.json").read_text()).get("format")
-    if declared not in FORMATS:
+    try:
+        recipe = json.loads((folder / "classifier.json").read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise TrackingError(f"classifier.json: not JSON ({error})") from error
+    declared = recipe.get("format") if isinstance(recipe, dict) else None
+    if not isinstance(declared, str) or declared not in FORMATS:
         raise TrackingError(
             f"classifier.json declares format {declared!r}; known are: {', '.join(FORMATS)}"
         )
     builder: Callable[[Path], torch.nn.Module] = pkgutil.resolve_name(FORMATS[declared])
     return builder
-
-
-def _log_program(model: torch.nn.Module, files: Path, step: int) -> str:
-    """Export and store the network; give back the id of the logged model."""
-    portable = deepcopy(model).to("cpu", torch.float32).to(memory_format=torch.contiguous_format)
-    # Unnamed: a named input reaches the torch flavour as a dictionary, which it refuses.
-    signature = ModelSignature(
-        Schema([TensorSpec(np.dtype("float32"), (-1, 3, -1, -1))]),
-        Schema([TensorSpec(np.dtype("float32"), (-1,))]),
-    )
-    # torch.export fixes any axis of length 1, so the example holds two images.
-    example = np.zeros((2, 3, 64, 64), np.float32)
-    logged = mlflow.pytorch.log_model(
-        portable.eval(),
-        name="classifier",
-        signature=signature,
-        input_example=example,
-        extra_files=[str(files / name) for name in FILES],
-        pip_requirements=[
-            f"{package}=={installed_version(package)}" for package in ("torch", "torchvision")
-        ],
-        step=step,
-    )
-    return str(logged.model_id)
 
 
 def _step_after(client: MlflowClient, run_id: str) -> int:
@@ -301,7 +305,3 @@ def _create_version(
 def _versions_tag(version: ModelVersion) -> str:
     """What the pages of the runs read to show a logged model as the version it became."""
     return json.dumps([{"name": version.name, "version": str(version.version)}])
-
-
-def _fetch(version: ModelVersion, path: str) -> Path:
-    return Path(mlflow.artifacts.download_artifacts(f"{version.uri}/{path}"))

@@ -47,7 +47,8 @@ def test_a_version_carries_its_story(version, network, files):
             parent=version,
         )
     assert (child.version, child.uri, child.run_id) == (2, "models:/fundus-sex/2", run.run_id)
-    assert child.tags == {"recipe": "pgd", "eps": "0.5", "parent_version": "models:/fundus-sex/1"}
+    wanted = {"recipe": "pgd", "eps": "0.5", "parent_version": "models:/fundus-sex/1"}
+    assert child.tags == wanted | {"files_sha256": child.tags["files_sha256"]}
     assert registry.resolve("models:/fundus-sex@robust") == child
     assert registry.resolve("models:/fundus-sex@candidate") == child
     assert registry.resolve("models:/fundus-sex/1") == version

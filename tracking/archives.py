@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch._ops import OpOverload, OpOverloadPacket
 from torch.export.pt2_archive import PT2ArchiveReader
 
 from tracking.errors import TrackingError
@@ -29,17 +30,22 @@ _TENSOR = re.compile(r"data/(?:weights/weight|constants/tensor)_\d+")
 _LABEL = re.compile(
     r"archive_format|archive_version|byteorder|(?:\.data/)?(?:version|serialization_id)"
 )
-_NAME = re.compile(r"[\w.+-]*", re.ASCII)
-_SYMBOL = re.compile(r"[a-z]{1,3}\d+", re.ASCII)
-_OPERATOR = re.compile(
-    r"torch\.ops\.aten\.(?!from_file|save)\w+\.\w+"
-    r"|_operator\.(?:getitem|add|sub|mul|floordiv|truediv|mod|pow|neg|eq|ne|lt|le|gt|ge|and_|or_)"
-    r"|math\.(?:ceil|floor|trunc|sqrt)|torch\.sym_(?:max|min|int|float|not|ite|sum)",
-    re.ASCII,
+_NAME = re.compile(r"-?\w*", re.ASCII)
+_PATH = re.compile(r"[\w.+-]*", re.ASCII)
+_PATHS = frozenset(
+    {"parameter_name", "buffer_name", "tensor_constant_name", "fqn", "torch_version"}
 )
-_FREE = frozenset({"metadata", "as_string", "as_strings"})
-"""Stack traces and the like, which are kept beside a node, and texts that operators take: of those
-of ``aten`` only ``from_file`` and ``save`` would open what a text names."""
+_TEXT = re.compile(r"[^'\"\\\n\r]*")
+"""A text that an operator takes; torch puts those that a program takes between quotes in code. Of
+the operators of ``aten`` only ``from_file`` and ``save`` would open what a text names."""
+_SYMBOL = re.compile(r"[a-z]{1,3}\d+", re.ASCII)
+_ATEN = re.compile(
+    r"torch\.ops\.aten\.(?!from_file|save)(?P<name>\w+)\.(?P<overload>\w+)", re.ASCII
+)
+_PYTHON = re.compile(
+    r"_operator\.(?:getitem|add|sub|mul|floordiv|truediv|mod|pow|neg|eq|ne|lt|le|gt|ge|and_|or_)"
+    r"|math\.(?:ceil|floor|trunc|sqrt)|torch\.sym_(?:max|min|int|float|not|ite|sum)"
+)
 _TREES = (None, "builtins.tuple", "builtins.list", "builtins.dict")
 _NODES = (
     ast.Expression, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.Call, ast.keyword,
@@ -61,18 +67,10 @@ _FUNCTIONS = frozenset(
 """What sizes are computed with, as sympy and torch name it."""
 _ATTRIBUTES = frozenset(
     {
-        "size",
-        "ceil",
-        "floor",
-        "trunc",
-        "sqrt",
-        "sym_max",
-        "sym_min",
-        "sym_int",
-        "sym_float",
-        "sym_not",
+        "size", "ceil", "floor", "trunc", "sqrt",
+        "sym_max", "sym_min", "sym_int", "sym_float", "sym_not",
     }
-)
+)  # fmt: skip
 _NOT_READ = (
     pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, TypeError,
     AttributeError, AssertionError,
@@ -107,13 +105,13 @@ def _troubles(reader: PT2ArchiveReader) -> Iterator[str]:
     """What the archive holds that loading it would execute."""
     for name in reader.get_file_names():
         if _CONFIG.fullmatch(name):
-            yield from _pickles(name, json.loads(reader.read_bytes(name)))
+            yield from _pickles(name, json.loads(reader.read_string(name)))
         elif name == EXAMPLE:
             example = reader.read_bytes(name)
             if example:
                 torch.load(io.BytesIO(example), weights_only=True)
         elif name == GRAPH:
-            yield from _texts(json.loads(reader.read_bytes(name)), "")
+            yield from _texts(json.loads(reader.read_string(name)), "")
         elif not (_TENSOR.fullmatch(name) or _LABEL.fullmatch(name)):
             yield f"it holds {name[:80]!r}"
 
@@ -134,10 +132,15 @@ def _texts(value: object, key: str) -> Iterator[str]:
     elif isinstance(value, dict):
         for name, item in value.items():
             yield from _texts(name, "name")
-            if name not in _FREE:
+            if not (name == "metadata" and _is_flat(item)):  # stack traces: kept, never run
                 yield from _texts(item, name)
     elif isinstance(value, str) and not _allowed(value, key):
         yield f"its graph holds {value[:80]!r} as {key}"
+
+
+def _is_flat(value: object) -> bool:
+    """Whether this is a node's metadata, and not a tensor that is called so."""
+    return isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
 
 
 def _allowed(text: str, key: str) -> bool:
@@ -146,8 +149,20 @@ def _allowed(text: str, key: str) -> bool:
     if key in ("in_spec", "out_spec"):
         return _is_plain_tree(json.loads(text))
     if key == "target":
-        return _OPERATOR.fullmatch(text) is not None
-    return _NAME.fullmatch(text) is not None
+        return _is_operator(text)
+    if key in ("as_string", "as_strings"):
+        return _TEXT.fullmatch(text) is not None
+    return (_PATH if key in _PATHS else _NAME).fullmatch(text) is not None
+
+
+def _is_operator(target: str) -> bool:
+    aten = _ATEN.fullmatch(target)
+    if aten is None:
+        return _PYTHON.fullmatch(target) is not None
+    packet = getattr(torch.ops.aten, aten["name"], None)
+    return isinstance(packet, OpOverloadPacket) and isinstance(
+        getattr(packet, aten["overload"], None), OpOverload
+    )
 
 
 @cache

@@ -13,14 +13,22 @@ from tracking import registry
 SHAPES = [(1, 3, 40, 40), (2, 3, 40, 40), (7, 3, 40, 40), (1, 3, 56, 48), (7, 3, 56, 48)]
 
 ELSEWHERE = """
-import json, sys
+import hashlib, json, sys
 import mlflow, numpy as np, torch
 
 unpickled = []
 sys.addaudithook(lambda event, args: event == "pickle.find_class" and unpickled.append(args))
 mlflow.set_tracking_uri(sys.argv[1])
 unpickled.clear()
-model = mlflow.pytorch.load_model("models:/fundus-sex@robust")
+client = mlflow.MlflowClient()
+version = client.get_model_version_by_alias("fundus-sex", "robust")
+path = mlflow.artifacts.download_artifacts(
+    f"models:/fundus-sex/{version.version}/data/model.pt2", dst_path="program"
+)
+with open(path, "rb") as file:
+    digest = hashlib.file_digest(file, "sha256").hexdigest()
+assert digest == json.loads(version.tags["files_sha256"])["data/model.pt2"]
+model = torch.export.load(path).module()
 read = [".".join(args) for args in unpickled]
 images = np.load(sys.argv[2])
 logits = [model(torch.from_numpy(images[name])).detach().numpy().tolist() for name in images]
@@ -40,6 +48,7 @@ def images():
 
 
 def test_a_fresh_process_gives_the_same_logits_without_the_project(chain, images, tmp_path):
+    """The README's way: the program alone, once its digest is that of the version."""
     np.savez(tmp_path / "images.npz", **images)
     (tmp_path / "elsewhere.py").write_text(ELSEWHERE)
     store = f"sqlite:///{chain.folder / 'mlflow.db'}"

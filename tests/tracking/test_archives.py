@@ -161,6 +161,14 @@ def first_node(key, value):
     return in_graph(lambda _, graph: graph["graph"]["nodes"][0].update({key: value}))
 
 
+def called(name):
+    """A tensor under the name of a key whose text is free, its size an expression that runs."""
+    size = {"as_expr": {"expr_str": "open('x', 'w')", "hint": None}}
+    return in_graph(
+        lambda _, graph: graph["graph"]["tensor_values"].update({name: {"sizes": [size]}})
+    )
+
+
 def tree_of(kind):
     tree = json.dumps([1, {"type": kind, "context": "null", "children_spec": []}])
 
@@ -179,7 +187,10 @@ def tree_of(kind):
         first_node("target", "torch.ops.aten.conv2d.default.os"),
         first_node("target", "_operator.call"),
         first_node("target", "#extension:x"),
+        first_node("target", "torch.ops.aten.__class__.mro"),
+        first_node("target", "torch.ops.aten.conv2d.op"),
         first_node("name", "x\nimport os"),
+        first_node("name", "torch.load"),
         tree_of("collections.defaultdict"),
         in_graph(lambda content, _: content["guards_code"].append("torch.hub.load('x')")),
         in_graph(lambda content, _: content["guards_code"].append("L['x'].__class__")),
@@ -187,6 +198,9 @@ def tree_of(kind):
         in_graph(lambda content, _: content["guards_code"].append("Add('f(1)')")),
         in_graph(lambda content, _: content["guards_code"].append("[x for x in L]")),
         in_graph(lambda _, graph: graph["graph"]["tensor_values"].update({"a b": {}})),
+        called("metadata"),
+        called("as_string"),
+        first_node("inputs", [{"name": "x", "arg": {"as_string": "' + f() + '"}, "kind": 1}]),
         lambda records: records.update({"data/aotinductor/model/x.so": b"\x7fELF"}),
         lambda records: records.update({"data/constants/custom_obj_0": b"x"}),
         lambda records: records.update({"data/weights/weight_0/../../x": b"x"}),

@@ -39,7 +39,7 @@ def write_release(root, *, sexes="fm"):
     lines = ["file,patient_id,sex,age"]
     for eye in range(ROWS):
         x, y = rng.uniform(75, 85), rng.uniform(58, 62)
-        image = draw_field(120, 160, x=x, y=y, radius=52, colour=rng.integers(90, 250, 3))
+        image = draw_field(120, 160, x=x, y=y, radius=52, colour=np.sort(rng.integers(90, 250, 3)))
         cv2.imwrite(str(root / f"{eye}.png"), image)
         lines.append(f"{eye}.png,{eye // 2},{sexes[eye // 2 % len(sexes)]},{40 + eye}")
     whole = (root / "0.png").read_bytes()

@@ -108,7 +108,7 @@ def counted(table: pd.DataFrame) -> str:
 
 
 def _name(row: Mapping[object, object]) -> str:
-    return "clean" if row["attack"] == CLEAN else f"PGD, eps {plain(row['eps'])}"
+    return "clean" if row["attack"] == CLEAN else f"PGD, eps {plain(cast('float', row['eps']))}"
 
 
 def _curves(

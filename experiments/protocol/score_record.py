@@ -1,6 +1,7 @@
 """What a measured split leaves on its run: tables, figures, the calibration, a table to read."""
 
 from collections.abc import Mapping
+from typing import cast
 
 import pandas as pd
 from numpy.typing import ArrayLike

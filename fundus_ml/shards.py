@@ -126,7 +126,7 @@ def read_shard(folder: Path, kind: str, shard: int) -> NDArray[np.uint8]:
 
 
 def copy_rows(
-    source: Path, to: Path, kind: str, rows: NDArray[np.intp], *, source_eyes: int = SHARD_EYES
+    source: Path, to: Path, kind: str, rows: NDArray[np.intp], *, source_eyes: int | None = None
 ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Copy chosen rows of shards into shards of another folder, one row in memory at a time.
 
@@ -135,12 +135,13 @@ def copy_rows(
         to: Folder that has none of this kind yet.
         kind: Such as ``pixels``.
         rows: Which, counted over all shards; they are written in this order.
-        source_eyes: Rows per shard of ``source``.
+        source_eyes: Rows per shard of ``source``; :data:`SHARD_EYES` when omitted.
 
     Returns:
         Shard and row of each in ``to``.
     """
     places: list[tuple[int, int]] = []
+    source_eyes = source_eyes or SHARD_EYES
     shards = rows // source_eyes
     with ExitStack() as stack:
         writer: ShardWriter | None = None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -125,7 +125,8 @@ def draw_figures(
     _save(sheet, folder / "contact_sheet.png")
     density = _with_chance(compared).rename(columns={"origin": "model"})
     for eps, rows in density.groupby("eps"):
-        _save(region_density_figure(rows), folder / f"region_density_eps-{plain(eps)}.png")
+        budget = plain(cast("float", eps))
+        _save(region_density_figure(rows), folder / f"region_density_eps-{budget}.png")
     if len(compared.least):
         figure = least_budget_figure(compared.least, constraint=bench.options.constraint)
         _save(figure, folder / "least_budgets.png")

@@ -186,7 +186,9 @@ def _check_numbers(config_class: type[Config], arguments: Sequence[str]) -> None
     """Refuse a number that is not written plainly, or beyond the one range of its kind."""
     for field in dataclasses.fields(config_class):
         read = _READERS.get(field.type)
-        for text in _given(field.name, arguments) if read is not None else ():
+        if read is None:
+            continue
+        for text in _given(field.name, arguments):
             try:
                 read(text)
             except RangeError as error:

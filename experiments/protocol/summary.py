@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pandas as pd
 
@@ -215,7 +215,7 @@ def _score(found: ModelFindings, eps: float, measure: str) -> float:
 def _by_model(findings: Mapping[str, ModelFindings], measure: str) -> dict[str, dict[str, float]]:
     return {
         name: {
-            plain(eps): float(value)
+            plain(cast("float", eps)): float(value)
             for eps, value in found.modulated.effect.set_index("eps")[measure].items()
         }
         for name, found in findings.items()

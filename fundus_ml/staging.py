@@ -133,8 +133,8 @@ def _stage_of(out: Path) -> Path:
 def _bring_back(out: Path, folder: Path) -> None:
     """Undo a replacement that was killed between its two renames, or end one killed after them."""
     old = folder / _OLD
-    if old.exists() and not out.exists():
-        old.rename(out)
+    if old.exists() and not (out.exists() and any(out.iterdir())):
+        old.rename(out)  # an empty folder gives way
     else:
         _empty(old, DATASET_FILES)
 

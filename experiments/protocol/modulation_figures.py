@@ -125,8 +125,8 @@ def draw_figures(
     _save(sheet, folder / "contact_sheet.png")
     density = _with_chance(compared).rename(columns={"origin": "model"})
     for eps, rows in density.groupby("eps"):
-        name = f"region_density_eps-{plain(cast('float', eps))}.png"
-        _save(region_density_figure(rows), folder / name)
+        budget = plain(cast("float", eps))
+        _save(region_density_figure(rows), folder / f"region_density_eps-{budget}.png")
     if len(compared.least):
         figure = least_budget_figure(compared.least, constraint=bench.options.constraint)
         _save(figure, folder / "least_budgets.png")

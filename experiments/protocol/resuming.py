@@ -75,11 +75,11 @@ def resumable(
         "parent": parent.uri if parent is not None else "",
     }
     folder = _folder(name, config.checkpoints, identity)
+    refuse_inside("checkpoints", folder, dataset.paths)
     if not world().first:
         wait()
         yield Checkpoints(folder, identity, writes=False)
         return
-    refuse_inside("checkpoints", folder, dataset.paths)
     with alone_in(folder, TRAINING, named=f"checkpoints={folder}"):
         checkpoints = Checkpoints(
             folder, identity, minutes=config.checkpoint_minutes, note={"run_id": run.run_id}

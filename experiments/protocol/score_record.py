@@ -1,7 +1,6 @@
 """What a measured split leaves on its run: tables, figures, the calibration, a table to read."""
 
 from collections.abc import Mapping
-from typing import cast
 
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -10,7 +9,6 @@ from fundus_ml.calibration import Calibration, calibration_effect, probabilities
 from fundus_ml.evaluation import CLEAN, long_scores
 from fundus_ml.figures import auroc_by_eps, reliability_figure, roc_figure, subgroup_forest
 from fundus_ml.measures import MEASURES
-from fundus_ml.numerals import plain
 from fundus_ml.statistics import Interval
 from tracking.runs import Run
 
@@ -109,7 +107,7 @@ def counted(table: pd.DataFrame) -> str:
 
 
 def _name(row: Mapping[object, object]) -> str:
-    return "clean" if row["attack"] == CLEAN else f"PGD, eps {plain(cast('float', row['eps']))}"
+    return "clean" if row["attack"] == CLEAN else f"PGD, eps {row['eps']:g}"
 
 
 def _curves(

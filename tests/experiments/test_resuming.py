@@ -91,7 +91,7 @@ def test_a_folder_that_is_named_holds_one_training(chain, capsys):
     with FileLock("mine/lock"), pytest.raises(SystemExit, match="2"):
         train.main(flags(small))
     line = capsys.readouterr().err.splitlines()[-1]
-    assert line == "train: checkpoints=mine: another process trains there"
+    assert line == "train: checkpoints=mine: another process works there"
     train.main(flags(small))
     assert not Path("mine").exists()
 

@@ -2,16 +2,21 @@
 
 import json
 
+import pandas as pd
 import pytest
+from torch import nn
 
 from experiments import evaluate, main, modulate, robustify
+from experiments.robustify import RobustifyConfig, ask_or_skip
 from fundus_ml.battery import ATTACKS
 from fundus_ml.dataset import open_dataset
+from fundus_ml.training import Fitted
 from tests.experiments.conftest import SMALL, enter, flags
 from tests.experiments.tiny_versions import artifact, logged_table, newest
 from tests.tracking.conftest import end_all_runs
 from tracking import results
 from tracking.registry import find_alias, resolve
+from tracking.runs import start_run
 
 GOOD, UNTAUGHT = "models:/eye/1", "models:/eye/4"
 
@@ -46,9 +51,33 @@ def test_a_version_at_chance_stays_without_the_alias(versions, capsys):
     assert line.endswith(f"none yet; models:/fundus-sex/1 was refused it: {reason}")
 
 
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"gate": False}, "gate=false"),
+        ({"gate": False, "eps": 0.0}, "gate=false"),
+        ({"gate": False, "labels": "shuffled"}, "labels=shuffled"),
+        ({"labels": "shuffled"}, "labels=shuffled"),
+    ],
+)
+def test_where_no_gate_is_asked_there_is_no_alias(versions, capsys, changed, why):
+    """Whatever the radius: nobody has seen the version stand anything."""
+    config = RobustifyConfig(**{"dataset": versions.a, "eps": 0.02} | changed)
+    dataset = open_dataset(versions.a)
+    fitted = Fitted(
+        model=nn.Identity(), history=pd.DataFrame(), best_epoch=1, criterion="robust_val_auroc",
+        seconds_per_step=1.0,
+    )  # fmt: skip
+    with start_run("robustify", {}) as run:
+        passed, tags = ask_or_skip(run, fitted, dataset, config)
+    assert (passed, tags) == (False, {"robust_gate": "skipped"})
+    assert capsys.readouterr().out == f"alias robust not given: {why} asks no gate\n"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("eps", [0.02, 0])
 def test_a_gate_that_is_not_asked_gives_no_alias(versions, capsys, eps):
-    """Whatever the radius: nobody has seen the version stand anything."""
+    """The whole entry point: registered, tagged, without the alias."""
     run = train(versions, UNTAUGHT, gate="false", eps=eps)
     assert find_alias("fundus-sex", "robust") is None
     version = resolve("models:/fundus-sex/1")

@@ -142,6 +142,20 @@ def test_killed_between_the_two_renames_the_older_dataset_comes_back(tmp_path):
     assert names(tmp_path) == ["data"]
 
 
+def test_an_empty_folder_in_its_place_does_not_keep_the_older_dataset_away(tmp_path):
+    """Somebody made the folder anew before the next call."""
+    out = tmp_path / "data"
+    write_folder(out)
+    before = tree(out)
+    with pytest.raises(KeyboardInterrupt):
+        begin_and_stop(out, KeyboardInterrupt)
+    out.rename(tmp_path / ".data.partial" / "old")
+    out.mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        begin_and_stop(out, KeyboardInterrupt)
+    assert tree(out) == before
+
+
 def test_an_empty_folder_is_taken(tmp_path):
     """A folder made beforehand is no obstacle."""
     (tmp_path / "data").mkdir()

@@ -43,7 +43,7 @@ def fault_of(error: BaseException) -> str | None:
         text = str(cause)
         for sign, meaning in _TEXTS.items():
             if sign in text and not isinstance(cause, (IntegrityError, ProgrammingError)):
-                return f"{meaning}: {first_line(cause)}; mend that, {GO_ON}"
+                return f"{meaning}; mend that, {GO_ON}"
         if isinstance(cause, MlflowException) and "must be in the 'active' state" in text:
             return f"{first_line(cause)}; restore it, {GO_ON}"
     return None

@@ -86,8 +86,10 @@ def newest_run(uri="sqlite:///mlflow.db"):
     return client.search_runs(experiments, order_by=["attributes.start_time DESC"])[0]
 
 
-@pytest.mark.parametrize("module", REGISTERING, ids=name_of)
-@pytest.mark.parametrize("name", ["a/b", "o'brien", "eyes:3", ""])
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [*((module, "a/b") for module in REGISTERING), (train, "o'brien"), (train, "a:3"), (train, "")],
+)
 def test_a_name_that_the_registry_does_not_take(refused, module, name):
     line = refused(module, register_as=name)
     assert line.startswith(f"register_as={name!r}: must be ")
@@ -124,6 +126,7 @@ def test_a_wrong_flag_is_told_where_no_server_records_it(refused, monkeypatch):
 
 
 def test_a_server_that_takes_the_call_and_says_nothing(refused, monkeypatch):
+    monkeypatch.setattr("tracking.reachable.DEADLINE", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as server:
         uri = f"http://127.0.0.1:{server.getsockname()[1]}"
         monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)

@@ -32,9 +32,15 @@ FULL = sqlite3.OperationalError("database or disk is full")
         (OSError(errno.ENOSPC, "No space left on device", "a.npy"), "the disk is full (a.npy); "),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), "the disk quota is used up; mend that"),
         (OSError(errno.EROFS, "Read-only file system"), "the file system is read-only; mend"),
-        (RuntimeError("I/O error: No space left on device (os error 28)"), "the disk is full: "),
-        (OperationalError("INSERT", {}, FULL), "the disk is full: database or disk is full; "),
-        (from_(MlflowException("x"), OperationalError("INSERT", {}, FULL)), "the disk is full: "),
+        (
+            RuntimeError("I/O error: No space left on device (os error 28)"),
+            "the disk is full; mend that, ",
+        ),
+        (OperationalError("INSERT", {}, FULL), "the disk is full; mend that, "),
+        (
+            from_(MlflowException("x"), OperationalError("INSERT", {}, FULL)),
+            "the disk is full; mend that, ",
+        ),
         (from_(DEAD, requests.ConnectionError("refused")), "the tracking server does not answer"),
         (requests.ReadTimeout("timed out"), "the tracking server does not answer any more; "),
         (

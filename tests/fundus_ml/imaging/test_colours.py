@@ -132,6 +132,14 @@ def test_colours_out_of_order_and_one_hue_are_doubtful(views, how):
         assert check_colours(np.ascontiguousarray(DOUBTFUL[how](view)))
 
 
+def test_a_bed_of_flowers_is_doubtful():
+    """Strong colours of every kind side by side are no retina's."""
+    rng = np.random.default_rng(0)
+    hues = rng.choice([[220, 20, 40], [230, 60, 90], [20, 120, 30], [30, 140, 40]], size=(16, 16))
+    picture = cv2.resize(hues.astype(np.uint8), (256, 256), interpolation=cv2.INTER_CUBIC)
+    assert check_colours(picture)
+
+
 def test_an_x_ray_of_a_hand_is_refused():
     """Bright bones on dark flesh, stored as colour."""
     hand = np.full((256, 256), 40, np.uint8)

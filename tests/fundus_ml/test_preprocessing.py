@@ -373,7 +373,7 @@ def test_killed_at_random_moments_it_ends_in_the_same_bytes(tmp_path):
         ({"split": "by_eye"}, "split=by_eye: allowed: by_person, by_file"),
         ({"balance": "sex,camera"}, "balance=camera: allowed: sex, source, age"),
         ({"permutations": 0}, "permutations=0: must be at least 1"),
-        ({"seed": -1}, "seed=-1: must be at least 0"),
+        ({"seed": -1}, "seed=-1: must be from 0 to 4294967295"),
         ({"val_fraction": 1.5}, "val_fraction=1.5: must be at least 0 and below 1"),
         ({"val_fraction": 0.5, "test_fraction": 0.5}, "must sum to less than 1"),
     ],

@@ -13,7 +13,7 @@ from fundus_ml.training import TrainingOptions
         ({"batch_size": 1}, "batch_size=1: must be at least 2"),
         ({"momentum": -0.1}, "momentum=-0.1: must be at least 0"),
         ({"weight_decay": float("nan")}, "weight_decay=nan: must be at least 0"),
-        ({"seed": -1}, "seed=-1: must be at least 0"),
+        ({"seed": -1}, "seed=-1: must be from 0 to 4294967295"),
         ({"lr": 0.0}, "lr=0.0: must be a finite number above 0"),
         ({"lr": float("inf")}, "lr=inf: must be a finite number"),
         ({"optimizer": "adam"}, "optimizer=adam: allowed: adamw, sgd"),

@@ -5,11 +5,13 @@ import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from threading import Thread
 from typing import TypeVar
 
 from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 from joblib.externals.loky import get_reusable_executor
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from fundus_ml.errors import InputError
 
@@ -90,6 +92,17 @@ def alone() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep linear algebra in one thread, for products too small to be worth sharing out.
+
+    Where other processes use the cores, threads that wait for each other at every small product
+    take twenty times as long as one.
+    """
+    with _thread_pools().limit(limits=1):
+        yield
+
+
 def in_order(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
     """Apply ``function`` to every item and hand the results on in the order of the items.
 
@@ -119,3 +132,8 @@ def _dask(scheduler: str) -> Iterator[None]:
         raise InputError(f"scheduler={scheduler}: no Dask scheduler answers: {error}") from None
     with client, parallel_config(backend="dask", client=client):
         yield
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    return ThreadpoolController()

@@ -34,7 +34,7 @@ ADAPTERS = {
     "fundus_ml/sources/tables.py": {"pandera"},
     "fundus_ml/pages.py": {"jinja2"},
     "fundus_ml/owned_folders.py": {"filelock"},
-    "fundus_ml/parallel.py": {"distributed"},
+    "fundus_ml/parallel.py": {"distributed", "threadpoolctl"},
     "fundus_ml/attacks/robustness_engine.py": {"robustness"},
 }
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]

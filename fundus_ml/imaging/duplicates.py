@@ -13,7 +13,7 @@ from fundus_ml.errors import InputError
 from fundus_ml.imaging.keypoints import FEATURE_SHAPE, Keypoints, read_features
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.vlad import similar_eyes
-from fundus_ml.parallel import in_order
+from fundus_ml.parallel import in_order, one_thread
 
 FEWEST_INLIERS = 16
 """Keypoints that agree in a confirmed pair at least."""
@@ -162,11 +162,12 @@ def _compare(
     features: NDArray[np.uint8], pairs: NDArray[np.int64]
 ) -> list[tuple[int, int, Evidence]]:
     found = []
-    for first, second in pairs.tolist():
-        eyes = (read_features(np.asarray(features[position])) for position in (first, second))
-        evidence = compare_eyes(*eyes)
-        if evidence is not None:
-            found.append((first, second, evidence))
+    with one_thread():
+        for first, second in pairs.tolist():
+            eyes = (read_features(np.asarray(features[position])) for position in (first, second))
+            evidence = compare_eyes(*eyes)
+            if evidence is not None:
+                found.append((first, second, evidence))
     return found
 
 

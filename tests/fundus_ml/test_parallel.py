@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
+from threadpoolctl import threadpool_info
 
 from fundus_ml.errors import InputError
-from fundus_ml.parallel import TOGETHER, TURNS, in_order, processes
+from fundus_ml.parallel import TOGETHER, TURNS, in_order, one_thread, processes
 
 
 def square(number):
@@ -139,3 +140,13 @@ def test_wrong_settings_are_refused(settings, rule):
     """In one line each."""
     with pytest.raises(InputError, match=rule), processes(**settings):
         pytest.fail("opened")
+
+
+def test_linear_algebra_has_one_thread_inside_the_block_and_its_own_again_behind_it():
+    def threads():
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    before = threads()
+    with one_thread():
+        assert set(threads()) == {1}
+    assert threads() == before

@@ -84,7 +84,7 @@ def this_process() -> Process:
 @cache
 def _boot() -> str:
     try:
-        return (_PROC / "sys/kernel/random/boot_id").read_text().strip()
+        return (_PROC / "sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
     except OSError:
         return ""
 
@@ -99,7 +99,7 @@ def _namespace() -> str:
 def _started(pid: int) -> str:
     """Read when a process began; empty where there is none, or only what is left of one."""
     try:
-        state, *numbers = (_PROC / f"{pid}/stat").read_text().rpartition(")")[2].split()
+        state, *numbers = (_PROC / f"{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except (OSError, ValueError):
         return ""
     return "" if state in {"Z", "X"} else numbers[_START]

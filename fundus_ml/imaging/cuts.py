@@ -16,7 +16,7 @@ Indices = NDArray[np.int64]
 SIDES = ("left", "top", "right", "bottom")
 NEAREST, FARTHEST = 0.35, 0.985
 """Distance of a cut from the centre, shares of the radius; further out nothing legible is left."""
-TILTS = tuple(np.tan(np.deg2rad(np.arange(-4.0, 4.1))).tolist())
+TILTS = tuple(np.tan(np.deg2rad(np.arange(-4.0, 4.1, 2.0))).tolist())
 """Slopes that are tried, up to four degrees; the best is refined."""
 UNLIT = 0.15
 """Level from the surround's brightness to the retina's up to which a pixel is dark."""
@@ -28,14 +28,14 @@ SURROUND_BEYOND = 0.6
 """Share of what lies beyond it that must look unlike retina: the rest is writing."""
 MIDDLE = 0.5
 """Half-side of the square around the centre that says how bright and red the retina is."""
-REDDISH = 25.0
+REDDISH = 20.0
 """Red over green, grey levels, from which on what is not red is no retina: greys, most inks."""
 UNREDDISH = 8
 """Red over green, grey levels, up to which a pixel is not red; JPEG leaves that much on grey."""
-OUTERMOST = 2
-"""Rows of the detection copy that are looked at first: most circles are whole there."""
+OUTERMOST = 5
+"""Rows of the detection copy that are looked at first: most circles are whole in all of them."""
 EVERY = 3
-"""Of the places along a side, one in so many is enough to find a line."""
+"""One pixel in so many is enough for a median, and to find a line."""
 FEWEST_ROWS = 2
 """Pixels of the detection copy that a strip must be wide."""
 REACH = 4
@@ -50,7 +50,7 @@ FEWEST_PLACES = 12
 """Pixels of it needed at least."""
 FAINTEST_STEP, CLEAR_STEP = 12.0, 0.33
 """Distance in colour from 2 pixels inside to 2 outside: grey levels, and share of the inner one."""
-SOFTEST = 0.35
+SOFTEST = 0.45
 """Share of that step that may lie further inside: shadows, eyelids and glare fade."""
 
 
@@ -152,9 +152,9 @@ def _unlike_retina(image: Pixels, light: Light, circle: Circle) -> list[NDArray[
 
 
 def _around(middle: float, half: float, side: int) -> slice:
-    """Pixels of a side that lie that near, one at least: the middle may lie outside the frame."""
+    """Some pixels of a side that lie that near, one at least: the middle may be off the frame."""
     first = min(max(0, round(middle - half)), side - 1)
-    return slice(first, min(max(first + 1, round(middle + half)), side))
+    return slice(first, min(max(first + 1, round(middle + half)), side), EVERY)
 
 
 class _View(NamedTuple):
@@ -217,18 +217,18 @@ def _line_below(view: _View) -> _Line | None:
     columns, rows = view.places()
     if len(rows) < REACH or not len(columns):
         return None
-    # Where the outermost rows show retina, as in most photographs, there is no strip.
+    # Where all the outermost rows show retina, as in most photographs, there is no strip.
     inside = view.inside(columns, rows[-OUTERMOST:])
     down, across = view.indices(columns, rows[-OUTERMOST:])
     unlit = view.unlit[down[:, None], across] & inside
-    if not inside.any() or unlit.sum() < SURROUND_BEYOND * inside.sum():
+    if not np.any(unlit.sum(axis=1) > SURROUND_BEYOND * inside.sum(axis=1)):
         return None
     line = _best_line(view, columns, rows)
     return None if line is None else _refined(view, line)
 
 
 def _best_line(view: _View, columns: Floats, rows: Floats) -> _Line | None:
-    """The line where lit turns to unlit most clearly, to a pixel and a degree."""
+    """The line where lit turns to unlit most clearly, to a pixel and two degrees."""
     columns = columns[::EVERY]
     down, right = np.nonzero(view.inside(columns, rows))
     unlit = view.unlit[view.indices(columns[right], rows[down])].astype(np.float64)
@@ -270,7 +270,11 @@ def _refined(view: _View, line: _Line) -> _Line | None:
         return None
     colours, unlit = _across(view, line, columns)
     off = _steps(colours, unlit)
-    close = np.abs(off - np.median(off)) <= STRAIGHT
+    third = len(columns) // 3
+    # Medians of both ends say how the edge runs, whatever letters touch it.
+    run = np.median(columns[-third:]) - np.median(columns[:third])
+    level = off - columns * (np.median(off[-third:]) - np.median(off[:third])) / run
+    close = np.abs(level - np.median(level)) <= STRAIGHT
     if close.mean() < ON_LINE or not _is_sharp(colours):
         return None
     slope, distance = np.polyfit(columns[close], off[close], 1).tolist()

@@ -99,7 +99,9 @@ def _namespace() -> str:
 def _started(pid: int) -> str:
     """Read when a process began; empty where there is none, or only what is left of one."""
     try:
-        state, *numbers = (_PROC / f"{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        state, *numbers = (
+            (_PROC / f"{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        )
     except (OSError, ValueError):
         return ""
     return "" if state in {"Z", "X"} else numbers[_START]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import weight_bytes
+from fundus_ml.user_paths import user_path
 from tracking.database import check_results
 from tracking.names import check_model_name
 from tracking.readiness import check_artifacts, stored_bytes
@@ -114,7 +115,7 @@ def check_space(spaces: Sequence[Space]) -> None:
 
 
 def _folder(given: str, default: str) -> Path:
-    return Path(given or default).expanduser()
+    return user_path(given or default)
 
 
 def _existing(folder: Path) -> Path:

@@ -15,11 +15,12 @@ from sklearn.metrics import balanced_accuracy_score, brier_score_loss
 from experiments import evaluate
 from fundus_ml.calibration import Calibration, fit_calibration
 from fundus_ml.dataset import open_dataset
-from fundus_ml.dataset_folder import MANIFEST
+from fundus_ml.dataset_folder import MANIFEST, read_dataset_json
 from fundus_ml.evaluation import per_person, predictions
 from fundus_ml.manifest import read_manifest, write_manifest
 from fundus_ml.measures import MEASURES
 from tests.experiments.conftest import SMALL, flags
+from tests.fundus_ml.tiny_eyes import write_record
 from tracking import registry
 
 FIGURES = ("roc.png", "auroc_by_eps.png", "reliability.png", "calibration.json", "scores.json",
@@ -142,7 +143,9 @@ def without(chain, folder, split, *, label=None):
     frame = read_manifest(folder / MANIFEST)
     gone = frame["split"].eq(split) & (frame["label"].ne(label) if label is not None else True)
     frame.loc[gone, "split"] = "train"
+    record = read_dataset_json(folder)
     write_manifest(frame, folder / MANIFEST)
+    write_record(folder, record, kinds=("pixels", "regions"), described=True)
     return str(folder)
 
 

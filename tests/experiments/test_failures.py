@@ -1,6 +1,7 @@
 """A user's mistake: one clear line, exit code 2, a FAILED run that says so, nothing half-done."""
 
 import csv
+import json
 
 import pytest
 import torchvision
@@ -8,6 +9,7 @@ from mlflow import MlflowClient
 from safetensors.torch import save_file
 
 from experiments import evaluate, main, modulate, preprocess, robustify, train, tune
+from experiments.protocol.summary import HEADLINE, TITLE
 from fundus_ml.imaging.pictures import write_png
 from fundus_ml.sources.synthetic import synthetic_photographs
 from fundus_ml.synthesis.population import Population
@@ -172,8 +174,9 @@ def test_a_folder_that_cannot_be_written(fails, tmp_path, module):
 
 
 def test_an_older_summary_does_not_pass_for_a_chain_that_failed(fails, tmp_path):
-    for name in ("summary.json", "summary.html", "notes.txt"):
-        (tmp_path / name).write_text("older")
+    (tmp_path / "summary.json").write_text(json.dumps(dict.fromkeys(HEADLINE)))
+    (tmp_path / "summary.html").write_text(f"<h1>{TITLE}</h1>")
+    (tmp_path / "notes.txt").write_text("mine")
     said = fails(main, source="odir", root="nowhere", out=tmp_path)
     assert said.startswith("root=nowhere: no such folder")
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]

@@ -1,6 +1,5 @@
 """`modulate` from the command line: what it leaves behind, every way it ends."""
 
-import json
 import os
 import shutil
 import signal
@@ -19,11 +18,13 @@ from experiments import modulate
 from experiments.protocol import modulation_figures
 from fundus_ml.control_table import CLEAN_MODEL, MODULATION, SHUFFLED_MODEL
 from fundus_ml.dataset import open_dataset
+from fundus_ml.dataset_folder import read_dataset_json
 from fundus_ml.imaging.pictures import read_png, to_images, write_png
 from fundus_ml.imaging.regions import REGION_FLAGS
 from fundus_ml.modulation import CONTRAST_BLEND, CONTROL_DIRECTIONS, ORIGINAL
 from tests.experiments.conftest import flags
 from tests.experiments.tiny_versions import artifact, logged_table, newest
+from tests.fundus_ml.tiny_eyes import write_record
 from tracking import results
 from tracking.registry import load_classifier, resolve
 from tracking.stores import initialise_tracking
@@ -59,8 +60,8 @@ def with_regions(dataset, folder):
         maps = np.ones(np.load(pixels).shape[:3], np.uint8)
         maps[:, 8:16, 8:16] |= REGION_FLAGS["disc"]
         np.save(pixels.with_name(pixels.name.replace("pixels", "regions")), maps)
-    record = json.loads((folder / "dataset.json").read_text())
-    (folder / "dataset.json").write_text(json.dumps(record | {"regions": True}))
+    record = {**read_dataset_json(folder), "regions": True}
+    write_record(folder, record, kinds=("pixels", "regions"))
     return folder
 
 

@@ -52,7 +52,7 @@ def interrupted(config, run, *, after):
         if done == after:
             raise Interrupted
 
-    dataset = read_dataset(run, config.dataset, context="train")
+    dataset = read_dataset(run, config.dataset, context="train", verify="full")
     classifier, _ = start_classifier(config, dataset, run)
     splits = dataset.split("train"), dataset.split("val")
     with pytest.raises(Interrupted), resumable("train", config, run, dataset=dataset) as kept:

@@ -76,6 +76,7 @@ class Classifier(nn.Module):
             spec.arch, weights=None, num_classes=spec.head_hidden
         )
         self.head = nn.Sequential(nn.ReLU(), nn.Linear(spec.head_hidden, 1))
+        self.register_forward_pre_hook(_refuse_whole_numbers)
 
     def forward(self, images: Tensor) -> Tensor:
         """Score photographs.
@@ -90,10 +91,6 @@ class Classifier(nn.Module):
             InputError: ``images`` are whole numbers. That floats lie in [0, 1] is not checked:
                 every step of every attack and of every training would pay for it.
         """
-        if not images.is_floating_point():
-            raise InputError(
-                f"images are {images.dtype}: must be float RGB in [0, 1], 8-bit values over 255"
-            )
         features = self.backbone((images - self.mean) / self.std)
         logit: Tensor = self.head(features)
         return logit.squeeze(1)
@@ -151,6 +148,15 @@ def weight_bytes(arch: str, head_hidden: int) -> int:
     )
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         return sum(tensor.nbytes for tensor in Classifier(spec).state_dict().values())
+
+
+def _refuse_whole_numbers(_model: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    """Look at what enters; inside ``forward`` the look would keep attacks from folding it."""
+    (images,) = inputs
+    if not images.is_floating_point():
+        raise InputError(
+            f"images are {images.dtype}: must be float RGB in [0, 1], 8-bit values over 255"
+        )
 
 
 def _channels(values: Sequence[float]) -> Tensor:

@@ -35,7 +35,8 @@ def written(tmp_path_factory):
     rng = np.random.default_rng(0)
     rows = []
     for place, name in enumerate(NAMES):
-        image = draw_field(120, 160, x=80, y=60, radius=52, colour=rng.integers(90, 250, 3))
+        bgr = np.sort(rng.integers(90, 250, 3))
+        image = draw_field(120, 160, x=80, y=60, radius=52, colour=bgr)
         content = cv2.imencode(".png", image)[1].tobytes() if place > 4 else b"no photograph"
         (root / name).write_bytes(content)
         rows.append({"file": name, "patient_id": f"{EVIL}{place}", "sex": "fm"[place % 2]})

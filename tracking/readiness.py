@@ -32,7 +32,7 @@ def check_artifacts(run: Run) -> Path | None:
     try:
         with tempfile.TemporaryDirectory() as folder, impatient():
             probe = Path(folder) / _PROBE
-            probe.write_text("written before the work, to see whether it can be\n")
+            probe.write_text("written to see whether it can be\n", encoding="utf-8")
             repository.log_artifact(str(probe))  # type: ignore[no-untyped-call]
             repository.delete_artifacts(_PROBE)  # type: ignore[no-untyped-call]
     except (MlflowException, OSError) as error:

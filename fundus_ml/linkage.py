@@ -21,6 +21,7 @@ from fundus_ml.imaging.keypoints import FEATURE_SHAPE
 from fundus_ml.integrity import check_shards
 from fundus_ml.kept_links import keep_links, kept_links
 from fundus_ml.manifest import SPLITS
+from fundus_ml.own_files import listed
 from fundus_ml.people import contradicting_people, join_people
 from fundus_ml.shards import read_shard
 
@@ -105,7 +106,7 @@ class Linkage:
         if self.left_out:
             said.append(
                 f"left out, because their people stand under both sexes: {len(self.left_out)} eyes "
-                f"({_named(self.left_out)})"
+                f"({listed(self.left_out, shown=NAMED)})"
             )
         return "; ".join(said)
 
@@ -283,8 +284,3 @@ def _digest(members: Sequence[Member], settled: pd.DataFrame) -> str:
 
 def _fingerprint(parts: Sequence[str]) -> str:
     return hashlib.sha256("\n".join([f"linkage {VERSION}", *parts]).encode()).hexdigest()
-
-
-def _named(eyes: Sequence[str]) -> str:
-    shown = ", ".join(eyes[:NAMED])
-    return shown if len(eyes) <= NAMED else f"{shown} and {len(eyes) - NAMED} more"

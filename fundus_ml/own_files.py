@@ -6,9 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-SHOWN = 3
-"""Names that a message lists before it counts the rest."""
-
 
 class OwnFiles:
     r"""The names of the files that the program writes into one kind of folder.
@@ -75,14 +72,14 @@ def remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str], *, shown: int = 3) -> str:
     """Write names for a message, the first ones and how many more.
 
     >>> listed(["a", "b"]), listed(["a", "b", "c", "d", "e"])
     ('a, b', 'a, b, c and 2 more')
     """
-    rest = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+    rest = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _fits(levels: tuple[re.Pattern[str], ...], parts: tuple[str, ...]) -> bool:

@@ -14,7 +14,7 @@ from fundus_ml.seeds import check_seed
 FIXED_SIZE = ("vit_", "maxvit_")
 AUXILIARY_OUTPUTS = ("googlenet", "inception_v3")
 LARGEST = 65_536
-"""Of ``head_hidden`` and ``size``: beyond it a slip of the pen, and no memory."""
+"""Largest ``head_hidden`` and ``size``: more is a slip of the pen, and no memory holds it."""
 
 
 @dataclass(frozen=True, kw_only=True)

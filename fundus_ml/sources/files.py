@@ -12,6 +12,7 @@ import pandas as pd
 
 from fundus_ml.errors import Refused
 from fundus_ml.imaging.decoding import decode_photograph
+from fundus_ml.own_files import listed
 from fundus_ml.sources.listing import Entry, Folder, Listing, as_path, shown
 from fundus_ml.sources.photographs import Photograph
 
@@ -20,7 +21,7 @@ IMAGE_SUFFIXES = (
 )  # fmt: skip
 """Endings a photograph's file may have, in the order they are looked for."""
 MOST_BYTES = 1_000_000_000
-"""Of the largest file read: 100 million uncompressed pixels of four 16-bit samples take 0.8 GB."""
+"""Bytes of the largest file read: 100 million plain pixels of four 16-bit samples take 0.8 GB."""
 
 FILE_MISSING = "file missing"
 LEAVES_RELEASE = "path leaves the release"
@@ -182,9 +183,8 @@ def _with_slashes(name: str) -> str:
     return name.replace("\\", "/")
 
 
-def _either(names: Sequence[str], what: str, *, shown: int = 3) -> str:
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return f"{', '.join(map(repr, names[:shown]))}{more} {what}"
+def _either(names: Sequence[str], what: str) -> str:
+    return f"{listed([repr(name) for name in names])} {what}"
 
 
 def _goes_up(name: str) -> bool:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 import pandas as pd
 
 from fundus_ml.errors import InputError
+from fundus_ml.own_files import listed
 
 _MONTH = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 _DAMAGED = {
@@ -140,7 +141,6 @@ def _reduced(text: str, forms: Mapping[str, Callable[[str], str]]) -> str:
     return text
 
 
-def _rows(ids: pd.Series, text: str, shown: int = 3) -> str:
+def _rows(ids: pd.Series, text: str) -> str:
     numbers = [str(row) for row in ids.index[ids == text]]
-    more = f" and {len(numbers) - shown} more" if len(numbers) > shown else ""
-    return f"row{'s' * (len(numbers) > 1)} {', '.join(numbers[:shown])}{more}"
+    return f"row{'s' * (len(numbers) > 1)} {listed(numbers)}"

@@ -34,8 +34,8 @@ from fundus_ml.attacks import ThreatModel, frozen, minimum_norm, pgd
 from fundus_ml.attacks.folding import folded
 from fundus_ml.imaging.pictures import to_images
 from fundus_ml.models.classifiers import Classifier, ClassifierSpec, make_classifier, two_logits
+from fundus_ml.models.precision import autocast, best_device
 from fundus_ml.models.weights import load_classifier
-from fundus_ml.precision import autocast, best_device
 from fundus_ml.synthesis.painting import paint_photograph
 from fundus_ml.synthesis.population import Population, draw_population
 

@@ -16,15 +16,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from fundus_ml.assembly import assemble
 from fundus_ml.auditing.audit import Audit, audit_dataset
-from fundus_ml.cropping import CropOptions, CroppedEye, crop_eye
-from fundus_ml.dataset import open_dataset
+from fundus_ml.data.dataset import open_dataset
+from fundus_ml.data.manifest import SEXES
+from fundus_ml.data.shards import ShardWriter
+from fundus_ml.data.splits import assign_splits
 from fundus_ml.errors import Refused
-from fundus_ml.manifest import SEXES
-from fundus_ml.shards import ShardWriter
+from fundus_ml.preprocessing.assembly import assemble
+from fundus_ml.preprocessing.cropping import CropOptions, CroppedEye, crop_eye
 from fundus_ml.sources.synthetic import synthetic_photographs
-from fundus_ml.splits import assign_splits
 from fundus_ml.synthesis.population import Population
 
 TIES = {"none": {}, "camera": {"camera_sex_odds": 8.0}, "age": {"age_sex_shift": 12.0}}

@@ -16,9 +16,9 @@ import numpy as np
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
 
 from benchmarks.coverage import CALIBRATION, Cohort, cohort
-from fundus_ml.bootstrap import cluster_counts
-from fundus_ml.calibration import probabilities
-from fundus_ml.measures import MEASURES, clustered_measures
+from fundus_ml.evaluation.calibration import probabilities
+from fundus_ml.evaluation.metrics import MEASURES, clustered_measures
+from fundus_ml.statistics.bootstrap import cluster_counts
 
 
 def main() -> None:

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from fundus_ml.calibration import Calibration
-from fundus_ml.measures import MEASURES, clustered_measures, judge
+from fundus_ml.evaluation.calibration import Calibration
+from fundus_ml.evaluation.metrics import MEASURES, clustered_measures, judge
 
 TOO_SURE = 1.5
 CALIBRATION = Calibration(temperature=TOO_SURE, threshold=0.1)

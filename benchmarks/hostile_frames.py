@@ -24,13 +24,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fundus_ml.cropping import CropOptions, CroppedEye, crop_eye
+from fundus_ml.data.photographs import Photograph
 from fundus_ml.errors import Refused
 from fundus_ml.imaging.decoding import decode_photograph
 from fundus_ml.imaging.field_of_view import FieldOfView, crop_to_field_of_view
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.pictures import write_png
-from fundus_ml.sources.photographs import Photograph
+from fundus_ml.preprocessing.cropping import CropOptions, CroppedEye, crop_eye
 from fundus_ml.synthesis.cameras import CAMERAS
 from fundus_ml.synthesis.painting import paint_photograph
 from fundus_ml.synthesis.population import Population, draw_population

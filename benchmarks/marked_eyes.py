@@ -25,13 +25,11 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from fundus_ml.chance import chance_table, shuffled_origins
-from fundus_ml.control_table import CLEAN_MODEL, MODULATION
-from fundus_ml.effects import change_sizes, logits_of
 from fundus_ml.imaging.field_of_view import crop_to_field_of_view, find_field_of_view
 from fundus_ml.imaging.pictures import read_png
 from fundus_ml.imaging.regions import PERIPHERY, REGION_FLAGS
 from fundus_ml.models.classifiers import Classifier
+from fundus_ml.models.precision import best_device
 from fundus_ml.models.weights import load_classifier
 from fundus_ml.modulation import (
     CONTROL_DIRECTIONS,
@@ -41,8 +39,10 @@ from fundus_ml.modulation import (
     push,
     targets_for,
 )
-from fundus_ml.precision import best_device
-from fundus_ml.region_shares import density_by_origin
+from fundus_ml.modulation.control_table import CLEAN_MODEL, MODULATION
+from fundus_ml.modulation.effects import change_sizes, logits_of
+from fundus_ml.modulation.localisation import density_by_origin
+from fundus_ml.modulation.null_distribution import chance_table, shuffled_origins
 from fundus_ml.synthesis.optic_disc import DISC_MARGIN
 
 Pixels = NDArray[np.uint8]

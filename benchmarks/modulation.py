@@ -29,10 +29,10 @@ from torch import Tensor, nn
 from benchmarks.attacks import eyes_of, network_of, timed
 from fundus_ml.attacks import frozen
 from fundus_ml.attacks.folding import folded
-from fundus_ml.effects import logits_of
 from fundus_ml.imaging.pictures import to_images
+from fundus_ml.models.precision import autocast, best_device
 from fundus_ml.modulation import ModulationOptions, modulate
-from fundus_ml.precision import autocast, best_device
+from fundus_ml.modulation.effects import logits_of
 
 Pictures = NDArray[np.uint8]
 EPS = (1.0, 1.4, 2.0, 2.8, 4.0, 5.6, 8.0, 11.2)

@@ -24,9 +24,9 @@ from torch import nn
 from tqdm import tqdm
 
 from fundus_ml.attacks import ThreatModel, pgd
-from fundus_ml.dataset import open_dataset
-from fundus_ml.effects import SEEN, effect_rows, prob_of_target
+from fundus_ml.data.dataset import open_dataset
 from fundus_ml.imaging.pictures import to_images
+from fundus_ml.models.precision import best_device
 from fundus_ml.models.weights import load_classifier
 from fundus_ml.modulation import (
     Chosen,
@@ -39,7 +39,7 @@ from fundus_ml.modulation import (
     write_pictures,
 )
 from fundus_ml.modulation.budget_path import mask_of
-from fundus_ml.precision import best_device
+from fundus_ml.modulation.effects import SEEN, effect_rows, prob_of_target
 
 SWEEP = np.arange(0.90, 1.11, 0.01)
 """Of the least budgets that were found."""

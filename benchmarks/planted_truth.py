@@ -25,13 +25,11 @@ import numpy as np
 import pandas as pd
 
 from fundus_ml.attacks import ThreatModel, step_length
-from fundus_ml.bootstrap import CONFIDENCE
-from fundus_ml.chance import chance_table, shuffled_origins
-from fundus_ml.control_table import CLEAN_MODEL, MODULATION, SHUFFLED_MODEL, least_budget_table
-from fundus_ml.dataset import FundusDataset, open_dataset
-from fundus_ml.effects import change_sizes
+from fundus_ml.data.dataset import FundusDataset, open_dataset
+from fundus_ml.data.shuffled_labels import SHUFFLED, TRUE, labels_to_learn
 from fundus_ml.imaging.regions import REGION_FLAGS
 from fundus_ml.models.classifiers import Classifier, ClassifierSpec, make_classifier
+from fundus_ml.models.precision import best_device
 from fundus_ml.modulation import (
     CONTROL_DIRECTIONS,
     Chosen,
@@ -40,12 +38,19 @@ from fundus_ml.modulation import (
     control_pictures,
     push,
 )
-from fundus_ml.precision import best_device
-from fundus_ml.preprocessing import PreprocessingOptions, preprocess
-from fundus_ml.region_shares import density_by_origin
+from fundus_ml.modulation.control_table import (
+    CLEAN_MODEL,
+    MODULATION,
+    SHUFFLED_MODEL,
+    least_budget_table,
+)
+from fundus_ml.modulation.effects import change_sizes
+from fundus_ml.modulation.localisation import density_by_origin
+from fundus_ml.modulation.null_distribution import chance_table, shuffled_origins
+from fundus_ml.preprocessing.dataset import PreprocessingOptions, preprocess
 from fundus_ml.robust_training import FastTraining, PGDTraining, fit_robust
-from fundus_ml.shuffled_labels import SHUFFLED, TRUE, labels_to_learn
 from fundus_ml.sources.synthetic import synthetic_photographs
+from fundus_ml.statistics.bootstrap import CONFIDENCE
 from fundus_ml.synthesis.population import Population
 from fundus_ml.training import TrainingOptions, fit
 

@@ -28,13 +28,13 @@ from robustness.attacker import Attacker
 from torch import Tensor, nn
 
 from fundus_ml.attacks import ThreatModel, step_length
-from fundus_ml.dataset import FundusDataset, open_dataset
+from fundus_ml.data.dataset import FundusDataset, open_dataset
 from fundus_ml.figures.style import legend, make_figure, series_styles, tidy
 from fundus_ml.models.classifiers import ClassifierSpec, make_classifier, two_logits
-from fundus_ml.precision import best_device
-from fundus_ml.preprocessing import PreprocessingOptions, preprocess
+from fundus_ml.models.precision import best_device
+from fundus_ml.preprocessing.dataset import PreprocessingOptions, preprocess
 from fundus_ml.robust_training import RECIPES, PGDTraining, Recipe, fit_robust, make_recipe
-from fundus_ml.robust_training.recipe import Errors
+from fundus_ml.robust_training.method import Errors
 from fundus_ml.sources.synthetic import synthetic_photographs
 from fundus_ml.synthesis.population import Population
 from fundus_ml.training import Batch, Checkpoints, TrainingOptions, fit

@@ -37,15 +37,15 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from fundus_ml.augmentation import AUGMENTATIONS, augment
-from fundus_ml.dataset import FundusDataset, batches, open_dataset
+from fundus_ml.data.dataset import FundusDataset, batches, open_dataset
 from fundus_ml.models.classifiers import ClassifierSpec, make_classifier
-from fundus_ml.precision import autocast, best_device, trained_in
-from fundus_ml.preprocessing import PreprocessingOptions, preprocess
+from fundus_ml.models.precision import autocast, best_device, trained_in
+from fundus_ml.preprocessing.dataset import PreprocessingOptions, preprocess
 from fundus_ml.sources.folder import folder_photographs
 from fundus_ml.synthesis.painting import paint_photograph
 from fundus_ml.synthesis.population import Population, draw_population
 from fundus_ml.training import Checkpoints, TrainingOptions, fit
+from fundus_ml.training.augmentation import AUGMENTATIONS, augment
 from fundus_ml.training.optimization import make_optimizer
 
 BARE, ENGINE, SAVING, PLAIN = "bare", "engine", "engine, saving", "plain"

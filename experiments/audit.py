@@ -13,8 +13,8 @@ from experiments.protocol.floor import log_audit
 from experiments.protocol.parameters import run_entry_point
 from experiments.protocol.session import progress, read_dataset
 from fundus_ml.auditing.audit import Audit, audit_dataset
-from fundus_ml.integrity import Verify
-from fundus_ml.seeds import check_seed
+from fundus_ml.data.integrity import Verify
+from fundus_ml.errors import check_seed
 from tracking.runs import Run
 
 

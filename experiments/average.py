@@ -22,14 +22,13 @@ from experiments.protocol.versions import (
     read_versions,
     score_all,
 )
-from fundus_ml.comparison import compare_scorers, mean_prediction
-from fundus_ml.dataset import FundusDataset
-from fundus_ml.errors import InputError
+from fundus_ml.data.dataset import FundusDataset
+from fundus_ml.errors import InputError, check_seed
 from fundus_ml.figures.comparisons import comparison_forest
+from fundus_ml.model_selection.averaging import METHODS, Average, average_classifiers
+from fundus_ml.model_selection.comparison import compare_scorers, mean_prediction
+from fundus_ml.models.precision import check_precision
 from fundus_ml.models.weights import save_classifier
-from fundus_ml.precision import check_precision
-from fundus_ml.seeds import check_seed
-from fundus_ml.weight_averaging import METHODS, Average, average_classifiers
 from tracking.registry import ModelVersion, register_classifier
 from tracking.runs import Run
 

@@ -18,12 +18,17 @@ from experiments.protocol.versions import (
     read_versions,
     score_all,
 )
-from fundus_ml.comparison import auroc_of, compare_scorers, difference_of, what_is_shown
-from fundus_ml.evaluation import check_measurable
+from fundus_ml.data.integrity import Verify
+from fundus_ml.errors import check_seed
+from fundus_ml.evaluation.scores import check_measurable
 from fundus_ml.figures import roc_figure
 from fundus_ml.figures.comparisons import comparison_forest
-from fundus_ml.integrity import Verify
-from fundus_ml.seeds import check_seed
+from fundus_ml.model_selection.comparison import (
+    auroc_of,
+    compare_scorers,
+    difference_of,
+    what_is_shown,
+)
 from tracking.runs import Run
 
 

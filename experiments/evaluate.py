@@ -23,10 +23,10 @@ from experiments.protocol.measuring import (
 from experiments.protocol.parameters import Numbers, StepLength, run_entry_point
 from experiments.protocol.robustness_record import drawn_eyes, measure_battery
 from experiments.protocol.session import read_dataset, read_model
-from fundus_ml.battery import Battery
-from fundus_ml.calibration import Calibration
+from fundus_ml.data.integrity import Verify
 from fundus_ml.errors import InputError
-from fundus_ml.integrity import Verify
+from fundus_ml.evaluation.calibration import Calibration
+from fundus_ml.robust_evaluation import Battery
 from tracking.registry import ModelVersion, tag_version
 from tracking.results import record_predictions
 from tracking.runs import Run

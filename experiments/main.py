@@ -21,7 +21,7 @@ from experiments.protocol.summary import ModelFindings, remove_summary, write_su
 from experiments.robustify import RobustifyConfig, robustify
 from experiments.train import TrainConfig, train
 from fundus_ml.errors import InputError
-from fundus_ml.numerals import plain
+from fundus_ml.statistics.numerals import plain
 from tracking.runs import Run
 
 

@@ -29,12 +29,12 @@ from experiments.protocol.modulation_record import ModulationRecord, record_modu
 from experiments.protocol.networks import Networks, read_networks
 from experiments.protocol.parameters import Numbers, StepCount, StepLength, run_entry_point
 from experiments.protocol.session import progress, read_dataset, show
-from fundus_ml.control_table import MODULATION
-from fundus_ml.dataset import FundusDataset
-from fundus_ml.effects import effect_by_eps
-from fundus_ml.integrity import Verify
+from fundus_ml.data.dataset import FundusDataset
+from fundus_ml.data.integrity import Verify
+from fundus_ml.errors import check_seed
 from fundus_ml.modulation import ModulationOptions, Pushed, push, read_pictures, write_pictures
-from fundus_ml.seeds import check_seed
+from fundus_ml.modulation.control_table import MODULATION
+from fundus_ml.modulation.effects import effect_by_eps
 from tracking.runs import Run
 
 

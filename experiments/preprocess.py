@@ -20,12 +20,12 @@ from experiments.protocol.parameters import run_entry_point
 from experiments.protocol.places import out_place, refuse_overlap
 from experiments.protocol.preflight import Space, check_space
 from experiments.protocol.session import read_dataset, show, stages
-from fundus_ml.dataset import FundusDataset
+from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.figures import quality_distribution, sample_sheet
 from fundus_ml.imaging.keypoints import FEATURE_SHAPE
-from fundus_ml.joining import SAME_EYES, SAME_PERSON
 from fundus_ml.parallel import processes
-from fundus_ml.preprocessing import Preprocessed, PreprocessingOptions, preprocess
+from fundus_ml.preprocessing.dataset import Preprocessed, PreprocessingOptions, preprocess
+from fundus_ml.preprocessing.joining import SAME_EYES, SAME_PERSON
 from fundus_ml.sources.releases import read_release
 from fundus_ml.synthesis.population import Population
 from tracking.runs import Run

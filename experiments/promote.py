@@ -13,14 +13,13 @@ from experiments.protocol.floor import audit_of
 from experiments.protocol.parameters import run_entry_point
 from experiments.protocol.session import read_dataset, read_model, show
 from experiments.protocol.versions import possibly_trained_on, score_all
-from fundus_ml.comparison import auroc_of, compare_scorers, difference_of
-from fundus_ml.dataset import FundusDataset
-from fundus_ml.errors import InputError
-from fundus_ml.evaluation import check_measurable
-from fundus_ml.integrity import Verify
-from fundus_ml.promotion import Decision, decide, floor_of_split
-from fundus_ml.seeds import check_seed
-from fundus_ml.shuffled_labels import SHUFFLED
+from fundus_ml.data.dataset import FundusDataset
+from fundus_ml.data.integrity import Verify
+from fundus_ml.data.shuffled_labels import SHUFFLED
+from fundus_ml.errors import InputError, check_seed
+from fundus_ml.evaluation.scores import check_measurable
+from fundus_ml.model_selection.comparison import auroc_of, compare_scorers, difference_of
+from fundus_ml.model_selection.promotion import Decision, decide, floor_of_split
 from tracking.decisions import record_decision
 from tracking.registry import ModelVersion, find_alias, set_alias, tag_version
 from tracking.runs import Run

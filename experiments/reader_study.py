@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from experiments.protocol.parameters import Number, run_entry_point
+from experiments.protocol.places import user_path
 from experiments.protocol.session import show
 from fundus_ml.errors import InputError
 from fundus_ml.reader_study import (
@@ -32,7 +33,6 @@ from fundus_ml.reader_study import (
     warning_about,
     what_readers_show,
 )
-from fundus_ml.user_paths import user_path
 from tracking.errors import TrackingError
 from tracking.runs import Run
 from tracking.stores import fetch, initialise_tracking

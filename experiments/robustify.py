@@ -17,11 +17,10 @@ from experiments.protocol.resuming import ResumableOptions, resumable
 from experiments.protocol.robustness_record import ask_gate
 from experiments.protocol.session import progress, read_dataset, read_model
 from experiments.protocol.views import log_augmentation
-from fundus_ml.attack_engines import training_by
 from fundus_ml.attacks import ThreatModel, step_length
-from fundus_ml.dataset import FundusDataset
+from fundus_ml.data.dataset import FundusDataset
+from fundus_ml.data.shuffled_labels import TRUE, check_labels, labels_to_learn
 from fundus_ml.errors import InputError
-from fundus_ml.numerals import plain
 from fundus_ml.robust_training import (
     PGDTraining,
     Recipe,
@@ -30,7 +29,7 @@ from fundus_ml.robust_training import (
     fit_robust,
     make_recipe,
 )
-from fundus_ml.shuffled_labels import TRUE, check_labels, labels_to_learn
+from fundus_ml.statistics.numerals import plain
 from fundus_ml.training import Fitted
 from tracking.runs import Run
 
@@ -124,7 +123,8 @@ class RobustifyConfig(ResumableOptions):
 
     def judge(self) -> PGDTraining:
         """Make the attack that every epoch is validated under."""
-        return training_by(self.attack_engine)(
+        return PGDTraining(
+            attack_engine=self.attack_engine,
             threat=ThreatModel(constraint=self.constraint, eps=self.eps),
             step_size=step_length(self.judge_step, eps=self.eps, attack_steps=self.attack_steps),
             attack_steps=self.attack_steps,

@@ -20,7 +20,7 @@ from experiments.protocol.session import progress, read_dataset
 from experiments.protocol.start import start_classifier
 from experiments.protocol.tuned import with_tuned
 from experiments.protocol.views import log_augmentation
-from fundus_ml.shuffled_labels import TRUE, check_labels, labels_to_learn
+from fundus_ml.data.shuffled_labels import TRUE, check_labels, labels_to_learn
 from fundus_ml.training import fit
 from tracking.runs import Run
 

@@ -26,7 +26,7 @@ from experiments.protocol.trial_objectives import (
 )
 from experiments.robustify import RobustifyConfig, robustify
 from experiments.train import TrainConfig, train
-from fundus_ml.dataset import FundusDataset
+from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.training import TrainingOptions
 from tracking.retraining import retrain_once

@@ -2,6 +2,9 @@
 
 import unicodedata
 
+LARGEST_SEED = 2**32 - 1
+"""What every generator in use takes."""
+
 
 class InputError(ValueError):
     """A user's mistake, said in one line: what, which value, what is allowed."""
@@ -28,3 +31,13 @@ class Refused(InputError):  # noqa: N818 (says what happened to the photograph)
 def printable(text: str) -> str:
     """Put a blank for each control character, such as a line break, so that a line stays one."""
     return "".join(" " if unicodedata.category(sign) == "Cc" else sign for sign in text)
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that some generator does not take: 0 to 4294967295 are taken by all.
+
+    Raises:
+        InputError: It lies outside.
+    """
+    if not 0 <= seed <= LARGEST_SEED:
+        raise InputError(f"seed={seed}: must be from 0 to {LARGEST_SEED}")

@@ -5,6 +5,7 @@ import dataclasses
 import importlib
 import re
 import tomllib
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -32,11 +33,25 @@ ADAPTERS = {
     "fundus_ml/imaging/dicom.py": {"pydicom"},
     "fundus_ml/imaging/image_headers.py": {"PIL"},
     "fundus_ml/sources/tables.py": {"pandera"},
-    "fundus_ml/pages.py": {"jinja2"},
-    "fundus_ml/owned_folders.py": {"filelock"},
+    "fundus_ml/pages/template.py": {"jinja2"},
+    "fundus_ml/data/owned_folders.py": {"filelock"},
     "fundus_ml/parallel.py": {"distributed", "threadpoolctl"},
     "fundus_ml/attacks/robustness_engine.py": {"robustness"},
 }
+FLOORS = (
+    ("errors",),
+    ("parallel",),
+    ("statistics", "models"),
+    ("imaging", "attacks"),
+    ("data", "figures"),
+    ("synthesis", "training", "modulation"),
+    ("sources", "robust_training", "pretraining", "pages"),
+    ("evaluation", "auditing", "reader_study"),
+    ("preprocessing", "model_selection", "robust_evaluation"),
+)
+"""Rooms of ``fundus_ml``, ground floor first: a room imports only from the floors below it."""
+LONGEST_CHAIN = 12
+"""Files of ``fundus_ml`` that may import one another in a row."""
 PROJECT = yaml.safe_load((ROOT / "MLproject").read_text())["entry_points"]
 
 
@@ -78,6 +93,103 @@ def test_the_science_runs_without_the_memory():
         name = str(path.relative_to(ROOT))
         foreign = imports(path) - BARE - {"fundus_ml"} - sys.stdlib_module_names
         assert foreign <= ADAPTERS.get(name, set()), f"{name} imports {foreign}"
+
+
+def modules_of(package, *, root=ROOT):
+    """Every module of a package, by its dotted name, and the modules of it that it imports."""
+    files = {
+        ".".join(path.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in (root / package).rglob("*.py")
+    }
+    return {name: set(modules_named(path, files)) for name, path in files.items()}
+
+
+def modules_named(path, files):
+    """Yield what a file imports of ``files``, ``TYPE_CHECKING`` or late imports too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in files)
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                inside = f"{node.module}.{alias.name}"
+                yield from [name for name in (inside, node.module) if name in files][:1]
+
+
+def room_of(module):
+    return module.split(".")[1] if "." in module else None
+
+
+def floor_of(room):
+    return next(number for number, rooms in enumerate(FLOORS, 1) if room in rooms)
+
+
+def climbing(modules):
+    """Imports of one room from another that does not lie on a lower floor."""
+    return [
+        f"{name} imports {taken}"
+        for name, imported in modules.items()
+        for taken in imported
+        if room_of(name) not in {None, room_of(taken)}
+        and floor_of(room_of(name)) <= floor_of(room_of(taken))
+    ]
+
+
+def circles(modules):
+    """Modules that import themselves through others."""
+    try:
+        tuple(TopologicalSorter(modules).static_order())
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+def longest_chain(modules):
+    """The longest row of modules of which each imports the next."""
+    longest = {}
+    for name in TopologicalSorter(modules).static_order():
+        below = max((longest[taken] for taken in modules[name]), key=len, default=())
+        longest[name] = (name, *below)
+    return max(longest.values(), key=len)
+
+
+def test_the_rooms_are_those_of_the_table():
+    rooms = {path.stem for path in (ROOT / "fundus_ml").iterdir() if path.name != "__pycache__"} - {
+        "__init__"
+    }
+    assert rooms == {room for floor in FLOORS for room in floor}
+
+
+def test_no_room_imports_from_its_own_floor_or_a_higher_one():
+    assert climbing(modules_of("fundus_ml")) == []
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_no_module_imports_itself_through_others(package):
+    assert circles(modules_of(package)) == []
+
+
+def test_chains_of_imports_are_short():
+    chain = longest_chain(modules_of("fundus_ml"))
+    assert len(chain) <= LONGEST_CHAIN, "\n".join(chain)
+
+
+def test_a_breach_of_each_rule_is_seen(tmp_path):
+    low, high = tmp_path / "fundus_ml" / "statistics", tmp_path / "fundus_ml" / "data"
+    for room in (low, high):
+        room.mkdir(parents=True)
+        (room / "__init__.py").touch()
+    (high / "table.py").write_text("from fundus_ml.statistics.means import mean\n")
+    (low / "means.py").write_text("import numpy\n")
+    sound = modules_of("fundus_ml", root=tmp_path)
+    assert climbing(sound) == circles(sound) == []
+    assert longest_chain(sound) == ("fundus_ml.data.table", "fundus_ml.statistics.means")
+    (low / "means.py").write_text(
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n"
+        "    from fundus_ml.data import table\n"
+    )
+    broken = modules_of("fundus_ml", root=tmp_path)
+    assert climbing(broken) == ["fundus_ml.statistics.means imports fundus_ml.data.table"]
+    assert set(circles(broken)) == {"fundus_ml.statistics.means", "fundus_ml.data.table"}
 
 
 def test_text_files_are_written_and_read_in_one_encoding():
@@ -151,7 +263,7 @@ def names_in(path):
 
 @pytest.mark.parametrize("package", ALLOWED)
 def test_no_folder_is_deleted_with_whatever_lies_in_it(package):
-    """Users name folders: ``fundus_ml.own_files`` deletes what the program wrote, by name."""
+    """Users name folders: ``fundus_ml.data.own_files`` deletes what the program wrote, by name."""
     for path in (ROOT / package).rglob("*.py"):
         name = str(path.relative_to(ROOT))
         found = DELETES_WHATEVER_IT_FINDS & set(names_in(path))

@@ -13,8 +13,8 @@ from fundus_ml.auditing.audit import (
     read_audit,
     write_audit,
 )
-from fundus_ml.dataset import FundusDataset
-from fundus_ml.statistics import Interval
+from fundus_ml.data.dataset import FundusDataset
+from fundus_ml.statistics.clustered import Interval
 from tracking.runs import Run
 
 

@@ -11,11 +11,8 @@ from pathlib import Path
 
 from experiments.protocol.places import place, refuse_inside
 from experiments.protocol.resuming import tell_left
-from fundus_ml.control_table import CLEAN_MODEL, MODULATION, SHUFFLED_MODEL
-from fundus_ml.errors import InputError
-from fundus_ml.modulation import KeptBatches
-from fundus_ml.own_files import OwnFiles
-from fundus_ml.owned_folders import (
+from fundus_ml.data.own_files import OwnFiles
+from fundus_ml.data.owned_folders import (
     FolderBusyError,
     FolderKind,
     alone_in,
@@ -23,6 +20,9 @@ from fundus_ml.owned_folders import (
     remove_owned,
     write_object,
 )
+from fundus_ml.errors import InputError
+from fundus_ml.modulation import KeptBatches
+from fundus_ml.modulation.control_table import CLEAN_MODEL, MODULATION, SHUFFLED_MODEL
 from tracking.runs import Run
 
 _NOTE = "run.json"

@@ -10,7 +10,7 @@ from torch import nn
 
 from experiments.protocol.launch import from_first
 from experiments.protocol.measuring import Measure, check_splits_to_measure, measure_split
-from fundus_ml.dataset import FundusDataset
+from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.figures import training_curves
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.models.weights import save_classifier

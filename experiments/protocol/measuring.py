@@ -17,12 +17,12 @@ from experiments.protocol.score_record import (
     readable_scores,
 )
 from experiments.protocol.session import progress, show
-from fundus_ml.attack_engines import check_engine
 from fundus_ml.attacks import StepSize, ThreatModel, step_length
-from fundus_ml.calibration import Calibration, fit_calibration
-from fundus_ml.dataset import FundusDataset
-from fundus_ml.errors import InputError
-from fundus_ml.evaluation import (
+from fundus_ml.attacks.engines import check_engine
+from fundus_ml.data.dataset import FundusDataset
+from fundus_ml.errors import InputError, check_seed
+from fundus_ml.evaluation.calibration import Calibration, fit_calibration
+from fundus_ml.evaluation.scores import (
     CLEAN,
     check_calibratable,
     check_measurable,
@@ -31,9 +31,8 @@ from fundus_ml.evaluation import (
     predictions,
     scores,
 )
-from fundus_ml.numerals import plain
-from fundus_ml.seeds import check_seed
-from fundus_ml.subgroups import subgroup_scores
+from fundus_ml.evaluation.subgroups import subgroup_scores
+from fundus_ml.statistics.numerals import plain
 from tracking.runs import Run
 
 VALIDATION = "val"

@@ -12,8 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from fundus_ml.dataset import FundusDataset
-from fundus_ml.effects import logits_of
+from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.regions import REGION_FLAGS
 from fundus_ml.modulation import (
@@ -26,6 +25,7 @@ from fundus_ml.modulation import (
     noise_like,
     targets_for,
 )
+from fundus_ml.modulation.effects import logits_of
 from tracking.runs import Run
 
 if TYPE_CHECKING:

@@ -9,10 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from experiments.protocol.networks import Network
-from fundus_ml.chance import chance_table
-from fundus_ml.control_table import control_table, least_budget_table
-from fundus_ml.dataset import FundusDataset
-from fundus_ml.effects import effect_rows, judged
+from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.modulation import (
     CONTRAST_BLEND,
     CONTROL_DIRECTIONS,
@@ -21,7 +18,10 @@ from fundus_ml.modulation import (
     blend_partners,
     control_pictures,
 )
-from fundus_ml.region_shares import density_by_part, region_shares
+from fundus_ml.modulation.control_table import control_table, least_budget_table
+from fundus_ml.modulation.effects import effect_rows, judged
+from fundus_ml.modulation.localisation import density_by_part, region_shares
+from fundus_ml.modulation.null_distribution import chance_table
 
 
 @dataclass(frozen=True, kw_only=True)

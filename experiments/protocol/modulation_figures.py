@@ -12,9 +12,6 @@ from numpy.typing import NDArray
 
 from experiments.protocol.modulation_controls import Bench, Compared, Found
 from experiments.protocol.session import progress
-from fundus_ml.chance import FEWEST_NETWORKS, is_shuffled
-from fundus_ml.control_table import MODULATION
-from fundus_ml.effects import effect_by_eps
 from fundus_ml.figures import (
     contact_sheet,
     figure_png,
@@ -22,11 +19,14 @@ from fundus_ml.figures import (
     region_density_figure,
     success_curve,
 )
-from fundus_ml.figures.least_budgets import least_budget_figure
-from fundus_ml.gallery import gallery_page
+from fundus_ml.figures.minimal_perturbations import least_budget_figure
 from fundus_ml.modulation import file_stem
-from fundus_ml.numerals import plain
+from fundus_ml.modulation.control_table import MODULATION
+from fundus_ml.modulation.effects import effect_by_eps
+from fundus_ml.modulation.null_distribution import FEWEST_NETWORKS, is_shuffled
+from fundus_ml.pages.gallery import gallery_page
 from fundus_ml.parallel import in_order, processes
+from fundus_ml.statistics.numerals import plain
 
 THUMBNAILS = 3
 THUMBNAIL_WIDTH = 720

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from experiments.protocol.session import read_model
-from fundus_ml.chance import shuffled_origins
-from fundus_ml.control_table import CLEAN_MODEL
+from fundus_ml.data.shuffled_labels import SHUFFLED
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import Classifier
-from fundus_ml.shuffled_labels import SHUFFLED
+from fundus_ml.modulation.control_table import CLEAN_MODEL
+from fundus_ml.modulation.null_distribution import shuffled_origins
 from tracking.registry import ModelVersion, find_alias, resolve
 from tracking.runs import Run
 

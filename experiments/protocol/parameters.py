@@ -27,7 +27,7 @@ from experiments.protocol.preflight import check_ready
 from experiments.protocol.stopping import Stopped, stoppable
 from experiments.protocol.temporary import temporary_folder
 from fundus_ml.errors import InputError
-from fundus_ml.numerals import RangeError, plain, read_number, read_whole, shortened
+from fundus_ml.statistics.numerals import RangeError, plain, read_number, read_whole, shortened
 from fundus_ml.training.distribution import world
 from tracking.errors import TrackingError
 from tracking.runs import Run, record_failure, start_run
@@ -47,7 +47,7 @@ class Number(float):
         """Read ``text``.
 
         Raises:
-            ValueError: As :func:`~fundus_ml.numerals.read_number`.
+            ValueError: As :func:`~fundus_ml.statistics.numerals.read_number`.
         """
         return super().__new__(cls, read_number(str(text)))
 

@@ -1,15 +1,22 @@
 """Folders that a user names to be written: expanded, and refused where they must not lie.
 
-What may be deleted or replaced in a folder is judged by ``fundus_ml.owned_folders`` and
-``fundus_ml.staging``; here a place is refused for where it lies.
+What may be deleted or replaced in a folder is judged by ``fundus_ml.data.owned_folders`` and
+``fundus_ml.preprocessing.staging``; here a place is refused for where it lies.
 """
 
-import os.path
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from fundus_ml.errors import InputError
-from fundus_ml.user_paths import user_path
+
+
+def user_path(text: str) -> Path:
+    """Read a path in which ``~`` stands for a home.
+
+    Where no such home is known the ``~`` stays, and the path leads nowhere.
+    """
+    return Path(os.path.expanduser(text))
 
 
 def place(name: str, given: str) -> Path:

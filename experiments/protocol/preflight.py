@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from experiments.protocol.places import user_path
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import weight_bytes
-from fundus_ml.user_paths import user_path
 from tracking.database import check_results
 from tracking.names import check_model_name
 from tracking.readiness import check_artifacts, stored_bytes

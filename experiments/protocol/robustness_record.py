@@ -9,7 +9,14 @@ import pandas as pd
 from torch import nn
 
 from experiments.protocol.session import progress, show
-from fundus_ml.battery import (
+from fundus_ml.data.dataset import FundusDataset
+from fundus_ml.errors import InputError
+from fundus_ml.evaluation.calibration import Calibration
+from fundus_ml.evaluation.metrics import MEASURES
+from fundus_ml.evaluation.scores import CLEAN, LEVELS, check_measurable, flat, long_scores, scores
+from fundus_ml.figures.robustness import battery_figure
+from fundus_ml.robust_evaluation import (
+    ATTACKS,
     WORST,
     Battery,
     Sign,
@@ -23,14 +30,8 @@ from fundus_ml.battery import (
     run_battery,
     signs_table,
 )
-from fundus_ml.calibration import Calibration
-from fundus_ml.dataset import FundusDataset
-from fundus_ml.errors import InputError
-from fundus_ml.evaluation import CLEAN, LEVELS, check_measurable, flat, long_scores, scores
-from fundus_ml.figures.robustness import battery_figure
-from fundus_ml.measures import MEASURES
-from fundus_ml.numerals import plain
-from fundus_ml.statistics import Interval
+from fundus_ml.statistics.clustered import Interval
+from fundus_ml.statistics.numerals import plain
 from tracking.runs import Run
 
 SHOWN = ("attack", "eps", "accuracy", "balanced_accuracy", "auroc", "auroc_low", "auroc_high")
@@ -100,7 +101,7 @@ def measure_battery(
     run.log_table(long_scores(table), "battery.json")
     run.log_table(curve, "min_eps.json")
     run.log_table(signs_table(signs), "masking.json")
-    figure = battery_figure(table, curve, constraint=battery.constraint)
+    figure = battery_figure(table, curve, constraint=battery.constraint, attacks=tuple(ATTACKS))
     run.log_figure(figure, "battery.png")
     show(table[list(SHOWN)])
     _tell(signs, medians, eyes=len(eyes), split=split)

@@ -5,11 +5,17 @@ from collections.abc import Mapping
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from fundus_ml.calibration import Calibration, calibration_effect, probabilities
-from fundus_ml.evaluation import CLEAN, long_scores
+from fundus_ml.evaluation.calibration import (
+    Calibration,
+    calibration_effect,
+    ece,
+    probabilities,
+    reliability,
+)
+from fundus_ml.evaluation.metrics import MEASURES
+from fundus_ml.evaluation.scores import CLEAN, long_scores
 from fundus_ml.figures import auroc_by_eps, reliability_figure, roc_figure, subgroup_forest
-from fundus_ml.measures import MEASURES
-from fundus_ml.statistics import Interval
+from fundus_ml.statistics.clustered import Interval
 from tracking.runs import Run
 
 SUBGROUP_COLUMNS = (
@@ -69,11 +75,15 @@ def log_calibration(
     run.log_json(record, "calibration.json")
     labels, logits = parts[scored]["label"], parts[scored]["logit"]
     scaled = probabilities(logits, temperature=calibration.temperature)
-    readings: dict[str, tuple[ArrayLike, ArrayLike]] = {
-        "as trained": (labels, probabilities(logits)),
-        f"temperature {calibration.temperature:.3g}": (labels, scaled),
+    readings = {
+        "as trained": probabilities(logits),
+        f"temperature {calibration.temperature:.3g}": scaled,
     }
-    run.log_figure(reliability_figure(readings), "reliability.png")
+    figure = reliability_figure(
+        {name: reliability(labels, prob) for name, prob in readings.items()},
+        ece={name: ece(labels, prob) for name, prob in readings.items()},
+    )
+    run.log_figure(figure, "reliability.png")
 
 
 def readable_scores(table: pd.DataFrame) -> pd.DataFrame:

@@ -11,11 +11,11 @@ import pandas as pd
 from tqdm import tqdm
 
 from experiments.protocol.places import out_place
-from fundus_ml.dataset import FundusDataset, open_dataset
+from fundus_ml.data.dataset import FundusDataset, open_dataset
+from fundus_ml.data.integrity import Verify
 from fundus_ml.errors import InputError
-from fundus_ml.integrity import Verify
 from fundus_ml.models.classifiers import Classifier
-from fundus_ml.precision import best_device
+from fundus_ml.models.precision import best_device
 from fundus_ml.training.distribution import world
 from tracking.registry import ModelVersion, load_classifier, resolve
 from tracking.runs import DatasetVersion, Run

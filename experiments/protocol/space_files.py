@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from experiments.protocol.parameters import Config
+from experiments.protocol.places import user_path
 from fundus_ml.errors import InputError
-from fundus_ml.user_paths import user_path
 from tracking.search_spaces import SearchSpace, check_space, extremes, outside
 
 DEFAULTS = Path(__file__).parents[1] / "search_spaces"

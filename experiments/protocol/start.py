@@ -4,10 +4,10 @@ import sys
 from collections.abc import Sequence
 from typing import Protocol
 
-from fundus_ml.dataset import FundusDataset
+from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.models.classifiers import Classifier, ClassifierSpec, make_classifier
+from fundus_ml.models.precision import best_device
 from fundus_ml.models.start_weights import fill_backbone, load_start_weights
-from fundus_ml.precision import best_device
 from tracking.registry import ModelVersion, load_classifier, resolve
 from tracking.runs import Run
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from fundus_ml.pages import summary_page
+from fundus_ml.pages.template import summary_page
 from tracking.runs import Run
 from tracking.studies import Study, best_trial
 from tracking.study_figures import Picture, trials_table

@@ -14,12 +14,12 @@ from experiments.modulate import Modulated
 from experiments.protocol.learning import Trained
 from experiments.protocol.session import show
 from fundus_ml.auditing.audit import AUDIT_PAGE, Audit
+from fundus_ml.data.own_files import listed
+from fundus_ml.data.owned_folders import read_object
 from fundus_ml.errors import InputError
 from fundus_ml.figures import auroc_by_eps, figure_png, region_density_figure, success_curve
-from fundus_ml.numerals import plain
-from fundus_ml.own_files import listed
-from fundus_ml.owned_folders import read_object
-from fundus_ml.pages import summary_page
+from fundus_ml.pages.template import summary_page
+from fundus_ml.statistics.numerals import plain
 from tracking.runs import Run
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class ModelFindings:
 
     Attributes:
         trained: The registered version, and how long a step of its training took.
-        scores: Rows of ``fundus_ml.evaluation.scores``.
+        scores: Rows of ``fundus_ml.evaluation.scores.scores``.
         modulated: Result of the ``modulate`` run.
     """
 

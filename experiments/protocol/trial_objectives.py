@@ -8,7 +8,7 @@ from experiments.protocol.session import read_model
 from experiments.protocol.start import REGISTERED, start_classifier
 from experiments.robustify import RobustifyConfig
 from experiments.train import TrainConfig
-from fundus_ml.dataset import FundusDataset
+from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.robust_training import fit_robust
 from fundus_ml.training import Fitted, fit

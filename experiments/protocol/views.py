@@ -3,11 +3,11 @@
 import numpy as np
 import torch
 
-from fundus_ml.augmentation import augment
-from fundus_ml.dataset import FundusDataset
+from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.figures import augmentation_sheet
 from fundus_ml.imaging.pictures import to_images, to_uint8
 from fundus_ml.training import TrainingOptions
+from fundus_ml.training.augmentation import augment
 from tracking.runs import Run
 
 EYES = 4

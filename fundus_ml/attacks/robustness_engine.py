@@ -1,7 +1,6 @@
 """PGD by the library `robustness` (Engstrom et al. 2019), on one-logit models, on any device."""
 
 import warnings
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -10,8 +9,7 @@ from fundus_ml.attacks.search import Problem, frozen
 from fundus_ml.attacks.threat_models import ThreatModel
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import two_logits
-from fundus_ml.precision import autocast
-from fundus_ml.robust_training import PGDTraining
+from fundus_ml.models.precision import autocast
 
 with warnings.catch_warnings():
     # Its docstrings hold escapes such as "\\m", deprecated, which the first compilation reports.
@@ -144,10 +142,3 @@ def _refuse(
         raise InputError(f"attack_steps={attack_steps}: must be 0 or more")
     if not 0 <= step_size < float("inf"):
         raise InputError(f"step_size={step_size}: must be a finite number, 0 or more")
-
-
-@dataclass(frozen=True, kw_only=True)
-class RobustnessTraining(PGDTraining):
-    """Recipe ``pgd`` with the library's images; all else is as in the recipe."""
-
-    attack = staticmethod(robustness_pgd)

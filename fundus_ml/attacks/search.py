@@ -12,7 +12,7 @@ from torch.nn.functional import softplus
 from fundus_ml.attacks.folding import folded
 from fundus_ml.attacks.threat_models import ThreatModel
 from fundus_ml.errors import InputError
-from fundus_ml.precision import autocast, half_type
+from fundus_ml.models.precision import autocast, half_type
 
 Loss = Literal["margin", "ce"]
 LOSSES = ("margin", "ce")

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fundus_ml.ages import age_bands
 from fundus_ml.auditing.baselines import Baseline, judge_shortcuts
 from fundus_ml.auditing.leakage import (
     SEX_DISAGREES_ACROSS,
@@ -17,12 +16,13 @@ from fundus_ml.auditing.leakage import (
 )
 from fundus_ml.auditing.page import audit_html
 from fundus_ml.auditing.record import Audit, Balance, Count, read_audit, to_json
-from fundus_ml.auditing.score_floor import Floor, chance_level, make_floor
+from fundus_ml.auditing.shortcut_baseline import Floor, chance_level, make_floor
 from fundus_ml.auditing.shortcuts import QUALITY, TOGETHER, find_shortcuts
-from fundus_ml.auditing.telling_sources import CROP, SourceTell, tell_sources
-from fundus_ml.balance import effective_size, unbalanced_cells
-from fundus_ml.dataset import FundusDataset
-from fundus_ml.dataset_folder import REJECTED
+from fundus_ml.auditing.source_predictability import CROP, SourceTell, tell_sources
+from fundus_ml.data.ages import age_bands
+from fundus_ml.data.balance import effective_size, unbalanced_cells
+from fundus_ml.data.dataset import FundusDataset
+from fundus_ml.data.folder import REJECTED
 from fundus_ml.errors import InputError
 
 __all__ = ["AUDIT", "AUDIT_PAGE", "Audit", "audit_dataset", "read_audit", "write_audit"]

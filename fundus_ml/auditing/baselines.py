@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from fundus_ml.auditing.naming import DISMISSED_ABOVE, Naming, OnProgress, Trial, listed
+from fundus_ml.auditing.forward_selection import DISMISSED_ABOVE, Naming, OnProgress, Trial, listed
 from fundus_ml.auditing.shortcuts import Shortcut
-from fundus_ml.bootstrap import Interval
+from fundus_ml.statistics.bootstrap import Interval
 
 CHANCE = 0.95
 """Share of shuffles that stay below the null level shown beside an AUROC."""

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from fundus_ml.linkage import Linkage
-from fundus_ml.people import SEX_DISAGREES
-from fundus_ml.splits import assign_splits, person_leakage
+from fundus_ml.data.linkage import Linkage
+from fundus_ml.data.people import SEX_DISAGREES
+from fundus_ml.data.splits import assign_splits, person_leakage
 
 SEX_DISAGREES_ACROSS = f"{SEX_DISAGREES} across folders"
 """Why eyes of a composite are left out whose person stands under both sexes in its folders."""

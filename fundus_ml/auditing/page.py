@@ -10,7 +10,7 @@ from fundus_ml.auditing.leakage import Shared
 from fundus_ml.auditing.record import Audit
 from fundus_ml.figures import figure_png, quality_distribution
 from fundus_ml.figures.shortcuts import shortcut_forest
-from fundus_ml.pages import Section, audit_page
+from fundus_ml.pages.template import Section, audit_page
 
 COUNTED = {"source": "source", "split": "split", "age": "age", "camera": "camera"}
 

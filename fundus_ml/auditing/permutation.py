@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import StratifiedGroupKFold
 
-from fundus_ml.bootstrap import cluster_codes
+from fundus_ml.statistics.bootstrap import cluster_codes
 
 FOLDS = 5
 SCORE_DIGITS = 9

@@ -8,7 +8,7 @@ from typing import Any
 
 from fundus_ml.auditing.baselines import Baseline
 from fundus_ml.auditing.leakage import Leakage, Shared
-from fundus_ml.auditing.telling_sources import SourceTell
+from fundus_ml.auditing.source_predictability import SourceTell
 from fundus_ml.errors import InputError
 
 FORMAT = "fundus-audit-1"

@@ -2,8 +2,8 @@
 
 from fundus_ml.figures.augmentations import augmentation_sheet
 from fundus_ml.figures.budgets import auroc_by_eps, success_curve
-from fundus_ml.figures.densities import region_density_figure
 from fundus_ml.figures.discrimination import roc_figure, training_curves
+from fundus_ml.figures.enrichment import region_density_figure
 from fundus_ml.figures.panels import modulation_panel
 from fundus_ml.figures.qualities import quality_distribution
 from fundus_ml.figures.reliability import reliability_figure

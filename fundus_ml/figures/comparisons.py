@@ -24,7 +24,7 @@ def comparison_forest(frame: pd.DataFrame, *, reference: str, eyes: str) -> Figu
     """Draw one line per scorer, per eye and per person, from top to bottom in the frame's order.
 
     Args:
-        frame: As :func:`~fundus_ml.comparison.compare_scorers` returns it.
+        frame: As :func:`~fundus_ml.model_selection.comparison.compare_scorers` returns it.
         reference: The scorer that the others are subtracted from.
         eyes: What was scored, for the title, such as ``test split of odir``.
 

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_curve
 from fundus_ml.errors import InputError
 from fundus_ml.figures.inputs import check_columns
 from fundus_ml.figures.style import FAINT, INK, legend, make_figure, series_styles, tidy
-from fundus_ml.statistics import Interval
+from fundus_ml.statistics.clustered import Interval
 
 LOSSES = {"train_loss": "train", "val_loss": "validation"}
 AUROCS = {"val_auroc": "validation", "robust_val_auroc": "validation, attacked"}

@@ -2,23 +2,25 @@
 
 from collections.abc import Mapping
 
+import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import ArrayLike
 
-from fundus_ml.calibration import BINS, ece, reliability
 from fundus_ml.errors import InputError
+from fundus_ml.figures.inputs import check_columns
 from fundus_ml.figures.style import FAINT, legend, make_figure, series_styles, tidy
 
 FEW = 10
 """Bins of fewer eyes are drawn hollow: their share of men is mostly chance."""
 
 
-def reliability_figure(curves: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Figure:
+def reliability_figure(tables: Mapping[str, pd.DataFrame], *, ece: Mapping[str, float]) -> Figure:
     """Reliability diagram of several readings of the same eyes, with the eyes in each bin.
 
     Args:
-        curves: Per name, labels ``(n,)`` of 0 and 1 and P(male) ``(n,)`` in [0, 1].
+        tables: Per name, one row per bin that holds eyes: its edges ``low`` and ``high``, all of
+            one width, the mean ``prob``, the share of men ``male``, and ``eyes``.
+        ece: Per name, the expected calibration error.
 
     Returns:
         Above, the share of men against P(male) by bin, the diagonal where the two agree, and the
@@ -26,18 +28,21 @@ def reliability_figure(curves: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Fig
         Below, how many eyes each bin holds.
 
     Raises:
-        InputError: ``curves`` is empty, or a P(male) lies outside [0, 1].
+        InputError: ``tables`` is empty or lacks a column.
     """
-    if not curves:
-        raise InputError("curves: empty, at least one is needed")
+    if not tables:
+        raise InputError("tables: empty, at least one is needed")
+    for table in tables.values():
+        check_columns(table, ["low", "high", "prob", "male", "eyes"])
+    first = next(iter(tables.values()))
+    bins_drawn = round(1 / (first["high"] - first["low"]).mean())
     figure = make_figure(5.2, 6.2)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
-    width = 1 / BINS / len(curves)
-    for place, ((name, (labels, prob)), (colour, marker)) in enumerate(
-        zip(curves.items(), series_styles(len(curves)), strict=True)
+    width = 1 / bins_drawn / len(tables)
+    for place, ((name, table), (colour, marker)) in enumerate(
+        zip(tables.items(), series_styles(len(tables)), strict=True)
     ):
-        table = reliability(labels, prob)
-        label = f"{name}: ECE {ece(labels, prob):.3f}"
+        label = f"{name}: ECE {ece[name]:.3f}"
         above.plot(table["prob"], table["male"], color=colour, linewidth=1.4, label=label)
         for few, face in ((False, colour), (True, "white")):
             bins = table[(table["eyes"] < FEW) == few]
@@ -57,5 +62,5 @@ def reliability_figure(curves: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> Fig
     tidy(above, xlabel="", ylabel="share of eyes that are male")
     tidy(below, xlabel="P(male)", ylabel="eyes")
     below.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-    legend(above, title=f"{BINS} bins; hollow: fewer than {FEW} eyes")
+    legend(above, title=f"{bins_drawn} bins; hollow: fewer than {FEW} eyes")
     return figure

@@ -8,7 +8,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fundus_ml.bootstrap import Floats
 from fundus_ml.errors import InputError
 from fundus_ml.figures.inputs import check_columns
 from fundus_ml.figures.style import (
@@ -21,6 +20,7 @@ from fundus_ml.figures.style import (
     make_figure,
     tidy,
 )
+from fundus_ml.statistics.bootstrap import Floats
 
 LINE = 0.215
 """Inches per line of text."""
@@ -35,8 +35,9 @@ def subgroup_forest(frame: pd.DataFrame, *, measure: str = "auroc", title: str =
     """Forest plot: a measure in every subgroup, with its interval, eyes and people.
 
     Args:
-        frame: Rows of :func:`fundus_ml.subgroups.subgroup_scores`: ``attribute group eyes people
-            reason`` and the measure with its ``_low`` and ``_high``; the first row is the whole.
+        frame: Rows of :func:`fundus_ml.evaluation.subgroups.subgroup_scores`: ``attribute group
+            eyes people reason`` and the measure with its ``_low`` and ``_high``; the first row is
+            the whole.
         measure: Which to draw, a number in [0, 1].
         title: Stands above the panel.
 

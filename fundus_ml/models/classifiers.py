@@ -8,8 +8,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from fundus_ml.errors import InputError
-from fundus_ml.seeds import check_seed
+from fundus_ml.errors import InputError, check_seed
 
 FIXED_SIZE = ("vit_", "maxvit_")
 AUXILIARY_OUTPUTS = ("googlenet", "inception_v3")

@@ -1,9 +1,11 @@
 """What a backbone starts from: ImageNet through torchvision, a file, or nothing."""
 
+import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from http.client import HTTPException
+from pathlib import Path
 
 import torch
 import torchvision
@@ -11,10 +13,9 @@ from torch import Tensor
 
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import Classifier
+from fundus_ml.models.feature_extractor import last_layer
 from fundus_ml.models.origins import looks_like
-from fundus_ml.models.trunk import last_layer
 from fundus_ml.models.weight_files import NOT_WEIGHTS, read_state
-from fundus_ml.user_paths import user_path
 
 BATCH_COUNTER = ".num_batches_tracked"
 """BatchNorm's counter, which nothing reads here and files from before torch 0.4.1 lack."""
@@ -43,7 +44,8 @@ def load_start_weights(classifier: Classifier, weights: str) -> list[str]:
         return []
     if weights == "imagenet":
         return fill_backbone(classifier, _imagenet_state(classifier.spec.arch), weights=weights)
-    return fill_backbone(classifier, read_state(user_path(weights)), weights=weights)
+    state = read_state(Path(os.path.expanduser(weights)))
+    return fill_backbone(classifier, state, weights=weights)
 
 
 def fill_backbone(

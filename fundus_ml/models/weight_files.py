@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from fundus_ml.errors import InputError
-from fundus_ml.models import inert_pickles
+from fundus_ml.models import restricted_unpickler as inert_pickles
 
 PLACES = (
     "state_dict", "model_state_dict", "model_state", "model", "teacher", "student", "encoder",

@@ -10,7 +10,7 @@ from fundus_ml.modulation.controls import (
 )
 from fundus_ml.modulation.eyes import choose_eyes, noise_like, targets_for
 from fundus_ml.modulation.keeping import KeptBatches
-from fundus_ml.modulation.least_budgets import least_budgets
+from fundus_ml.modulation.minimal_perturbations import least_budgets
 from fundus_ml.modulation.options import MODES, OBJECTIVES, STARTS, ModulationOptions
 from fundus_ml.modulation.pictures import (
     ORIGINAL,

@@ -6,10 +6,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fundus_ml.errors import InputError
-from fundus_ml.manifest import SEXES
+from fundus_ml.data.manifest import SEXES
+from fundus_ml.errors import InputError, check_seed
 from fundus_ml.modulation.options import MODES
-from fundus_ml.seeds import check_seed
 
 
 def choose_eyes(frame: pd.DataFrame, *, images: int, mode: str, seed: int) -> NDArray[np.intp]:

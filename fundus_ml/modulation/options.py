@@ -6,13 +6,13 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Literal
 
-from fundus_ml.attack_engines import NATIVE, check_engine
 from fundus_ml.attacks import StepSize, ThreatModel, step_length
+from fundus_ml.attacks.engines import NATIVE, check_engine
 from fundus_ml.attacks.projected_gradient import Decay
 from fundus_ml.attacks.search import Loss
 from fundus_ml.errors import InputError
-from fundus_ml.numerals import plain
-from fundus_ml.precision import check_precision
+from fundus_ml.models.precision import check_precision
+from fundus_ml.statistics.numerals import plain
 
 MODES = ("flip", "female", "male", "disrupt", "enhance")
 OBJECTIVES: Mapping[str, Loss] = MappingProxyType({"logit": "margin", "cross_entropy": "ce"})

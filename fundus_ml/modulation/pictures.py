@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.pictures import read_png, write_png
-from fundus_ml.numerals import plain
+from fundus_ml.statistics.numerals import plain
 
 ORIGINAL = "original.png"
 """Name of the unchanged eye, beside its modulations."""

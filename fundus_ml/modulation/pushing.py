@@ -10,7 +10,7 @@ from torch import nn
 from fundus_ml.modulation.allowed_pixels import WHOLE
 from fundus_ml.modulation.budget_path import modulate
 from fundus_ml.modulation.keeping import Arrays, Keep, keep_nothing
-from fundus_ml.modulation.least_budgets import least_budgets
+from fundus_ml.modulation.minimal_perturbations import least_budgets
 from fundus_ml.modulation.options import ModulationOptions
 
 

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import Classifier
-from fundus_ml.models.trunk import Trunk
+from fundus_ml.models.feature_extractor import Trunk
 
 
 class Encoder(Trunk):

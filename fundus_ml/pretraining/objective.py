@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from fundus_ml.dataset import FundusDataset
+from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.pretraining.encoder import Encoder
 from fundus_ml.pretraining.pairing import Pairing

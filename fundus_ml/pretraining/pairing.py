@@ -5,10 +5,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fundus_ml.augmentation import Augmentation, augment, mirror
-from fundus_ml.dataset import FundusDataset
+from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.pictures import to_images
+from fundus_ml.training.augmentation import Augmentation, augment, mirror
 
 PAIRS = ("photograph", "person")
 SIDES = ("left", "right")

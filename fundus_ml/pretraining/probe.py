@@ -8,12 +8,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
-from fundus_ml.dataset import FundusDataset
+from fundus_ml.data.dataset import FundusDataset
+from fundus_ml.data.manifest import SEXES
 from fundus_ml.errors import InputError
-from fundus_ml.manifest import SEXES
-from fundus_ml.models.trunk import Trunk
+from fundus_ml.models.feature_extractor import Trunk
 from fundus_ml.pretraining.passes import over_batches
-from fundus_ml.statistics import auroc
+from fundus_ml.statistics.clustered import auroc
 
 FOLDS = 3
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)

@@ -6,8 +6,7 @@ from pathlib import PurePosixPath
 import numpy as np
 import pandas as pd
 
-from fundus_ml.errors import InputError
-from fundus_ml.seeds import check_seed
+from fundus_ml.errors import InputError, check_seed
 
 QUESTIONS = ("changed", "female")
 SIDES = ("left", "right")

@@ -8,10 +8,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from fundus_ml.bootstrap import Floats
 from fundus_ml.figures.inputs import check_columns
 from fundus_ml.figures.style import BODY_SIZE, COLOURS, FAINT, INK, make_figure, tidy
 from fundus_ml.reader_study.wording import SHOWN
+from fundus_ml.statistics.bootstrap import Floats
 
 LOOKS = {
     "": (COLOURS[0], "o", -0.14, "as answered"),

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm, t
 
-from fundus_ml.bootstrap import CONFIDENCE, Counts, Floats, row_replicates
+from fundus_ml.statistics.bootstrap import CONFIDENCE, Counts, Floats, row_replicates
 
 Statistic = Callable[[Counts], Floats]
 """Maps ``(block, n)`` how often each answer counts to ``(measures, block)``."""

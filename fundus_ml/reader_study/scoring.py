@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from fundus_ml.bootstrap import Counts, Floats, Interval
 from fundus_ml.errors import InputError
-from fundus_ml.ranking import divide
 from fundus_ml.reader_study.drawing import CATCH, MODULATED, REAL
 from fundus_ml.reader_study.pooling import crossed_errors
 from fundus_ml.reader_study.sensitivity import d_prime_interval, lapse_rate
 from fundus_ml.reader_study.spread import Measured, of_many, of_one
+from fundus_ml.statistics.bootstrap import Counts, Floats, Interval
+from fundus_ml.statistics.ranking import divide
 
 __all__ = ["ALL", "ATTENTIVE", "modulated_minus_real", "score_readers"]
 

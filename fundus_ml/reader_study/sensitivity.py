@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import binomtest, norm
 
-from fundus_ml.bootstrap import CONFIDENCE, Floats, Interval
+from fundus_ml.statistics.bootstrap import CONFIDENCE, Floats, Interval
 
 __all__ = [
     "accuracy_interval",

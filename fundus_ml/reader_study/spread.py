@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 
-from fundus_ml.bootstrap import Floats, Interval, cluster_counts, percentile_interval
 from fundus_ml.errors import InputError
 from fundus_ml.reader_study.pooling import crossed_errors
 from fundus_ml.reader_study.sensitivity import (
@@ -13,6 +12,7 @@ from fundus_ml.reader_study.sensitivity import (
     lapse_rate,
 )
 from fundus_ml.reader_study.tallies import MEASURES, Tally, measure, tally_rows
+from fundus_ml.statistics.bootstrap import Floats, Interval, cluster_counts, percentile_interval
 
 Measured = dict[str, Interval]
 """By the names in :data:`~fundus_ml.reader_study.tallies.MEASURES`."""

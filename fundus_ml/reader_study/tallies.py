@@ -5,10 +5,10 @@ from enum import IntEnum
 import numpy as np
 import pandas as pd
 
-from fundus_ml.bootstrap import Floats
-from fundus_ml.ranking import divide
 from fundus_ml.reader_study.drawing import CATCH
 from fundus_ml.reader_study.sensitivity import criterion, lapse_corrected, lapse_rate
+from fundus_ml.statistics.bootstrap import Floats
+from fundus_ml.statistics.ranking import divide
 
 MEASURES = ("accuracy", "corrected_accuracy", "criterion")
 

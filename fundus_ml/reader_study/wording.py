@@ -5,10 +5,10 @@ from typing import Any
 
 import pandas as pd
 
-from fundus_ml.bootstrap import Interval
 from fundus_ml.reader_study.drawing import MODULATED, REAL
 from fundus_ml.reader_study.page import ASKED
 from fundus_ml.reader_study.scoring import ALL
+from fundus_ml.statistics.bootstrap import Interval
 
 GUESSING = 0.5
 SHOWN = {MODULATED: "an eye and its modulated self", REAL: "a woman's and a man's eye"}

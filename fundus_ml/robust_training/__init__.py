@@ -7,15 +7,15 @@ in :mod:`.objective`.
 from fundus_ml.robust_training.choice import RECIPES, make_recipe
 from fundus_ml.robust_training.fast import FastTraining
 from fundus_ml.robust_training.free import FreeTraining
+from fundus_ml.robust_training.method import Recipe
 from fundus_ml.robust_training.objective import (
     RobustObjective,
     check_eps_warmup,
     fit_robust,
 )
+from fundus_ml.robust_training.overfitting_monitor import Watchdog
 from fundus_ml.robust_training.projected_gradient import PGDTraining
-from fundus_ml.robust_training.recipe import Recipe
 from fundus_ml.robust_training.trades import TradesTraining
-from fundus_ml.robust_training.watchdog import Watchdog
 
 __all__ = [
     "RECIPES",

@@ -6,8 +6,8 @@ from fundus_ml.attacks import StepSize, ThreatModel, step_length
 from fundus_ml.errors import InputError
 from fundus_ml.robust_training.fast import FastTraining
 from fundus_ml.robust_training.free import FreeTraining
+from fundus_ml.robust_training.method import Recipe
 from fundus_ml.robust_training.projected_gradient import PGDTraining
-from fundus_ml.robust_training.recipe import Recipe
 from fundus_ml.robust_training.trades import TradesTraining
 
 RECIPES = ("pgd", "fast", "free", "trades")

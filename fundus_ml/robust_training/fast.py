@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from fundus_ml.attacks import ThreatModel, frozen
 from fundus_ml.attacks.search import Problem
-from fundus_ml.robust_training.recipe import Errors, scaled
+from fundus_ml.robust_training.method import Errors, scaled
 from fundus_ml.training import Batch
 from fundus_ml.training.distribution import bare
 

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from fundus_ml.dataset import FundusDataset
+from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
-from fundus_ml.robust_training.projected_gradient import PGDTraining
-from fundus_ml.robust_training.recipe import Recipe, warmed
-from fundus_ml.robust_training.watchdog import (
+from fundus_ml.robust_training.method import Recipe, warmed
+from fundus_ml.robust_training.overfitting_monitor import (
     MANY_STEPS,
     ONE_STEP,
     Watchdog,
@@ -17,6 +16,7 @@ from fundus_ml.robust_training.watchdog import (
     one_step,
     watched,
 )
+from fundus_ml.robust_training.projected_gradient import PGDTraining
 from fundus_ml.training import (
     Batch,
     Checkpoints,

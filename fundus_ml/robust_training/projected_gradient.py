@@ -1,14 +1,13 @@
 """Recipe ``pgd``: learn from the worst point that PGD finds."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from fundus_ml.attacks import ThreatModel, pgd
-from fundus_ml.robust_training.recipe import Errors, scaled
+from fundus_ml.attacks.engines import NATIVE, attack_by
+from fundus_ml.attacks.threat_models import ThreatModel
+from fundus_ml.robust_training.method import Errors, scaled
 from fundus_ml.training import Batch
 from fundus_ml.training.distribution import bare
 
@@ -28,6 +27,7 @@ class PGDTraining:
         random_start: Start each attack from a random point of the ball.
         keep_best: Take the worst point seen of each image, not the last.
         precision: Of the attack's passes.
+        attack_engine: Who makes the images, one of :data:`fundus_ml.attacks.engines.ENGINES`.
 
     Source:
         Madry et al. 2018, arXiv:1706.06083.
@@ -39,7 +39,7 @@ class PGDTraining:
     random_start: bool = False
     keep_best: bool = True
     precision: str = "auto"
-    attack: ClassVar[Callable[..., Tensor]] = staticmethod(pgd)
+    attack_engine: str = NATIVE
 
     @property
     def replays(self) -> int:
@@ -56,7 +56,7 @@ class PGDTraining:
         share: float = 1.0,
     ) -> Tensor:
         """Return ``(N, 3, H, W)`` adversarial images for this batch."""
-        return self.attack(
+        return attack_by(self.attack_engine)(
             model,
             images,
             labels,

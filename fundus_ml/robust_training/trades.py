@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from fundus_ml.attacks import ThreatModel, frozen
-from fundus_ml.precision import autocast
-from fundus_ml.robust_training.recipe import Errors, scaled
+from fundus_ml.models.precision import autocast
+from fundus_ml.robust_training.method import Errors, scaled
 from fundus_ml.training import Batch
 from fundus_ml.training.distribution import bare
 

@@ -6,11 +6,11 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from fundus_ml.data.manifest import EYES, MANIFEST_COLUMNS, SEXES
+from fundus_ml.data.photographs import OFFERED_COLUMNS, Photographs
 from fundus_ml.errors import InputError
-from fundus_ml.manifest import EYES, MANIFEST_COLUMNS, SEXES
 from fundus_ml.sources.files import without_suffix
 from fundus_ml.sources.layouts import SIDE_FILES, one_row_per_eye, other_names
-from fundus_ml.sources.photographs import OFFERED_COLUMNS, Photographs
 from fundus_ml.sources.refusals import offer
 from fundus_ml.sources.remarks import OLDEST, joined_flags, plausible_ages
 from fundus_ml.sources.tables import TableColumn, read_table

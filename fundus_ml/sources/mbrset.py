@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from fundus_ml.data.photographs import OFFERED_COLUMNS, Photographs
 from fundus_ml.sources.files import without_suffix
-from fundus_ml.sources.photographs import OFFERED_COLUMNS, Photographs
 from fundus_ml.sources.refusals import NOT_HEALTHY, offer
 from fundus_ml.sources.remarks import joined_flags, plausible_ages
 from fundus_ml.sources.tables import TableColumn, read_table

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from fundus_ml.data.photographs import OFFERED_COLUMNS, Photographs
 from fundus_ml.errors import InputError
 from fundus_ml.sources.files import without_suffix
-from fundus_ml.sources.photographs import OFFERED_COLUMNS, Photographs
 from fundus_ml.sources.refusals import NOT_HEALTHY, offer
 from fundus_ml.sources.remarks import joined_flags, plausible_ages
 from fundus_ml.sources.tables import Table, TableColumn, read_table

@@ -5,9 +5,10 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from fundus_ml.data.manifest import MANIFEST_COLUMNS
+from fundus_ml.data.people import SEX_DISAGREES
+from fundus_ml.data.photographs import OFFERED_COLUMNS, Photographs
 from fundus_ml.errors import Refused
-from fundus_ml.manifest import MANIFEST_COLUMNS
-from fundus_ml.people import SEX_DISAGREES
 from fundus_ml.sources.files import (
     AMBIGUOUS,
     FILE_MISSING,
@@ -19,7 +20,6 @@ from fundus_ml.sources.files import (
 )
 from fundus_ml.sources.listing import as_text, shown
 from fundus_ml.sources.missing import where_they_lie
-from fundus_ml.sources.photographs import OFFERED_COLUMNS, Photographs
 
 NO_SEX = "no sex"
 SAME_NAME = "same name twice"

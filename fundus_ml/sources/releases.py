@@ -3,16 +3,15 @@
 import os
 from pathlib import Path
 
+from fundus_ml.data.photographs import Photographs
 from fundus_ml.errors import InputError
 from fundus_ml.sources.brset import brset_photographs
 from fundus_ml.sources.folder import folder_photographs
 from fundus_ml.sources.mbrset import mbrset_photographs
 from fundus_ml.sources.odir import odir_photographs
 from fundus_ml.sources.papila import papila_photographs
-from fundus_ml.sources.photographs import Photographs
 from fundus_ml.sources.synthetic import synthetic_photographs
 from fundus_ml.synthesis.population import Population
-from fundus_ml.user_paths import user_path
 
 _PUBLISHED = {
     "odir": odir_photographs,
@@ -54,7 +53,7 @@ def read_release(
 def _readable(root: str, source: str) -> Path:
     rule = f"source={source} reads its release from it"
     try:
-        folder = user_path(root)
+        folder = Path(os.path.expanduser(root))
         if not root or not folder.is_dir():
             raise InputError(f"root={root}: no such folder; {rule}")
         with os.scandir(folder) as entries:

@@ -4,7 +4,7 @@ import hashlib
 
 import pandas as pd
 
-from fundus_ml.sources.photographs import Photograph, Photographs
+from fundus_ml.data.photographs import Photograph, Photographs
 from fundus_ml.synthesis.painting import paint_photograph
 from fundus_ml.synthesis.population import Population, draw_population
 

@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fundus_ml.errors import InputError
-from fundus_ml.seeds import check_seed
-from fundus_ml.sources.photographs import OFFERED_COLUMNS
+from fundus_ml.data.photographs import OFFERED_COLUMNS
+from fundus_ml.errors import InputError, check_seed
 from fundus_ml.synthesis.anatomy import TRAITS, anatomy_of_traits, place_landmarks
 from fundus_ml.synthesis.cameras import CAMERAS
 

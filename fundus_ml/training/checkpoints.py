@@ -19,9 +19,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from fundus_ml.errors import InputError
-from fundus_ml.own_files import OwnFiles, listed, remove_if_empty
-from fundus_ml.owned_folders import (
+from fundus_ml.data.own_files import OwnFiles, listed, remove_if_empty
+from fundus_ml.data.owned_folders import (
     PARTIAL,
     FolderKind,
     own,
@@ -29,6 +28,7 @@ from fundus_ml.owned_folders import (
     remove_owned,
     write_object,
 )
+from fundus_ml.errors import InputError
 
 IDENTITY_FILE = "training.json"
 PROGRESS_FILE = "progress.json"
@@ -50,7 +50,7 @@ TRAINING = FolderKind(
     description=IDENTITY_FILE,
     describes=_describes_training,
 )
-"""A folder of checkpoints, for :func:`fundus_ml.owned_folders.alone_in`."""
+"""A folder of checkpoints, for :func:`fundus_ml.data.owned_folders.alone_in`."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Checkpoints:
     """The checkpoints of one training in one folder.
 
     Args:
-        folder: Made when missing; ours, as :mod:`fundus_ml.owned_folders` has it.
+        folder: Made when missing; ours, as :mod:`fundus_ml.data.owned_folders` has it.
         identity: Everything that decides how the training goes, by name; plain JSON values.
         minutes: Time between checkpoints inside an epoch; 0 writes at the ends of epochs only.
         note: What a later process may want to know, such as the run that trains; not compared.

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from fundus_ml.augmentation import augment
-from fundus_ml.dataset import FundusDataset
+from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
-from fundus_ml.statistics import auroc
+from fundus_ml.statistics.clustered import auroc
+from fundus_ml.training.augmentation import augment
 from fundus_ml.training.checkpoints import Checkpoints
 from fundus_ml.training.distribution import bare
 from fundus_ml.training.engine import Fitted, OnEpochEnd, OnStep, learn

@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from fundus_ml.dataset import FundusDataset, read_batches
+from fundus_ml.data.dataset import FundusDataset, read_batches
 from fundus_ml.errors import InputError
 from fundus_ml.training.checkpoints import Checkpoints
 from fundus_ml.training.distribution import add_up, shared, world
@@ -23,7 +23,7 @@ from fundus_ml.training.objective import Batch, Objective
 from fundus_ml.training.optimization import freeze, training_mode
 from fundus_ml.training.options import TrainingOptions
 from fundus_ml.training.sampling import Replays, epoch_order, shares, step_seed
-from fundus_ml.training.so_far import SoFar
+from fundus_ml.training.state import SoFar
 from fundus_ml.training.stepping import Stepper
 
 STEPS_BETWEEN_CHECKS = 20

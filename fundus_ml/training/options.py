@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from fundus_ml.augmentation import AUGMENTATIONS
-from fundus_ml.errors import InputError
-from fundus_ml.precision import check_precision
-from fundus_ml.seeds import check_seed
+from fundus_ml.errors import InputError, check_seed
+from fundus_ml.models.precision import check_precision
+from fundus_ml.training.augmentation import AUGMENTATIONS
 
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("cosine", "step", "onecycle", "constant")

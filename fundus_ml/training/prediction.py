@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from fundus_ml.attacks import frozen
-from fundus_ml.dataset import FundusDataset, batches
-from fundus_ml.precision import autocast
+from fundus_ml.data.dataset import FundusDataset, batches
+from fundus_ml.models.precision import autocast
 from fundus_ml.training.distribution import add_up, world
 
 Perturb = Callable[[nn.Module, Tensor, Tensor, torch.Generator], Tensor]

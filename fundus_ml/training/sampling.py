@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fundus_ml.dataset import FundusDataset
+from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.training.distribution import World
 
 _MOST_CATEGORIES = 2**24

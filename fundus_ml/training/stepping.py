@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from fundus_ml.precision import autocast, trained_in
+from fundus_ml.models.precision import autocast, trained_in
 from fundus_ml.training.checkpoints import fill_optimizer, flat_optimizer
 from fundus_ml.training.distribution import bare, unsynchronised, world
 from fundus_ml.training.memory import explain_out_of_memory, is_out_of_memory

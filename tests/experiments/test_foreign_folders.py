@@ -8,10 +8,10 @@ import pytest
 from experiments import main, modulate, preprocess, pretrain, robustify, train
 from experiments.protocol.kept_pictures import KEPT, batches_of, kept_pictures
 from experiments.protocol.resuming import ResumableOptions, resumable
-from fundus_ml.control_table import CLEAN_MODEL, MODULATION
-from fundus_ml.dataset import open_dataset
+from fundus_ml.data.dataset import open_dataset
+from fundus_ml.data.owned_folders import MARKER, FolderBusyError, alone_in
 from fundus_ml.errors import InputError
-from fundus_ml.owned_folders import MARKER, FolderBusyError, alone_in
+from fundus_ml.modulation.control_table import CLEAN_MODEL, MODULATION
 from tests.experiments.conftest import flags
 from tests.fundus_ml.tiny_eyes import write_folder
 from tests.fundus_ml.trees import plant, tree

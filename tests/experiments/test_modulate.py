@@ -16,12 +16,12 @@ import torch
 
 from experiments import modulate
 from experiments.protocol import modulation_figures
-from fundus_ml.control_table import CLEAN_MODEL, MODULATION, SHUFFLED_MODEL
-from fundus_ml.dataset import open_dataset
-from fundus_ml.dataset_folder import read_dataset_json
+from fundus_ml.data.dataset import open_dataset
+from fundus_ml.data.folder import read_dataset_json
 from fundus_ml.imaging.pictures import read_png, to_images, write_png
 from fundus_ml.imaging.regions import REGION_FLAGS
 from fundus_ml.modulation import CONTRAST_BLEND, CONTROL_DIRECTIONS, ORIGINAL
+from fundus_ml.modulation.control_table import CLEAN_MODEL, MODULATION, SHUFFLED_MODEL
 from tests.experiments.conftest import flags
 from tests.experiments.tiny_versions import artifact, logged_table, newest
 from tests.fundus_ml.tiny_eyes import write_record

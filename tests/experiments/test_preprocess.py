@@ -6,7 +6,7 @@ import pytest
 
 from experiments import preprocess
 from tests.experiments.conftest import enter, flags
-from tests.fundus_ml.test_preprocessing import write_release
+from tests.fundus_ml.preprocessing.test_dataset import write_release
 from tracking.stores import initialise_tracking
 
 SMALL = {"source": "folder", "size": 16, "permutations": 5, "workers": 1, "same_person": "false"}

@@ -8,8 +8,8 @@ from torch import nn
 
 from experiments import evaluate, main, modulate, robustify
 from experiments.robustify import RobustifyConfig, ask_or_skip
-from fundus_ml.battery import ATTACKS
-from fundus_ml.dataset import open_dataset
+from fundus_ml.data.dataset import open_dataset
+from fundus_ml.robust_evaluation import ATTACKS
 from fundus_ml.training import Fitted
 from tests.experiments.conftest import SMALL, enter, flags
 from tests.experiments.tiny_versions import artifact, logged_table, newest

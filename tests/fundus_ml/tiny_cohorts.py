@@ -3,15 +3,15 @@
 import numpy as np
 import pandas as pd
 
-from fundus_ml.dataset import open_dataset
-from fundus_ml.dataset_folder import (
+from fundus_ml.data.dataset import open_dataset
+from fundus_ml.data.folder import (
     MANIFEST,
     DatasetRecord,
     channel_statistics,
 )
-from fundus_ml.manifest import SEXES, write_manifest
-from fundus_ml.shards import ShardWriter
-from fundus_ml.splits import assign_splits
+from fundus_ml.data.manifest import SEXES, write_manifest
+from fundus_ml.data.shards import ShardWriter
+from fundus_ml.data.splits import assign_splits
 from tests.fundus_ml.tiny_eyes import make_manifest, write_record
 
 SIDE = 16

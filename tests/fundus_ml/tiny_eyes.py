@@ -5,16 +5,16 @@ from hashlib import sha256
 import numpy as np
 import pandas as pd
 
-from fundus_ml.dataset_folder import (
+from fundus_ml.data.folder import (
     MANIFEST,
     DatasetRecord,
     channel_statistics,
     content_digest,
     write_dataset_json,
 )
-from fundus_ml.integrity import describe_files
-from fundus_ml.manifest import SEXES, read_manifest, write_manifest
-from fundus_ml.shards import ShardWriter
+from fundus_ml.data.integrity import describe_files
+from fundus_ml.data.manifest import SEXES, read_manifest, write_manifest
+from fundus_ml.data.shards import ShardWriter
 
 SIDE = 6
 

@@ -7,10 +7,10 @@ import pandas as pd
 import torch
 from torch import nn
 
-from fundus_ml.dataset import open_dataset
-from fundus_ml.dataset_folder import channel_statistics
-from fundus_ml.manifest import MANIFEST_COLUMNS, SEXES, write_manifest
-from fundus_ml.shards import ShardWriter
+from fundus_ml.data.dataset import open_dataset
+from fundus_ml.data.folder import channel_statistics
+from fundus_ml.data.manifest import MANIFEST_COLUMNS, SEXES, write_manifest
+from fundus_ml.data.shards import ShardWriter
 from tests.fundus_ml.tiny_eyes import write_record
 
 SIZE = 12

@@ -12,11 +12,11 @@ from robustness.attacker import Attacker
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from fundus_ml.attack_engines import attack_by, training_by
 from fundus_ml.attacks import ThreatModel, frozen, pgd
-from fundus_ml.attacks.robustness_engine import RobustnessTraining, robustness_pgd
+from fundus_ml.attacks.engines import attack_by
+from fundus_ml.attacks.robustness_engine import robustness_pgd
 from fundus_ml.errors import InputError
-from fundus_ml.evaluation import predictions
+from fundus_ml.evaluation.scores import predictions
 from fundus_ml.models.classifiers import ClassifierSpec, make_classifier, two_logits
 from fundus_ml.modulation import ModulationOptions, modulate
 from fundus_ml.robust_training import PGDTraining
@@ -230,25 +230,22 @@ def test_nothing_asked_gives_the_image_back(keep_best):
         assert torch.equal(found, images)
 
 
-@pytest.mark.parametrize("choose", [attack_by, training_by])
-def test_another_engine_is_refused(choose):
+def test_another_engine_is_refused():
     with pytest.raises(InputError, match="attack_engine=foolbox: allowed: native, robustness"):
-        choose("foolbox")
+        attack_by("foolbox")
 
 
 def test_engines_by_name():
     assert attack_by("native") is pgd
     assert attack_by("robustness") is robustness_pgd
-    assert training_by("native") is PGDTraining
-    assert training_by("robustness") is RobustnessTraining
 
 
 @pytest.mark.slow
 def test_the_library_is_imported_only_where_it_is_chosen():
     """In a fresh interpreter."""
     code = (
-        "import sys, fundus_ml.evaluation, fundus_ml.modulation\n"
-        "from fundus_ml.attack_engines import attack_by\n"
+        "import sys, fundus_ml.evaluation.scores, fundus_ml.modulation\n"
+        "from fundus_ml.attacks.engines import attack_by\n"
         "attack_by('native'); assert 'robustness' not in sys.modules\n"
         "attack_by('robustness'); assert 'robustness' in sys.modules\n"
     )
@@ -264,7 +261,7 @@ def test_the_recipe_learns_from_the_same_images(share, random_start):
         "threat": ThreatModel(constraint="l2", eps=1.0), "step_size": 0.3, "attack_steps": 3,
         "random_start": random_start, "precision": "fp32",
     }  # fmt: skip
-    made = [kind(**how) for kind in (PGDTraining, RobustnessTraining)]
+    made = [PGDTraining(attack_engine=engine, **how) for engine in ("native", "robustness")]
     assert [recipe.replays for recipe in made] == [1, 1]
     ours, theirs = (
         recipe(model, images, LABELS, torch.Generator().manual_seed(2), share=share)

@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 
 from fundus_ml.auditing.audit import AUDIT, AUDIT_PAGE, audit_dataset, read_audit, write_audit
-from fundus_ml.dataset import open_dataset
+from fundus_ml.data.dataset import open_dataset
 from fundus_ml.errors import InputError
 from fundus_ml.figures.shortcuts import shortcut_forest
-from tests.fundus_ml.test_pages import Page
+from tests.fundus_ml.pages.test_template import Page
 from tests.fundus_ml.tiny_cohorts import draw_cohort, draw_pixels, write_cohort
 from tests.fundus_ml.tiny_eyes import write_folder
 

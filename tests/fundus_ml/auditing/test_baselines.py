@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 from fundus_ml.auditing.baselines import Baseline, judge_shortcuts
-from fundus_ml.auditing.naming import listed
-from fundus_ml.auditing.score_floor import chance_level, make_floor
+from fundus_ml.auditing.forward_selection import listed
+from fundus_ml.auditing.shortcut_baseline import chance_level, make_floor
 from fundus_ml.auditing.shortcuts import TOGETHER, find_shortcuts
-from fundus_ml.auditing.telling_sources import tell_sources
+from fundus_ml.auditing.source_predictability import tell_sources
 from tests.fundus_ml.tiny_cohorts import draw_cohort, draw_pixels, write_cohort
 from tests.fundus_ml.tiny_eyes import write_folder
 

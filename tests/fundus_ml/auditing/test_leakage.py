@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from fundus_ml.auditing.leakage import SEX_DISAGREES, measure_leakage
-from fundus_ml.splits import assign_splits
+from fundus_ml.data.splits import assign_splits
 from tests.fundus_ml.tiny_cohorts import draw_cohort, no_rejections
 from tests.fundus_ml.tiny_eyes import make_manifest
 

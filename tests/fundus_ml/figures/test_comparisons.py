@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fundus_ml.comparison import compare_scorers
 from fundus_ml.errors import InputError
 from fundus_ml.figures.comparisons import comparison_forest
+from fundus_ml.model_selection.comparison import compare_scorers
 
 
 @pytest.fixture

@@ -3,9 +3,16 @@
 import numpy as np
 import pytest
 
-from fundus_ml.calibration import ece, reliability
 from fundus_ml.errors import InputError
+from fundus_ml.evaluation.calibration import ece, reliability
 from fundus_ml.figures import figure_png, reliability_figure
+
+
+def draw(readings):
+    return reliability_figure(
+        {name: reliability(*reading) for name, reading in readings.items()},
+        ece={name: ece(*reading) for name, reading in readings.items()},
+    )
 
 
 @pytest.fixture
@@ -18,7 +25,7 @@ def readings():
 
 
 def test_the_bins_are_those_of_the_table(readings):
-    above, below = reliability_figure(readings).axes
+    above, below = draw(readings).axes
     lines = {line.get_label(): line.get_xydata() for line in above.lines}
     drawn = 0
     for name, (labels, prob) in readings.items():
@@ -34,7 +41,7 @@ def test_the_bins_are_those_of_the_table(readings):
 def test_bins_of_few_eyes_are_hollow():
     """Three eyes in one bin, forty in another."""
     labels, prob = np.array([1] * 3 + [0] * 40), np.array([0.9] * 3 + [0.1] * 40)
-    above = reliability_figure({"net": (labels, prob)}).axes[0]
+    above = draw({"net": (labels, prob)}).axes[0]
     faces = {
         tuple(point.round(3)): line.get_markerfacecolor()
         for line in above.lines
@@ -45,11 +52,13 @@ def test_bins_of_few_eyes_are_hollow():
 
 
 def test_it_becomes_a_picture(readings):
-    assert figure_png(reliability_figure(readings), dpi=40).startswith(b"\x89PNG")
+    assert figure_png(draw(readings), dpi=40).startswith(b"\x89PNG")
 
 
 def test_mistakes_end_in_one_clear_line():
-    with pytest.raises(InputError, match="curves: empty, at least one is needed"):
-        reliability_figure({})
-    with pytest.raises(InputError, match=r"prob: must lie in \[0, 1\]"):
-        reliability_figure({"net": ([0, 1], [0.5, 1.5])})
+    with pytest.raises(InputError, match="tables: empty, at least one is needed"):
+        draw({})
+    with pytest.raises(InputError, match="columns missing: eyes"):
+        reliability_figure(
+            {"net": reliability([0, 1], [0.5, 0.1]).drop(columns="eyes")}, ece={"net": 0}
+        )

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fundus_ml.battery import ATTACKS, WORST
 from fundus_ml.errors import InputError
 from fundus_ml.figures import figure_png
 from fundus_ml.figures.robustness import battery_figure
+from fundus_ml.robust_evaluation import ATTACKS, WORST
 
 EPS = (0.25, 0.5)
 

@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from fundus_ml.cropping import CropOptions, CroppedEye, crop_eye
 from fundus_ml.errors import Refused
 from fundus_ml.imaging.colours import check_colours
 from fundus_ml.imaging.pictures import write_png
+from fundus_ml.preprocessing.cropping import CropOptions, CroppedEye, crop_eye
 from fundus_ml.sources.files import load_file
 from fundus_ml.synthesis.cameras import CAMERAS
 from fundus_ml.synthesis.painting import paint_photograph

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fundus_ml.errors import InputError
-from fundus_ml.models.trunk import Trunk
+from fundus_ml.models.feature_extractor import Trunk
 from fundus_ml.pretraining import Encoder
 from tests.fundus_ml.tiny_learning import make_images
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fundus_ml.errors import InputError
-from fundus_ml.models.trunk import Trunk
+from fundus_ml.models.feature_extractor import Trunk
 from fundus_ml.pretraining import check_probe, probe_auroc
 from tests.fundus_ml.tiny_learning import make_dataset
 

@@ -7,7 +7,6 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from fundus_ml.bootstrap import Interval
 from fundus_ml.reader_study.sensitivity import (
     accuracy_interval,
     criterion,
@@ -17,6 +16,7 @@ from fundus_ml.reader_study.sensitivity import (
     lapse_rate,
     log_linear,
 )
+from fundus_ml.statistics.bootstrap import Interval
 
 
 @pytest.mark.parametrize("sensitivity", [-0.5, 0.0, 0.5, 1.0, 2.0, 3.5])

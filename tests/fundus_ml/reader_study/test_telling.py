@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fundus_ml.bootstrap import Interval
 from fundus_ml.errors import InputError
 from fundus_ml.figures import figure_png
 from fundus_ml.reader_study import (
@@ -16,6 +15,7 @@ from fundus_ml.reader_study import (
     what_readers_show,
 )
 from fundus_ml.reader_study.drawing import CATCH
+from fundus_ml.statistics.bootstrap import Interval
 from tests.fundus_ml.reader_study.simulated_readers import make_trials, simulate
 from tests.fundus_ml.reader_study.tiny_modulation import write_modulation
 

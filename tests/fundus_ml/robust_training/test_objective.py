@@ -8,8 +8,8 @@ import torch
 from fundus_ml.attacks import ThreatModel
 from fundus_ml.errors import InputError
 from fundus_ml.robust_training import RECIPES, PGDTraining, fit_robust, make_recipe
-from fundus_ml.robust_training.watchdog import balanced_accuracy, one_step
-from fundus_ml.statistics import auroc
+from fundus_ml.robust_training.overfitting_monitor import balanced_accuracy, one_step
+from fundus_ml.statistics.clustered import auroc
 from fundus_ml.training import Checkpoints, TrainingOptions, fit, predict
 from tests.fundus_ml.tiny_learning import SmallNetwork, make_dataset
 

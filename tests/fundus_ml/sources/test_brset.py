@@ -4,9 +4,9 @@ import math
 
 import pytest
 
+from fundus_ml.data.photographs import OFFERED_COLUMNS
 from fundus_ml.errors import InputError
 from fundus_ml.sources.brset import DISEASES, GRADES, STRUCTURES, brset_photographs
-from fundus_ml.sources.photographs import OFFERED_COLUMNS
 from tests.fundus_ml.sources.tiny_releases import BRSET_ROW, refusals, write_brset
 
 

@@ -5,10 +5,10 @@ import pickle
 import numpy as np
 import pytest
 
+from fundus_ml.data.manifest import MANIFEST_COLUMNS
+from fundus_ml.data.photographs import OFFERED_COLUMNS
 from fundus_ml.errors import InputError, Refused
-from fundus_ml.manifest import MANIFEST_COLUMNS
 from fundus_ml.sources.folder import folder_photographs
-from fundus_ml.sources.photographs import OFFERED_COLUMNS
 from tests.fundus_ml.sources.tiny_releases import place, write_excel
 
 FULL = """file,patient_id,sex,eye,age,camera,healthy

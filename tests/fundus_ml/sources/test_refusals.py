@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fundus_ml.sources.photographs import OFFERED_COLUMNS
+from fundus_ml.data.photographs import OFFERED_COLUMNS
 from fundus_ml.sources.refusals import offer
 from tests.fundus_ml.sources.tiny_releases import locked, place, refusals
 

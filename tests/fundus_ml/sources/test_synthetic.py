@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fundus_ml.sources.photographs import OFFERED_COLUMNS
+from fundus_ml.data.photographs import OFFERED_COLUMNS
 from fundus_ml.sources.synthetic import synthetic_photographs
 from fundus_ml.synthesis.painting import paint_photograph
 from fundus_ml.synthesis.population import CUES, Population, draw_population

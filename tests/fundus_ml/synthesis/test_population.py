@@ -6,8 +6,8 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 
+from fundus_ml.data.photographs import OFFERED_COLUMNS
 from fundus_ml.errors import InputError
-from fundus_ml.sources.photographs import OFFERED_COLUMNS
 from fundus_ml.synthesis.anatomy import DISC_DIAMETER, TRAIT_COLUMNS, TRAITS
 from fundus_ml.synthesis.cameras import CAMERAS
 from fundus_ml.synthesis.population import CUES, Population, draw_population

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from fundus_ml.data.owned_folders import MARKER
 from fundus_ml.errors import InputError
-from fundus_ml.owned_folders import MARKER
 from fundus_ml.training import Checkpoints, TrainingOptions, fit
 from fundus_ml.training.checkpoints import fill_optimizer, flat_optimizer
 from tests.fundus_ml.tiny_learning import SmallNetwork, make_dataset

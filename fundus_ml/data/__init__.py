@@ -1,0 +1,1 @@
+"""The dataset folder: manifest, pixels, splits, and who is the same person."""

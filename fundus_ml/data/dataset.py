@@ -1,0 +1,284 @@
+"""The eyes of one or several dataset folders, read from memory-mapped pixels."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import cached_property
+from pathlib import Path
+from typing import Self, cast
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from fundus_ml.data.folder import (
+    ChannelStatistics,
+    DatasetRecord,
+    channel_statistics,
+    pooled_statistics,
+    recorded_statistics,
+)
+from fundus_ml.data.integrity import Verify
+from fundus_ml.data.linkage import Linkage, settle
+from fundus_ml.data.manifest import SEXES, SPLITS, validate_manifest
+from fundus_ml.data.members import read_members
+from fundus_ml.data.shards import read_shard
+from fundus_ml.errors import InputError
+from fundus_ml.imaging.pictures import to_images
+
+
+class FundusDataset(Dataset[tuple[Tensor, float]]):
+    """Eyes by row, their pixels left on disk until asked for.
+
+    Made by :func:`open_dataset`; pickles small, so that loader workers map the files themselves.
+
+    Attributes:
+        frame: Manifest rows, in order, with a fresh index.
+        paths: The dataset folders.
+        name: Their sources, joined by ``+``.
+        digest: Version of the whole content, also after :meth:`select` and :meth:`split`.
+        size: Side of the squares in pixels.
+        split_by: ``person``, or ``file`` where a member was split so to show leakage.
+        linkage: Who stands in several folders of a composite; None where there is one folder.
+    """
+
+    def __init__(
+        self,
+        frame: pd.DataFrame,
+        folder: NDArray[np.intp],
+        records: Mapping[Path, DatasetRecord],
+        linkage: Linkage | None = None,
+    ) -> None:
+        members = list(records.values())
+        self.frame = frame
+        self.paths = tuple(records)
+        self.name = "+".join(record["name"] for record in members)
+        self.digest = members[0]["digest"] if linkage is None else linkage.digest
+        self.size = members[0]["size"]
+        self.linkage = linkage
+        self.split_by = _split_by(records)
+        self._records = records
+        self._folder = folder
+        self._has_regions = all(record["regions"] for record in members)
+        self._mapped: dict[tuple[str, int, int], NDArray[np.uint8]] = {}
+
+    def __len__(self) -> int:
+        """Count the eyes."""
+        return len(self.frame)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, float]:
+        """Return eye ``index`` as ``(3, H, W)`` uint8 with its label."""
+        pixels = torch.from_numpy(self.pixels([index])[0])
+        return pixels.permute(2, 0, 1).contiguous(), float(self.frame["label"].iloc[index])
+
+    def __getstate__(self) -> dict[str, object]:
+        """Leave the mapped files behind, which would be copied whole."""
+        return self.__dict__ | {"_mapped": {}}
+
+    @property
+    def labels(self) -> NDArray[np.float32]:
+        """``(len(self),)`` float32, 0 female, 1 male."""
+        return self.frame["label"].to_numpy(np.float32)
+
+    @property
+    def channel_mean(self) -> tuple[float, ...]:
+        """Red, green, blue over the training eyes, of pixels in [0, 1]."""
+        return self._channels[0]
+
+    @property
+    def channel_std(self) -> tuple[float, ...]:
+        """Standard deviation of the channels over the training eyes."""
+        return self._channels[1]
+
+    @property
+    def same_training(self) -> frozenset[str]:
+        """Digests of the versions whose training eyes are training eyes here too.
+
+        This one's, and those of the folders none of whose training eyes is held out here.
+        """
+        moved = () if self.linkage is None else self.linkage.moved_from_train
+        digests = (record["digest"] for record in self._records.values())
+        return frozenset({self.digest} | {d for at, d in enumerate(digests) if at not in moved})
+
+    def select(self, rows: ArrayLike) -> Self:
+        """Keep the eyes at ``rows``: positions in the order wanted, or a boolean mask."""
+        kept = self._positions(rows)
+        frame = self.frame.iloc[kept].reset_index(drop=True)
+        return type(self)(frame, self._folder[kept], self._records, self.linkage)
+
+    def split(self, name: str) -> Self:
+        """Keep the eyes of one split.
+
+        Raises:
+            InputError: No split is called so, or no eye is in it.
+        """
+        if name not in SPLITS:
+            raise InputError(f"split={name}: allowed: {', '.join(SPLITS)}")
+        mask = self.frame["split"].eq(name).to_numpy()
+        if not mask.any():
+            raise InputError(f"split={name}: no eye of {self.name} is in it")
+        return self.select(mask)
+
+    def relabelled(self, labels: ArrayLike) -> Self:
+        """Give every eye another label, ``(len(self),)`` of 0 and 1, and the sex that goes with it.
+
+        Pixels, splits, statistics and digest stay those of the truth.
+        """
+        given = np.asarray(labels, np.int64)
+        frame = self.frame.assign(label=given, sex=np.asarray(SEXES)[given])
+        return type(self)(frame, self._folder, self._records, self.linkage)
+
+    def pixels(self, indices: ArrayLike) -> NDArray[np.uint8]:
+        """Read the eyes at ``indices``, as :meth:`select` takes, as ``(n, H, W, 3)`` uint8 RGB."""
+        return self._gather("pixels", indices, (self.size, self.size, 3))
+
+    def regions(self, indices: ArrayLike) -> NDArray[np.uint8] | None:
+        """Read the ``(n, H, W)`` uint8 region maps, or None where any folder lacks them."""
+        if not self._has_regions:
+            return None
+        return self._gather("regions", indices, (self.size, self.size))
+
+    def release(self) -> None:
+        """Let go of the shards mapped so far, so that a pass over many does not hold them all."""
+        self._mapped.clear()
+
+    @cached_property
+    def _channels(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        recorded = [recorded_statistics(record) for record in self._records.values()]
+        if self.linkage is None:
+            return pooled_statistics(recorded)
+        held_out = [
+            ChannelStatistics(-len(eyes), *channel_statistics(self.paths[cast("int", at)], eyes))
+            for at, eyes in self.linkage.left_train.groupby("folder")
+        ]
+        left = sum(part.eyes for part in [*recorded, *held_out])
+        return pooled_statistics([*recorded, *held_out] if left else recorded)
+
+    def _positions(self, rows: ArrayLike) -> NDArray[np.intp]:
+        chosen = np.asarray(rows)
+        # NumPy takes an empty list for floats, which are no index.
+        kept = np.arange(len(self))[chosen if chosen.size else chosen.astype(np.intp)]
+        return np.asarray(kept, np.intp)
+
+    def _gather(self, kind: str, indices: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+        chosen = self._positions(indices)
+        folder = self._folder[chosen]
+        shard = self.frame["shard"].to_numpy()[chosen]
+        row = self.frame["row"].to_numpy()[chosen]
+        gathered = np.empty((len(chosen), *shape), np.uint8)
+        order = np.lexsort((row, shard, folder))
+        edges = np.flatnonzero(np.diff(folder[order]) | np.diff(shard[order])) + 1
+        for places in np.split(order, edges):
+            if len(places):
+                squares = self._squares(kind, int(folder[places[0]]), int(shard[places[0]]))
+                gathered[places] = squares[row[places]]
+        return gathered
+
+    def _squares(self, kind: str, folder: int, shard: int) -> NDArray[np.uint8]:
+        key = (kind, folder, shard)
+        if key not in self._mapped:
+            self._mapped[key] = read_shard(self.paths[folder], kind, shard)
+        return self._mapped[key]
+
+
+def open_dataset(
+    paths: str,
+    *,
+    verify: Verify = "quick",
+    links: Path | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> FundusDataset:
+    """Open one dataset folder, or several given with commas as one composite.
+
+    Each folder is checked to be what was written. The people of a composite are settled before it
+    is used: see :mod:`fundus_ml.data.linkage`.
+
+    Args:
+        paths: ``data/odir`` or ``data/odir,data/brset``.
+        verify: ``quick`` reads manifest, file sizes and a sample of the eyes, ``full`` every byte.
+            A folder of an older version, which keeps no hashes, is always read whole.
+        links: Folder where the pairs of alike eyes of a composite are kept between openings.
+        on_progress: Called with (pairs compared, in all) where they have to be searched for.
+
+    Raises:
+        InputError: A path is missing, half-written, changed since it was written, no dataset folder
+            or named twice, the sizes of two differ, or an eye stands in two.
+    """
+    members = read_members(paths, verify=verify)
+    records = {member.folder: member.record for member in members}
+    if len(members) == 1:
+        frame = members[0].frame
+        return FundusDataset(frame, np.zeros(len(frame), np.intp), records)
+    try:
+        settled = settle(members, links=links, on_progress=on_progress)
+        frame = validate_manifest(settled.frame, split_by=_split_by(records))
+    except InputError as error:
+        raise InputError(f"dataset={paths}: together, {error}") from None
+    return FundusDataset(frame, settled.folder, records, settled.linkage)
+
+
+def batches(
+    dataset: FundusDataset,
+    batch_size: int,
+    *,
+    generator: torch.Generator | None = None,
+    drop_last: bool = False,
+    device: torch.device | str = "cpu",
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Go once through ``dataset``, straight from the mapped pixels.
+
+    Args:
+        dataset: Eyes to go through.
+        batch_size: Eyes per batch.
+        generator: Shuffles the eyes; without one they come in their order.
+        drop_last: Leave out a last batch that is not full.
+        device: Where the tensors go, as 8-bit pixels, to be widened there.
+
+    Yields:
+        ``(n, 3, H, W)`` float32 in [0, 1], channels-last in memory, and ``(n,)`` float32 labels.
+
+    Raises:
+        InputError: ``batch_size`` is below 1.
+    """
+    if batch_size < 1:
+        raise InputError(f"batch_size={batch_size}: must be at least 1")
+    labels = torch.from_numpy(dataset.labels)
+    count = len(dataset)
+    order = torch.arange(count) if generator is None else torch.randperm(count, generator=generator)
+    parts = (
+        r for r in torch.split(order, batch_size) if len(r) >= (batch_size if drop_last else 1)
+    )
+    for rows, images in read_batches(dataset, parts, device=device):
+        yield images, labels[rows].to(device)
+
+
+def read_batches(
+    dataset: FundusDataset, parts: Iterable[Tensor], *, device: torch.device | str = "cpu"
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Read batch after batch, the next one while the one before is being used.
+
+    Args:
+        dataset: Eyes to read.
+        parts: ``(n,)`` rows of each batch.
+        device: Where the pixels go, 8 bits each, to be widened there.
+
+    Yields:
+        The rows, and ``(n, 3, H, W)`` float32 in [0, 1], channels-last in memory.
+    """
+    reading: Future[NDArray[np.uint8]] | None = None
+    before: Tensor | None = None
+    with ThreadPoolExecutor(1) as reader:
+        for rows in parts:
+            following = reader.submit(dataset.pixels, rows.numpy())
+            if reading is not None and before is not None:
+                yield before, to_images(reading.result(), device)
+            reading, before = following, rows
+        if reading is not None and before is not None:
+            yield before, to_images(reading.result(), device)
+
+
+def _split_by(records: Mapping[Path, DatasetRecord]) -> str:
+    """``file`` where any member tears people apart."""
+    return "file" if any(record["split_by"] == "file" for record in records.values()) else "person"

@@ -1,0 +1,147 @@
+"""How a classifier does in each part of the eyes: by source, age, side, camera, quality, health."""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fundus_ml.data.ages import BANDS, UNKNOWN, age_bands
+from fundus_ml.errors import InputError
+from fundus_ml.evaluation.calibration import UNCALIBRATED, Calibration
+from fundus_ml.evaluation.metrics import MEASURES, clustered_measures
+from fundus_ml.evaluation.scores import flat
+from fundus_ml.statistics.bootstrap import Interval
+
+__all__ = ["ATTRIBUTES", "FEWEST_PEOPLE", "subgroup_scores", "subgroups_of"]
+
+FEWEST_PEOPLE = 10
+"""People of each sex below which a subgroup has no measures: its interval would not cover."""
+ATTRIBUTES = ("all", "source", "age", "eye", "camera", "quality", "healthy")
+UNMEASURED = Interval(float("nan"), float("nan"), float("nan"))
+Rows: TypeAlias = NDArray[np.intp]
+"""Positions of eyes in a table."""
+THIRDS = ("lowest third", "middle third", "highest third")
+
+
+def subgroup_scores(
+    predicted: pd.DataFrame,
+    manifest: pd.DataFrame,
+    *,
+    calibration: Calibration = UNCALIBRATED,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Measure every subgroup of the eyes by itself.
+
+    Args:
+        predicted: One row per eye: ``image_id person_group label logit``.
+        manifest: Rows of these eyes, and maybe of others.
+        calibration: Temperature and threshold of the whole, fitted on other eyes.
+        resamples: Bootstrap resamples of people, drawn within each subgroup.
+        seed: Of the bootstrap.
+
+    Returns:
+        One row per attribute and group, the whole first: ``attribute group eyes people women men
+        reason`` (women and men count people) and each of
+        :data:`fundus_ml.evaluation.metrics.MEASURES` per eye with its ``_low`` and ``_high``. A
+        group that cannot be measured has its counts, NaN for the measures, and the reason in
+        ``reason``, which is empty elsewhere.
+
+    Raises:
+        InputError: An eye of ``predicted`` is not in ``manifest``.
+    """
+    eyes = _joined(predicted, manifest)
+    rows = []
+    for attribute, groups in subgroups_of(eyes).items():
+        for group, places in groups.items():
+            part = eyes.iloc[places]
+            count = _Count.of(part)
+            row: dict[str, object] = {"attribute": attribute, "group": group}
+            row |= {"eyes": len(part), "people": count.people}
+            row |= {"women": count.women, "men": count.men, "reason": count.reason}
+            found = dict.fromkeys(MEASURES, UNMEASURED)
+            if not count.reason:
+                found = clustered_measures(
+                    part["label"],
+                    part["logit"],
+                    part["person_group"],
+                    calibration=calibration,
+                    resamples=resamples,
+                    seed=seed,
+                )
+            row |= flat(found)
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def subgroups_of(
+    eyes: pd.DataFrame,
+) -> dict[str, dict[str, Rows]]:
+    """Find the rows of every subgroup.
+
+    Args:
+        eyes: Columns ``source age eye camera quality healthy``.
+
+    Returns:
+        Per attribute and group, both in the order of a figure, positions in ``eyes``. Quality is
+        cut into thirds of these eyes; equal qualities stay together.
+    """
+    quality = eyes["quality"].rank(pct=True)
+    named: dict[str, tuple[pd.Series, tuple[str, ...]]] = {
+        "all": (pd.Series("all eyes", index=eyes.index), ()),
+        "source": (eyes["source"], ()),
+        "age": (age_bands(eyes["age"]), (*BANDS, UNKNOWN)),
+        "eye": (eyes["eye"], ()),
+        "camera": (eyes["camera"], ()),
+        "quality": (
+            pd.cut(quality, [0, 1 / 3, 2 / 3, 1], labels=list(THIRDS)).astype(object),
+            (*THIRDS, UNKNOWN),
+        ),
+        "healthy": (eyes["healthy"].map({True: "healthy", False: "not healthy"}), ()),
+    }
+    assert tuple(named) == ATTRIBUTES
+    return {attribute: _places(names, order) for attribute, (names, order) in named.items()}
+
+
+@dataclass(frozen=True)
+class _Count:
+    people: int
+    women: int
+    men: int
+
+    @classmethod
+    def of(cls, eyes: pd.DataFrame) -> "_Count":
+        people = eyes.groupby("label")["person_group"].nunique()
+        return cls(eyes["person_group"].nunique(), int(people.get(0, 0)), int(people.get(1, 0)))
+
+    @property
+    def reason(self) -> str:
+        """Why no measure would be worth its name; empty where one is."""
+        if not (self.women and self.men):
+            return f"one sex only: {'no women' if self.men else 'no men'}"
+        if min(self.women, self.men) < FEWEST_PEOPLE:
+            return f"too few: women {self.women}, men {self.men}"
+        return ""
+
+
+def _joined(predicted: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
+    known = manifest.set_index("image_id")[["source", "age", "eye", "camera", "quality", "healthy"]]
+    absent = ~predicted["image_id"].isin(known.index)
+    if absent.any():
+        raise InputError(
+            f"manifest: lacks {absent.sum()} of {len(predicted)} eyes, the first is "
+            f"{predicted.loc[absent, 'image_id'].iloc[0]}"
+        )
+    return predicted.join(known, on="image_id").reset_index(drop=True)
+
+
+def _places(names: pd.Series, order: tuple[str, ...]) -> dict[str, Rows]:
+    known = names.fillna(UNKNOWN).astype(str).to_numpy(dtype=str)
+    present = set(known.tolist())
+    return {
+        name: np.flatnonzero(known == name)
+        for name in (order or sorted(present))
+        if name in present
+    }

@@ -1,0 +1,1 @@
+"""From several versions one: comparison on the same eyes, promotion, weight averaging."""

@@ -1,0 +1,91 @@
+"""When a version may be called the champion: by its intervals, never by its point values."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import pandas as pd
+
+from fundus_ml.auditing.record import Audit
+from fundus_ml.auditing.shortcut_baseline import Floor, chance_level, make_floor
+from fundus_ml.data.dataset import FundusDataset
+from fundus_ml.statistics.bootstrap import Interval
+from fundus_ml.statistics.criterion import Criterion
+
+FLOOR = "AUROC"
+GAIN = "gain in AUROC"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """Whether a version becomes the champion, and why.
+
+    Attributes:
+        criteria: In the order they were asked.
+        holds_already: The version is the champion.
+    """
+
+    criteria: tuple[Criterion, ...]
+    holds_already: bool = False
+
+    @property
+    def promoted(self) -> bool:
+        """Whether the alias moves."""
+        return not self.holds_already and all(criterion.passed for criterion in self.criteria)
+
+    @property
+    def reason(self) -> str:
+        """All criteria with their figures; only those that failed where one did."""
+        failed = [criterion for criterion in self.criteria if not criterion.passed]
+        words = "; ".join(str(criterion) for criterion in failed or self.criteria)
+        return f"is the champion already; {words}" if self.holds_already else words
+
+    def table(self) -> pd.DataFrame:
+        """One row per criterion: ``criterion value low high bar against passed``."""
+        return pd.DataFrame(
+            [
+                {"criterion": criterion.name}
+                | asdict(criterion.measured)
+                | {
+                    "bar": criterion.bar,
+                    "against": criterion.against,
+                    "passed": criterion.passed,
+                }
+                for criterion in self.criteria
+            ]
+        )
+
+
+def decide(
+    auroc: Interval,
+    floor: Floor,
+    *,
+    gains: Mapping[str, Interval],
+    least_gain: float = 0.0,
+    holds_already: bool = False,
+) -> Decision:
+    """Judge a version by its intervals.
+
+    Args:
+        auroc: Of the version.
+        floor: What shortcuts or chance reach on the same eyes.
+        gains: AUROC of the version minus that of the champion, paired, by the champion's name;
+            empty where there is no champion but the version.
+        least_gain: What the lower end of a gain must lie above. 0 asks for a version shown to be
+            better; a small negative number for one shown not to be worse by more than that.
+        holds_already: The version is the champion.
+    """
+    criteria = [
+        Criterion(name=FLOOR, measured=auroc, bar=floor.value, against=f"floor by {floor.by}"),
+        *(
+            Criterion(name=GAIN, measured=gain, bar=least_gain, against=f"over {champion}")
+            for champion, gain in gains.items()
+        ),
+    ]
+    return Decision(criteria=tuple(criteria), holds_already=holds_already)
+
+
+def floor_of_split(audit: Audit, split: FundusDataset) -> Floor:
+    """The shortcut floor of an audit, with the chance level of these eyes in place of test's."""
+    people = split.frame["person_group"].to_numpy()
+    chance = chance_level(split.labels, people, seed=audit.seed)
+    return make_floor(audit.baselines, chance=chance, test_eyes=len(split))

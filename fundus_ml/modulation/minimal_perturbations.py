@@ -1,0 +1,93 @@
+"""The least budget that turns each eye."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fundus_ml.attacks import frozen, minimum_norm, sizes
+from fundus_ml.imaging.pictures import to_images
+from fundus_ml.models.precision import autocast
+from fundus_ml.modulation.budget_path import mask_of
+from fundus_ml.modulation.options import ModulationOptions
+
+
+def least_budgets(
+    model: nn.Module,
+    pixels: NDArray[np.uint8],
+    target: NDArray[np.float32],
+    options: ModulationOptions,
+    *,
+    allowed: NDArray[np.bool_] | None = None,
+    pictures: NDArray[np.uint8] | None = None,
+    on_step: Callable[[int, int], None] | None = None,
+) -> NDArray[np.float64]:
+    """Search for the size of the smallest change that makes the network see the target.
+
+    The change is not rounded to 8 bits: a picture of a change below half a grey level is the
+    unchanged eye, and this says how far below it lies.
+
+    Args:
+        model: Maps pixels in [0, 1] to ``(N,)`` logits.
+        pixels: ``(N, H, W, 3)`` uint8 eyes.
+        target: ``(N,)`` float32, 0 female, 1 male.
+        options: Constraint, ``least_steps``, precision.
+        allowed: ``(N, H, W)`` where each eye may change; None is everywhere.
+        pictures: ``(E, N, H, W, 3)`` uint8 modulations of the eyes: where one turns its eye and the
+            search found no change as small, the size of that one counts.
+        on_step: Called with (eyes searched, eyes in all).
+
+    Returns:
+        ``(N,)`` in units of ``options.constraint``: 0 where the network sees the target as it is,
+        inf where no change was found that turns the eye, NaN where nothing of it may change.
+
+    Source:
+        :func:`fundus_ml.attacks.minimum_norm`.
+    """
+    device = next(model.parameters()).device
+    least = np.empty(len(pixels), np.float64)
+    for first in range(0, len(pixels), options.batch_size):
+        rows = slice(first, first + options.batch_size)
+        images = to_images(pixels[rows], device)
+        towards = torch.from_numpy(target[rows]).to(device)
+        found = minimum_norm(
+            model,
+            images,
+            1 - towards,
+            constraint=options.constraint,
+            mask=None if allowed is None else mask_of(allowed[rows], device),
+            attack_steps=options.least_steps,
+            target=towards,
+            precision=options.precision,
+        )
+        eps = found.eps
+        for slab in () if pictures is None else pictures[:, rows]:
+            x_adv = to_images(slab, device)
+            eps = _no_larger_than(x_adv, eps, model, images, towards, options.constraint)
+        least[rows] = eps.double().cpu().numpy()
+        if on_step is not None:
+            on_step(min(first + options.batch_size, len(pixels)), len(pixels))
+    if allowed is not None:
+        least[~allowed.any(axis=(1, 2))] = np.nan
+    return least
+
+
+def _no_larger_than(  # noqa: PLR0917 (one tensor each)
+    x_adv: Tensor,
+    eps: Tensor,
+    model: nn.Module,
+    images: Tensor,
+    towards: Tensor,
+    constraint: str,
+) -> Tensor:
+    """Take the size of each change that is smaller than ``eps``, ``(N,)``, and turns its image."""
+    size = sizes(x_adv - images, constraint)
+    rows = (size < eps).nonzero().squeeze(1)
+    if not len(rows):
+        return eps
+    with frozen(model), torch.no_grad(), autocast("fp32", images.device):
+        margins = (2 * towards[rows] - 1) * model(x_adv[rows])
+    turned = rows[margins > 0]
+    return eps.index_copy(0, turned, size[turned])

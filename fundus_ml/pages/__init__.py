@@ -1,0 +1,1 @@
+"""Offline HTML pages, from templates that need no script and no server."""

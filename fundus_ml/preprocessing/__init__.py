@@ -1,0 +1,1 @@
+"""From a release of photographs to a dataset folder."""

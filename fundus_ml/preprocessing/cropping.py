@@ -1,0 +1,164 @@
+"""One photograph becomes one standard eye: a square, its measures, what tells it apart."""
+
+import math
+from dataclasses import dataclass, fields
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fundus_ml.data.photographs import Load, Photograph
+from fundus_ml.errors import InputError, Refused
+from fundus_ml.imaging.colours import check_colours
+from fundus_ml.imaging.field_of_view import (
+    SURE,
+    FieldOfView,
+    crop_to_field_of_view,
+    find_field_of_view,
+)
+from fundus_ml.imaging.keypoints import VIEW_SIZE, describe_eye
+from fundus_ml.imaging.opencv import cv2
+from fundus_ml.imaging.quality import Quality, measure_quality
+
+PADDINGS = ("black", "mirror")
+SURROUNDS = ("black", "keep")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CropOptions:
+    """How an eye is cut out of its photograph, and which are good enough."""
+
+    size: int = 300
+    """Side of the square eyes, pixels."""
+    padding: Literal["black", "mirror"] = "black"
+    """What fills the square where the circle leaves the frame: black or mirror."""
+    surround: Literal["black", "keep"] = "black"
+    """Outside the circle: black, or keep what the camera wrote there (dates, paper)."""
+    min_quality: float = 0.0
+    """Eyes of a lower quality, 0 to 1, are rejected."""
+    same_person: bool = True
+    """Look for the same eye under several ids, and let the ids count as one person."""
+
+    def plain(self) -> "CropOptions":
+        """Leave out what a subclass adds: a process that crops need not import the subclass."""
+        return CropOptions(**{f.name: getattr(self, f.name) for f in fields(CropOptions)})
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        if self.size < 1:
+            raise InputError(f"size={self.size}: must be at least 1 pixel")
+        for name, allowed in (("padding", PADDINGS), ("surround", SURROUNDS)):
+            if getattr(self, name) not in allowed:
+                raise InputError(f"{name}={getattr(self, name)}: allowed: {', '.join(allowed)}")
+        if not 0 <= self.min_quality <= 1:
+            raise InputError(f"min_quality={self.min_quality}: must be from 0 to 1")
+
+
+class CroppedEye(NamedTuple):
+    """One eye, ready to be stored.
+
+    Attributes:
+        pixels: ``(size, size, 3)`` uint8 RGB.
+        regions: ``(size, size)`` uint8 of ``REGION_FLAGS``, or None where the source has none.
+        keypoints: ``FEATURE_SHAPE`` uint8 that tells the eye apart, or None when not asked for.
+        measured: Manifest columns of what was seen, by name.
+    """
+
+    pixels: NDArray[np.uint8]
+    regions: NDArray[np.uint8] | None
+    keypoints: NDArray[np.uint8] | None
+    measured: dict[str, object]
+
+
+def crop_eye(row: dict[str, object], *, load: Load, options: CropOptions) -> CroppedEye | Refused:
+    """Load one photograph, find its eye and cut it out.
+
+    Args:
+        row: Of the release's table.
+        load: The release's way to its photographs.
+        options: How to cut, and what is good enough.
+
+    Returns:
+        The eye, or why there is none. No file of a release raises.
+    """
+    # Processes share the cores already.
+    cv2.setNumThreads(1)
+    try:
+        photograph, field = _found(row, load, options.size)
+        view = crop_to_field_of_view(photograph.image, field, size=VIEW_SIZE, surround="black")
+        doubtful = check_colours(view)
+        quality = measure_quality(view)
+        if quality.quality < options.min_quality:
+            detail = f"{quality.quality:.3f} of 1, {options.min_quality:g} is needed"
+            return Refused("low quality", detail)
+    except Refused as refused:
+        return refused
+    regions = photograph.regions
+    return CroppedEye(
+        pixels=crop_to_field_of_view(
+            photograph.image,
+            field,
+            size=options.size,
+            padding=options.padding,
+            surround=options.surround,
+        ),
+        regions=None
+        if regions is None
+        else crop_to_field_of_view(
+            regions,
+            field,
+            size=options.size,
+            interpolation="nearest",
+            surround=options.surround,
+        ),
+        keypoints=describe_eye(view) if options.same_person else None,
+        measured=_measured(row, photograph, field, quality, doubtful=doubtful),
+    )
+
+
+def _found(row: dict[str, object], load: Load, size: int) -> tuple[Photograph, FieldOfView]:
+    """Decode no larger than the square needs; once more where the circle is small in its frame."""
+    least_side = max(size, VIEW_SIZE)
+    photograph = load(row, least_side)
+    field = find_field_of_view(photograph.image)
+    across = 2 * field.radius * min(1.0, field.aspect)
+    height, width = photograph.image.shape[:2]
+    if across < least_side and height < photograph.height:
+        photograph = load(row, math.ceil(least_side * min(height, width) / across))
+        field = find_field_of_view(photograph.image)
+    return photograph, field
+
+
+def _measured(
+    row: dict[str, object],
+    photograph: Photograph,
+    field: FieldOfView,
+    quality: Quality,
+    *,
+    doubtful: bool,
+) -> dict[str, object]:
+    height, width = photograph.image.shape[:2]
+    # Reduced sides are rounded up, each by itself; one factor leaves the circle round.
+    factor = max(photograph.width / width, photograph.height / height)
+    original = field.scaled(factor, factor)
+    flags = [str(row["flags"])] if row["flags"] else []
+    flags += photograph.remarks
+    if field.confidence < SURE:
+        flags.append("field of view uncertain")
+    if field.aspect != 1:
+        flags.append("squashed")
+    if doubtful:
+        flags.append("colours unlike a retina")
+    return {
+        "width": photograph.width,
+        "height": photograph.height,
+        "sha256": photograph.sha256,
+        "fov_x": original.x,
+        "fov_y": original.y,
+        "fov_radius": original.radius,
+        "fov_aspect": original.aspect,
+        "fov_cut": "+".join(field.cut),
+        "fov_confidence": field.confidence,
+        "flags": "; ".join(flags),
+        **quality._asdict(),
+    }

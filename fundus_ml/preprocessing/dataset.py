@@ -1,0 +1,212 @@
+"""Photographs to a dataset folder: read, crop, join people, split, store, audit."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+
+from fundus_ml.auditing.audit import Audit, audit_dataset, write_audit
+from fundus_ml.data.balance import balance_weights, check_factors
+from fundus_ml.data.dataset import open_dataset
+from fundus_ml.data.manifest import SEXES, SPLITS
+from fundus_ml.data.photographs import Photographs
+from fundus_ml.data.splits import assign_splits, check_fractions
+from fundus_ml.errors import InputError, check_seed
+from fundus_ml.imaging.opencv import cv2
+from fundus_ml.parallel import alone
+from fundus_ml.preprocessing.assembly import VERSION, assemble
+from fundus_ml.preprocessing.cropping import CropOptions
+from fundus_ml.preprocessing.joining import join_same_people, write_evidence
+from fundus_ml.preprocessing.reading import read_eyes
+from fundus_ml.preprocessing.staging import staged
+from fundus_ml.sources.files import rejected_rows
+from fundus_ml.sources.listing import as_path
+
+OnProgress = Callable[[str, int, int], None]
+"""Stage (``read``, ``compare``, ``audit``), items done, items in all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreprocessingOptions(CropOptions):
+    """How photographs become a dataset."""
+
+    contradicting: Literal["reject", "keep"] = "reject"
+    """Eyes found to be of one person under both sexes: reject, or keep with a flag."""
+    val_fraction: float = 0.15
+    """Share of the eyes in the validation split."""
+    test_fraction: float = 0.15
+    """Share of the eyes in the test split."""
+    split: Literal["by_person", "by_file"] = "by_person"
+    """by_person; by_file only to show what leakage does: it tears people apart."""
+    balance: str = "sex,source"
+    """What the sampling weights in the manifest make equal: sex (within every source and age
+    band), source, age (bands), with commas; empty for none."""
+    permutations: int = 1000
+    """Shuffled labels behind the audit's chance levels."""
+    seed: int = 0
+    """Of the split, the audit and, for synthetic, the people."""
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        super().__post_init__()
+        for name, allowed in (
+            ("contradicting", ("reject", "keep")),
+            ("split", ("by_person", "by_file")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise InputError(f"{name}={getattr(self, name)}: allowed: {', '.join(allowed)}")
+        check_fractions(val_fraction=self.val_fraction, test_fraction=self.test_fraction)
+        check_factors(self.balance_factors)
+        if self.permutations < 1:
+            raise InputError(f"permutations={self.permutations}: must be at least 1")
+        check_seed(self.seed)
+
+    @property
+    def balance_factors(self) -> tuple[str, ...]:
+        """``balance`` as names."""
+        return tuple(name.strip() for name in self.balance.split(",") if name.strip())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preprocessed:
+    """What one preprocessing wrote.
+
+    Attributes:
+        path: The dataset folder.
+        kept: Eyes in it.
+        rejected: Eyes not taken, by reason.
+        splits: Eyes by split.
+        same_eye: Pairs of photographs found to show one eye, as in ``same_person.csv``.
+        resumed: Photographs that an earlier, killed run had read already.
+        audit: What it found.
+    """
+
+    path: Path
+    kept: int
+    rejected: Mapping[str, int]
+    splits: Mapping[str, int]
+    same_eye: pd.DataFrame
+    resumed: int
+    audit: Audit
+
+
+def preprocess(
+    photographs: Photographs,
+    out: Path,
+    options: PreprocessingOptions,
+    *,
+    recipe: Mapping[str, object],
+    on_progress: OnProgress | None = None,
+) -> Preprocessed:
+    """Turn a release into a dataset folder.
+
+    Each photograph is read, its field of view found, cut and resized to a square in which it is
+    round. Eyes found under several ids become one person, people are split, and an audit says what
+    else than the eye could tell the sexes apart. A photograph that cannot be used is listed in
+    ``rejected.csv`` with its reason. The content, and so the digest, does not depend on the
+    processes that read (:func:`fundus_ml.parallel.processes`) nor on how often they were killed.
+
+    Args:
+        photographs: The release.
+        out: Dataset folder; appears when everything is written, and replaces an older one only
+            then. A killed call goes on where it stopped when it is repeated.
+        options: How to crop, join, split and balance.
+        recipe: Everything that decided the content, kept in ``dataset.json``.
+        on_progress: Told how far each stage is.
+
+    Raises:
+        InputError: No eye is left, ``out`` cannot be written, or another process is writing it.
+    """
+    with staged(out, key=_key(photographs, options, recipe)) as stage:
+        read = read_eyes(photographs, stage.work, options, on_progress=_of("read", on_progress))
+        eyes = pd.DataFrame(read.rows)
+        _refuse_none(eyes, photographs, read.refused)
+        joined = join_same_people(
+            eyes,
+            stage.work,
+            search=options.same_person,
+            contradicting=options.contradicting,
+            on_progress=_of("compare", on_progress),
+        )
+        write_evidence(joined.pairs, eyes, work=stage.work, out=stage.whole)
+        refused = [*read.refused, *joined.refused]
+        _refuse_none(joined.eyes, photographs, refused)
+        rejected = pd.concat([photographs.rejected, rejected_rows(refused)], ignore_index=True)
+        assemble(
+            stage.work,
+            stage.whole,
+            _split(joined.eyes, options),
+            kinds=tuple(sorted(read.kinds)),
+            name=photographs.name,
+            split_by=options.split.removeprefix("by_"),
+            recipe=recipe,
+            rejected=rejected,
+        )
+        dataset = open_dataset(str(stage.whole))
+        with alone():
+            audit = audit_dataset(
+                dataset,
+                rejected,
+                permutations=options.permutations,
+                seed=options.seed,
+                on_progress=_of("audit", on_progress),
+            )
+        write_audit(audit, stage.whole)
+    return Preprocessed(
+        path=out,
+        kept=len(dataset),
+        rejected=dict(Counter(rejected["reason"])),
+        splits={split: int((dataset.frame["split"] == split).sum()) for split in SPLITS},
+        same_eye=joined.pairs,
+        resumed=read.resumed,
+        audit=audit,
+    )
+
+
+def _key(
+    photographs: Photographs, options: PreprocessingOptions, recipe: Mapping[str, object]
+) -> str:
+    """Fingerprint of all that decides the content, files included as far as a glance can tell."""
+    digest = hashlib.sha256(
+        json.dumps([VERSION, cv2.__version__, asdict(options), recipe], default=str).encode()
+    )
+    digest.update(photographs.table.to_csv(index=False).encode("utf-8"))
+    for path in map(as_path, photographs.table.get("path", [])):
+        seen = path.stat() if path.is_file() else None
+        digest.update(f"{seen and (seen.st_size, seen.st_mtime_ns)}".encode())
+    return digest.hexdigest()
+
+
+def _of(stage: str, on_progress: OnProgress | None) -> Callable[[int, int], None] | None:
+    return None if on_progress is None else partial(on_progress, stage)
+
+
+def _refuse_none(
+    eyes: pd.DataFrame, photographs: Photographs, refused: list[tuple[str, str, str]]
+) -> None:
+    if eyes.empty:
+        reasons = Counter([*photographs.rejected["reason"], *(reason for _, reason, _ in refused)])
+        counted = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+        advice = f": {photographs.advice}" if photographs.advice else ""
+        raise InputError(
+            f"source {photographs.name}: no eye is left "
+            f"({counted or 'the table offers none'}){advice}"
+        )
+
+
+def _split(eyes: pd.DataFrame, options: PreprocessingOptions) -> pd.DataFrame:
+    eyes = eyes.assign(label=eyes["sex"].map(SEXES.index))
+    eyes["split"] = assign_splits(
+        eyes,
+        val_fraction=options.val_fraction,
+        test_fraction=options.test_fraction,
+        seed=options.seed,
+        by=options.split.removeprefix("by_"),
+    )
+    return eyes.assign(weight=balance_weights(eyes, by=options.balance_factors))

@@ -1,0 +1,98 @@
+"""When a version may be called robust: by what survives the worst of several attacks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from fundus_ml.robust_evaluation.attack_suite import Battery
+from fundus_ml.robust_evaluation.masking import Sign
+from fundus_ml.robust_evaluation.running import WORST, Attacked
+from fundus_ml.statistics.bootstrap import Interval
+from fundus_ml.statistics.clustered import clustered_mean
+from fundus_ml.statistics.criterion import Criterion
+
+GATE_ATTACKS = ("fgsm", "pgd-20", "apgd-margin", "square")
+GATE_STEPS = 40
+"""Steps of APGD at the gate."""
+GATE_QUERIES = 100
+"""Queries of Square at the gate."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """Whether a version is robust, and why.
+
+    Attributes:
+        criterion: Worst-case accuracy against always naming the commoner sex.
+        raised: Signs of gradient masking that are up.
+    """
+
+    criterion: Criterion
+    raised: tuple[Sign, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the accuracy's whole interval lies above the bar and no sign is up."""
+        return self.criterion.passed and not self.raised
+
+    @property
+    def reason(self) -> str:
+        """The criterion with its figures, and the signs that are up, in one line."""
+        signs = ", ".join(sign.brief for sign in self.raised)
+        return f"{self.criterion}; gradient masking: {signs or 'none'}"
+
+
+def gate_battery(
+    constraint: str, eps: float, *, batch_size: int, precision: str, seed: int
+) -> Battery:
+    """Make the short battery of the gate: few attacks, eyes named wrongly leave it."""
+    return Battery(
+        constraint=constraint,
+        eps=(eps,),
+        attacks=GATE_ATTACKS,
+        attack_steps=GATE_STEPS,
+        restarts=1,
+        queries=GATE_QUERIES,
+        distances=False,
+        leave_solved=True,
+        batch_size=batch_size,
+        precision=precision,
+        seed=seed,
+    )
+
+
+def judge_robustness(
+    attacked: Attacked, signs: Sequence[Sign], *, eps: float, resamples: int, seed: int
+) -> Verdict:
+    """Hold the worst-case accuracy at ``eps`` against the commoner sex of the same eyes.
+
+    Args:
+        attacked: What a battery found at ``eps``.
+        signs: Of gradient masking, in the same battery.
+        eps: Budget the version was trained for.
+        resamples: Bootstrap resamples of people.
+        seed: Of the bootstrap.
+    """
+    male = float(attacked.probes["label"].mean())
+    criterion = Criterion(
+        name=f"worst-case accuracy at eps {eps:g}",
+        measured=worst_accuracy(attacked.predicted, eps=eps, resamples=resamples, seed=seed),
+        bar=max(male, 1 - male),
+        against="always naming the commoner sex",
+    )
+    return Verdict(criterion=criterion, raised=tuple(sign for sign in signs if sign.raised))
+
+
+def worst_accuracy(predicted: pd.DataFrame, *, eps: float, resamples: int, seed: int) -> Interval:
+    """Share of eyes named rightly at P(male) = 1/2 under every attack of a battery.
+
+    Args:
+        predicted: With rows of the attack ``worst``.
+        eps: Which budget.
+        resamples: Bootstrap resamples of people.
+        seed: Of the bootstrap.
+    """
+    eyes = predicted[(predicted["attack"] == WORST) & (predicted["eps"] == eps)]
+    right = (eyes["logit"] > 0) == (eyes["label"] > 0)
+    return clustered_mean(right.astype(float), eyes["person_group"], resamples=resamples, seed=seed)

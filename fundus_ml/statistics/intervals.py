@@ -1,0 +1,73 @@
+"""Intervals from bootstrap replicates where the percentiles of the replicates do not cover."""
+
+import numpy as np
+
+from fundus_ml.statistics.bootstrap import CONFIDENCE, Floats, Interval, percentile_interval
+
+__all__ = ["gap_interval", "logit_interval"]
+
+REACH = 1.959963984540054
+"""Standard errors from the middle of a normal distribution to either end of its middle 95 %."""
+
+
+def logit_interval(value: float, replicates: Floats) -> Interval:
+    """Take the normal 95 % interval of the logit of a share, its error that of the replicates.
+
+    The percentiles of an average precision on few people lie too high, because the resamples
+    carry its upward bias twice; its logit is nearly normal.
+
+    Args:
+        value: The estimate on all rows, in [0, 1].
+        replicates: ``(resamples,)`` in [0, 1]; NaN where undefined.
+
+    Returns:
+        ``value`` with its interval inside (0, 1); the percentile interval where ``value`` is 0 or
+        1, whose logit is not finite.
+
+    Raises:
+        InputError: As :func:`fundus_ml.statistics.bootstrap.percentile_interval`.
+
+    Source:
+        Pepe 2003, The Statistical Evaluation of Medical Tests, section 5.2 (for AUROC).
+    """
+    plain = percentile_interval(value, replicates)
+    inside = replicates[(replicates > 0) & (replicates < 1)]
+    if not 0 < value < 1 or not len(inside):
+        return plain
+    middle, error = _logit(value), _logit(inside).std()
+    low, high = 1 / (1 + np.exp(-(middle + error * np.array([-REACH, REACH]))))
+    return Interval(value, float(low), float(high))
+
+
+def gap_interval(value: float, replicates: Floats, chance: Floats) -> Interval:
+    """Take the 95 % interval of a mean absolute gap, such as ECE, that chance alone opens.
+
+    Every resample opens the gaps further than the sample did, so that the percentiles lie above
+    the truth. The basic interval turns them round; its lower end is 0 where the value is no more
+    than chance would show with all gaps closed.
+
+    Args:
+        value: The estimate on all rows, 0 or more.
+        replicates: ``(resamples,)`` the same of each resample.
+        chance: ``(resamples,)`` the same of each resample with the sample's own gaps taken off.
+
+    Returns:
+        ``value`` with an interval that may lie below it, never below 0.
+
+    Raises:
+        InputError: As :func:`fundus_ml.statistics.bootstrap.percentile_interval`.
+
+    Source:
+        Davison & Hinkley 1997, Bootstrap Methods and their Application, section 5.2 (basic).
+    """
+    plain = percentile_interval(value, replicates)
+    if not len(replicates):
+        return plain
+    closed = value <= np.quantile(chance, (1 + CONFIDENCE) / 2)
+    low = 0.0 if closed else max(0.0, 2 * value - plain.high)
+    return Interval(value, low, max(low, 2 * value - plain.low))
+
+
+def _logit(share: "float | Floats") -> Floats:
+    numbers = np.asarray(share, dtype=np.float64)
+    return np.log(numbers) - np.log1p(-numbers)

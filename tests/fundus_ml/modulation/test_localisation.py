@@ -1,0 +1,173 @@
+"""Energy per part against loops over pixels, and densities in closed form."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fundus_ml.errors import InputError
+from fundus_ml.imaging.regions import PARTS, REGION_FLAGS
+from fundus_ml.modulation.localisation import density_by_origin, density_by_part, region_shares
+from fundus_ml.statistics.clustered import clustered_ratio
+
+EPS = (0.5, 2.0)
+IDS = ["x/0", "x/1", "x/2", "x/3"]
+
+
+@pytest.fixture
+def pixels():
+    """``(4, 6, 7, 3)`` uint8 eyes."""
+    return np.random.default_rng(0).integers(0, 256, (4, 6, 7, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def modulated(pixels):
+    """Two budgets; the second eye does not change at the first."""
+    change = np.random.default_rng(1).integers(-30, 31, (2, *pixels.shape))
+    change[0, 1] = 0
+    return (pixels + change).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def regions():
+    """Every part and some overlaps in every eye, but no disc in the last."""
+    flags = np.array([0, 28, 1, 3, 5, 9, 11, 17, 21, 31], np.uint8)
+    drawn = np.random.default_rng(2).choice(flags, (4, 6, 7))
+    drawn[3] &= ~np.uint8(REGION_FLAGS["disc"])
+    return drawn
+
+
+def part_of(flags):
+    """The most specific structure of one pixel, by plain questions."""
+    if not flags & 1:
+        return "outside"
+    for name in ("vessels", "disc", "macula", "periphery"):
+        if flags & REGION_FLAGS[name]:
+            return name
+    return "background"
+
+
+def test_shares_equal_a_loop_over_pixels(pixels, modulated, regions):
+    """Every pixel's squared change goes to one part."""
+    shares = region_shares(pixels, modulated, regions, image_ids=IDS, eps=EPS)
+    assert len(shares) == 2 * 4 * len(PARTS)
+    by_key = shares.set_index(["eps", "image_id", "part"])
+    for i, eps in enumerate(EPS):
+        for j, name in enumerate(IDS):
+            energy, area = dict.fromkeys(PARTS, 0), dict.fromkeys(PARTS, 0)
+            for place in np.ndindex(6, 7):
+                part = part_of(regions[j][place])
+                change = modulated[i, j][place].astype(int) - pixels[j][place]
+                energy[part] += int((change**2).sum())
+                area[part] += 1
+            total = sum(energy.values())
+            for part in PARTS:
+                row = by_key.loc[(eps, name, part)]
+                share = energy[part] / total if total else np.nan
+                density = share / (area[part] / 42) if area[part] else np.nan
+                assert row["area_share"] == pytest.approx(area[part] / 42)
+                assert row["energy_share"] == pytest.approx(share, nan_ok=True)
+                assert row["density"] == pytest.approx(density, nan_ok=True)
+
+
+def test_shares_of_a_picture_add_up_to_one(pixels, modulated, regions):
+    """Of energy and of area; a picture that did not change has no energy to share."""
+    shares = region_shares(pixels, modulated, regions, image_ids=IDS, eps=EPS)
+    sums = shares.groupby(["eps", "image_id"])[["energy_share", "area_share"]].sum(min_count=6)
+    assert sums["area_share"].to_numpy() == pytest.approx(np.ones(8))
+    unchanged = sums.pop("energy_share")
+    assert unchanged.isna().sum() == 1
+    assert np.isnan(unchanged[(0.5, "x/1")])
+    assert unchanged.dropna().to_numpy() == pytest.approx(np.ones(7))
+
+
+def test_an_even_change_has_density_one(regions):
+    """Spread evenly, each part gets what its area says."""
+    pixels = np.full((4, 6, 7, 3), 100, np.uint8)
+    shares = region_shares(pixels, pixels[None] + np.uint8(9), regions, image_ids=IDS, eps=(1.0,))
+    assert shares["density"].dropna().to_numpy() == pytest.approx(1.0)
+    assert shares.loc[shares["density"].isna(), ["image_id", "part"]].to_numpy().tolist() == [
+        ["x/3", "disc"]
+    ]
+
+
+def test_without_region_maps_there_are_no_rows(pixels, modulated):
+    """Same columns, nothing in them, and pooling them gives nothing."""
+    shares = region_shares(pixels, modulated, None, image_ids=IDS, eps=EPS)
+    assert shares.empty
+    assert shares.columns.tolist() == [
+        "image_id", "eps", "part", "energy_share", "area_share", "density"
+    ]  # fmt: skip
+    eyes = pd.DataFrame({"image_id": IDS, "person_group": IDS})
+    pooled = density_by_part(shares, eyes, resamples=10, seed=0)
+    assert pooled.empty
+    assert "density" in pooled
+
+
+@pytest.mark.parametrize("wrong", ["budgets", "regions", "names", "pixels"])
+def test_shapes_that_do_not_match_are_refused(pixels, modulated, regions, wrong):
+    """The message shows every shape."""
+    eps = (1.0,) if wrong == "budgets" else EPS
+    regions = regions[:, :5] if wrong == "regions" else regions
+    image_ids = IDS[:3] if wrong == "names" else IDS
+    pixels = pixels[:3] if wrong == "pixels" else pixels
+    with pytest.raises(InputError, match=r"modulated \(2, 4, 6, 7, 3\), regions .* do not fit"):
+        region_shares(pixels, modulated, regions, image_ids=image_ids, eps=eps)
+
+
+def test_pooled_density_is_a_ratio_of_sums(pixels, modulated, regions):
+    """Sums of shares over the eyes that changed and show the part, intervals over people."""
+    shares = region_shares(pixels, modulated, regions, image_ids=IDS, eps=EPS)
+    eyes = pd.DataFrame({"image_id": IDS[::-1], "person_group": ["p3", "p2", "p1", "p1"]})
+    pooled = density_by_part(shares, eyes, resamples=200, seed=5)
+    assert len(pooled) == 2 * len(PARTS)
+    people = {"x/0": "p1", "x/1": "p1", "x/2": "p2", "x/3": "p3"}
+    for row in pooled.itertuples():
+        part = shares[(shares["eps"] == row.eps) & (shares["part"] == row.part)]
+        part = part[part["energy_share"].notna() & (part["area_share"] > 0)]
+        assert row.eyes == len(part) == (3 if row.eps == 0.5 else 4) - (row.part == "disc")
+        assert row.density == pytest.approx(part["energy_share"].sum() / part["area_share"].sum())
+        assert row.energy_share == pytest.approx(part["energy_share"].mean())
+        assert row.area_share == pytest.approx(part["area_share"].mean())
+        interval = clustered_ratio(
+            part["energy_share"], part["area_share"], part["image_id"].map(people),
+            resamples=200, seed=5,
+        )  # fmt: skip
+        assert (row.low, row.high) == (interval.low, interval.high)
+
+
+def test_part_that_few_eyes_show_is_pooled_over_those(pixels, modulated, regions):
+    """A disc in one eye of four has its density, and no interval with nobody to resample."""
+    regions[:3] &= ~np.uint8(REGION_FLAGS["disc"])
+    regions[0, 0, :3] = REGION_FLAGS["retina"] | REGION_FLAGS["disc"]
+    shares = region_shares(pixels, modulated, regions, image_ids=IDS, eps=EPS)
+    eyes = pd.DataFrame({"image_id": IDS, "person_group": IDS})
+    pooled = density_by_part(shares, eyes, resamples=200, seed=0)
+    disc = pooled[pooled["part"] == "disc"]
+    wanted = shares[(shares["part"] == "disc") & (shares["image_id"] == "x/0")]
+    assert disc["density"].tolist() == pytest.approx(wanted["density"].tolist())
+    assert disc["eyes"].tolist() == [1, 1]
+    assert disc[["low", "high"]].isna().all(axis=None)
+
+
+def test_part_that_is_nowhere_is_left_out(pixels, modulated):
+    """A dataset whose eyes show retina alone has one density."""
+    retina = np.full((4, 6, 7), REGION_FLAGS["retina"], np.uint8)
+    shares = region_shares(pixels, modulated, retina, image_ids=IDS, eps=EPS)
+    eyes = pd.DataFrame({"image_id": IDS, "person_group": IDS})
+    pooled = density_by_part(shares, eyes, resamples=20, seed=0)
+    assert pooled["part"].tolist() == ["background", "background"]
+    assert pooled["density"].to_numpy() == pytest.approx(1.0)
+
+
+def test_origins_stand_below_one_another_as_each_alone(pixels, modulated, regions):
+    """Two origins, each with the densities it has by itself."""
+    eyes = pd.DataFrame({"image_id": IDS, "person_group": ["a", "b", "b", "c"]})
+    how = {"resamples": 20, "seed": 3}
+    pictures = {"one": modulated, "other": modulated[:, ::-1]}
+    found = density_by_origin(pixels, pictures, regions, eyes, eps=EPS, **how)
+    for origin, made in pictures.items():
+        shares = region_shares(pixels, made, regions, image_ids=IDS, eps=EPS)
+        alone = density_by_part(shares, eyes, **how)
+        own = found[found["origin"] == origin].drop(columns="origin").reset_index(drop=True)
+        pd.testing.assert_frame_equal(own, alone)
+    assert list(found["origin"].unique()) == ["one", "other"]

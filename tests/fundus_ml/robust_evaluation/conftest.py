@@ -1,0 +1,35 @@
+"""Tiny eyes, networks that learned to tell them apart, and what a battery finds of each."""
+
+import pytest
+
+from fundus_ml.robust_evaluation import Battery, run_battery
+from tests.fundus_ml.robust_evaluation.tiny_networks import TRAINED_FOR, Quantised, Saturated, teach
+from tests.fundus_ml.tiny_learning import make_dataset
+
+SHORT = Battery(
+    constraint="l2", eps=(0.5, TRAINED_FOR), attack_steps=20, restarts=1, queries=150,
+    batch_size=64, precision="fp32",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def eyes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("battery") / "tiny"
+    return make_dataset(folder, people={"train": 40, "test": 30}, signal=30)
+
+
+@pytest.fixture(scope="session")
+def networks(eyes):
+    plain = teach(eyes)
+    return {
+        "plain": plain,
+        "robust": teach(eyes, eps=TRAINED_FOR),
+        "saturated": Saturated(plain),
+        "quantised": Quantised(plain),
+    }
+
+
+@pytest.fixture(scope="session")
+def attacked(networks, eyes):
+    """What the battery finds of each network on the test eyes."""
+    return {name: run_battery(model, eyes.split("test"), SHORT) for name, model in networks.items()}

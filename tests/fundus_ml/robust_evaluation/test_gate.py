@@ -1,0 +1,89 @@
+"""Who may be called robust: by the interval under the worst attack, and with no sign of masking."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fundus_ml.robust_evaluation import Battery, Sign, gate_battery, judge_robustness, masking_signs
+from fundus_ml.robust_evaluation.gate import worst_accuracy
+from fundus_ml.robust_evaluation.running import Attacked
+from fundus_ml.statistics.bootstrap import Interval
+from fundus_ml.statistics.clustered import clustered_mean
+from tests.fundus_ml.robust_evaluation.tiny_networks import TRAINED_FOR
+
+
+def judged(attacked, *, eps=TRAINED_FOR):
+    signs = masking_signs(attacked, resamples=200, seed=0)
+    return judge_robustness(attacked, signs, eps=eps, resamples=200, seed=0)
+
+
+def test_a_network_passes_at_the_budget_it_stands_and_not_beyond(attacked):
+    near, far = judged(attacked["robust"]), judged(attacked["robust"], eps=0.5)
+    assert near.passed
+    assert near.criterion.bar == 0.5
+    assert " lies above 0.500 (always naming the commoner sex); gradient" in near.reason
+    assert near.reason.endswith("gradient masking: none")
+    assert not far.passed
+    assert far.reason.startswith("worst-case accuracy at eps 0.5 0.")
+    assert " does not lie above 0.500" in far.reason
+
+
+def test_what_masks_is_refused_whatever_it_scores(attacked):
+    verdict = judged(attacked["saturated"], eps=0.25)
+    assert not verdict.passed
+    assert "gradient masking: gradient_vanishes 100.0% (100.0% to 100.0%), " in verdict.reason
+    assert "\n" not in verdict.reason
+
+
+def made(right, *, male=0.5, people=200):
+    """Worst-case rows of which a share is right."""
+    label = (np.arange(people) < male * people).astype(float)
+    correct = np.random.default_rng(0).permutation(people) < right * people
+    rows = pd.DataFrame(
+        {
+            "attack": "worst", "eps": 1.0, "label": label, "person_group": range(people),
+            "logit": np.where(correct, 1.0, -1.0) * (2 * label - 1),
+        }
+    )  # fmt: skip
+    return Attacked(predicted=rows, probes=rows)
+
+
+@pytest.mark.parametrize(
+    ("right", "male", "passed"),
+    [(0.65, 0.5, True), (0.54, 0.5, False), (0.5, 0.5, False), (0.65, 0.7, False),
+     (0.65, 0.3, False), (0.8, 0.3, True)],
+)  # fmt: skip
+def test_the_lower_end_must_beat_the_commoner_sex(right, male, passed):
+    verdict = judge_robustness(made(right, male=male), [], eps=1.0, resamples=500, seed=0)
+    assert verdict.criterion.measured.value == pytest.approx(right)
+    assert verdict.passed == passed
+
+
+def test_one_raised_sign_refuses():
+    signs = [
+        Sign(
+            name="loss_flat", eps=1.0, measured=Interval(0.5, low, 0.6), tolerance=0.05, eyes=9
+        )
+        for low in (0.01, 0.4)
+    ]  # fmt: skip
+    assert judge_robustness(made(0.9), signs[:1], eps=1.0, resamples=100, seed=0).passed
+    verdict = judge_robustness(made(0.9), signs, eps=1.0, resamples=100, seed=0)
+    assert not verdict.passed
+    assert verdict.raised == (signs[1],)
+
+
+def test_the_interval_is_clustered_by_person():
+    attacked = made(0.7)
+    rows = attacked.predicted.assign(person_group=np.repeat(np.arange(20), 10))
+    found = worst_accuracy(rows, eps=1.0, resamples=300, seed=4)
+    right = (rows["logit"] > 0) == (rows["label"] > 0)
+    assert found == clustered_mean(right, rows["person_group"], resamples=300, seed=4)
+
+
+def test_the_gate_is_short():
+    battery = gate_battery("linf", 4 / 255, batch_size=8, precision="fp32", seed=3)
+    assert battery.leave_solved
+    assert not battery.distances
+    whole = Battery(constraint="linf", eps=(4 / 255,))
+    assert set(battery.attacks) < set(whole.attacks)
+    assert battery.queries < whole.queries

@@ -1,0 +1,30 @@
+"""Run by torchrun from test_running: a battery, and say what came out."""
+
+import json
+import sys
+
+from experiments.protocol.launch import process_group
+from fundus_ml.data.dataset import open_dataset
+from fundus_ml.robust_evaluation import Battery, run_battery
+from fundus_ml.training.distribution import world
+from tests.fundus_ml.tiny_learning import SmallNetwork
+
+BATTERY = Battery(
+    constraint="l2", eps=(0.3,), attacks=("fgsm", "pgd-20"), attack_steps=10, batch_size=4,
+    precision="fp32",
+)  # fmt: skip
+
+
+def main():
+    with process_group(allowed=True):
+        eyes = open_dataset(sys.argv[1]).split("test")
+        found = run_battery(SmallNetwork(), eyes, BATTERY)
+        first = world().first
+    if first:
+        columns = {"logit": found.predicted["logit"], "min_eps": found.probes["min_eps"]}
+        columns |= {"ce_gradient": found.probes["ce_gradient"]}
+        sys.stdout.write(json.dumps({name: list(each) for name, each in columns.items()}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -17,8 +17,8 @@ from pathlib import Path
 import pandas as pd
 
 from fundus_ml.auditing.audit import Audit, audit_dataset
-from fundus_ml.data.dataset import open_dataset
 from fundus_ml.data.manifest import SEXES
+from fundus_ml.data.opening import open_dataset
 from fundus_ml.data.shards import ShardWriter
 from fundus_ml.data.splits import assign_splits
 from fundus_ml.errors import Refused

@@ -24,7 +24,7 @@ from torch import nn
 from tqdm import tqdm
 
 from fundus_ml.attacks import ThreatModel, pgd
-from fundus_ml.data.dataset import open_dataset
+from fundus_ml.data.opening import open_dataset
 from fundus_ml.imaging.pictures import to_images
 from fundus_ml.models.precision import best_device
 from fundus_ml.models.weights import load_classifier

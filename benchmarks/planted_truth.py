@@ -25,7 +25,8 @@ import numpy as np
 import pandas as pd
 
 from fundus_ml.attacks import ThreatModel, step_length
-from fundus_ml.data.dataset import FundusDataset, open_dataset
+from fundus_ml.data.dataset import FundusDataset
+from fundus_ml.data.opening import open_dataset
 from fundus_ml.data.shuffled_labels import SHUFFLED, TRUE, labels_to_learn
 from fundus_ml.imaging.regions import REGION_FLAGS
 from fundus_ml.models.classifiers import Classifier, ClassifierSpec, make_classifier

@@ -28,7 +28,8 @@ from robustness.attacker import Attacker
 from torch import Tensor, nn
 
 from fundus_ml.attacks import ThreatModel, step_length
-from fundus_ml.data.dataset import FundusDataset, open_dataset
+from fundus_ml.data.dataset import FundusDataset
+from fundus_ml.data.opening import open_dataset
 from fundus_ml.figures.style import legend, make_figure, series_styles, tidy
 from fundus_ml.models.classifiers import ClassifierSpec, make_classifier, two_logits
 from fundus_ml.models.precision import best_device

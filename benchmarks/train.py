@@ -37,7 +37,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from fundus_ml.data.dataset import FundusDataset, batches, open_dataset
+from fundus_ml.data.dataset import FundusDataset, batches
+from fundus_ml.data.opening import open_dataset
 from fundus_ml.models.classifiers import ClassifierSpec, make_classifier
 from fundus_ml.models.precision import autocast, best_device, trained_in
 from fundus_ml.preprocessing.dataset import PreprocessingOptions, preprocess

@@ -1,6 +1,7 @@
 """What this package raises for a user's mistake, and for a photograph that cannot be taken."""
 
 import unicodedata
+from collections.abc import Sequence
 
 LARGEST_SEED = 2**32 - 1
 """What every generator in use takes."""
@@ -31,6 +32,16 @@ class Refused(InputError):  # noqa: N818 (says what happened to the photograph)
 def printable(text: str) -> str:
     """Put a blank for each control character, such as a line break, so that a line stays one."""
     return "".join(" " if unicodedata.category(sign) == "Cc" else sign for sign in text)
+
+
+def listed(names: Sequence[str], *, shown: int = 3) -> str:
+    """Write names for a message, the first ones and how many more.
+
+    >>> listed(["a", "b"]), listed(["a", "b", "c", "d", "e"])
+    ('a, b', 'a, b, c and 2 more')
+    """
+    rest = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def check_seed(seed: int) -> None:

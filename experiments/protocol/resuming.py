@@ -11,9 +11,8 @@ from pathlib import Path
 
 from experiments.protocol.places import place, refuse_inside
 from fundus_ml.data.dataset import FundusDataset
-from fundus_ml.data.own_files import listed
 from fundus_ml.data.owned_folders import alone_in
-from fundus_ml.errors import InputError
+from fundus_ml.errors import InputError, listed
 from fundus_ml.training import Checkpoints, TrainingOptions
 from fundus_ml.training.checkpoints import TRAINING
 from fundus_ml.training.distribution import wait, world

@@ -14,9 +14,8 @@ from experiments.modulate import Modulated
 from experiments.protocol.learning import Trained
 from experiments.protocol.session import show
 from fundus_ml.auditing.audit import AUDIT_PAGE, Audit
-from fundus_ml.data.own_files import listed
 from fundus_ml.data.owned_folders import read_object
-from fundus_ml.errors import InputError
+from fundus_ml.errors import InputError, listed
 from fundus_ml.figures import auroc_by_eps, figure_png, region_density_figure, success_curve
 from fundus_ml.pages.template import summary_page
 from fundus_ml.statistics.numerals import plain

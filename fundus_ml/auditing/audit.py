@@ -22,7 +22,7 @@ from fundus_ml.auditing.source_predictability import CROP, SourceTell, tell_sour
 from fundus_ml.data.ages import age_bands
 from fundus_ml.data.balance import effective_size, unbalanced_cells
 from fundus_ml.data.dataset import FundusDataset
-from fundus_ml.data.folder import REJECTED
+from fundus_ml.data.record import REJECTED
 from fundus_ml.errors import InputError
 
 __all__ = ["AUDIT", "AUDIT_PAGE", "Audit", "audit_dataset", "read_audit", "write_audit"]

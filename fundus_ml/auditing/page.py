@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 
 from fundus_ml.auditing.leakage import Shared
 from fundus_ml.auditing.record import Audit
-from fundus_ml.figures import figure_png, quality_distribution
+from fundus_ml.figures.qualities import quality_distribution
 from fundus_ml.figures.shortcuts import shortcut_forest
+from fundus_ml.figures.style import figure_png
 from fundus_ml.pages.template import Section, audit_page
 
 COUNTED = {"source": "source", "split": "split", "age": "age", "camera": "camera"}

@@ -1,6 +1,6 @@
 """The eyes of one or several dataset folders, read from memory-mapped pixels."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -13,17 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from fundus_ml.data.folder import (
+from fundus_ml.data.channels import (
     ChannelStatistics,
-    DatasetRecord,
     channel_statistics,
     pooled_statistics,
     recorded_statistics,
 )
-from fundus_ml.data.integrity import Verify
-from fundus_ml.data.linkage import Linkage, settle
-from fundus_ml.data.manifest import SEXES, SPLITS, validate_manifest
-from fundus_ml.data.members import read_members
+from fundus_ml.data.linkage import Linkage
+from fundus_ml.data.manifest import SEXES, SPLITS
+from fundus_ml.data.record import DatasetRecord
 from fundus_ml.data.shards import read_shard
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.pictures import to_images
@@ -32,7 +30,8 @@ from fundus_ml.imaging.pictures import to_images
 class FundusDataset(Dataset[tuple[Tensor, float]]):
     """Eyes by row, their pixels left on disk until asked for.
 
-    Made by :func:`open_dataset`; pickles small, so that loader workers map the files themselves.
+    Made by :func:`fundus_ml.data.opening.open_dataset`; pickles small, so that loader workers map
+    the files themselves.
 
     Attributes:
         frame: Manifest rows, in order, with a fresh index.
@@ -58,7 +57,7 @@ class FundusDataset(Dataset[tuple[Tensor, float]]):
         self.digest = members[0]["digest"] if linkage is None else linkage.digest
         self.size = members[0]["size"]
         self.linkage = linkage
-        self.split_by = _split_by(records)
+        self.split_by = split_by_of(records)
         self._records = records
         self._folder = folder
         self._has_regions = all(record["regions"] for record in members)
@@ -183,42 +182,6 @@ class FundusDataset(Dataset[tuple[Tensor, float]]):
         return self._mapped[key]
 
 
-def open_dataset(
-    paths: str,
-    *,
-    verify: Verify = "quick",
-    links: Path | None = None,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> FundusDataset:
-    """Open one dataset folder, or several given with commas as one composite.
-
-    Each folder is checked to be what was written. The people of a composite are settled before it
-    is used: see :mod:`fundus_ml.data.linkage`.
-
-    Args:
-        paths: ``data/odir`` or ``data/odir,data/brset``.
-        verify: ``quick`` reads manifest, file sizes and a sample of the eyes, ``full`` every byte.
-            A folder of an older version, which keeps no hashes, is always read whole.
-        links: Folder where the pairs of alike eyes of a composite are kept between openings.
-        on_progress: Called with (pairs compared, in all) where they have to be searched for.
-
-    Raises:
-        InputError: A path is missing, half-written, changed since it was written, no dataset folder
-            or named twice, the sizes of two differ, or an eye stands in two.
-    """
-    members = read_members(paths, verify=verify)
-    records = {member.folder: member.record for member in members}
-    if len(members) == 1:
-        frame = members[0].frame
-        return FundusDataset(frame, np.zeros(len(frame), np.intp), records)
-    try:
-        settled = settle(members, links=links, on_progress=on_progress)
-        frame = validate_manifest(settled.frame, split_by=_split_by(records))
-    except InputError as error:
-        raise InputError(f"dataset={paths}: together, {error}") from None
-    return FundusDataset(frame, settled.folder, records, settled.linkage)
-
-
 def batches(
     dataset: FundusDataset,
     batch_size: int,
@@ -279,6 +242,6 @@ def read_batches(
             yield before, to_images(reading.result(), device)
 
 
-def _split_by(records: Mapping[Path, DatasetRecord]) -> str:
+def split_by_of(records: Mapping[Path, DatasetRecord]) -> str:
     """``file`` where any member tears people apart."""
     return "file" if any(record["split_by"] == "file" for record in records.values()) else "person"

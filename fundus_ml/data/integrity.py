@@ -11,16 +11,15 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from fundus_ml.data.folder import (
+from fundus_ml.data.record import (
     KEYPOINTS,
     MANIFEST,
     RECORD,
     DatasetRecord,
     FileRecord,
-    content_digest,
     not_as_written,
 )
-from fundus_ml.data.shards import read_shard, shard_path
+from fundus_ml.data.shards import READ_AT_ONCE, read_shard, shard_path
 from fundus_ml.errors import InputError
 
 Verify = Literal["quick", "full"]
@@ -246,3 +245,24 @@ def _hashed(content: bytes) -> Hashes:
 def _file_sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_digest(folder: Path, frame: pd.DataFrame, kinds: tuple[str, ...]) -> str:
+    """Fingerprint of what a dataset folder holds, from its content and not its bytes on disk.
+
+    Args:
+        folder: Where the shards lie.
+        frame: The manifest, row for row in the order of the shards.
+        kinds: ``("pixels",)`` or ``("pixels", "regions")``.
+
+    Returns:
+        64 hexadecimal digits (SHA-256) over the manifest as text and the rows of every shard.
+    """
+    digest = hashlib.sha256(frame.to_csv(index=False, lineterminator="\n").encode())
+    for kind in kinds:
+        digest.update(f"{kind}\n".encode())
+        for shard in sorted(frame["shard"].unique()):
+            squares = read_shard(folder, kind, shard)
+            for start in range(0, len(squares), READ_AT_ONCE):
+                digest.update(squares[start : start + READ_AT_ONCE].data)
+    return digest.hexdigest()

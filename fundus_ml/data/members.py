@@ -8,7 +8,6 @@ from typing import NamedTuple, cast
 import numpy as np
 import pandas as pd
 
-from fundus_ml.data.folder import KEYPOINTS, MANIFEST, DatasetRecord, read_dataset_json
 from fundus_ml.data.integrity import (
     Verify,
     check_content,
@@ -18,6 +17,7 @@ from fundus_ml.data.integrity import (
     stored_kinds,
 )
 from fundus_ml.data.manifest import read_manifest
+from fundus_ml.data.record import KEYPOINTS, MANIFEST, DatasetRecord, read_dataset_json
 from fundus_ml.data.shards import read_shard
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.keypoints import FEATURE_SHAPE

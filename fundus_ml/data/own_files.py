@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -70,16 +70,6 @@ def remove_if_empty(folder: Path) -> None:
     """Delete ``folder`` where nothing lies in it; a link to a folder stays."""
     with suppress(OSError):
         folder.rmdir()
-
-
-def listed(names: Sequence[str], *, shown: int = 3) -> str:
-    """Write names for a message, the first ones and how many more.
-
-    >>> listed(["a", "b"]), listed(["a", "b", "c", "d", "e"])
-    ('a, b', 'a, b, c and 2 more')
-    """
-    rest = len(names) - shown
-    return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _fits(levels: tuple[re.Pattern[str], ...], parts: tuple[str, ...]) -> bool:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from fundus_ml.data.own_files import OwnFiles, listed, remove_if_empty
-from fundus_ml.errors import InputError
+from fundus_ml.data.own_files import OwnFiles, remove_if_empty
+from fundus_ml.errors import InputError, listed
 
 MARKER = ".fundus-ml.json"
 LOCK = "lock"

@@ -15,6 +15,8 @@ from fundus_ml.errors import InputError
 
 SHARD_EYES = 2048
 """Rows per shard; the last one holds what is left."""
+READ_AT_ONCE = 64
+"""Eyes held in memory while a shard is read through; changes no result."""
 
 
 class ShardWriter:

@@ -7,20 +7,20 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from fundus_ml.attacks import StepSize, ThreatModel, step_length
-from fundus_ml.attacks.engines import check_engine
+from fundus_ml.attacks.engines import attack_by
+from fundus_ml.attacks.step_sizes import StepSize, step_length
+from fundus_ml.attacks.threat_models import ThreatModel
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.evaluation.calibration import UNCALIBRATED, Calibration
 from fundus_ml.evaluation.metrics import MEASURES, clustered_measures
 from fundus_ml.models.precision import check_precision
-from fundus_ml.robust_training import PGDTraining
 from fundus_ml.statistics.bootstrap import Interval
 from fundus_ml.statistics.clustered import clustered_auroc
 from fundus_ml.statistics.numerals import plain
-from fundus_ml.training import Perturb, predict
+from fundus_ml.training.prediction import Perturb, predict
 
 CLEAN = "none"
 """The attack, and its constraint, of an unchanged image."""
@@ -262,13 +262,24 @@ def _attack(
     step_size: StepSize,
     precision: str,
 ) -> Perturb | None:
-    check_engine(attack_engine)
+    attack = attack_by(attack_engine)
     if eps == 0:
         return None
-    return PGDTraining(
-        attack_engine=attack_engine,
-        threat=ThreatModel(constraint=constraint, eps=eps),
-        step_size=step_length(step_size, eps=eps, attack_steps=attack_steps),
-        attack_steps=attack_steps,
-        precision=precision,
-    )
+    threat = ThreatModel(constraint=constraint, eps=eps)
+    length = step_length(step_size, eps=eps, attack_steps=attack_steps)
+
+    def perturb(
+        model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        return attack(
+            model,
+            images,
+            labels,
+            threat=threat,
+            step_size=length,
+            attack_steps=attack_steps,
+            precision=precision,
+            generator=generator,
+        )
+
+    return perturb

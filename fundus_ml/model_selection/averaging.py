@@ -16,7 +16,7 @@ from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.models.precision import autocast, check_precision
 from fundus_ml.statistics.clustered import auroc
-from fundus_ml.training import predict
+from fundus_ml.training.prediction import predict
 
 METHODS = ("uniform", "greedy")
 

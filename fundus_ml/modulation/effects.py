@@ -6,7 +6,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from fundus_ml.attacks import frozen
+from fundus_ml.attacks.search import frozen
 from fundus_ml.data.manifest import SEXES
 from fundus_ml.imaging.pictures import to_images
 from fundus_ml.models.precision import autocast

@@ -7,7 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fundus_ml.attacks import frozen, minimum_norm, sizes
+from fundus_ml.attacks.minimum_norm import minimum_norm
+from fundus_ml.attacks.search import frozen
+from fundus_ml.attacks.threat_models import sizes
 from fundus_ml.imaging.pictures import to_images
 from fundus_ml.models.precision import autocast
 from fundus_ml.modulation.budget_path import mask_of

@@ -6,10 +6,11 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Literal
 
-from fundus_ml.attacks import StepSize, ThreatModel, step_length
 from fundus_ml.attacks.engines import NATIVE, check_engine
 from fundus_ml.attacks.projected_gradient import Decay
 from fundus_ml.attacks.search import Loss
+from fundus_ml.attacks.step_sizes import StepSize, step_length
+from fundus_ml.attacks.threat_models import ThreatModel
 from fundus_ml.errors import InputError
 from fundus_ml.models.precision import check_precision
 from fundus_ml.statistics.numerals import plain

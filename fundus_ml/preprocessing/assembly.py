@@ -7,18 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from fundus_ml.data.folder import (
-    KEYPOINTS,
-    MANIFEST,
-    REJECTED,
-    DatasetRecord,
-    channel_statistics,
-    content_digest,
-    write_dataset_json,
-)
-from fundus_ml.data.integrity import describe_files
+from fundus_ml.data.channels import channel_statistics
+from fundus_ml.data.integrity import content_digest, describe_files
 from fundus_ml.data.manifest import MANIFEST_COLUMNS, SEXES, SPLITS, read_manifest, write_manifest
 from fundus_ml.data.photographs import OFFERED_COLUMNS
+from fundus_ml.data.record import KEYPOINTS, MANIFEST, REJECTED, DatasetRecord, write_dataset_json
 from fundus_ml.data.shards import SHARD_EYES, copy_rows, read_shard
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.preprocessing.reading import KEYPOINTS_SHARD

@@ -13,8 +13,8 @@ import pandas as pd
 
 from fundus_ml.auditing.audit import Audit, audit_dataset, write_audit
 from fundus_ml.data.balance import balance_weights, check_factors
-from fundus_ml.data.dataset import open_dataset
 from fundus_ml.data.manifest import SEXES, SPLITS
+from fundus_ml.data.opening import open_dataset
 from fundus_ml.data.photographs import Photographs
 from fundus_ml.data.splits import assign_splits, check_fractions
 from fundus_ml.errors import InputError, check_seed

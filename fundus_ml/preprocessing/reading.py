@@ -11,8 +11,8 @@ from typing import IO, Self, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from fundus_ml.data.folder import KEYPOINTS
 from fundus_ml.data.photographs import Photographs
+from fundus_ml.data.record import KEYPOINTS
 from fundus_ml.data.shards import ShardWriter
 from fundus_ml.errors import Refused
 from fundus_ml.imaging.keypoints import FEATURE_SHAPE

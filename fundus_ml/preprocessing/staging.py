@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
-from fundus_ml.data.folder import DATASET_FILES, RECORD, is_dataset_record
-from fundus_ml.data.own_files import OwnFiles, listed, remove_if_empty
+from fundus_ml.data.folder import DATASET_FILES, is_dataset_record
+from fundus_ml.data.own_files import OwnFiles, remove_if_empty
 from fundus_ml.data.owned_folders import FolderBusyError, FolderKind, alone_in, remove_owned
-from fundus_ml.errors import InputError
+from fundus_ml.data.record import RECORD
+from fundus_ml.errors import InputError, listed
 
 _KEY, _WORK, _WHOLE, _OLD = "key", "work", "whole", "old"
 _LONGEST_NAME = 255

@@ -12,8 +12,8 @@ from fundus_ml.pretraining.encoder import Encoder
 from fundus_ml.pretraining.pairing import Pairing
 from fundus_ml.pretraining.passes import over_batches
 from fundus_ml.pretraining.vicreg import Coefficients, vicreg
-from fundus_ml.training import Batch
 from fundus_ml.training.distribution import bare, sum_with_gradient, world
+from fundus_ml.training.objective import Batch
 from fundus_ml.training.options import TrainingOptions
 from fundus_ml.training.sampling import step_seed
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from fundus_ml.attacks import frozen
+from fundus_ml.attacks.search import frozen
 from fundus_ml.data.dataset import FundusDataset, read_batches
 from fundus_ml.models.precision import autocast
 from fundus_ml.training.distribution import add_up, world

@@ -9,19 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from fundus_ml.attacks import (
-    ThreatModel,
-    apgd,
-    frozen,
-    minimum_norm,
-    pgd,
-    square,
-    step_length,
-)
-from fundus_ml.attacks.search import Problem
+from fundus_ml.attacks.auto_pgd import apgd
+from fundus_ml.attacks.minimum_norm import minimum_norm
+from fundus_ml.attacks.projected_gradient import pgd
+from fundus_ml.attacks.search import Problem, frozen
+from fundus_ml.attacks.square_search import square
+from fundus_ml.attacks.step_sizes import step_length
+from fundus_ml.attacks.threat_models import ThreatModel
 from fundus_ml.errors import InputError
 from fundus_ml.models.precision import check_precision
-from fundus_ml.training import Perturb
+from fundus_ml.training.prediction import Perturb
 
 ATTACKS: Mapping[str, str] = MappingProxyType(
     {

@@ -8,7 +8,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from fundus_ml.attacks import frozen
+from fundus_ml.attacks.search import frozen
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.evaluation.scores import CLEAN
@@ -20,8 +20,7 @@ from fundus_ml.robust_evaluation.attack_suite import (
     make_attack,
     unbounded,
 )
-from fundus_ml.training import Perturb, predict
-from fundus_ml.training.prediction import each_eye
+from fundus_ml.training.prediction import Perturb, each_eye, predict
 
 WORST = "worst"
 """Stands as the attack where, of each eye, the most wrong logit under any attack is meant."""

@@ -2,7 +2,8 @@
 
 import math
 
-from fundus_ml.attacks import StepSize, ThreatModel, step_length
+from fundus_ml.attacks.step_sizes import StepSize, step_length
+from fundus_ml.attacks.threat_models import ThreatModel
 from fundus_ml.errors import InputError
 from fundus_ml.robust_training.fast import FastTraining
 from fundus_ml.robust_training.free import FreeTraining

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from fundus_ml.attacks import ThreatModel, frozen
-from fundus_ml.attacks.search import Problem
+from fundus_ml.attacks.search import Problem, frozen
+from fundus_ml.attacks.threat_models import ThreatModel
 from fundus_ml.robust_training.method import Errors, scaled
-from fundus_ml.training import Batch
 from fundus_ml.training.distribution import bare
+from fundus_ml.training.objective import Batch
 
 
 @dataclass(frozen=True, kw_only=True)

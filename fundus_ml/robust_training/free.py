@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from fundus_ml.attacks import ThreatModel
+from fundus_ml.attacks.threat_models import ThreatModel
 from fundus_ml.robust_training.fast import inside
 from fundus_ml.robust_training.method import Errors, scaled
-from fundus_ml.training import Batch
+from fundus_ml.training.objective import Batch
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from fundus_ml.attacks import ThreatModel
-from fundus_ml.training import Batch
+from fundus_ml.attacks.threat_models import ThreatModel
+from fundus_ml.training.objective import Batch
 
 Errors = Callable[[Tensor], Tensor]
 """Logits ``(n,)`` to the cross-entropy of each, ``(n,)``."""

@@ -17,17 +17,12 @@ from fundus_ml.robust_training.overfitting_monitor import (
     watched,
 )
 from fundus_ml.robust_training.projected_gradient import PGDTraining
-from fundus_ml.training import (
-    Batch,
-    Checkpoints,
-    Fitted,
-    Perturb,
-    SexObjective,
-    TrainingOptions,
-    learn,
-)
-from fundus_ml.training.classification import check_both_sexes
-from fundus_ml.training.engine import OnEpochEnd, OnStep
+from fundus_ml.training.checkpoints import Checkpoints
+from fundus_ml.training.classification import SexObjective, check_both_sexes
+from fundus_ml.training.engine import Fitted, OnEpochEnd, OnStep, learn
+from fundus_ml.training.objective import Batch
+from fundus_ml.training.options import TrainingOptions
+from fundus_ml.training.prediction import Perturb
 
 
 def fit_robust(

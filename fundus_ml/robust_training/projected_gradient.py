@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from fundus_ml.attacks.engines import NATIVE, attack_by
 from fundus_ml.attacks.threat_models import ThreatModel
 from fundus_ml.robust_training.method import Errors, scaled
-from fundus_ml.training import Batch
 from fundus_ml.training.distribution import bare
+from fundus_ml.training.objective import Batch
 
 
 @dataclass(frozen=True, kw_only=True)

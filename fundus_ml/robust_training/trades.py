@@ -6,11 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from fundus_ml.attacks import ThreatModel, frozen
+from fundus_ml.attacks.search import frozen
+from fundus_ml.attacks.threat_models import ThreatModel
 from fundus_ml.models.precision import autocast
 from fundus_ml.robust_training.method import Errors, scaled
-from fundus_ml.training import Batch
 from fundus_ml.training.distribution import bare
+from fundus_ml.training.objective import Batch
 
 START = 1e-3
 """Standard deviation of the noise the climb starts from: at the image itself the divergence is

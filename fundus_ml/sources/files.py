@@ -10,9 +10,8 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pandas as pd
 
-from fundus_ml.data.own_files import listed
 from fundus_ml.data.photographs import Photograph
-from fundus_ml.errors import Refused
+from fundus_ml.errors import Refused, listed
 from fundus_ml.imaging.decoding import decode_photograph
 from fundus_ml.sources.listing import Entry, Folder, Listing, as_path, shown
 

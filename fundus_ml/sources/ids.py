@@ -7,8 +7,7 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from fundus_ml.data.own_files import listed
-from fundus_ml.errors import InputError
+from fundus_ml.errors import InputError, listed
 
 _MONTH = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 _DAMAGED = {

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from fundus_ml.data.own_files import OwnFiles, listed, remove_if_empty
+from fundus_ml.data.own_files import OwnFiles, remove_if_empty
 from fundus_ml.data.owned_folders import (
     PARTIAL,
     FolderKind,
@@ -28,7 +28,7 @@ from fundus_ml.data.owned_folders import (
     remove_owned,
     write_object,
 )
-from fundus_ml.errors import InputError
+from fundus_ml.errors import InputError, listed
 
 IDENTITY_FILE = "training.json"
 PROGRESS_FILE = "progress.json"

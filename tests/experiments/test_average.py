@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from experiments import average
-from fundus_ml.data.dataset import open_dataset
+from fundus_ml.data.opening import open_dataset
 from fundus_ml.model_selection.averaging import mean_weights, reestimate_statistics
 from tests.experiments.conftest import flags
 from tests.experiments.tiny_versions import artifact, logged_table, newest

@@ -4,7 +4,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from experiments import compare
-from fundus_ml.data.dataset import open_dataset
+from fundus_ml.data.opening import open_dataset
 from fundus_ml.training import predict
 from tests.experiments.conftest import flags
 from tests.experiments.tiny_versions import artifact, logged_table, newest

@@ -20,7 +20,7 @@ from experiments import (
 )
 from experiments.protocol.session import LINKS, read_dataset
 from experiments.protocol.versions import possibly_trained_on
-from fundus_ml.data.folder import read_dataset_json
+from fundus_ml.data.record import read_dataset_json
 from fundus_ml.imaging.keypoints import FEATURE_SHAPE
 from tests.experiments.conftest import flags
 from tests.experiments.tiny_versions import newest

@@ -13,9 +13,9 @@ from scipy.special import expit
 from sklearn.metrics import balanced_accuracy_score, brier_score_loss
 
 from experiments import evaluate
-from fundus_ml.data.dataset import open_dataset
-from fundus_ml.data.folder import MANIFEST, read_dataset_json
 from fundus_ml.data.manifest import read_manifest, write_manifest
+from fundus_ml.data.opening import open_dataset
+from fundus_ml.data.record import MANIFEST, read_dataset_json
 from fundus_ml.evaluation.calibration import Calibration, fit_calibration
 from fundus_ml.evaluation.metrics import MEASURES
 from fundus_ml.evaluation.scores import per_person, predictions

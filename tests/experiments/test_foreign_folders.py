@@ -8,7 +8,7 @@ import pytest
 from experiments import main, modulate, preprocess, pretrain, robustify, train
 from experiments.protocol.kept_pictures import KEPT, batches_of, kept_pictures
 from experiments.protocol.resuming import ResumableOptions, resumable
-from fundus_ml.data.dataset import open_dataset
+from fundus_ml.data.opening import open_dataset
 from fundus_ml.data.owned_folders import MARKER, FolderBusyError, alone_in
 from fundus_ml.errors import InputError
 from fundus_ml.modulation.control_table import CLEAN_MODEL, MODULATION

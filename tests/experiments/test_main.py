@@ -15,8 +15,8 @@ from experiments import modulate
 from experiments.main import MainConfig
 from experiments.protocol.parameters import Number, Numbers
 from experiments.protocol.summary import FILES, remove_summary
-from fundus_ml.data.dataset import open_dataset
 from fundus_ml.data.folder import DATASET_FILES
+from fundus_ml.data.opening import open_dataset
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.pictures import read_png, to_images
 from fundus_ml.imaging.regions import PARTS

@@ -16,8 +16,8 @@ import torch
 
 from experiments import modulate
 from experiments.protocol import modulation_figures
-from fundus_ml.data.dataset import open_dataset
-from fundus_ml.data.folder import read_dataset_json
+from fundus_ml.data.opening import open_dataset
+from fundus_ml.data.record import read_dataset_json
 from fundus_ml.imaging.pictures import read_png, to_images, write_png
 from fundus_ml.imaging.regions import REGION_FLAGS
 from fundus_ml.modulation import CONTRAST_BLEND, CONTROL_DIRECTIONS, ORIGINAL

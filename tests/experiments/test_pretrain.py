@@ -10,7 +10,7 @@ from experiments import pretrain
 from experiments.pretrain import PretrainConfig
 from experiments.protocol.parameters import execute
 from experiments.protocol.start import start_classifier
-from fundus_ml.data.dataset import open_dataset
+from fundus_ml.data.opening import open_dataset
 from fundus_ml.errors import InputError
 from tests.experiments.conftest import enter, flags
 from tests.fundus_ml.tiny_learning import make_dataset

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from experiments import promote
-from fundus_ml.data.dataset import open_dataset
+from fundus_ml.data.opening import open_dataset
 from tests.experiments.conftest import flags
 from tests.experiments.tiny_versions import logged_table, newest, write_floor
 from tracking.registry import find_alias, resolve, set_alias

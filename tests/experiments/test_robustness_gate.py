@@ -8,7 +8,7 @@ from torch import nn
 
 from experiments import evaluate, main, modulate, robustify
 from experiments.robustify import RobustifyConfig, ask_or_skip
-from fundus_ml.data.dataset import open_dataset
+from fundus_ml.data.opening import open_dataset
 from fundus_ml.robust_evaluation import ATTACKS
 from fundus_ml.training import Fitted
 from tests.experiments.conftest import SMALL, enter, flags

@@ -3,13 +3,10 @@
 import numpy as np
 import pandas as pd
 
-from fundus_ml.data.dataset import open_dataset
-from fundus_ml.data.folder import (
-    MANIFEST,
-    DatasetRecord,
-    channel_statistics,
-)
+from fundus_ml.data.channels import channel_statistics
 from fundus_ml.data.manifest import SEXES, write_manifest
+from fundus_ml.data.opening import open_dataset
+from fundus_ml.data.record import MANIFEST, DatasetRecord
 from fundus_ml.data.shards import ShardWriter
 from fundus_ml.data.splits import assign_splits
 from tests.fundus_ml.tiny_eyes import make_manifest, write_record

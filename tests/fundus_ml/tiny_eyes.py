@@ -5,15 +5,10 @@ from hashlib import sha256
 import numpy as np
 import pandas as pd
 
-from fundus_ml.data.folder import (
-    MANIFEST,
-    DatasetRecord,
-    channel_statistics,
-    content_digest,
-    write_dataset_json,
-)
-from fundus_ml.data.integrity import describe_files
+from fundus_ml.data.channels import channel_statistics
+from fundus_ml.data.integrity import content_digest, describe_files
 from fundus_ml.data.manifest import SEXES, read_manifest, write_manifest
+from fundus_ml.data.record import MANIFEST, DatasetRecord, write_dataset_json
 from fundus_ml.data.shards import ShardWriter
 
 SIDE = 6

@@ -7,9 +7,9 @@ import pandas as pd
 import torch
 from torch import nn
 
-from fundus_ml.data.dataset import open_dataset
-from fundus_ml.data.folder import channel_statistics
+from fundus_ml.data.channels import channel_statistics
 from fundus_ml.data.manifest import MANIFEST_COLUMNS, SEXES, write_manifest
+from fundus_ml.data.opening import open_dataset
 from fundus_ml.data.shards import ShardWriter
 from tests.fundus_ml.tiny_eyes import write_record
 

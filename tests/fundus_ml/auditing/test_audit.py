@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from fundus_ml.auditing.audit import AUDIT, AUDIT_PAGE, audit_dataset, read_audit, write_audit
-from fundus_ml.data.dataset import open_dataset
+from fundus_ml.data.opening import open_dataset
 from fundus_ml.errors import InputError
 from fundus_ml.figures.shortcuts import shortcut_forest
 from tests.fundus_ml.pages.test_template import Page

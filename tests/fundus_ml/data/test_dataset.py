@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from fundus_ml.data.dataset import batches, open_dataset
-from fundus_ml.data.folder import MANIFEST, RECORD, read_dataset_json, write_dataset_json
+from fundus_ml.data.dataset import batches
 from fundus_ml.data.manifest import write_manifest
+from fundus_ml.data.opening import open_dataset
+from fundus_ml.data.record import MANIFEST, RECORD, read_dataset_json, write_dataset_json
 from fundus_ml.errors import InputError
 from tests.fundus_ml.tiny_eyes import (
     SIDE,

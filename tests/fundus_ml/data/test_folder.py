@@ -5,16 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from fundus_ml.data.folder import (
-    MANIFEST,
-    RECORD,
-    ChannelStatistics,
-    channel_statistics,
-    content_digest,
-    pooled_statistics,
-    read_dataset_json,
-)
+from fundus_ml.data.channels import ChannelStatistics, channel_statistics, pooled_statistics
+from fundus_ml.data.integrity import content_digest
 from fundus_ml.data.manifest import read_manifest
+from fundus_ml.data.record import MANIFEST, RECORD, read_dataset_json
 from fundus_ml.data.shards import ShardWriter, shard_path
 from fundus_ml.errors import InputError
 from tests.fundus_ml.tiny_eyes import make_manifest, write_folder

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from fundus_ml.data import integrity
-from fundus_ml.data.dataset import open_dataset
-from fundus_ml.data.folder import MANIFEST, RECORD, read_dataset_json, write_dataset_json
 from fundus_ml.data.integrity import ROW_HASHES
 from fundus_ml.data.manifest import SEXES
+from fundus_ml.data.opening import open_dataset
+from fundus_ml.data.record import MANIFEST, RECORD, read_dataset_json, write_dataset_json
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.keypoints import FEATURE_SHAPE
 from tests.fundus_ml.tiny_eyes import write_folder

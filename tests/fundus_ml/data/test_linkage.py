@@ -7,9 +7,9 @@ import pytest
 from fundus_ml.auditing.audit import audit_dataset, write_audit
 from fundus_ml.auditing.record import read_audit
 from fundus_ml.data import integrity
-from fundus_ml.data.dataset import open_dataset
-from fundus_ml.data.folder import read_dataset_json
 from fundus_ml.data.manifest import SPLITS
+from fundus_ml.data.opening import open_dataset
+from fundus_ml.data.record import read_dataset_json
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.keypoints import FEATURE_SHAPE, describe_eye
 from tests.fundus_ml.painted_views import altered, paint_photographs, view_of

@@ -2,7 +2,8 @@
 
 import pytest
 
-from fundus_ml.data.own_files import OwnFiles, listed
+from fundus_ml.data.own_files import OwnFiles
+from fundus_ml.errors import listed
 from tests.fundus_ml.trees import plant, tree
 
 OURS = OwnFiles(r"note\.json", r"step-\d{3}/[a-z]+\.bin", r"deep/\d/x")

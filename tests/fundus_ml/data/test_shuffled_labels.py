@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fundus_ml.data.dataset import open_dataset
+from fundus_ml.data.opening import open_dataset
 from fundus_ml.data.shuffled_labels import check_labels, labels_to_learn
 from fundus_ml.errors import InputError
 from tests.fundus_ml.tiny_learning import make_dataset

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fundus_ml.data.dataset import open_dataset
-from fundus_ml.data.folder import RECORD, content_digest, read_dataset_json
+from fundus_ml.data.integrity import content_digest
+from fundus_ml.data.opening import open_dataset
+from fundus_ml.data.record import RECORD, read_dataset_json
 from fundus_ml.data.splits import assign_splits
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.field_of_view import crop_to_field_of_view, find_field_of_view

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fundus_ml.data.dataset import open_dataset
-from fundus_ml.data.folder import KEYPOINTS
+from fundus_ml.data.opening import open_dataset
+from fundus_ml.data.record import KEYPOINTS
 from fundus_ml.data.shards import read_shard
 from fundus_ml.parallel import processes
 from fundus_ml.preprocessing.dataset import PreprocessingOptions, preprocess

@@ -5,8 +5,8 @@ import multiprocessing
 
 import pytest
 
-from fundus_ml.data.folder import RECORD
 from fundus_ml.data.owned_folders import MARKER
+from fundus_ml.data.record import RECORD
 from fundus_ml.errors import InputError
 from fundus_ml.preprocessing.staging import staged
 from tests.fundus_ml.tiny_eyes import write_folder

@@ -6,7 +6,7 @@ import sys
 import torch
 
 from experiments.protocol.launch import process_group
-from fundus_ml.data.dataset import open_dataset
+from fundus_ml.data.opening import open_dataset
 from fundus_ml.models.classifiers import ClassifierSpec, make_classifier
 from fundus_ml.pretraining import Encoder, PretrainingObjective, probe_auroc
 from fundus_ml.pretraining.passes import over_batches

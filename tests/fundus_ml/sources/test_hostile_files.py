@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from fundus_ml.data.dataset import open_dataset
+from fundus_ml.data.opening import open_dataset
 from fundus_ml.parallel import processes
 from fundus_ml.preprocessing.dataset import PreprocessingOptions, preprocess
 from fundus_ml.sources.files import without_suffix

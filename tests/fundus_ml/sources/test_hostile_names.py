@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fundus_ml.data.dataset import open_dataset
+from fundus_ml.data.opening import open_dataset
 from fundus_ml.figures import figure_png, quality_distribution, subgroup_forest
 from fundus_ml.parallel import processes
 from fundus_ml.preprocessing.dataset import PreprocessingOptions, preprocess

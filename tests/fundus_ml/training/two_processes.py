@@ -6,7 +6,7 @@ from pathlib import Path
 
 from experiments.protocol.launch import from_first, process_group
 from fundus_ml.attacks import ThreatModel
-from fundus_ml.data.dataset import open_dataset
+from fundus_ml.data.opening import open_dataset
 from fundus_ml.robust_training import PGDTraining
 from fundus_ml.training import TrainingOptions, fit, predict
 from fundus_ml.training.distribution import world

@@ -1,0 +1,49 @@
+"""Opening dataset folders: checked to be what was written, several settled into one composite."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from fundus_ml.data.dataset import FundusDataset, split_by_of
+from fundus_ml.data.integrity import Verify
+from fundus_ml.data.manifest import validate_manifest
+from fundus_ml.data.members import read_members
+from fundus_ml.data.record_linkage import settle
+from fundus_ml.errors import InputError
+
+
+def open_dataset(
+    paths: str,
+    *,
+    verify: Verify = "quick",
+    links: Path | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> FundusDataset:
+    """Open one dataset folder, or several given with commas as one composite.
+
+    Each folder is checked to be what was written. The people of a composite are settled before it
+    is used: see :mod:`fundus_ml.data.record_linkage`.
+
+    Args:
+        paths: ``data/odir`` or ``data/odir,data/brset``.
+        verify: ``quick`` reads manifest, file sizes and a sample of the eyes, ``full`` every byte.
+            A folder of an older version, which keeps no hashes, is always read whole.
+        links: Folder where the pairs of alike eyes of a composite are kept between openings.
+        on_progress: Called with (pairs compared, in all) where they have to be searched for.
+
+    Raises:
+        InputError: A path is missing, half-written, changed since it was written, no dataset folder
+            or named twice, the sizes of two differ, or an eye stands in two.
+    """
+    members = read_members(paths, verify=verify)
+    records = {member.folder: member.record for member in members}
+    if len(members) == 1:
+        frame = members[0].frame
+        return FundusDataset(frame, np.zeros(len(frame), np.intp), records)
+    try:
+        settled = settle(members, links=links, on_progress=on_progress)
+        frame = validate_manifest(settled.frame, split_by=split_by_of(records))
+    except InputError as error:
+        raise InputError(f"dataset={paths}: together, {error}") from None
+    return FundusDataset(frame, settled.folder, records, settled.linkage)

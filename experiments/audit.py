@@ -9,9 +9,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments.protocol.floor import log_audit
-from experiments.protocol.parameters import run_entry_point
-from experiments.protocol.session import progress, read_dataset
+from experiments.recording.shortcut_baseline import log_audit
+from experiments.running.flags import run_entry_point
+from experiments.running.session import progress, read_dataset
 from fundus_ml.auditing.audit import Audit, audit_dataset
 from fundus_ml.data.integrity import Verify
 from fundus_ml.errors import check_seed

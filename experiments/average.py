@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.protocol.learning import check_splits
-from experiments.protocol.measuring import Measure, measure_split
-from experiments.protocol.parameters import run_entry_point
-from experiments.protocol.session import progress, read_dataset, show
-from experiments.protocol.versions import (
+from experiments.recording.registration import check_splits
+from experiments.recording.measuring import Measure, measure_split
+from experiments.running.flags import run_entry_point
+from experiments.running.session import progress, read_dataset, show
+from experiments.running.versions import (
     Versions,
     addresses,
     possibly_trained_on,

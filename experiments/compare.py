@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from experiments.protocol.parameters import run_entry_point
-from experiments.protocol.session import read_dataset, show
-from experiments.protocol.versions import (
+from experiments.running.flags import run_entry_point
+from experiments.running.session import read_dataset, show
+from experiments.running.versions import (
     addresses,
     possibly_trained_on,
     read_versions,

@@ -14,15 +14,15 @@ from typing import ClassVar
 
 import pandas as pd
 
-from experiments.protocol.measuring import (
+from experiments.recording.measuring import (
     Measure,
     Measured,
     check_splits_to_measure,
     measure_split,
 )
-from experiments.protocol.parameters import Numbers, StepLength, run_entry_point
-from experiments.protocol.robustness_record import drawn_eyes, measure_battery
-from experiments.protocol.session import read_dataset, read_model
+from experiments.running.flags import Numbers, StepLength, run_entry_point
+from experiments.recording.attack_suite import drawn_eyes, measure_battery
+from experiments.running.session import read_dataset, read_model
 from fundus_ml.data.integrity import Verify
 from fundus_ml.errors import InputError
 from fundus_ml.evaluation.calibration import Calibration

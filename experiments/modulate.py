@@ -17,18 +17,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from experiments.protocol.kept_pictures import batches_of, kept_pictures
-from experiments.protocol.modulated_eyes import ModulatedEyes, choose
+from experiments.running.kept_pictures import batches_of, kept_pictures
+from experiments.running.modulated_eyes import ModulatedEyes, choose
 from experiments.protocol.modulation_controls import (
     Bench,
     Found,
     compare_origins,
     same_length_controls,
 )
-from experiments.protocol.modulation_record import ModulationRecord, record_modulation
-from experiments.protocol.networks import Networks, read_networks
-from experiments.protocol.parameters import Numbers, StepCount, StepLength, run_entry_point
-from experiments.protocol.session import progress, read_dataset, show
+from experiments.recording.modulation import ModulationRecord, record_modulation
+from experiments.running.networks import Networks, read_networks
+from experiments.running.flags import Numbers, StepCount, StepLength, run_entry_point
+from experiments.running.session import progress, read_dataset, show
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.integrity import Verify
 from fundus_ml.errors import check_seed

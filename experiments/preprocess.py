@@ -15,11 +15,11 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from experiments.protocol.floor import log_audit
-from experiments.protocol.parameters import run_entry_point
-from experiments.protocol.places import out_place, refuse_overlap
-from experiments.protocol.preflight import Space, check_space
-from experiments.protocol.session import read_dataset, show, stages
+from experiments.recording.shortcut_baseline import log_audit
+from experiments.running.flags import run_entry_point
+from experiments.running.places import out_place, refuse_overlap
+from experiments.running.preflight import Space, check_space
+from experiments.running.session import read_dataset, show, stages
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.figures import quality_distribution, sample_sheet
 from fundus_ml.imaging.keypoints import FEATURE_SHAPE

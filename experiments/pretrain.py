@@ -11,16 +11,16 @@ each batch.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments.protocol.parameters import run_entry_point
-from experiments.protocol.pretrained import (
+from experiments.running.flags import run_entry_point
+from experiments.recording.pretraining import (
     Pretrained,
     probed,
     refuse_supervision,
     register_pretrained,
 )
-from experiments.protocol.resuming import ResumableOptions, resumable
-from experiments.protocol.session import progress, read_dataset
-from experiments.protocol.start import start_classifier
+from experiments.running.resuming import ResumableOptions, resumable
+from experiments.running.session import progress, read_dataset
+from experiments.running.start import start_classifier
 from fundus_ml.pretraining import Coefficients, Encoder, PretrainingObjective
 from fundus_ml.training import learn
 from tracking.runs import Run

@@ -9,10 +9,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments.protocol.floor import audit_of
-from experiments.protocol.parameters import run_entry_point
-from experiments.protocol.session import read_dataset, read_model, show
-from experiments.protocol.versions import possibly_trained_on, score_all
+from experiments.recording.shortcut_baseline import audit_of
+from experiments.running.flags import run_entry_point
+from experiments.running.session import read_dataset, read_model, show
+from experiments.running.versions import possibly_trained_on, score_all
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.integrity import Verify
 from fundus_ml.data.shuffled_labels import SHUFFLED

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from experiments.protocol.parameters import Number, run_entry_point
-from experiments.protocol.places import user_path
-from experiments.protocol.session import show
+from experiments.running.flags import Number, run_entry_point
+from experiments.running.places import user_path
+from experiments.running.session import show
 from fundus_ml.errors import InputError
 from fundus_ml.reader_study import (
     ALL,

@@ -10,13 +10,13 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments.protocol.learning import Trained, check_splits, register_fitted
-from experiments.protocol.measuring import Measure
-from experiments.protocol.parameters import Number, StepLength, run_entry_point
-from experiments.protocol.resuming import ResumableOptions, resumable
-from experiments.protocol.robustness_record import ask_gate
-from experiments.protocol.session import progress, read_dataset, read_model
-from experiments.protocol.views import log_augmentation
+from experiments.recording.registration import Trained, check_splits, register_fitted
+from experiments.recording.measuring import Measure
+from experiments.running.flags import Number, StepLength, run_entry_point
+from experiments.running.resuming import ResumableOptions, resumable
+from experiments.recording.attack_suite import ask_gate
+from experiments.running.session import progress, read_dataset, read_model
+from experiments.recording.augmentation import log_augmentation
 from fundus_ml.attacks import ThreatModel, step_length
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.shuffled_labels import TRUE, check_labels, labels_to_learn

@@ -13,12 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from experiments.protocol.learning import check_splits
-from experiments.protocol.parameters import Number, StepLength, execute, run_entry_point
-from experiments.protocol.session import progress, read_dataset
-from experiments.protocol.space_files import SpaceFile, own_values, read_space
-from experiments.protocol.study_page import write_study_page
-from experiments.protocol.trial_objectives import (
+from experiments.recording.registration import check_splits
+from experiments.running.flags import Number, StepLength, execute, run_entry_point
+from experiments.running.session import progress, read_dataset
+from experiments.running.space_files import SpaceFile, own_values, read_space
+from experiments.recording.study_page import write_study_page
+from experiments.running.trial_objectives import (
     METRICS,
     Training,
     make_objective,

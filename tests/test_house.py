@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from experiments.protocol.parameters import parse
+from experiments.running.flags import parse
 from fundus_ml.errors import InputError
 
 ROOT = Path(__file__).parents[1]
@@ -246,7 +246,7 @@ def test_every_flag_is_explained(name, capsys):
 DELETES_WHATEVER_IT_FINDS = {"rmtree", "removedirs"}
 MADE_BY_THE_PROGRAM = {
     # Folders that mkdtemp made for this program, named for its machine, process and start.
-    "experiments/protocol/temporary.py": {"rmtree"},
+    "experiments/running/temporary.py": {"rmtree"},
 }
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from experiments.protocol.networks import Network
+from experiments.running.networks import Network
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.modulation import (
     CONTRAST_BLEND,

@@ -18,8 +18,8 @@ from experiments import (
     train,
     tune,
 )
-from experiments.protocol.session import LINKS, read_dataset
-from experiments.protocol.versions import possibly_trained_on
+from experiments.running.session import LINKS, read_dataset
+from experiments.running.versions import possibly_trained_on
 from fundus_ml.data.record import read_dataset_json
 from fundus_ml.imaging.keypoints import FEATURE_SHAPE
 from tests.experiments.conftest import flags

@@ -13,8 +13,8 @@ from mlflow import MlflowClient
 
 from experiments import modulate
 from experiments.main import MainConfig
-from experiments.protocol.parameters import Number, Numbers
-from experiments.protocol.summary import FILES, remove_summary
+from experiments.running.flags import Number, Numbers
+from experiments.recording.summary import FILES, remove_summary
 from fundus_ml.data.folder import DATASET_FILES
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.errors import InputError

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from experiments import modulate
-from experiments.protocol import modulation_figures
+from experiments.recording import modulation_figures
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.data.record import read_dataset_json
 from fundus_ml.imaging.pictures import read_png, to_images, write_png

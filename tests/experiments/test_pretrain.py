@@ -8,8 +8,8 @@ from mlflow import MlflowClient
 
 from experiments import pretrain
 from experiments.pretrain import PretrainConfig
-from experiments.protocol.parameters import execute
-from experiments.protocol.start import start_classifier
+from experiments.running.flags import execute
+from experiments.running.start import start_classifier
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.errors import InputError
 from tests.experiments.conftest import enter, flags

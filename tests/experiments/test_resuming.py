@@ -14,10 +14,10 @@ from mlflow import MlflowClient
 from safetensors.numpy import load_file
 
 from experiments import train
-from experiments.protocol.parameters import execute
-from experiments.protocol.resuming import resumable
-from experiments.protocol.session import read_dataset
-from experiments.protocol.start import start_classifier
+from experiments.running.flags import execute
+from experiments.running.resuming import resumable
+from experiments.running.session import read_dataset
+from experiments.running.start import start_classifier
 from fundus_ml.training import fit
 from tests.experiments.conftest import flags
 from tracking import registry, results

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.protocol.stopping import STOPPING, Stopped, stoppable
-from experiments.protocol.temporary import temporary_folder
+from experiments.running.stopping import STOPPING, Stopped, stoppable
+from experiments.running.temporary import temporary_folder
 from tests.experiments import commands
 from tracking.processes import this_process
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.protocol.parameters import Number, Numbers, StepLength, parse
+from experiments.running.flags import Number, Numbers, StepLength, parse
 from fundus_ml.errors import InputError
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.protocol.places import out_place, place, refuse_inside, refuse_overlap
+from experiments.running.places import out_place, place, refuse_inside, refuse_overlap
 from fundus_ml.errors import InputError
 
 

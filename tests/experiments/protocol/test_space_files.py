@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from experiments.protocol.space_files import own_values, read_space
+from experiments.running.space_files import own_values, read_space
 from experiments.robustify import RobustifyConfig
 from experiments.train import TrainConfig
 from fundus_ml.errors import InputError

@@ -12,7 +12,7 @@ import torch
 import torchvision
 from torch import nn
 
-from experiments.protocol.start import start_classifier
+from experiments.running.start import start_classifier
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import ClassifierSpec, make_classifier, two_logits
 from fundus_ml.models.robustness_files import RobustnessNetwork, save_robustness_checkpoint

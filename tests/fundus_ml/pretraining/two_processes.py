@@ -5,7 +5,7 @@ import sys
 
 import torch
 
-from experiments.protocol.launch import process_group
+from experiments.running.launch import process_group
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.models.classifiers import ClassifierSpec, make_classifier
 from fundus_ml.pretraining import Encoder, PretrainingObjective, probe_auroc

@@ -3,7 +3,7 @@
 import json
 import sys
 
-from experiments.protocol.launch import process_group
+from experiments.running.launch import process_group
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.robust_evaluation import Battery, run_battery
 from fundus_ml.training.distribution import world

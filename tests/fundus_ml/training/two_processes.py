@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from experiments.protocol.launch import from_first, process_group
+from experiments.running.launch import from_first, process_group
 from fundus_ml.attacks import ThreatModel
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.robust_training import PGDTraining

@@ -4,8 +4,8 @@ import copy
 import dataclasses
 from collections.abc import Callable, Mapping
 
-from experiments.protocol.session import read_model
-from experiments.protocol.start import REGISTERED, start_classifier
+from experiments.running.session import read_model
+from experiments.running.start import REGISTERED, start_classifier
 from experiments.robustify import RobustifyConfig
 from experiments.train import TrainConfig
 from fundus_ml.data.dataset import FundusDataset

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from typing import Protocol, TypeVar
 
-from experiments.protocol.parameters import Config
+from experiments.running.flags import Config
 from fundus_ml.errors import InputError
 from tracking.runs import Run
 from tracking.stores import fetch

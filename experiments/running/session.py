@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from experiments.protocol.places import out_place
+from experiments.running.places import out_place
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.integrity import Verify
 from fundus_ml.data.opening import open_dataset

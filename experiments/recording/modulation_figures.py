@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from experiments.protocol.modulation_controls import Bench, Compared, Found
-from experiments.protocol.session import progress
+from experiments.running.session import progress
 from fundus_ml.figures import (
     contact_sheet,
     figure_png,

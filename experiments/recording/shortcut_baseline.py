@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from experiments.protocol.session import progress
+from experiments.running.session import progress
 from fundus_ml.auditing.audit import (
     AUDIT,
     AUDIT_PAGE,

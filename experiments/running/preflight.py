@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from experiments.protocol.places import user_path
+from experiments.running.places import user_path
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import weight_bytes
 from tracking.database import check_results

@@ -8,7 +8,7 @@ from typing import Protocol
 import pandas as pd
 from torch import nn
 
-from experiments.protocol.session import progress, show
+from experiments.running.session import progress, show
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.evaluation.calibration import Calibration

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from experiments.protocol.places import place, refuse_inside
-from experiments.protocol.resuming import tell_left
+from experiments.running.places import place, refuse_inside
+from experiments.running.resuming import tell_left
 from fundus_ml.data.own_files import OwnFiles
 from fundus_ml.data.owned_folders import (
     FolderBusyError,

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, cast
 import pandas as pd
 
 from experiments.modulate import Modulated
-from experiments.protocol.learning import Trained
-from experiments.protocol.session import show
+from experiments.recording.registration import Trained
+from experiments.running.session import show
 from fundus_ml.auditing.audit import AUDIT_PAGE, Audit
 from fundus_ml.data.owned_folders import read_object
 from fundus_ml.errors import InputError, listed

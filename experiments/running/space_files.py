@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.protocol.parameters import Config
-from experiments.protocol.places import user_path
+from experiments.running.flags import Config
+from experiments.running.places import user_path
 from fundus_ml.errors import InputError
 from tracking.search_spaces import SearchSpace, check_space, extremes, outside
 

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from experiments.protocol.modulation_controls import Bench, Compared, Found
-from experiments.protocol.modulation_figures import draw_figures, draw_gallery, draw_panels
+from experiments.recording.modulation_figures import draw_figures, draw_gallery, draw_panels
 from fundus_ml.imaging.regions import PARTS
 from fundus_ml.modulation import file_stem
 from fundus_ml.modulation.control_table import MODULATION

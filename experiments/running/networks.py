@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 from typing import Protocol
 
-from experiments.protocol.session import read_model
+from experiments.running.session import read_model
 from fundus_ml.data.shuffled_labels import SHUFFLED
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import Classifier

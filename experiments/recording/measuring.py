@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pandas as pd
 from torch import nn
 
-from experiments.protocol.floor import against_floor, audit_of
-from experiments.protocol.score_record import (
+from experiments.recording.shortcut_baseline import against_floor, audit_of
+from experiments.recording.scores import (
     SUBGROUP_COLUMNS,
     counted,
     log_calibration,
@@ -16,7 +16,7 @@ from experiments.protocol.score_record import (
     log_subgroups,
     readable_scores,
 )
-from experiments.protocol.session import progress, show
+from experiments.running.session import progress, show
 from fundus_ml.attacks import StepSize, ThreatModel, step_length
 from fundus_ml.attacks.engines import check_engine
 from fundus_ml.data.dataset import FundusDataset

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from experiments.protocol.launch import from_first
-from experiments.protocol.learning import register_model
+from experiments.running.launch import from_first
+from experiments.recording.registration import register_model
 from fundus_ml.errors import InputError
 from fundus_ml.figures.pretraining import pretraining_curves
 from fundus_ml.models.classifiers import Classifier

@@ -22,10 +22,10 @@ from typing import (
 from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 from jsonargparse.typing import register_type
 
-from experiments.protocol.launch import is_first_process, process_group
-from experiments.protocol.preflight import check_ready
-from experiments.protocol.stopping import Stopped, stoppable
-from experiments.protocol.temporary import temporary_folder
+from experiments.running.launch import is_first_process, process_group
+from experiments.running.preflight import check_ready
+from experiments.running.stopping import Stopped, stoppable
+from experiments.running.temporary import temporary_folder
 from fundus_ml.errors import InputError
 from fundus_ml.statistics.numerals import RangeError, plain, read_number, read_whole, shortened
 from fundus_ml.training.distribution import world

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.protocol.places import place, refuse_inside
+from experiments.running.places import place, refuse_inside
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.owned_folders import alone_in
 from fundus_ml.errors import InputError, listed

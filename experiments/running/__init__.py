@@ -1,0 +1,1 @@
+"""How a run goes: flags, checks beforehand, processes, inputs, resuming."""

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from experiments.running.kept_pictures import batches_of, kept_pictures
 from experiments.running.modulated_eyes import ModulatedEyes, choose
-from experiments.protocol.modulation_controls import (
+from fundus_ml.modulation.evaluator import (
     Bench,
     Found,
     compare_origins,

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from experiments.protocol.modulation_controls import Bench, Compared, Found
+from fundus_ml.modulation.evaluator import Bench, Compared, Found
 from experiments.recording.modulation_figures import draw_figures, draw_gallery, draw_panels
 from fundus_ml.imaging.regions import PARTS
 from fundus_ml.modulation import file_stem

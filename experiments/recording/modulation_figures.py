@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from experiments.protocol.modulation_controls import Bench, Compared, Found
+from fundus_ml.modulation.evaluator import Bench, Compared, Found
 from experiments.running.session import progress
 from fundus_ml.figures import (
     contact_sheet,

@@ -7,7 +7,7 @@ All contestants attack the same eyes with the same network, in turn, and medians
 `bare` is the cost of the forward and backward passes alone, with frozen parameters, channels-last,
 BatchNorm folded and in the same precision: no attack that makes as many passes can be faster.
 `robustness` and `torchattacks` run as their users run them, in fp32. `eps` is the median of what
-the eyes need to be turned, so that about half are; `loss` is the mean cross-entropy, in fp32.
+the eyes need to be flipped, so that about half are; `loss` is the mean cross-entropy, in fp32.
 `leaving` is ours with images that leave once solved: its passes are counted image by image.
 Without `--model` the network is untrained, its bias moved so that it calls half of the eyes male;
 without `--photographs` the eyes are painted.

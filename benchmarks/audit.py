@@ -60,7 +60,9 @@ def main() -> None:
     frame = pd.DataFrame(rows)
     print(f"\n{given}")
     print(frame.groupby(["cue", "tie"]).agg({"right": ["sum", "size"], "seconds": "median"}))
-    print(frame.groupby(["cue", "tie"])[["floor"]].agg(["min", "median", "max"]).round(3))
+    print(
+        frame.groupby(["cue", "tie"])[["shortcut_baseline"]].agg(["min", "median", "max"]).round(3)
+    )
 
 
 def _row(cue: str, tie: str, seed: int, audit: Audit, seconds: float) -> dict[str, object]:
@@ -71,8 +73,8 @@ def _row(cue: str, tie: str, seed: int, audit: Audit, seconds: float) -> dict[st
         "seed": seed,
         "right": audit.named == wanted,
         "named": ", ".join(audit.named) or "-",
-        "floor": round(audit.floor, 3),
-        "by": audit.floor_by,
+        "shortcut_baseline": round(audit.shortcut_baseline, 3),
+        "by": audit.shortcut_baseline_by,
         "seconds": round(seconds, 1),
     }
 

@@ -2,11 +2,11 @@ r"""Where does a network change real eyes? On photographs whose anatomy people h
 
 Eyes with the disc's box and the fovea (`anatomy/codras`), and eyes with their vessels drawn
 (`anatomy/drive`, `anatomy/chase_db1`): nobody's sex is known, so each is pushed off the sex that
-the network sees (mode disrupt). Density is a part's share of the change's energy over its share of
-the square, with intervals over people:
+the network sees (mode disrupt). Enrichment is a part's share of the change's energy over its share
+of the square, with intervals over people:
 
     python -m benchmarks.marked_eyes --root ../shared/data --model models/robust \
-        --clean_model models/clean --shuffled_models models/shuffled1 models/shuffled2
+        --clean_model models/clean --null_models models/shuffled1 models/shuffled2
 
 `shuffled model` are robust networks that learned shuffled labels; with two or more, `p` is how
 rarely one more of them would lie as far out. The other controls ask no network and change as much.
@@ -41,8 +41,8 @@ from fundus_ml.modulation import (
 )
 from fundus_ml.modulation.control_table import CLEAN_MODEL, MODULATION
 from fundus_ml.modulation.effects import change_sizes, logits_of
-from fundus_ml.modulation.localisation import density_by_origin
-from fundus_ml.modulation.null_distribution import chance_table, shuffled_origins
+from fundus_ml.modulation.localisation import enrichment_by_condition
+from fundus_ml.modulation.null_distribution import null_conditions, null_table
 from fundus_ml.synthesis.optic_disc import DISC_MARGIN
 
 Pixels = NDArray[np.uint8]
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, required=True, help="folder that holds anatomy/")
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--clean_model", type=Path)
-    parser.add_argument("--shuffled_models", type=Path, nargs="*", default=[])
+    parser.add_argument("--null_models", type=Path, nargs="*", default=[])
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--eps", type=float, nargs="+", default=[4, 16])
     parser.add_argument("--images", type=int, help="of each release at most; all without")
@@ -75,14 +75,13 @@ def main() -> None:
     networks = {MODULATION: given.model}
     if given.clean_model is not None:
         networks[CLEAN_MODEL] = given.clean_model
-    networks |= dict(
-        zip(shuffled_origins(len(given.shuffled_models)), given.shuffled_models, strict=True)
-    )
+    networks |= dict(zip(null_conditions(len(given.null_models)), given.null_models, strict=True))
     models = {
-        origin: load_classifier(folder).to(best_device()) for origin, folder in networks.items()
+        condition: load_classifier(folder).to(best_device())
+        for condition, folder in networks.items()
     }
     options = ModulationOptions(
-        mode="disrupt", eps=tuple(given.eps), batch_size=given.batch_size, least_steps=0
+        mode="disrupt", eps=tuple(given.eps), batch_size=given.batch_size, min_norm_steps=0
     )
     releases = {
         "disc and fovea marked": _with_marks(given.root / "anatomy/codras"),
@@ -90,12 +89,12 @@ def main() -> None:
     }
     for release, photographs in releases.items():
         frame, pixels, regions = _squares(list(photographs)[: given.images], given.size)
-        density = _densities(models, frame, pixels, regions, options)
+        enrichment = _enrichments(models, frame, pixels, regions, options)
         print(f"{release}: {len(frame)} eyes of {frame['person_group'].nunique()} people")
-        print(_side_by_side(density))
-        chance = chance_table(density)
-        if not chance.empty:
-            print(f"\n{chance.round(4).to_string(index=False)}")
+        print(_side_by_side(enrichment))
+        null = null_table(enrichment)
+        if not null.empty:
+            print(f"\n{null.round(4).to_string(index=False)}")
         print(flush=True)
 
 
@@ -148,7 +147,7 @@ def _squares(photographs: list[Marked], size: int) -> tuple[pd.DataFrame, Pixels
     return pd.DataFrame({"image_id": names, "person_group": people}), pixels, regions
 
 
-def _densities(
+def _enrichments(
     models: dict[str, Classifier],
     frame: pd.DataFrame,
     pixels: Pixels,
@@ -160,23 +159,25 @@ def _densities(
     target = targets_for("disrupt", (logit > 0).float(), logit).numpy()
     chosen = Chosen(pixels=pixels, target=target)
     pictures = {
-        origin: push(model, chosen, options).modulated
-        for origin, model in tqdm(models.items(), "networks")
+        condition: push(model, chosen, options).modulated
+        for condition, model in tqdm(models.items(), "networks")
     }
     lengths = np.stack([change_sizes(pixels, slab)[0] for slab in pictures[MODULATION]])
     for control in CONTROL_DIRECTIONS:
         pictures[control] = control_pictures(control, pixels, lengths, seed=0)
-    return density_by_origin(
+    return enrichment_by_condition(
         pixels, pictures, regions, frame, eps=options.eps, resamples=2000, seed=0
     )
 
 
-def _side_by_side(density: pd.DataFrame) -> str:
-    """Set the origins beside one another, a line per budget and part."""
-    shown = [f"{one.density:.2f} ({one.low:.2f}-{one.high:.2f})" for one in density.itertuples()]
-    table = density.assign(shown=shown).pivot_table(
+def _side_by_side(enrichment: pd.DataFrame) -> str:
+    """Set the conditions beside one another, a line per budget and part."""
+    shown = [
+        f"{one.enrichment:.2f} ({one.low:.2f}-{one.high:.2f})" for one in enrichment.itertuples()
+    ]
+    table = enrichment.assign(shown=shown).pivot_table(
         index=["eps", "part", "eyes", "area_share"],
-        columns="origin",
+        columns="condition",
         values="shown",
         aggfunc="first",
         sort=False,

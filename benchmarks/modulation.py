@@ -118,8 +118,8 @@ def main() -> None:
     print(f"\nturned, and mean P(target), at eps {' '.join(f'{eps:g}' for eps in given.eps)}; all")
     for name in hows:
         margin = np.concatenate([one.margins[name] for one in rounds], axis=1)
-        turned, prob = (margin > 0).mean(axis=1), expit(margin).mean(axis=1)
-        shares = " ".join(f"{one:6.1%} {two:.3f} " for one, two in zip(turned, prob, strict=True))
+        flipped, prob = (margin > 0).mean(axis=1), expit(margin).mean(axis=1)
+        shares = " ".join(f"{one:6.1%} {two:.3f} " for one, two in zip(flipped, prob, strict=True))
         print(f"{name:26}{shares}  {(margin > 0).mean():6.1%} {expit(margin).mean():.3f}")
 
 

@@ -9,7 +9,7 @@ difference between what a picture scored and what its file scores in a fresh cop
 in batches of another size. *size*: the longest change over its budget. *outside*: values that
 changed outside `--region`. *longer*: how many more of the eyes ten times the steps turn, in points,
 at each budget. *least*: the first of budgets spaced by 1 % at which PGD of `--sweep_steps` from the
-eye turns it, over the least budget that was found; quantiles over eyes.
+eye turns it, over the minimal perturbation norm that was found; quantiles over eyes.
 """
 
 import argparse
@@ -42,7 +42,7 @@ from fundus_ml.modulation.budget_path import mask_of
 from fundus_ml.modulation.effects import SEEN, effect_rows, prob_of_target
 
 SWEEP = np.arange(0.90, 1.11, 0.01)
-"""Of the least budgets that were found."""
+"""Of the minimal perturbation norms that were found."""
 
 
 def main() -> None:
@@ -91,12 +91,12 @@ def main() -> None:
     print(f"outside       {outside} values")
     ten = replace(options, attack_steps=10 * given.attack_steps)
     longer = modulate(model, pixels, target, ten, allowed=allowed)
-    turned = rows["success"].to_numpy().reshape(prob.shape).mean(axis=1)
+    flipped = rows["success"].to_numpy().reshape(prob.shape).mean(axis=1)
     found = [prob_of_target(model, slab, target, batch_size=options.batch_size) for slab in longer]
-    gain = (np.stack(found) > SEEN).mean(axis=1) - turned
-    for eps, own, more in zip(given.eps, turned, gain, strict=True):
-        print(f"longer        eps {eps:g}: {own:.1%} turned, {100 * more:+.1f} points")
-    ratio = _swept(model, chosen, pushed.least[given.region], given)
+    gain = (np.stack(found) > SEEN).mean(axis=1) - flipped
+    for eps, own, more in zip(given.eps, flipped, gain, strict=True):
+        print(f"longer        eps {eps:g}: {own:.1%} flipped, {100 * more:+.1f} points")
+    ratio = _swept(model, chosen, pushed.min_norms[given.region], given)
     shown = " ".join(
         f"{one:.3f}" for one in np.quantile(ratio, [0, 0.05, 0.5, 0.95, 1], method="nearest")
     )
@@ -104,17 +104,17 @@ def main() -> None:
 
 
 def _swept(
-    model: nn.Module, eyes: Chosen, least: NDArray[np.float64], given: argparse.Namespace
+    model: nn.Module, eyes: Chosen, min_norms: NDArray[np.float64], given: argparse.Namespace
 ) -> NDArray[np.float64]:
-    """First share of its least budget at which each eye is turned, inf where none of them is."""
+    """Smallest tried share of its minimal perturbation norm that flips each eye, else inf."""
     device = next(model.parameters()).device
-    asked = np.flatnonzero(np.isfinite(least) & (least > 0))[: given.swept]
+    asked = np.flatnonzero(np.isfinite(min_norms) & (min_norms > 0))[: given.swept]
     images = to_images(eyes.pixels[asked], device)
     aim = torch.from_numpy(eyes.target[asked]).to(device)
     mask = None if eyes.allowed is None else mask_of(eyes.allowed[asked], device)
     found = np.full(len(asked), np.inf)
     for share in tqdm(SWEEP[::-1], "sweep"):
-        radius = torch.from_numpy(share * least[asked]).float()
+        radius = torch.from_numpy(share * min_norms[asked]).float()
         x_adv = pgd(
             model,
             images,

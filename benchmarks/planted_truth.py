@@ -1,19 +1,20 @@
 """Does modulation find what the sexes were made to differ in?
 
 For each cue and seed: paint people, train a network, make it robust, and let it modulate test
-eyes. The part that was planted should change most, and turn the eyes at the least budget:
+eyes. The part that was planted should change most, and turn the eyes at the minimal perturbation
+norm:
 
     python -m benchmarks.planted_truth --seeds 3 --out planted
 
 `robust` is the network asked, `clean` the same before adversarial training, `shuffled` a robust one
 that learned shuffled labels; the other controls ask no network and change as much. A part *wins*
-where its density is the highest of the four that a cue could be planted in, and is *clear* where
+where its enrichment is the highest of the four that a cue could be planted in, and is *clear* where
 its interval lies above the interval of every control. `shuffled` is the same against the cell's own
 shuffled network only, and `least` that the budget confined to the part is the smallest. One
-shuffled network may like another part than the next: `beyond` is that the density lies above where
-one more network at chance would fall, from those of all cells in `--out`, and `p` how rarely one
+shuffled network may like another part than the next: `beyond` is that the enrichment lies above
+where one more null model would fall, from those of all cells in `--out`, and `p` how rarely one
 would be as far out. `auroc` is the network's on the validation eyes, `attacked` the robust one's
-under PGD-3. With cue none the part furthest above the networks at chance is asked, its p four times
+under PGD-3. With cue none the part furthest above the null models is asked, its p four times
 as large for being the furthest of four. Cells that stand in `--out` are not made again.
 """
 
@@ -43,11 +44,11 @@ from fundus_ml.modulation.control_table import (
     CLEAN_MODEL,
     MODULATION,
     SHUFFLED_MODEL,
-    least_budget_table,
+    min_norm_table,
 )
 from fundus_ml.modulation.effects import change_sizes
-from fundus_ml.modulation.localisation import density_by_origin
-from fundus_ml.modulation.null_distribution import chance_table, shuffled_origins
+from fundus_ml.modulation.localisation import enrichment_by_condition
+from fundus_ml.modulation.null_distribution import null_conditions, null_table
 from fundus_ml.preprocessing.dataset import PreprocessingOptions, preprocess
 from fundus_ml.robust_training import FastTraining, PGDTraining, fit_robust
 from fundus_ml.sources.synthetic import synthetic_photographs
@@ -58,7 +59,7 @@ from fundus_ml.training import TrainingOptions, fit
 CUES = ("disc", "vessels", "macula", "none")
 PARTS = ("disc", "macula", "vessels", "periphery")
 """That a cue could be planted in, or wrongly be found in."""
-KINDS = ("density", "least", "trained")
+KINDS = ("enrichment", "min_norms", "trained")
 """Tables of a cell."""
 
 
@@ -78,9 +79,13 @@ def main() -> None:
     parser.add_argument("--robust_epochs", type=int, default=12)
     parser.add_argument("--eps_warmup", type=float, default=5, help="of the robust epochs")
     parser.add_argument("--eps", type=float, default=0.25, help="of the adversarial training")
-    parser.add_argument("--budget", type=float, default=0.5, help="at which densities are compared")
+    parser.add_argument(
+        "--budget", type=float, default=0.5, help="at which enrichments are compared"
+    )
     parser.add_argument("--images", type=int, default=48)
-    parser.add_argument("--least_steps", type=int, default=40, help="in search of least budgets")
+    parser.add_argument(
+        "--min_norm_steps", type=int, default=40, help="in search of minimal perturbation norms"
+    )
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     seeds = range(given.first_seed, given.first_seed + given.seeds)
@@ -89,12 +94,12 @@ def main() -> None:
         if not all(_cell_file(given.out, cue, seed, kind).is_file() for kind in KINDS):
             _make_cell(given, cue, seed)
         print(f"{cue} {seed}: made", flush=True)
-    at_chance = _networks_at_chance(given.out)
-    rows = [row for cell in cells for row in _verdicts(given.out, *cell, at_chance)]
+    null_models = _null_models(given.out)
+    rows = [row for cell in cells for row in _verdicts(given.out, *cell, null_models)]
     verdicts = pd.DataFrame(rows)
     print(verdicts.to_string(index=False))
     counts = verdicts.groupby(["cue", "network"])[
-        ["wins", "clear", "shuffled", "beyond", "least"]
+        ["wins", "clear", "shuffled", "beyond", "min_norms"]
     ].sum()
     print(f"\nof {given.seeds} seeds each\n{counts.to_string()}")
 
@@ -127,26 +132,26 @@ def _make_cell(given: argparse.Namespace, cue: str, seed: int) -> None:
         confined={part: (regions & REGION_FLAGS[part]) > 0 for part in PARTS},
     )
     options = ModulationOptions(
-        eps=(given.budget,), batch_size=len(eyes), least_steps=given.least_steps
+        eps=(given.budget,), batch_size=len(eyes), min_norm_steps=given.min_norm_steps
     )
     networks = {MODULATION: robust, CLEAN_MODEL: clean}
-    pushed = {origin: push(model, chosen, options) for origin, model in networks.items()}
-    pushed[SHUFFLED_MODEL] = push(shuffled, chosen, replace(options, least_steps=0))
-    pictures = {origin: one.modulated for origin, one in pushed.items()}
+    pushed = {condition: push(model, chosen, options) for condition, model in networks.items()}
+    pushed[SHUFFLED_MODEL] = push(shuffled, chosen, replace(options, min_norm_steps=0))
+    pictures = {condition: one.modulated for condition, one in pushed.items()}
     lengths, _ = change_sizes(pixels, pictures[MODULATION][0])
     for control in CONTROL_DIRECTIONS:
         pictures[control] = control_pictures(control, pixels, lengths[None], seed=seed)
-    density = density_by_origin(
+    enrichment = enrichment_by_condition(
         pixels, pictures, regions, eyes.frame, eps=options.eps, resamples=2000, seed=seed
     )
-    least = least_budget_table(
-        {origin: pushed[origin].least for origin in networks},
+    min_norms = min_norm_table(
+        {condition: pushed[condition].min_norms for condition in networks},
         eyes.frame,
         resamples=2000,
         seed=seed,
     )
-    density.to_parquet(_cell_file(given.out, cue, seed, "density"))
-    least.to_parquet(_cell_file(given.out, cue, seed, "least"))
+    enrichment.to_parquet(_cell_file(given.out, cue, seed, "enrichment"))
+    min_norms.to_parquet(_cell_file(given.out, cue, seed, "min_norms"))
     trained = pd.DataFrame([true_aurocs, shuffled_aurocs], index=[TRUE, SHUFFLED])
     trained.to_parquet(_cell_file(given.out, cue, seed, "trained"))
 
@@ -168,7 +173,7 @@ def _trained(
     clean = fit(model, train, val, TrainingOptions(epochs=given.epochs, lr=1e-3, seed=seed))
     assert isinstance(clean.model, Classifier)
     threat = ThreatModel(constraint="l2", eps=given.eps)
-    judge = PGDTraining(
+    independent = PGDTraining(
         threat=threat,
         step_size=step_length("auto", eps=given.eps, attack_steps=3),
         attack_steps=3,
@@ -181,7 +186,7 @@ def _trained(
         val,
         TrainingOptions(epochs=given.robust_epochs, lr=1e-3, seed=seed),
         recipe=FastTraining(threat=threat, step_size=1.25 * given.eps),
-        judge=judge,
+        independent=independent,
         eps_warmup=given.eps_warmup,
     )
     assert isinstance(robust.model, Classifier)
@@ -194,27 +199,30 @@ def _trained(
     return clean.model, robust.model, aurocs
 
 
-def _verdicts(out: Path, cue: str, seed: int, at_chance: pd.DataFrame) -> list[dict[str, object]]:
+def _verdicts(out: Path, cue: str, seed: int, null_models: pd.DataFrame) -> list[dict[str, object]]:
     """Say of the robust and the clean network whether the planted part stands out."""
-    density = pd.read_parquet(_cell_file(out, cue, seed, "density"))
-    least = pd.read_parquet(_cell_file(out, cue, seed, "least"))
+    enrichment = pd.read_parquet(_cell_file(out, cue, seed, "enrichment"))
+    min_norms = pd.read_parquet(_cell_file(out, cue, seed, "min_norms"))
     trained = pd.read_parquet(_cell_file(out, cue, seed, "trained")).loc[TRUE]
-    controls = density[~density["origin"].isin([MODULATION, CLEAN_MODEL])]
+    controls = enrichment[~enrichment["condition"].isin([MODULATION, CLEAN_MODEL])]
     ceiling = controls.groupby("part")["high"].max()
-    shuffled = density[density["origin"] == SHUFFLED_MODEL].set_index("part")["high"]
+    shuffled = enrichment[enrichment["condition"] == SHUFFLED_MODEL].set_index("part")["high"]
     rows: list[dict[str, object]] = []
-    for network, origin in (("robust", MODULATION), ("clean", CLEAN_MODEL)):
-        own = density[density["origin"] == origin].set_index("part").loc[list(PARTS)]
-        confined = least[(least["origin"] == origin) & least["region"].isin(PARTS)]
-        budgets = confined.set_index("region")["least_eps"].reindex(list(PARTS))
-        top = str(own["density"].idxmax())
-        chance = chance_table(
-            pd.concat([density[density["origin"] == origin], at_chance]), origins=[origin]
+    for network, condition in (("robust", MODULATION), ("clean", CLEAN_MODEL)):
+        own = enrichment[enrichment["condition"] == condition].set_index("part").loc[list(PARTS)]
+        confined = min_norms[
+            (min_norms["condition"] == condition) & min_norms["region"].isin(PARTS)
+        ]
+        budgets = confined.set_index("region")["min_norm"].reindex(list(PARTS))
+        top = str(own["enrichment"].idxmax())
+        null = null_table(
+            pd.concat([enrichment[enrichment["condition"] == condition], null_models]),
+            conditions=[condition],
         )
-        chance = chance.set_index("part").reindex(list(PARTS))
-        furthest = str(chance["p"].where(chance["density"] > chance["chance"]).fillna(1).idxmin())
+        null = null.set_index("part").reindex(list(PARTS))
+        furthest = str(null["p"].where(null["enrichment"] > null["null"]).fillna(1).idxmin())
         part, asked = (furthest, len(PARTS)) if cue == "none" else (cue, 1)
-        p = min(1.0, asked * chance.loc[part, "p"])
+        p = min(1.0, asked * null.loc[part, "p"])
         rows.append(
             {
                 "cue": cue,
@@ -223,31 +231,31 @@ def _verdicts(out: Path, cue: str, seed: int, at_chance: pd.DataFrame) -> list[d
                 "auroc": trained[network],
                 "attacked": trained["attacked"] if network == "robust" else np.nan,
                 "densest": top,
-                "density": own.loc[part, "density"],
+                "enrichment": own.loc[part, "enrichment"],
                 "low": own.loc[part, "low"],
                 "shuffled_high": shuffled[part],
-                "chance_high": chance.loc[part, "chance_high"],
+                "null_high": null.loc[part, "null_high"],
                 "p": p,
                 "controls_high": ceiling[part],
                 "wins": top == cue,
                 "clear": bool(own.loc[part, "low"] > ceiling[part]),
                 "shuffled": bool(own.loc[part, "low"] > shuffled[part]),
                 "beyond": bool(
-                    p < 1 - CONFIDENCE and own.loc[part, "density"] > chance.loc[part, "chance"]
+                    p < 1 - CONFIDENCE and own.loc[part, "enrichment"] > null.loc[part, "null"]
                 ),
-                "least": bool(np.isfinite(budgets.min()) and budgets.idxmin() == cue),
-                "least_eps": budgets.min(),
+                "min_norms": bool(np.isfinite(budgets.min()) and budgets.idxmin() == cue),
+                "min_norm": budgets.min(),
             }
         )
     return rows
 
 
-def _networks_at_chance(out: Path) -> pd.DataFrame:
-    """Densities of the shuffled networks of all cells that were made, numbered."""
-    cells = [pd.read_parquet(file) for file in sorted(out.glob("*-density.parquet"))]
-    found = [cell[cell["origin"] == SHUFFLED_MODEL] for cell in cells]
-    names = shuffled_origins(len(found))
-    named = [rows.assign(origin=name) for rows, name in zip(found, names, strict=True)]
+def _null_models(out: Path) -> pd.DataFrame:
+    """Enrichments of the shuffled networks of all cells that were made, numbered."""
+    cells = [pd.read_parquet(file) for file in sorted(out.glob("*-enrichment.parquet"))]
+    found = [cell[cell["condition"] == SHUFFLED_MODEL] for cell in cells]
+    names = null_conditions(len(found))
+    named = [rows.assign(condition=name) for rows, name in zip(found, names, strict=True)]
     return pd.concat(named, ignore_index=True)
 
 

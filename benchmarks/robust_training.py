@@ -1,6 +1,6 @@
-"""Which recipe of adversarial training makes a network robust soonest?
+"""Which method of adversarial training makes a network robust soonest?
 
-Every recipe, and PGD-7 made by the `robustness` library, trains the same network from the same
+Every method, and PGD-7 made by the `robustness` library, trains the same network from the same
 weights on the same eyes; after each epoch PGD-20 judges all of them alike:
 
     python -m benchmarks.robust_training --dataset data/odir --eps 0.5 --epochs 4
@@ -34,7 +34,7 @@ from fundus_ml.figures.style import legend, make_figure, series_styles, tidy
 from fundus_ml.models.classifiers import ClassifierSpec, make_classifier, two_logits
 from fundus_ml.models.precision import best_device
 from fundus_ml.preprocessing.dataset import PreprocessingOptions, preprocess
-from fundus_ml.robust_training import RECIPES, PGDTraining, Recipe, fit_robust, make_recipe
+from fundus_ml.robust_training import METHODS, Method, PGDTraining, fit_robust, make_method
 from fundus_ml.robust_training.method import Errors
 from fundus_ml.sources.synthetic import synthetic_photographs
 from fundus_ml.synthesis.population import Population
@@ -72,7 +72,7 @@ class RowMajor(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class LibraryTraining:
-    """PGD by ``robustness.attacker``: a recipe, with the network in evaluation mode meanwhile."""
+    """PGD by ``robustness.attacker``: a method, with the network in evaluation mode meanwhile."""
 
     threat: ThreatModel
     replays: int = 1
@@ -82,7 +82,7 @@ class LibraryTraining:
         model: nn.Module,
         batch: Batch,
         *,
-        share: float,  # noqa: ARG002 (a recipe; nothing warms up here)
+        share: float,  # noqa: ARG002 (a method; nothing warms up here)
         errors: Errors,
         generator: torch.Generator,  # noqa: ARG002 (it draws nothing)
     ) -> Tensor:
@@ -109,16 +109,16 @@ class LibraryTraining:
 
 @dataclass
 class Contestant:
-    """One recipe under way.
+    """One method under way.
 
     Attributes:
-        recipe: What it learns.
+        method: What it learns.
         options: How.
         seconds: Spent in training steps at the end of each epoch.
-        aurocs: Under the judge, then.
+        aurocs: Under the validation attack, then.
     """
 
-    recipe: Recipe
+    method: Method
     options: TrainingOptions
     seconds: list[float] = field(default_factory=list)
     aurocs: list[float] = field(default_factory=list)
@@ -128,13 +128,13 @@ class EpochOverError(Exception):
     """Leaves the training until the others have learned their epoch."""
 
 
-class Bench:
+class Evaluator:
     """What all contestants share."""
 
     def __init__(
-        self, start: nn.Module, dataset: FundusDataset, judge: PGDTraining, kept: Path
+        self, start: nn.Module, dataset: FundusDataset, validation_attack: PGDTraining, kept: Path
     ) -> None:
-        self.start, self.judge, self.kept = start, judge, kept
+        self.start, self.validation_attack, self.kept = start, validation_attack, kept
         self.train, self.val = dataset.split("train"), dataset.split("val")
         self.device = next(start.parameters()).device
 
@@ -164,8 +164,8 @@ class Bench:
                 self.train,
                 self.val,
                 one.options,
-                recipe=one.recipe,
-                judge=self.judge,
+                method=one.method,
+                validation_attack=self.validation_attack,
                 checkpoints=checkpoints,
                 on_step=on_step,
                 on_epoch_end=on_epoch_end,
@@ -191,7 +191,7 @@ def main() -> None:
     parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--precision", default="auto", help="of ours")
-    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--figure", type=Path, default=Path("robust_training.png"))
     given = parser.parse_args()
@@ -200,7 +200,7 @@ def main() -> None:
         folder = given.dataset or str(_synthetic(given, Path(scratch) / "eyes"))
         dataset = open_dataset(folder)
         contestants = _contestants(given)
-        bench = Bench(_start(given, dataset), dataset, _judge(given), Path(scratch) / "kept")
+        bench = Evaluator(_start(given, dataset), dataset, _judge(given), Path(scratch) / "kept")
         for turn in range(given.epochs):
             order = list(contestants.items())
             for name, one in order if turn % 2 == 0 else reversed(order):
@@ -223,7 +223,7 @@ def _contestants(given: argparse.Namespace) -> dict[str, Contestant]:
         for precision in (given.precision, "fp32")
     }
     ours = {
-        name: make_recipe(
+        name: make_method(
             name,
             threat=threat,
             step_size="auto",
@@ -232,11 +232,11 @@ def _contestants(given: argparse.Namespace) -> dict[str, Contestant]:
             replays=min(REPLAYS, given.epochs),
             precision=given.precision,
         )
-        for name in given.recipes
+        for name in given.methods
     }
     library = Contestant(LibraryTraining(threat=threat), options["fp32"])
     return {LIBRARY: library} | {
-        name: Contestant(recipe, options[given.precision]) for name, recipe in ours.items()
+        name: Contestant(method, options[given.precision]) for name, method in ours.items()
     }
 
 
@@ -274,7 +274,7 @@ def _synthetic(given: argparse.Namespace, folder: Path) -> Path:
     options = PreprocessingOptions(
         size=given.size, permutations=20, same_person=False, val_fraction=0.3, test_fraction=0.1
     )
-    preprocess(synthetic_photographs(population), folder, options, recipe={})
+    preprocess(synthetic_photographs(population), folder, options, method={})
     return folder
 
 

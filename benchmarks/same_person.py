@@ -2,7 +2,7 @@
 
     python -m benchmarks.same_person --root ODIR/images --sheet others.png
 
-Copies are made of the photograph: turned by up to 10 degrees, scaled and shifted by up to 10 %,
+Copies are made of the photograph: rotated by up to 10 degrees, scaled and shifted by up to 10 %,
 brighter or darker, saved as JPEG of quality 70, and named after the other side. With `--move frame`
 the field moves along, with `--move retina` the retina moves under a field that stays, as on a
 second visit. Their field of view is found and cropped like that of any photograph. Pairs found

@@ -100,10 +100,10 @@ def main() -> None:
             folder = Path(scratch) / f"eyes-{case.size}"
             if not folder.exists():
                 _preprocess(Path(scratch) / "release", folder, case.size)
-            _run(Bench(case, given, open_dataset(str(folder)), paths, device), given.rounds)
+            _run(Evaluator(case, given, open_dataset(str(folder)), paths, device), given.rounds)
 
 
-class Bench:
+class Evaluator:
     """The contestants of one case."""
 
     def __init__(
@@ -263,7 +263,7 @@ class Clock:
             self.peak = max(self.peak, process.memory_info().rss)
 
 
-def _run(bench: Bench, rounds: int) -> None:
+def _run(bench: Evaluator, rounds: int) -> None:
     taken = {name: Taken() for name in bench.contestants}
     for turn in range(rounds):
         order = list(bench.contestants.items())
@@ -276,7 +276,7 @@ def _run(bench: Bench, rounds: int) -> None:
     _report(bench, taken)
 
 
-def _report(bench: Bench, taken: dict[str, Taken]) -> None:
+def _report(bench: Evaluator, taken: dict[str, Taken]) -> None:
     case, engine = bench.case, taken[ENGINE].seconds
     print(f"\n{case}, {bench.precision}, augment={bench.options.augment}")
     print(
@@ -299,7 +299,7 @@ def _report(bench: Bench, taken: dict[str, Taken]) -> None:
         print(f"augment={name}: {1000 * seconds:.2f} ms, {seconds / bare:.2%} of a bare step")
 
 
-def _augmenting(bench: Bench) -> dict[str, float]:
+def _augmenting(bench: Evaluator) -> dict[str, float]:
     """Seconds that each augmentation takes of one batch."""
     images, _ = next(batches(bench.train, bench.case.batch_size, device=bench.device))
     generator = torch.Generator().manual_seed(0)

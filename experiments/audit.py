@@ -54,7 +54,9 @@ def audit(config: AuditConfig, run: Run) -> Audit:
             on_progress=on_progress,
         )
     log_audit(run, found)
-    sys.stdout.write(f"floor: {found.floor:.3f} ({found.floor_by})\n")
+    sys.stdout.write(
+        f"shortcut_baseline: {found.shortcut_baseline:.3f} ({found.shortcut_baseline_by})\n"
+    )
     return found
 
 

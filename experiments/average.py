@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.recording.registration import check_splits
 from experiments.recording.measuring import Measure, measure_split
+from experiments.recording.registration import check_splits
 from experiments.running.flags import run_entry_point
 from experiments.running.session import progress, read_dataset, show
 from experiments.running.versions import (

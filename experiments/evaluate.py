@@ -3,7 +3,7 @@
 Every eye of the split is scored clean and after an untargeted PGD attack at each budget. Measures
 come per eye and per person, with 95 % intervals clustered by person, in every subgroup, and beside
 the accuracy of naming the commoner sex. The threshold and the temperature come from validation.
-With ``attacks=battery`` several attacks follow at each budget, with and without a gradient: what is
+With ``attacks=suite`` several attacks follow at each budget, with and without a gradient: what is
 left under the worst of them, how small a change flips an eye, and whether a gradient is masked.
 """
 
@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import pandas as pd
 
+from experiments.recording.attack_suite import drawn_eyes, measure_suite
 from experiments.recording.measuring import (
     Measure,
     Measured,
@@ -21,18 +22,17 @@ from experiments.recording.measuring import (
     measure_split,
 )
 from experiments.running.flags import Numbers, StepLength, run_entry_point
-from experiments.recording.attack_suite import drawn_eyes, measure_battery
 from experiments.running.session import read_dataset, read_model
 from fundus_ml.data.integrity import Verify
 from fundus_ml.errors import InputError
 from fundus_ml.evaluation.calibration import Calibration
-from fundus_ml.robust_evaluation import Battery
+from fundus_ml.robust_evaluation import AttackSuite
 from tracking.registry import ModelVersion, tag_version
 from tracking.results import record_predictions
 from tracking.runs import Run
 
 CALIBRATIONS = ("validation", "version")
-ATTACK_SETS = ("pgd", "battery")
+ATTACK_SETS = ("pgd", "suite")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,16 +58,16 @@ class EvaluateConfig(Measure):
     step_size: StepLength = "auto"
     """Length of one attack step; auto is 2.5·eps/attack_steps."""
     attacks: str = "pgd"
-    """Attacks: pgd, or battery, which adds one step, PGD with 20 and 100 steps, APGD on two losses,
+    """Attacks: pgd, or suite, which adds one step, PGD with 20 and 100 steps, APGD on two losses,
     Square, the worst of all, and the smallest change that flips each eye."""
-    battery_eyes: int = 0
-    """battery: about so many eyes, whole people drawn by seed; 0 is all eyes of the split."""
-    battery_steps: int = 100
-    """battery: steps of APGD and of the search for the smallest change."""
-    battery_restarts: int = 3
-    """battery: random starts of APGD."""
-    battery_queries: int = 1000
-    """battery: points that Square tries of each eye."""
+    suite_eyes: int = 0
+    """suite: about so many eyes, whole people drawn by seed; 0 is all eyes of the split."""
+    suite_steps: int = 100
+    """suite: steps of APGD and of the search for the smallest change."""
+    suite_restarts: int = 3
+    """suite: random starts of APGD."""
+    suite_queries: int = 1000
+    """suite: points that Square tries of each eye."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
@@ -77,20 +77,20 @@ class EvaluateConfig(Measure):
         if self.attacks not in ATTACK_SETS:
             raise InputError(f"attacks={self.attacks}: allowed: {', '.join(ATTACK_SETS)}")
         for name, least in {"eyes": 0, "steps": 1, "restarts": 1, "queries": 1}.items():
-            if getattr(self, f"battery_{name}") < least:
-                value = getattr(self, f"battery_{name}")
-                raise InputError(f"battery_{name}={value}: must be at least {least}")
-        if self.attacks == "battery":
-            self.battery()
+            if getattr(self, f"suite_{name}") < least:
+                value = getattr(self, f"suite_{name}")
+                raise InputError(f"suite_{name}={value}: must be at least {least}")
+        if self.attacks == "suite":
+            self.suite()
 
-    def battery(self) -> Battery:
-        """Make the battery of attacks; each budget must be above 0."""
-        return Battery(
+    def suite(self) -> AttackSuite:
+        """Make the attack suite; each budget must be above 0."""
+        return AttackSuite(
             constraint=self.constraint,
             eps=self.eps,
-            attack_steps=self.battery_steps,
-            restarts=self.battery_restarts,
-            queries=self.battery_queries,
+            attack_steps=self.suite_steps,
+            restarts=self.suite_restarts,
+            queries=self.suite_queries,
             batch_size=self.batch_size,
             precision=self.precision,
             seed=self.seed,
@@ -109,7 +109,7 @@ def evaluate(config: EvaluateConfig, run: Run) -> pd.DataFrame:
     check_splits_to_measure(dataset, config.split, bootstrap=config.bootstrap, fits=fits)
     attacked = drawn_eyes(
         dataset.split(config.split),
-        eyes=config.battery_eyes,
+        eyes=config.suite_eyes,
         seed=config.seed,
         resamples=config.bootstrap,
     )
@@ -124,18 +124,18 @@ def evaluate(config: EvaluateConfig, run: Run) -> pd.DataFrame:
         calibration=None if fits else stored_calibration(version),
     )
     predicted, metrics, tags = measured.predicted, measured.metrics, {}
-    if config.attacks == "battery":
-        battery = measure_battery(
+    if config.attacks == "suite":
+        suite = measure_suite(
             run,
             classifier,
             attacked,
-            config.battery(),
+            config.suite(),
             split=config.split,
             calibration=Calibration.from_tags(measured.tags),
             resamples=config.bootstrap,
         )
-        predicted = pd.concat([predicted, battery.predicted], ignore_index=True)
-        metrics, tags = metrics | battery.metrics, battery.tags
+        predicted = pd.concat([predicted, suite.predicted], ignore_index=True)
+        metrics, tags = metrics | suite.metrics, suite.tags
     record_predictions(predicted.assign(dataset_digest=dataset.digest), run=run, model=version)
     run.log_metrics(metrics)
     if not run.silent:

@@ -15,10 +15,10 @@ from experiments.evaluate import EvaluateConfig, evaluate
 from experiments.modulate import ModulateConfig, modulate_eyes
 from experiments.preprocess import PreprocessConfig, prepare
 from experiments.recording.registration import Trained
-from experiments.running.flags import Number, Numbers, execute, run_entry_point
-from experiments.running.session import make_folder
 from experiments.recording.summary import ModelFindings, remove_summary, write_summary
 from experiments.robustify import RobustifyConfig, robustify
+from experiments.running.flags import Number, Numbers, execute, run_entry_point
+from experiments.running.session import make_folder
 from experiments.train import TrainConfig, train
 from fundus_ml.errors import InputError
 from fundus_ml.statistics.numerals import plain

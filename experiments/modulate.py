@@ -2,9 +2,9 @@
 
 How small a change makes the network see the other sex, where does it go, and is it more than a
 control would show? Targeted gradient steps move each chosen eye along rising budgets. Every picture
-is saved as an 8-bit PNG and scored again from that file, by the network and by a judge; controls of
-the same length, and networks that should fail, stand beside it. A modulation that was killed goes
-on at its next batch when the same command is given again.
+is saved as an 8-bit PNG and scored again from that file, by the network and by an independent
+evaluator; controls of the same length, and networks that should fail, stand beside it. A modulation
+that was killed goes on at its next batch when the same command is given again.
 """
 
 import tempfile
@@ -17,24 +17,30 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from experiments.recording.modulation import ModulationRecord, record_modulation
+from experiments.running.flags import Numbers, StepCount, StepLength, run_entry_point
 from experiments.running.kept_pictures import batches_of, kept_pictures
 from experiments.running.modulated_eyes import ModulatedEyes, choose
-from fundus_ml.modulation.evaluator import (
-    Bench,
-    Found,
-    compare_origins,
-    same_length_controls,
-)
-from experiments.recording.modulation import ModulationRecord, record_modulation
 from experiments.running.networks import Networks, read_networks
-from experiments.running.flags import Numbers, StepCount, StepLength, run_entry_point
 from experiments.running.session import progress, read_dataset, show
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.integrity import Verify
 from fundus_ml.errors import check_seed
-from fundus_ml.modulation import ModulationOptions, Pushed, push, read_pictures, write_pictures
+from fundus_ml.modulation import (
+    ModulationOptions,
+    ModulationResult,
+    push,
+    read_pictures,
+    write_pictures,
+)
 from fundus_ml.modulation.control_table import MODULATION
 from fundus_ml.modulation.effects import effect_by_eps
+from fundus_ml.modulation.evaluator import (
+    Evaluator,
+    Measurements,
+    compare_conditions,
+    same_length_controls,
+)
 from tracking.runs import Run
 
 
@@ -66,16 +72,18 @@ class ModulateConfig(ModulationOptions):
     region: str = "whole"
     """Where the eyes may change: whole, a structure of the region maps (disc, macula, vessels,
     periphery, retina), several (disc+vessels), or a PNG mask."""
-    least_regions: str = "auto"
-    """Regions with commas between them: the least budget is also searched where only that region
-    may change; auto is disc,macula,vessels,periphery where there are region maps, none nowhere."""
-    judge: str = ""
-    """Registered version, trained independently, that scores every picture again."""
+    min_norm_regions: str = "auto"
+    """Regions with commas between them: the minimal perturbation norm is also searched where only
+    that region may change; auto is disc,macula,vessels,periphery where there are region maps, none
+    nowhere."""
+    evaluator: str = ""
+    """Independent evaluator: registered version, trained independently, that scores every picture
+    again."""
     clean_model: str = ""
     """Control: registered version not trained to be robust, which makes pictures too."""
-    shuffled_model: str = ""
-    """Controls: registered versions trained with labels=shuffled, with commas between them, which
-    make pictures too; where there are several, chance is where one more of them would fall."""
+    null_model: str = ""
+    """Null models: registered versions trained with labels=shuffled, with commas between them,
+    which make pictures too; several give a null distribution."""
     controls: bool = True
     """Also change the eyes by the same length in directions that ask no network."""
     kept: str = ""
@@ -97,12 +105,12 @@ class Modulated:
 
     Attributes:
         effect: Success and P(target) by budget.
-        density: Density by budget and part; empty where the dataset has no region maps.
+        enrichment: Enrichment by budget and part; empty where the dataset has no region maps.
         controls: The modulation beside its controls.
     """
 
     effect: pd.DataFrame
-    density: pd.DataFrame
+    enrichment: pd.DataFrame
     controls: pd.DataFrame
 
 
@@ -133,22 +141,24 @@ def modulate_eyes(config: ModulateConfig, run: Run) -> Modulated:
             config.eps,
             folder / "pictures",
         )
-        bench = Bench(
+        evaluator = Evaluator(
             eyes=eyes.frame,
             regions=eyes.regions,
             chosen=eyes.chosen,
             options=config,
-            judge=networks.judge,
+            independent=None if networks.evaluator is None else networks.evaluator.module,
         )
         found = _measure(
-            config, bench, networks, pushed, pictures=read_pictures(paths), split=split
+            config, evaluator, networks, pushed, pictures=read_pictures(paths), split=split
         )
-        compared = compare_origins(bench, found, resamples=config.bootstrap, seed=config.seed)
+        compared = compare_conditions(
+            evaluator, found, resamples=config.bootstrap, seed=config.seed
+        )
         effect = effect_by_eps(
             found[MODULATION].effects, resamples=config.bootstrap, seed=config.seed
         )
         record = ModulationRecord(
-            bench=bench,
+            evaluator=evaluator,
             modulated=pushed[MODULATION].modulated,
             pictures=[path for row in paths for path in row],
             seed=config.seed,
@@ -156,31 +166,32 @@ def modulate_eyes(config: ModulateConfig, run: Run) -> Modulated:
             found=found,
             compared=compared,
             effect=effect,
+            independent=None if networks.evaluator is None else networks.evaluator.version,
         )
         record_modulation(run, networks.model.version, record, folder)
     show(effect)
     show(compared.controls)
-    if len(compared.chance):
-        show(compared.chance)
+    if len(compared.null):
+        show(compared.null)
     return Modulated(
         effect=effect,
-        density=compared.density[compared.density["origin"] == MODULATION],
+        enrichment=compared.enrichment[compared.enrichment["condition"] == MODULATION],
         controls=compared.controls,
     )
 
 
 def _push(
     config: ModulateConfig, networks: Networks, eyes: ModulatedEyes, kept: Path
-) -> dict[str, Pushed]:
+) -> dict[str, ModulationResult]:
     """Have the model, and every network that is a control, modulate the same eyes."""
     pushed = {}
-    for origin, network in {MODULATION: networks.model, **networks.controls}.items():
-        with progress(origin, "eye") as on_step:
-            pushed[origin] = push(
+    for condition, network in {MODULATION: networks.model, **networks.controls}.items():
+        with progress(condition, "eye") as on_step:
+            pushed[condition] = push(
                 network.module,
                 eyes.chosen,
                 config,
-                keep=batches_of(kept, origin),
+                keep=batches_of(kept, condition),
                 on_step=on_step,
             )
     return pushed
@@ -188,22 +199,24 @@ def _push(
 
 def _measure(
     config: ModulateConfig,
-    bench: Bench,
+    evaluator: Evaluator,
     networks: Networks,
-    pushed: dict[str, Pushed],
+    pushed: dict[str, ModulationResult],
     *,
     pictures: NDArray[np.uint8],
     split: FundusDataset,
-) -> dict[str, Found]:
-    """Measure the saved pictures, and those of every control, by origin."""
-    own = bench.measure(networks.model, pictures, pushed[MODULATION].least)
+) -> dict[str, Measurements]:
+    """Measure the saved pictures, and those of every control, by condition."""
+    own = evaluator.measure(networks.model.module, pictures, pushed[MODULATION].min_norms)
     found = {MODULATION: own}
-    for origin, network in networks.controls.items():
-        found[origin] = bench.measure(network, pushed[origin].modulated, pushed[origin].least)
+    for condition, network in networks.controls.items():
+        found[condition] = evaluator.measure(
+            network.module, pushed[condition].modulated, pushed[condition].min_norms
+        )
     if config.controls:
         lengths = own.effects["l2"].to_numpy().reshape(len(config.eps), -1)
-        for origin, made in same_length_controls(bench, split, lengths, seed=config.seed):
-            found[origin] = bench.measure(networks.model, made)
+        for condition, made in same_length_controls(evaluator, split, lengths, seed=config.seed):
+            found[condition] = evaluator.measure(networks.model.module, made)
     return found
 
 

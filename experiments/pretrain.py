@@ -2,7 +2,7 @@
 
 Two views of each eye of the training split are to be described alike, and different eyes
 differently (VICReg); validation eyes choose the epoch by the same loss. The network is registered
-under a name of its own: its trunk is what later trainings start from
+under a name of its own: its feature extractor is what later trainings start from
 (``weights=models:/fundus-pretrained@candidate``), its logit means nothing yet. A pretraining that
 was killed goes on when the same command is given again; under ``torchrun`` several processes share
 each batch.
@@ -11,13 +11,13 @@ each batch.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments.running.flags import run_entry_point
 from experiments.recording.pretraining import (
     Pretrained,
     probed,
     refuse_supervision,
     register_pretrained,
 )
+from experiments.running.flags import run_entry_point
 from experiments.running.resuming import ResumableOptions, resumable
 from experiments.running.session import progress, read_dataset
 from experiments.running.start import start_classifier
@@ -43,7 +43,8 @@ class PretrainConfig(ResumableOptions):
     """What the second view of an eye is made from: the same photograph, or person: another
     photograph of the same person, the fellow eye mirrored."""
     projector: int = 2048
-    """Width of the layers behind the trunk whose outputs are compared; thrown away afterwards."""
+    """Width of the layers behind the feature extractor whose outputs are compared; thrown away
+    afterwards."""
     invariance: float = 25.0
     """What the disagreement of two views counts."""
     variance: float = 25.0
@@ -83,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def pretrain(config: PretrainConfig, run: Run) -> Pretrained:
-    """Learn from the training split, choose on validation, register the trunk."""
+    """Learn from the training split, choose on validation, register the feature extractor."""
     dataset = read_dataset(run, config.dataset, context="pretrain", verify="full")
     objective = PretrainingObjective(
         train=dataset.split("train"),

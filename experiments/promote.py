@@ -19,7 +19,7 @@ from fundus_ml.data.shuffled_labels import SHUFFLED
 from fundus_ml.errors import InputError, check_seed
 from fundus_ml.evaluation.scores import check_measurable
 from fundus_ml.model_selection.comparison import auroc_of, compare_scorers, difference_of
-from fundus_ml.model_selection.promotion import Decision, decide, floor_of_split
+from fundus_ml.model_selection.promotion import Decision, decide, shortcut_baseline_of
 from tracking.decisions import record_decision
 from tracking.registry import ModelVersion, find_alias, set_alias, tag_version
 from tracking.runs import Run
@@ -94,7 +94,7 @@ def promote(config: PromoteConfig, run: Run) -> Decision:
     )
     decision = decide(
         auroc_of(table, version.uri),
-        floor_of_split(audit_of(dataset), eyes),
+        shortcut_baseline_of(audit_of(dataset), eyes),
         gains={rival.uri: difference_of(table, rival.uri) for rival in rivals},
         least_gain=config.least_gain,
         holds_already=_uri(champion) == version.uri,

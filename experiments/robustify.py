@@ -1,7 +1,7 @@
 """Entry point ``robustify``: adversarial training from a registered version.
 
-The network learns from images that are moved inside a ball, as the recipe has it, and every epoch
-is validated under PGD, whatever the recipe. The epoch with the best robust validation AUROC is
+The network learns from images that are moved inside a ball, as the method has it, and every epoch
+is validated under PGD, whatever the method. The epoch with the best robust validation AUROC is
 registered with its parent. It gets the alias ``robust`` only where, on the test split, the worst of
 several attacks leaves more than the commoner sex is common and no gradient is masked.
 """
@@ -10,24 +10,24 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments.recording.registration import Trained, check_splits, register_fitted
+from experiments.recording.attack_suite import ask_gate
+from experiments.recording.augmentation import log_augmentation
 from experiments.recording.measuring import Measure
+from experiments.recording.registration import Trained, check_splits, register_fitted
 from experiments.running.flags import Number, StepLength, run_entry_point
 from experiments.running.resuming import ResumableOptions, resumable
-from experiments.recording.attack_suite import ask_gate
 from experiments.running.session import progress, read_dataset, read_model
-from experiments.recording.augmentation import log_augmentation
 from fundus_ml.attacks import ThreatModel, step_length
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.shuffled_labels import TRUE, check_labels, labels_to_learn
 from fundus_ml.errors import InputError
 from fundus_ml.robust_training import (
+    Method,
+    OverfittingMonitor,
     PGDTraining,
-    Recipe,
-    Watchdog,
     check_eps_warmup,
     fit_robust,
-    make_recipe,
+    make_method,
 )
 from fundus_ml.statistics.numerals import plain
 from fundus_ml.training import Fitted
@@ -42,20 +42,20 @@ class RobustifyConfig(ResumableOptions):
     """Dataset folder, or several with commas between them."""
     model: str = "models:/fundus-sex@candidate"
     """Registered version to start from."""
-    recipe: str = "pgd"
-    """Recipe of adversarial training: pgd, fast, free or trades."""
+    method: str = "pgd"
+    """Method of adversarial training: pgd, fast, free or trades."""
     constraint: str = "l2"
     """Ball the training images move in: l2 or linf."""
     eps: Number = Number("3")  # noqa: RUF009 (immutable)
     """Radius of the ball; pixels lie in [0, 1], so an l2 budget grows with the image's side."""
     attack_steps: int = 7
     """Attack steps per batch of pgd and trades; of the attack that validates, whatever the
-    recipe."""
+    method."""
     step_size: StepLength = "auto"
     """Length of one attack step; auto is 2.5·eps/attack_steps, and for fast and free one step over
     the whole radius (1.25·eps for fast under linf)."""
     attack_engine: str = "native"
-    """Who makes the adversarial images of recipe=pgd, and judges: native, or robustness, the
+    """Who makes the adversarial images of method=pgd, and judges: native, or robustness, the
     library."""
     random_start: bool = False
     """Start PGD from a random point of the ball; fast and free always do."""
@@ -65,7 +65,7 @@ class RobustifyConfig(ResumableOptions):
     """free: steps in a row that learn from one batch; in so many epochs each eye has its turn."""
     eps_warmup: float = 0.0
     """Epochs over which eps and the step sizes of the training rise linearly from zero."""
-    watchdog: float = 0.2
+    overfitting_monitor: float = 0.2
     """Fall of the accuracy under PGD that ends the training where the accuracy under one step does
     not fall with it (catastrophic overfitting); 0 watches nothing."""
     epochs: int = 5
@@ -86,11 +86,11 @@ class RobustifyConfig(ResumableOptions):
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         super().__post_init__()
-        self.made_recipe()
-        if self.attack_engine != "native" and self.recipe != "pgd":
+        self.made_method()
+        if self.attack_engine != "native" and self.method != "pgd":
             raise InputError(
-                f"attack_engine={self.attack_engine}: makes the images of recipe=pgd only, "
-                f"not of recipe={self.recipe}"
+                f"attack_engine={self.attack_engine}: makes the images of method=pgd only, "
+                f"not of method={self.method}"
             )
         check_labels(self.labels)
         check_eps_warmup(self.eps_warmup, epochs=self.epochs)
@@ -98,18 +98,18 @@ class RobustifyConfig(ResumableOptions):
             raise InputError(
                 "eps=0: must be above 0 for the gate; gate=false asks none and gives no alias"
             )
-        if self.watchdog:
-            Watchdog(margin=self.watchdog)
+        if self.overfitting_monitor:
+            OverfittingMonitor(margin=self.overfitting_monitor)
 
     @property
-    def judge_step(self) -> StepLength:
+    def validation_step(self) -> StepLength:
         """Length of a step of PGD where it judges: steps of fast and free are long ones."""
-        return self.step_size if self.recipe in {"pgd", "trades"} else "auto"
+        return self.step_size if self.method in {"pgd", "trades"} else "auto"
 
-    def made_recipe(self) -> Recipe:
-        """Make the recipe that says what is learned from each batch."""
-        recipe = make_recipe(
-            self.recipe,
+    def made_method(self) -> Method:
+        """Make the method that says what is learned from each batch."""
+        method = make_method(
+            self.method,
             threat=ThreatModel(constraint=self.constraint, eps=self.eps),
             step_size=self.step_size,
             attack_steps=self.attack_steps,
@@ -119,14 +119,16 @@ class RobustifyConfig(ResumableOptions):
             precision=self.precision,
         )
         # With the library, what judges is what is learned from.
-        return recipe if self.attack_engine == "native" else self.judge()
+        return method if self.attack_engine == "native" else self.validation_attack()
 
-    def judge(self) -> PGDTraining:
+    def validation_attack(self) -> PGDTraining:
         """Make the attack that every epoch is validated under."""
         return PGDTraining(
             attack_engine=self.attack_engine,
             threat=ThreatModel(constraint=self.constraint, eps=self.eps),
-            step_size=step_length(self.judge_step, eps=self.eps, attack_steps=self.attack_steps),
+            step_size=step_length(
+                self.validation_step, eps=self.eps, attack_steps=self.attack_steps
+            ),
             attack_steps=self.attack_steps,
             random_start=self.random_start,
             precision=self.precision,
@@ -150,7 +152,7 @@ def robustify(config: RobustifyConfig, run: Run) -> Trained:
         constraint=config.constraint,
         eps=[config.eps],
         attack_steps=config.attack_steps,
-        step_size=config.judge_step,
+        step_size=config.validation_step,
         precision=config.precision,
         attack_engine=config.attack_engine,
     )
@@ -163,15 +165,15 @@ def robustify(config: RobustifyConfig, run: Run) -> Trained:
                 learned.split("train"),
                 learned.split("val"),
                 config,
-                recipe=config.made_recipe(),
-                judge=config.judge(),
+                method=config.made_method(),
+                validation_attack=config.validation_attack(),
                 eps_warmup=config.eps_warmup,
-                watchdog=config.watchdog,
+                overfitting_monitor=config.overfitting_monitor,
                 checkpoints=checkpoints,
                 on_step=on_step,
                 on_epoch_end=run.log_epoch,
             )
-        seen = watchdog_tags(run, fitted)
+        seen = monitor_tags(run, fitted)
         passed, asked = ask_or_skip(run, fitted, dataset, config)
         return register_fitted(
             run,
@@ -180,7 +182,7 @@ def robustify(config: RobustifyConfig, run: Run) -> Trained:
             dataset,
             measure=measure,
             tags={
-                "recipe": config.recipe,
+                "method": config.method,
                 "constraint": config.constraint,
                 "eps": plain(config.eps),
                 "labels": config.labels,
@@ -208,14 +210,14 @@ def ask_or_skip(
     return False, {"robust_gate": "skipped"}
 
 
-def watchdog_tags(run: Run, fitted: Fitted) -> dict[str, str]:
-    """Say on the run, and to the user, what the watchdog saw; give it back for the version."""
+def monitor_tags(run: Run, fitted: Fitted) -> dict[str, str]:
+    """Tag the run with what the overfitting monitor saw, print it, and return the tags."""
     if not fitted.ended:
         return {}
-    seen = {"watchdog": f"{fitted.ended}; epoch {fitted.best_epoch} is kept"}
+    seen = {"overfitting_monitor": f"{fitted.ended}; epoch {fitted.best_epoch} is kept"}
     run.set_tags(seen)
     if not run.silent:
-        sys.stdout.write(seen["watchdog"] + "\n")
+        sys.stdout.write(seen["overfitting_monitor"] + "\n")
     return seen
 
 

@@ -8,18 +8,18 @@ when the same command is given again; under ``torchrun`` several processes share
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from experiments.recording.augmentation import log_augmentation
+from experiments.recording.measuring import Measure
 from experiments.recording.registration import (
     Trained,
     check_splits,
     register_fitted,
 )
-from experiments.recording.measuring import Measure
 from experiments.running.flags import run_entry_point
 from experiments.running.resuming import ResumableOptions, resumable
 from experiments.running.session import progress, read_dataset
 from experiments.running.start import start_classifier
 from experiments.running.tuned import with_tuned
-from experiments.recording.augmentation import log_augmentation
 from fundus_ml.data.shuffled_labels import TRUE, check_labels, labels_to_learn
 from fundus_ml.training import fit
 from tracking.runs import Run

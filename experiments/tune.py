@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from experiments.recording.registration import check_splits
+from experiments.recording.study_page import write_study_page
+from experiments.robustify import RobustifyConfig, robustify
 from experiments.running.flags import Number, StepLength, execute, run_entry_point
 from experiments.running.session import progress, read_dataset
 from experiments.running.space_files import SpaceFile, own_values, read_space
-from experiments.recording.study_page import write_study_page
 from experiments.running.trial_objectives import (
     METRICS,
     Training,
     make_objective,
     pinned,
 )
-from experiments.robustify import RobustifyConfig, robustify
 from experiments.train import TrainConfig, train
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
@@ -50,8 +50,8 @@ class TuneConfig(TrainingOptions):
 
     dataset: str
     """Dataset folder, or several with commas between them."""
-    recipe: str = "clean"
-    """What is tuned: clean (train), or a recipe of robustify (pgd, fast, free, trades) from
+    method: str = "clean"
+    """What is tuned: clean (train), or a method of robustify (pgd, fast, free, trades) from
     `model`."""
     trials: int = 20
     """Finished trials the study holds in the end, those of all processes together."""
@@ -62,7 +62,7 @@ class TuneConfig(TrainingOptions):
     space: str = ""
     """JSON file of ranges and choices to draw from; one of experiments/search_spaces if empty."""
     metric: str = "auto"
-    """What is sought: val_auroc, val_loss or robust_val_auroc; auto is the AUROC of the recipe."""
+    """What is sought: val_auroc, val_loss or robust_val_auroc; auto is the AUROC of the method."""
     pruner: str = "hyperband"
     """Which trials stop early: hyperband, asha, median or none."""
     prune_after: int = 0
@@ -72,20 +72,20 @@ class TuneConfig(TrainingOptions):
     heartbeat: int = 30
     """Seconds between signs of life; after six without one a process's trial is begun again."""
     arch: str = "resnet50"
-    """Torchvision backbone, of the clean recipe."""
+    """Torchvision backbone, of the clean method."""
     head_hidden: int = 256
-    """Width of the layer between the backbone and the logit, of the clean recipe."""
+    """Width of the layer between the backbone and the logit, of the clean method."""
     weights: str = "imagenet"
-    """Start weights of the clean recipe: imagenet, none, a registered version, or a file."""
+    """Start weights of the clean method: imagenet, none, a registered version, or a file."""
     model: str = "models:/fundus-sex@candidate"
-    """Registered version the other recipes start from."""
+    """Registered version the other methods start from."""
     constraint: str = "l2"
-    """Ball of the other recipes: l2 or linf."""
+    """Ball of the other methods: l2 or linf."""
     eps: Number = Number("3")  # noqa: RUF009 (immutable)
     """Radius of the ball."""
     attack_steps: int = 7
     """Attack steps per batch of pgd and trades; of the attack that validates, whatever the
-    recipe."""
+    method."""
     step_size: StepLength = "auto"
     """Length of one attack step; auto is 2.5·eps/attack_steps, and for fast and free one step over
     the whole radius (1.25·eps for fast under linf)."""
@@ -97,7 +97,7 @@ class TuneConfig(TrainingOptions):
     """free: steps in a row that learn from one batch; in so many epochs each eye has its turn."""
     eps_warmup: float = 0.0
     """Epochs over which eps and the step sizes of the training rise linearly from zero."""
-    watchdog: float = 0.2
+    overfitting_monitor: float = 0.2
     """Fall of the accuracy under PGD that ends a training where the accuracy under one step does
     not fall with it (catastrophic overfitting); 0 watches nothing."""
     retrain: bool = False
@@ -127,8 +127,8 @@ class TuneConfig(TrainingOptions):
             raise InputError(f"prune_after={self.prune_after}: must be 0 or more")
         if self.metric not in {"auto", *METRICS}:
             raise InputError(f"metric={self.metric}: allowed: auto, {', '.join(METRICS)}")
-        if self.recipe == "clean" and self.metric == "robust_val_auroc":
-            raise InputError("metric=robust_val_auroc: recipe=clean attacks nothing; name another")
+        if self.method == "clean" and self.metric == "robust_val_auroc":
+            raise InputError("metric=robust_val_auroc: method=clean attacks nothing; name another")
         self.training()
 
     @property
@@ -136,11 +136,11 @@ class TuneConfig(TrainingOptions):
         """The metric, ``auto`` made up."""
         if self.metric != "auto":
             return self.metric
-        return "val_auroc" if self.recipe == "clean" else "robust_val_auroc"
+        return "val_auroc" if self.method == "clean" else "robust_val_auroc"
 
     def training(self) -> Training:
         """Flags of the training that is tuned."""
-        if self.recipe == "clean":
+        if self.method == "clean":
             return self._as(TrainConfig)
         return self._as(RobustifyConfig)
 
@@ -184,7 +184,7 @@ def _about(config: TuneConfig, training: Training, dataset: FundusDataset) -> di
     own = {field.name for field in dataclasses.fields(config)} - MOVES_NO_VALUE
     about = {name: value for name, value in dataclasses.asdict(training).items() if name in own}
     return about | {
-        "recipe": config.recipe,
+        "method": config.method,
         "metric": config.sought,
         "pruner": config.pruner,
         "prune_after": config.prune_after,

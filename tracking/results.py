@@ -13,7 +13,7 @@ from tracking.runs import Run
 from tracking.stores import fetch
 from tracking.tables import (
     Base,
-    LeastBudget,
+    MinimalPerturbation,
     Modulation,
     Prediction,
     RegionShare,
@@ -74,33 +74,33 @@ def record_region_shares(
     _record(RegionShare, frame, run, model, dataset)
 
 
-def record_least_budgets(
+def record_minimal_perturbations(
     frame: pd.DataFrame,
     *,
     run: Run | None = None,
     model: ModelVersion | None = None,
     dataset: DatasetVersion | None = None,
 ) -> None:
-    """Keep one row per photograph and region: :class:`tracking.tables.LeastBudget`.
+    """Keep one row per photograph and region: :class:`tracking.tables.MinimalPerturbation`.
 
     Arguments, replacement and errors as in :func:`record_predictions`.
     """
-    _record(LeastBudget, frame, run, model, dataset)
+    _record(MinimalPerturbation, frame, run, model, dataset)
 
 
 def record_transfers(
     frame: pd.DataFrame,
     *,
-    judge: ModelVersion,
+    evaluator: ModelVersion,
     run: Run | None = None,
     model: ModelVersion | None = None,
     dataset: DatasetVersion | None = None,
 ) -> None:
-    """Keep what ``judge`` sees in each modulation: :class:`tracking.tables.Transfer`.
+    """Keep what ``evaluator`` sees in each modulation: :class:`tracking.tables.Transfer`.
 
     Arguments, replacement and errors as in :func:`record_predictions`.
     """
-    judged = frame.assign(judge=judge.uri, judge_model_id=judge.model_id)
+    judged = frame.assign(evaluator=evaluator.uri, evaluator_model_id=evaluator.model_id)
     _record(Transfer, judged, run, model, dataset)
 
 
@@ -133,9 +133,9 @@ def region_shares(model: str | None = None, run_id: str | None = None) -> pd.Dat
     return _frame(RegionShare, model, run_id)
 
 
-def least_budgets(model: str | None = None, run_id: str | None = None) -> pd.DataFrame:
-    """Hand back the least budget of each photograph and region; as :func:`predictions`."""
-    return _frame(LeastBudget, model, run_id)
+def minimal_perturbations(model: str | None = None, run_id: str | None = None) -> pd.DataFrame:
+    """Minimal perturbation norm of each photograph and region; as :func:`predictions`."""
+    return _frame(MinimalPerturbation, model, run_id)
 
 
 def transfers(model: str | None = None, run_id: str | None = None) -> pd.DataFrame:

@@ -109,20 +109,26 @@ class RegionShare(_OfOneModulation, Base):
     part: Mapped[str]
     energy_share: Mapped[float | None]
     area_share: Mapped[float | None]
-    density: Mapped[float | None]
+    enrichment: Mapped[float | None]
 
 
-class LeastBudget(_OfOnePhotograph, Base):
+class MinimalPerturbation(_OfOnePhotograph, Base):
     """The smallest change that makes a network see the target in one photograph.
 
-    ``least_eps`` is 0 where it sees it as it is, and empty where no change was found that does, or
+    ``min_norm`` is 0 where it sees it as it is, and empty where no change was found that does, or
     the photograph does not show ``region``: ``searched`` tells the two apart.
     """
 
-    __tablename__ = "least_budgets"
+    __tablename__ = "minimal_perturbations"
     __table_args__ = (
         UniqueConstraint(
-            *_PHOTOGRAPH, "mode", "target", "constraint", "region", "seed", name="least_budget_key"
+            *_PHOTOGRAPH,
+            "mode",
+            "target",
+            "constraint",
+            "region",
+            "seed",
+            name="minimal_perturbation_key",
         ),
     )
 
@@ -135,18 +141,18 @@ class LeastBudget(_OfOnePhotograph, Base):
     region: Mapped[str]
     seed: Mapped[int] = mapped_column(BigInteger)
     searched: Mapped[bool]
-    least_eps: Mapped[float | None]
+    min_norm: Mapped[float | None]
 
 
 class Transfer(_OfOneModulation, Base):
-    """What another network, the judge, sees in one modulation."""
+    """What another network, the independent evaluator, sees in one modulation."""
 
     __tablename__ = "transfers"
-    __table_args__ = (UniqueConstraint(*_MODULATION, "judge_model_id", name="transfer_key"),)
+    __table_args__ = (UniqueConstraint(*_MODULATION, "evaluator_model_id", name="transfer_key"),)
 
-    judge_model_id: Mapped[str]
-    judge: Mapped[str]
+    evaluator_model_id: Mapped[str]
+    evaluator: Mapped[str]
     patient_id: Mapped[str]
-    judge_prob_before: Mapped[float]
-    judge_prob_target: Mapped[float]
-    transfer: Mapped[bool]
+    evaluator_prob_before: Mapped[float]
+    evaluator_prob_target: Mapped[float]
+    transferred: Mapped[bool]

@@ -1,4 +1,4 @@
-"""A battery of attacks as a run keeps it: tables, figure, metrics, signs of masking; the gate."""
+"""An attack suite as a run keeps it: tables, figure, metrics, signs of masking; the gate."""
 
 import sys
 from collections.abc import Sequence
@@ -14,20 +14,20 @@ from fundus_ml.errors import InputError
 from fundus_ml.evaluation.calibration import Calibration
 from fundus_ml.evaluation.metrics import MEASURES
 from fundus_ml.evaluation.scores import CLEAN, LEVELS, check_measurable, flat, long_scores, scores
-from fundus_ml.figures.robustness import battery_figure
+from fundus_ml.figures.robustness import attack_suite_figure
 from fundus_ml.robust_evaluation import (
     ATTACKS,
     WORST,
-    Battery,
+    AttackSuite,
     Sign,
     choose_people,
     flip_curve,
-    gate_battery,
+    gate_suite,
     judge_robustness,
     masking_signs,
     median_distances,
     raised_names,
-    run_battery,
+    run_attack_suite,
     signs_table,
 )
 from fundus_ml.statistics.clustered import Interval
@@ -40,8 +40,8 @@ FLAGS_TAG = "masking_flags"
 
 
 @dataclass(frozen=True, kw_only=True)
-class BatteryMeasured:
-    """What a battery found.
+class SuiteMeasured:
+    """What an attack suite found.
 
     Attributes:
         predicted: One row per eye, attack and budget, without the clean ones.
@@ -57,7 +57,7 @@ class BatteryMeasured:
 def drawn_eyes(
     eyes_of_split: FundusDataset, *, eyes: int, seed: int, resamples: int
 ) -> FundusDataset:
-    """Draw the people whose eyes a battery attacks.
+    """Draw the people whose eyes an attack suite attacks.
 
     Raises:
         InputError: So few that their scores would have no interval.
@@ -66,51 +66,52 @@ def drawn_eyes(
     try:
         check_measurable(drawn, resamples=resamples)
     except InputError as error:
-        raise InputError(f"battery_eyes={eyes}: those drawn cannot be measured: {error}") from None
+        raise InputError(f"suite_eyes={eyes}: those drawn cannot be measured: {error}") from None
     return drawn
 
 
-def measure_battery(
+def measure_suite(
     run: Run,
     model: nn.Module,
     eyes: FundusDataset,
-    battery: Battery,
+    suite: AttackSuite,
     *,
     split: str,
     calibration: Calibration,
     resamples: int,
-) -> BatteryMeasured:
-    """Run a whole battery, log what it found and say it.
+) -> SuiteMeasured:
+    """Run a whole attack suite, log what it found and say it.
 
     Args:
-        run: Gets ``battery.json``, ``min_eps.json``, ``masking.json`` and ``battery.png``.
+        run: Gets ``attack_suite.json``, ``min_norm.json``, ``masking.json`` and
+            ``attack_suite.png``.
         model: Maps pixels in [0, 1] to ``(N,)`` logits.
         eyes: To attack.
-        battery: What to run.
+        suite: What to run.
         split: Where they come from.
         calibration: Temperature and threshold.
         resamples: Of people.
     """
-    with progress("battery", "eye") as on_step:
-        attacked = run_battery(model, eyes, battery, on_step=on_step)
-    seed = battery.seed
+    with progress("suite", "eye") as on_step:
+        attacked = run_attack_suite(model, eyes, suite, on_step=on_step)
+    seed = suite.seed
     table = scores(attacked.predicted, calibration=calibration, resamples=resamples, seed=seed)
     signs = masking_signs(attacked, resamples=resamples, seed=seed)
     curve = flip_curve(attacked.probes, resamples=resamples, seed=seed)
     medians = median_distances(attacked.probes, resamples=resamples, seed=seed)
-    run.log_table(long_scores(table), "battery.json")
-    run.log_table(curve, "min_eps.json")
+    run.log_table(long_scores(table), "attack_suite.json")
+    run.log_table(curve, "min_norm.json")
     run.log_table(signs_table(signs), "masking.json")
-    figure = battery_figure(table, curve, constraint=battery.constraint, attacks=tuple(ATTACKS))
-    run.log_figure(figure, "battery.png")
+    figure = attack_suite_figure(table, curve, constraint=suite.constraint, attacks=tuple(ATTACKS))
+    run.log_figure(figure, "attack_suite.png")
     show(table[list(SHOWN)])
     _tell(signs, medians, eyes=len(eyes), split=split)
     tags = {FLAGS_TAG: raised_names(signs)}
     run.set_tags(tags)
     predicted = attacked.predicted
-    return BatteryMeasured(
+    return SuiteMeasured(
         predicted=predicted[predicted["attack"] != CLEAN],
-        metrics=_metrics(table, medians, split=split) | {f"{split}_battery_eyes": float(len(eyes))},
+        metrics=_metrics(table, medians, split=split) | {f"{split}_suite_eyes": float(len(eyes))},
         tags=tags,
     )
 
@@ -148,7 +149,7 @@ def ask_gate(
         Whether it may, and the tags ``robust_gate``, ``robust_gate_reason`` and
         :data:`FLAGS_TAG` for its version.
     """
-    battery = gate_battery(
+    suite = gate_suite(
         config.constraint,
         eps,
         batch_size=config.batch_size,
@@ -156,7 +157,7 @@ def ask_gate(
         seed=config.seed,
     )
     with progress("gate", "eye") as on_step:
-        attacked = run_battery(model, eyes, battery, on_step=on_step)
+        attacked = run_attack_suite(model, eyes, suite, on_step=on_step)
     signs = masking_signs(attacked, resamples=config.bootstrap, seed=config.seed)
     run.log_table(signs_table(signs), "masking.json")
     verdict = judge_robustness(
@@ -174,7 +175,7 @@ def ask_gate(
 
 
 def _metrics(table: pd.DataFrame, medians: dict[str, Interval], *, split: str) -> dict[str, float]:
-    """``test_worst_accuracy_eps_1``, ``test_min_eps_median_female``, their ``_low``, ``_high``."""
+    """``test_worst_accuracy_eps_1``, ``test_min_norm_median_female``, their ``_low``, ``_high``."""
     metrics = {
         f"{split}_worst_{measure}{level}_eps_{plain(row['eps'])}{bound}": float(
             row[measure + level + bound]
@@ -184,14 +185,14 @@ def _metrics(table: pd.DataFrame, medians: dict[str, Interval], *, split: str) -
         for level in LEVELS.values()
         for bound in ("", "_low", "_high")
     }
-    named = {f"{split}_min_eps_median_{sex}": median for sex, median in medians.items()}
+    named = {f"{split}_min_norm_median_{sex}": median for sex, median in medians.items()}
     # A median beyond all that was found is infinite, which no store of metrics keeps.
     found = {name: value for name, value in flat(named).items() if abs(value) < float("inf")}
     return metrics | found
 
 
 def _tell(signs: Sequence[Sign], medians: dict[str, Interval], *, eyes: int, split: str) -> None:
-    lines = [f"battery of attacks on {eyes} eyes of the {split} split"]
+    lines = [f"attack suite on {eyes} eyes of the {split} split"]
     for sex, median in medians.items():
         lines.append(
             f"half of the {sex} eyes are flipped by a change of {median.value:.3g} "

@@ -1,4 +1,4 @@
-"""How a network is measured: scored, logged, shown and held against the floor, always alike."""
+"""How a network is measured: scored, logged, shown, compared with the shortcut baseline."""
 
 import sys
 from collections.abc import Sequence
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import pandas as pd
 from torch import nn
 
-from experiments.recording.shortcut_baseline import against_floor, audit_of
 from experiments.recording.scores import (
     SUBGROUP_COLUMNS,
     counted,
@@ -16,6 +15,7 @@ from experiments.recording.scores import (
     log_subgroups,
     readable_scores,
 )
+from experiments.recording.shortcut_baseline import against_shortcut_baseline, audit_of
 from experiments.running.session import progress, show
 from fundus_ml.attacks import StepSize, ThreatModel, step_length
 from fundus_ml.attacks.engines import check_engine
@@ -125,12 +125,12 @@ def measure_split(
     name: str,
     calibration: Calibration | None = None,
 ) -> Measured:
-    """Score a split clean and attacked, log tables and figures, say how it stands to the floor.
+    """Score a split clean and attacked, log tables and figures, compare with the shortcut baseline.
 
     Args:
         run: Gets the tables, the figures and ``calibration.json``; the metrics are handed back.
         model: Maps pixels in [0, 1] to ``(N,)`` logits.
-        dataset: The whole dataset, on whose audit the floor rests.
+        dataset: The whole dataset, on whose audit the shortcut baseline rests.
         split: The part to score.
         measure: How to measure.
         name: What the figures call the network.
@@ -164,11 +164,11 @@ def measure_split(
     show(subgroups[list(SUBGROUP_COLUMNS)])
     sys.stdout.write(f"{counted(table)}\n{_told(calibration, fitted_on)}\n")
     audit = audit_of(dataset)
-    sys.stdout.write(against_floor(clean_auroc(table), audit) + "\n")
+    sys.stdout.write(against_shortcut_baseline(clean_auroc(table), audit) + "\n")
     return Measured(
         predicted=predicted,
         table=table,
-        metrics=named_metrics(table, split=split) | {"shortcut_floor": audit.floor},
+        metrics=named_metrics(table, split=split) | {"shortcut_baseline": audit.shortcut_baseline},
         tags=calibration.tags() | {"calibrated_on": dataset.digest},
     )
 

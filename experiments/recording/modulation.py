@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fundus_ml.modulation.evaluator import Bench, Compared, Found
 from experiments.recording.modulation_figures import draw_figures, draw_gallery, draw_panels
 from fundus_ml.imaging.regions import PARTS
 from fundus_ml.modulation import file_stem
 from fundus_ml.modulation.control_table import MODULATION
+from fundus_ml.modulation.evaluator import Compared, Evaluator, Measurements
 from tracking.lineage import attach_pictures
 from tracking.registry import ModelVersion
 from tracking.results import (
-    record_least_budgets,
+    record_minimal_perturbations,
     record_modulations,
     record_region_shares,
     record_transfers,
@@ -31,24 +31,26 @@ class ModulationRecord:
     """Everything one modulation made.
 
     Attributes:
-        bench: The eyes, their pixels and targets, the options, the judge.
+        evaluator: The eyes, their pixels and targets, the options, the independent evaluator.
         modulated: ``(E, N, H, W, 3)`` uint8.
         pictures: E·N paths of the saved pictures, budget by budget.
         seed: Of the choice of eyes.
         dataset_digest: Of the dataset they come from.
-        found: What was found in the pictures of each origin.
-        compared: Tables over all origins.
+        found: What was found in the pictures of each condition.
+        compared: Tables over all conditions.
         effect: Rows of ``effect_by_eps`` of the modulation.
+        independent: Version of the independent evaluator, where there is one.
     """
 
-    bench: Bench
+    evaluator: Evaluator
     modulated: NDArray[np.uint8]
     pictures: list[Path]
     seed: int
     dataset_digest: str
-    found: Mapping[str, Found]
+    found: Mapping[str, Measurements]
     compared: Compared
     effect: pd.DataFrame
+    independent: ModelVersion | None
 
 
 def record_modulation(
@@ -63,17 +65,19 @@ def record_modulation(
         folder: Holds ``pictures/``; panels and figures are added beside them.
     """
     effects = record.found[MODULATION].effects.assign(
-        region=record.bench.chosen.region,
+        region=record.evaluator.chosen.region,
         seed=record.seed,
         dataset_digest=record.dataset_digest,
-        least_eps=_least_of_each(record),
+        min_norm=_least_of_each(record),
         picture=[path.relative_to(folder).as_posix() for path in record.pictures],
     )
-    bench, compared = record.bench, record.compared
-    thumbnails = draw_panels(bench, record.modulated, effects, folder)
-    draw_figures(bench, record.modulated, effects, folder, found=record.found, compared=compared)
+    evaluator, compared = record.evaluator, record.compared
+    thumbnails = draw_panels(evaluator, record.modulated, effects, folder)
+    draw_figures(
+        evaluator, record.modulated, effects, folder, found=record.found, compared=compared
+    )
     draw_gallery(
-        bench,
+        evaluator,
         record.modulated,
         effects,
         record.found[MODULATION].shares,
@@ -90,24 +94,24 @@ def record_modulation(
     rows = effects.assign(picture=[f"{address}/{picture}" for picture in effects["picture"]])
     record_modulations(rows, run=run, model=version)
     record_region_shares(_share_rows(record, effects), run=run, model=version)
-    record_least_budgets(_least_rows(record), run=run, model=version)
-    if bench.judge is not None:
-        record_transfers(effects, judge=bench.judge.version, run=run, model=version)
+    record_minimal_perturbations(_min_norm_rows(record), run=run, model=version)
+    if record.independent is not None:
+        record_transfers(effects, evaluator=record.independent, run=run, model=version)
 
 
 def _write_tables(record: ModulationRecord, effects: pd.DataFrame, folder: Path) -> None:
     """Write everything that was measured, one row each, as files a notebook reads."""
     controls = [
-        each.effects.assign(origin=origin)
-        for origin, each in record.found.items()
-        if origin != MODULATION
+        each.effects.assign(condition=condition)
+        for condition, each in record.found.items()
+        if condition != MODULATION
     ]
-    shares = [each.shares.assign(origin=origin) for origin, each in record.found.items()]
+    shares = [each.shares.assign(condition=condition) for condition, each in record.found.items()]
     tables = {
         "modulations": effects,
         "controls": pd.concat(controls, ignore_index=True) if controls else None,
         "region_shares": pd.concat(shares, ignore_index=True),
-        "least_budgets": _least_rows(record),
+        "minimal_perturbations": _min_norm_rows(record),
     }
     for name, table in tables.items():
         if table is not None:
@@ -116,16 +120,16 @@ def _write_tables(record: ModulationRecord, effects: pd.DataFrame, folder: Path)
 
 def _log_sliders(run: Run, record: ModulationRecord) -> None:
     """One image per eye with a step per budget: the run page slides through the budgets."""
-    pixels = record.bench.chosen.pixels
-    for i, image_id in enumerate(record.bench.eyes["image_id"]):
+    pixels = record.evaluator.chosen.pixels
+    for i, image_id in enumerate(record.evaluator.eyes["image_id"]):
         for step, picture in enumerate([pixels[i], *record.modulated[:, i]]):
             run.log_image(picture, f"{FOLDER}/{file_stem(image_id)}", step)
 
 
 def _log_measures(run: Run, record: ModulationRecord) -> None:
-    """Curves over the budgets, step 1 the first of them: success, P(target), densities."""
-    density = record.compared.density
-    own = density[density["origin"] == MODULATION].set_index(["eps", "part"])["density"]
+    """Curves over the budgets, step 1 the first of them: success, P(target), enrichments."""
+    enrichment = record.compared.enrichment
+    own = enrichment[enrichment["condition"] == MODULATION].set_index(["eps", "part"])["enrichment"]
     for step, row in enumerate(record.effect.to_dict("records"), start=1):
         measured = {str(name): float(value) for name, value in row.items()}
         measured |= {
@@ -137,28 +141,28 @@ def _log_measures(run: Run, record: ModulationRecord) -> None:
     run.log_metrics(_summary(record))
     run.log_table(record.effect, "effect_by_eps.json")
     run.log_table(record.compared.controls, "controls.json")
-    if len(record.compared.least):
-        run.log_table(record.compared.least, "least_budgets.json")
-    if record.bench.regions is None:
-        run.set_tags({"region_density": "not measured: the dataset has no region maps"})
+    if len(record.compared.min_norms):
+        run.log_table(record.compared.min_norms, "minimal_perturbations.json")
+    if record.evaluator.regions is None:
+        run.set_tags({"region_enrichment": "not measured: the dataset has no region maps"})
     else:
-        run.log_table(density, "region_density.json")
-        if record.compared.chance.empty:
-            run.set_tags({"chance": "not measured: name two or more shuffled models"})
+        run.log_table(enrichment, "region_enrichment.json")
+        if record.compared.null.empty:
+            run.set_tags({"null": "not measured: name two or more shuffled models"})
         else:
-            run.log_table(record.compared.chance, "chance.json")
+            run.log_table(record.compared.null, "null_distribution.json")
 
 
 def _summary(record: ModulationRecord) -> dict[str, float]:
-    """What runs are compared on: areas under the path, and least budgets by region."""
+    """What runs are compared on: areas under the path, and minimal perturbation norms by region."""
     controls = record.compared.controls
-    own = controls[controls["origin"] == MODULATION]
-    found = {name: own[name].item() for name in ("area", "judge_area") if name in own}
-    least = record.compared.least
-    for row in least[least["origin"] == MODULATION].to_dict("records"):
+    own = controls[controls["condition"] == MODULATION]
+    found = {name: own[name].item() for name in ("area", "evaluator_area") if name in own}
+    min_norms = record.compared.min_norms
+    for row in min_norms[min_norms["condition"] == MODULATION].to_dict("records"):
         region = str(row["region"]).replace("+", "_")
-        if np.isfinite(row["least_eps"]) and region.isidentifier():
-            found[f"least_eps_{region}"] = float(row["least_eps"])
+        if np.isfinite(row["min_norm"]) and region.isidentifier():
+            found[f"min_norm_{region}"] = float(row["min_norm"])
     return found
 
 
@@ -166,7 +170,7 @@ def _caption(record: ModulationRecord) -> str:
     strongest = record.effect.iloc[-1]
     unchanged = int(strongest["unchanged"])
     return (
-        f"{len(record.bench.eyes)} eyes; at eps {strongest['eps']:g} "
+        f"{len(record.evaluator.eyes)} eyes; at eps {strongest['eps']:g} "
         f"{strongest['success']:.0%} are seen as the target"
         + (f", {unchanged} did not change" if unchanged else "")
     )
@@ -179,16 +183,16 @@ def _share_rows(record: ModulationRecord, effects: pd.DataFrame) -> pd.DataFrame
 
 
 def _least_of_each(record: ModulationRecord) -> NDArray[np.float64]:
-    """Repeat each eye's least budget for every picture of it; NaN where none was searched."""
-    least = record.found[MODULATION].least.get(record.bench.chosen.region)
-    if least is None:
-        least = np.full(len(record.bench.eyes), np.nan)
-    return np.tile(least, len(record.bench.options.eps))
+    """Repeat each eye's minimal perturbation norm per picture; NaN where none was searched."""
+    min_norms = record.found[MODULATION].min_norms.get(record.evaluator.chosen.region)
+    if min_norms is None:
+        min_norms = np.full(len(record.evaluator.eyes), np.nan)
+    return np.tile(min_norms, len(record.evaluator.options.eps))
 
 
-def _least_rows(record: ModulationRecord) -> pd.DataFrame:
+def _min_norm_rows(record: ModulationRecord) -> pd.DataFrame:
     """One row per eye and region that was searched."""
-    eyes, options = record.bench.eyes, record.bench.options
+    eyes, options = record.evaluator.eyes, record.evaluator.options
     effects = record.found[MODULATION].effects
     target = effects["target"].to_numpy()[: len(eyes)]
     frames = [
@@ -199,12 +203,12 @@ def _least_rows(record: ModulationRecord) -> pd.DataFrame:
                 "target": target,
                 "region": region,
                 "searched": ~np.isnan(found),
-                "least_eps": np.where(np.isfinite(found), found, np.nan),
+                "min_norm": np.where(np.isfinite(found), found, np.nan),
             }
         )
-        for region, found in record.found[MODULATION].least.items()
+        for region, found in record.found[MODULATION].min_norms.items()
     ]
-    columns = ["image_id", "patient_id", "target", "region", "searched", "least_eps"]
+    columns = ["image_id", "patient_id", "target", "region", "searched", "min_norm"]
     rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
     return rows.assign(
         mode=options.mode,

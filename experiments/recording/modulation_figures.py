@@ -1,4 +1,4 @@
-"""What a modulation shows: a panel per eye, curves, densities, the sheet and the gallery."""
+"""What a modulation shows: a panel per eye, curves, enrichments, the sheet and the gallery."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,19 +10,19 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from fundus_ml.modulation.evaluator import Bench, Compared, Found
 from experiments.running.session import progress
 from fundus_ml.figures import (
     contact_sheet,
     figure_png,
     modulation_panel,
-    region_density_figure,
+    region_enrichment_figure,
     success_curve,
 )
-from fundus_ml.figures.minimal_perturbations import least_budget_figure
+from fundus_ml.figures.minimal_perturbations import min_norm_figure
 from fundus_ml.modulation import file_stem
 from fundus_ml.modulation.control_table import MODULATION
 from fundus_ml.modulation.effects import effect_by_eps
+from fundus_ml.modulation.evaluator import Compared, Evaluator, Measurements
 from fundus_ml.modulation.null_distribution import FEWEST_NETWORKS, is_shuffled
 from fundus_ml.pages.gallery import gallery_page
 from fundus_ml.parallel import in_order, processes
@@ -40,14 +40,14 @@ FIGURE_RESAMPLES = 1000
 
 
 def draw_panels(
-    bench: Bench, modulated: NDArray[np.uint8], effects: pd.DataFrame, folder: Path
+    evaluator: Evaluator, modulated: NDArray[np.uint8], effects: pd.DataFrame, folder: Path
 ) -> list[Path]:
     """Draw a panel per eye; give back small ones of the first few."""
     for name in ("panels", "thumbnails"):
         (folder / name).mkdir()
     by_eye = dict(tuple(effects.groupby("image_id")))
     panels = []
-    for i, eye in enumerate(bench.eyes.to_dict("records")):
+    for i, eye in enumerate(evaluator.eyes.to_dict("records")):
         rows = by_eye[eye["image_id"]]
         given = {
             "eps": rows["eps"].tolist(),
@@ -55,13 +55,13 @@ def draw_panels(
             "prob_target": rows["prob_target"].tolist(),
             "target": str(rows["target"].iloc[0]),
             "title": f"{eye['image_id']}: {eye['sex']}, {eye['eye']} eye",
-            "regions": None if bench.regions is None else bench.regions[i],
-            "constraint": bench.options.constraint,
+            "regions": None if evaluator.regions is None else evaluator.regions[i],
+            "constraint": evaluator.options.constraint,
         }
         name = f"{file_stem(str(eye['image_id']))}.png"
         panels.append(
             _Panel(
-                pixels=bench.chosen.pixels[i],
+                pixels=evaluator.chosen.pixels[i],
                 modulated=modulated[:, i],
                 given=given,
                 path=folder / "panels" / name,
@@ -94,23 +94,23 @@ def _draw_panel(panel: _Panel) -> None:
 
 
 def draw_figures(
-    bench: Bench,
+    evaluator: Evaluator,
     modulated: NDArray[np.uint8],
     effects: pd.DataFrame,
     folder: Path,
     *,
-    found: Mapping[str, Found],
+    found: Mapping[str, Measurements],
     compared: Compared,
 ) -> None:
-    """Draw the curves of every origin, the contact sheet, densities and least budgets."""
+    """Draw the curves of every condition, the contact sheet, enrichments and minimal norms."""
     curves = [
-        effect_by_eps(rows, resamples=FIGURE_RESAMPLES, seed=0).assign(model=origin)
-        for origin, rows in _networks_at_chance_as_one(found).items()
+        effect_by_eps(rows, resamples=FIGURE_RESAMPLES, seed=0).assign(model=condition)
+        for condition, rows in _null_models_as_one(found).items()
     ]
     curve = success_curve(
         pd.concat(curves, ignore_index=True),
-        size=bench.chosen.pixels.shape[1],
-        constraint=bench.options.constraint,
+        size=evaluator.chosen.pixels.shape[1],
+        constraint=evaluator.options.constraint,
     )
     _save(curve, folder / "success_by_eps.png")
     strongest = effects[effects["eps"] == effects["eps"].max()]
@@ -120,47 +120,51 @@ def draw_figures(
         for row in strongest.to_dict("records")
     ]
     sheet = contact_sheet(
-        bench.chosen.pixels[:SHEET_EYES], modulated[-1][:SHEET_EYES], captions[:SHEET_EYES]
+        evaluator.chosen.pixels[:SHEET_EYES], modulated[-1][:SHEET_EYES], captions[:SHEET_EYES]
     )
     _save(sheet, folder / "contact_sheet.png")
-    density = _with_chance(compared).rename(columns={"origin": "model"})
-    for eps, rows in density.groupby("eps"):
+    enrichment = _with_null(compared).rename(columns={"condition": "model"})
+    for eps, rows in enrichment.groupby("eps"):
         budget = plain(cast("float", eps))
-        _save(region_density_figure(rows), folder / f"region_density_eps-{budget}.png")
-    if len(compared.least):
-        figure = least_budget_figure(compared.least, constraint=bench.options.constraint)
-        _save(figure, folder / "least_budgets.png")
+        _save(region_enrichment_figure(rows), folder / f"region_enrichment_eps-{budget}.png")
+    if len(compared.min_norms):
+        figure = min_norm_figure(compared.min_norms, constraint=evaluator.options.constraint)
+        _save(figure, folder / "minimal_perturbations.png")
 
 
-def _networks_at_chance_as_one(found: Mapping[str, Found]) -> dict[str, pd.DataFrame]:
-    """Effects by origin; several networks at chance are one, over their eyes together."""
-    at_chance = [origin for origin in found if is_shuffled(origin)]
-    several = len(at_chance) >= FEWEST_NETWORKS
+def _null_models_as_one(found: Mapping[str, Measurements]) -> dict[str, pd.DataFrame]:
+    """Effects by condition; several null models are one, over their eyes together."""
+    null_models = [condition for condition in found if is_shuffled(condition)]
+    several = len(null_models) >= FEWEST_NETWORKS
     merged: dict[str, list[pd.DataFrame]] = {}
-    for origin, each in found.items():
-        name = f"{len(at_chance)} shuffled models" if several and origin in at_chance else origin
+    for condition, each in found.items():
+        name = (
+            f"{len(null_models)} shuffled models"
+            if several and condition in null_models
+            else condition
+        )
         merged.setdefault(name, []).append(each.effects)
     return {name: pd.concat(effects, ignore_index=True) for name, effects in merged.items()}
 
 
-def _with_chance(compared: Compared) -> pd.DataFrame:
-    """Put where one more network at chance would fall in the place of those there are."""
-    density, chance = compared.density, compared.chance
-    if chance.empty:
-        return density
-    expected = chance.assign(
-        origin=f"next network at chance (from {chance['networks'].max()})",
-        density=chance["chance"],
-        low=chance["chance_low"],
-        high=chance["chance_high"],
+def _with_null(compared: Compared) -> pd.DataFrame:
+    """Put where one more null model would fall in the place of those there are."""
+    enrichment, null = compared.enrichment, compared.null
+    if null.empty:
+        return enrichment
+    expected = null.assign(
+        condition=f"next null model (from {null['networks'].max()})",
+        enrichment=null["null"],
+        low=null["null_low"],
+        high=null["null_high"],
     )
-    others = density[~density["origin"].map(is_shuffled).astype(bool)]
-    own = others["origin"] == MODULATION
+    others = enrichment[~enrichment["condition"].map(is_shuffled).astype(bool)]
+    own = others["condition"] == MODULATION
     return pd.concat([others[own], expected, others[~own]], ignore_index=True)
 
 
 def draw_gallery(
-    bench: Bench,
+    evaluator: Evaluator,
     modulated: NDArray[np.uint8],
     effects: pd.DataFrame,
     shares: pd.DataFrame,
@@ -170,34 +174,34 @@ def draw_gallery(
 ) -> None:
     """Write the page that all eyes are looked through on, budget by budget."""
     first = effects.drop_duplicates("image_id")
-    eyes = bench.eyes[["image_id", "sex", "eye"]].assign(
+    eyes = evaluator.eyes[["image_id", "sex", "eye"]].assign(
         target=first["target"].to_numpy(),
         prob_target_before=first["prob_target_before"].to_numpy(),
-        min_eps=first["least_eps"].to_numpy(),
-        most_changed=_most_changed(bench, shares),
+        min_norm=first["min_norm"].to_numpy(),
+        most_changed=_most_changed(evaluator, shares),
     )
     page = gallery_page(
         title=f"Modulation of {len(eyes)} eyes",
         words=(
-            f"{version}, {bench.options.mode}, {bench.options.constraint}, "
-            f"region {bench.chosen.region}, {bench.chosen.pixels.shape[1]} px"
+            f"{version}, {evaluator.options.mode}, {evaluator.options.constraint}, "
+            f"region {evaluator.chosen.region}, {evaluator.chosen.pixels.shape[1]} px"
         ),
         eyes=eyes,
-        pixels=bench.chosen.pixels,
+        pixels=evaluator.chosen.pixels,
         modulated=modulated,
         effects=effects,
     )
     (folder / "gallery.html").write_text(page, encoding="utf-8")
 
 
-def _most_changed(bench: Bench, shares: pd.DataFrame) -> list[str]:
+def _most_changed(evaluator: Evaluator, shares: pd.DataFrame) -> list[str]:
     """Name the part of each eye where its strongest change is densest; empty where unknown."""
     if shares.empty:
-        return [""] * len(bench.eyes)
-    strongest = shares[shares["eps"] == shares["eps"].max()].dropna(subset="density")
-    densest = strongest.sort_values("density").drop_duplicates("image_id", keep="last")
+        return [""] * len(evaluator.eyes)
+    strongest = shares[shares["eps"] == shares["eps"].max()].dropna(subset="enrichment")
+    densest = strongest.sort_values("enrichment").drop_duplicates("image_id", keep="last")
     parts = densest.set_index("image_id")["part"]
-    return [str(parts.get(image_id, "")) for image_id in bench.eyes["image_id"]]
+    return [str(parts.get(image_id, "")) for image_id in evaluator.eyes["image_id"]]
 
 
 def _save(figure: Figure, path: Path, *, dpi: int = 120) -> None:

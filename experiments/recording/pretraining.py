@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from experiments.running.launch import from_first
 from experiments.recording.registration import register_model
+from experiments.running.launch import from_first
 from fundus_ml.errors import InputError
 from fundus_ml.figures.pretraining import pretraining_curves
 from fundus_ml.models.classifiers import Classifier
@@ -27,7 +27,7 @@ KEPT = (
 
 @dataclass(frozen=True, kw_only=True)
 class Pretrained:
-    """A trunk that was pretrained and registered.
+    """A feature extractor that was pretrained and registered.
 
     Attributes:
         version: In the registry.
@@ -93,7 +93,7 @@ def register_pretrained(
     start: Mapping[str, float],
     parent: ModelVersion | None,
 ) -> Pretrained:
-    """Put the trunk into the classifier it was taken from, and register that.
+    """Put the feature extractor into the classifier it was taken from, and register that.
 
     Args:
         run: The open run.
@@ -157,8 +157,9 @@ def _description(
 ) -> str:
     """The page of the version, as Markdown."""
     text = (
-        f"**Pretrained {config.arch}: its logit means nothing yet.** The trunk was learned without "
-        "labels; the last layer and the head are random. Train from it with "
+        f"**Pretrained {config.arch}: its logit means nothing yet.** The feature "
+        "extractor was learned without labels; the last layer and the head are random. "
+        "Train from it with "
         f"`weights={version.uri}`.\n\n"
         f"VICReg on {len(objective.train)} training eyes of {objective.train.name}, pairs by "
         f"{config.pairs}; epoch {metrics['best_epoch']:.0f} of {config.epochs}, validation loss "

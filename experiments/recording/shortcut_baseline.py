@@ -36,16 +36,21 @@ def log_audit(run: Run, audit: Audit) -> None:
         write_audit(audit, Path(folder))
         for name in (AUDIT, AUDIT_PAGE):
             run.log_artifact(Path(folder) / name)
-    run.log_metrics({"shortcut_floor": audit.floor})
-    run.set_tags({"shortcut_floor_by": audit.floor_by, "audit": " ".join(audit.verdicts)})
+    run.log_metrics({"shortcut_baseline": audit.shortcut_baseline})
+    run.set_tags(
+        {"shortcut_baseline_by": audit.shortcut_baseline_by, "audit": " ".join(audit.verdicts)}
+    )
     for verdict in audit.verdicts:
         sys.stdout.write(f"{verdict}\n")
 
 
-def against_floor(auroc: Interval, audit: Audit) -> str:
+def against_shortcut_baseline(auroc: Interval, audit: Audit) -> str:
     """Say in words whether an AUROC shows more than the shortcuts of its dataset."""
     reached = f"AUROC {auroc.value:.3f} ({auroc.low:.3f} to {auroc.high:.3f})"
-    floor = f"the floor of this dataset, {audit.floor:.3f} ({audit.floor_by})"
-    if auroc.low > audit.floor:
-        return f"{reached}: above {floor}"
-    return f"{reached}: not above {floor}; nothing is shown that a shortcut would not reach"
+    bar = (
+        f"the shortcut baseline of this dataset, {audit.shortcut_baseline:.3f} "
+        f"({audit.shortcut_baseline_by})"
+    )
+    if auroc.low > audit.shortcut_baseline:
+        return f"{reached}: above {bar}"
+    return f"{reached}: not above {bar}; nothing is shown that a shortcut would not reach"

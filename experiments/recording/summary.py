@@ -16,7 +16,7 @@ from experiments.running.session import show
 from fundus_ml.auditing.audit import AUDIT_PAGE, Audit
 from fundus_ml.data.owned_folders import read_object
 from fundus_ml.errors import InputError, listed
-from fundus_ml.figures import auroc_by_eps, figure_png, region_density_figure, success_curve
+from fundus_ml.figures import auroc_by_eps, figure_png, region_enrichment_figure, success_curve
 from fundus_ml.pages.template import summary_page
 from fundus_ml.statistics.numerals import plain
 from tracking.runs import Run
@@ -34,7 +34,7 @@ EFFECT_COLUMNS = (
 CI = "95 % intervals clustered by person"
 _BOUNDS = {"auroc_low": "low", "auroc_high": "high"}
 HEADLINE = (
-    "cue", "shortcut_floor", "clean_auroc", "eps", "robust_auroc", "clean_model_robust_auroc",
+    "cue", "shortcut_baseline", "clean_auroc", "eps", "robust_auroc", "clean_model_robust_auroc",
 )  # fmt: skip
 
 
@@ -77,9 +77,11 @@ def write_summary(
     run.log_metrics({key: value for key, value in summary.items() if isinstance(value, float)})
     show(_scores(findings))
     show(_effects(findings))
-    densities = _densities(findings, config.eps)
-    if not densities.empty:
-        wide = densities.pivot_table(index="part", columns="model", values="density", sort=False)
+    enrichments = _enrichments(findings, config.eps)
+    if not enrichments.empty:
+        wide = enrichments.pivot_table(
+            index="part", columns="model", values="enrichment", sort=False
+        )
         show(wide.reset_index())
 
 
@@ -118,10 +120,10 @@ def summarise(
         findings: ``clean`` and ``robust``.
 
     Returns:
-        ``shortcut_floor`` is the AUROC below which a model has shown nothing, ``clean_auroc`` the
-        clean version's on clean test eyes, ``robust_auroc`` the robust version's under attack at
-        ``eps``, ``clean_model_robust_auroc`` the clean version's under the same attack;
-        ``region_density`` is measured at budget ``eps``; ``rms`` is that budget per value of the
+        ``shortcut_baseline`` is the AUROC below which a model has shown nothing, ``clean_auroc``
+        the clean version's on clean test eyes, ``robust_auroc`` the robust version's under attack
+        at ``eps``, ``clean_model_robust_auroc`` the clean version's under the same attack;
+        ``region_enrichment`` is measured at budget ``eps``; ``rms`` is that budget per value of the
         image.
     """
     clean, robust, eps = findings["clean"], findings["robust"], float(config.eps)
@@ -131,8 +133,8 @@ def summarise(
         "constraint": config.constraint,
         "eps": eps,
         "rms": eps / math.sqrt(3 * config.size**2),
-        "shortcut_floor": audit.floor,
-        "shortcut_floor_by": audit.floor_by,
+        "shortcut_baseline": audit.shortcut_baseline,
+        "shortcut_baseline_by": audit.shortcut_baseline_by,
         "clean_auroc": _score(clean, 0, "auroc"),
         "clean_auroc_interval": [_score(clean, 0, bound) for bound in _BOUNDS],
         "robust_auroc": _score(robust, eps, "auroc"),
@@ -141,7 +143,7 @@ def summarise(
         "robust_model_clean_auroc": _score(robust, 0, "auroc"),
         "success_by_eps": _by_model(findings, "success"),
         "prob_target_by_eps": _by_model(findings, "prob_target"),
-        "region_density": {name: _density(found, eps) for name, found in findings.items()},
+        "region_enrichment": {name: _enrichment(found, eps) for name, found in findings.items()},
         "seconds_per_step": {
             name: found.trained.seconds_per_step for name, found in findings.items()
         },
@@ -153,7 +155,7 @@ def _page(
     config: "MainConfig", summary: Mapping[str, object], findings: Mapping[str, ModelFindings]
 ) -> str:
     scores, effects = _scores(findings), _effects(findings)
-    densities = _densities(findings, config.eps)
+    enrichments = _enrichments(findings, config.eps)
     tables = {"Scores on test eyes": scores, "Modulation": effects[list(EFFECT_COLUMNS)]}
     figures = {
         "How small a change makes the network see the other sex": (
@@ -165,11 +167,11 @@ def _page(
             f"AUROC on test eyes, clean (eps 0) and under PGD; bands are {CI}.",
         ),
     }
-    if not densities.empty:
-        planted = densities.assign(planted=densities["part"] == config.planted)
-        tables["Where the change goes"] = densities
+    if not enrichments.empty:
+        planted = enrichments.assign(planted=enrichments["part"] == config.planted)
+        tables["Where the change goes"] = enrichments
         caption = f"Share of change energy over share of area at eps {config.eps:g}, bars {CI}."
-        figures["Where the change goes"] = (figure_png(region_density_figure(planted)), caption)
+        figures["Where the change goes"] = (figure_png(region_enrichment_figure(planted)), caption)
     return summary_page(
         title=TITLE,
         headline={key: _shown(summary[key]) for key in HEADLINE},
@@ -201,8 +203,8 @@ def _effects(findings: Mapping[str, ModelFindings]) -> pd.DataFrame:
     return _joined({name: found.modulated.effect for name, found in findings.items()})
 
 
-def _densities(findings: Mapping[str, ModelFindings], eps: float) -> pd.DataFrame:
-    rows = _joined({name: found.modulated.density for name, found in findings.items()})
+def _enrichments(findings: Mapping[str, ModelFindings], eps: float) -> pd.DataFrame:
+    rows = _joined({name: found.modulated.enrichment for name, found in findings.items()})
     at_eps = rows[rows["eps"] == eps].reset_index(drop=True)
     return at_eps[["model", *(name for name in at_eps if name != "model")]]
 
@@ -221,7 +223,7 @@ def _by_model(findings: Mapping[str, ModelFindings], measure: str) -> dict[str, 
     }
 
 
-def _density(found: ModelFindings, eps: float) -> dict[str, float]:
-    density = found.modulated.density
-    at_eps = density[density["eps"] == eps].set_index("part")["density"]
+def _enrichment(found: ModelFindings, eps: float) -> dict[str, float]:
+    enrichment = found.modulated.enrichment
+    at_eps = enrichment[enrichment["eps"] == eps].set_index("part")["enrichment"]
     return {str(part): float(value) for part, value in at_eps.items()}

@@ -28,8 +28,8 @@ from tracking.runs import Run
 _NOTE = "run.json"
 
 
-def _folder_of(origin: str) -> str:
-    return origin.replace(" ", "-")
+def _folder_of(condition: str) -> str:
+    return condition.replace(" ", "-")
 
 
 def _describes_modulation(file: Path) -> bool:
@@ -40,10 +40,10 @@ def _describes_modulation(file: Path) -> bool:
     )
 
 
-_ORIGINS = "|".join(map(_folder_of, (MODULATION, CLEAN_MODEL, SHUFFLED_MODEL)))
+_CONDITIONS = "|".join(map(_folder_of, (MODULATION, CLEAN_MODEL, SHUFFLED_MODEL)))
 KEPT = FolderKind(
     name="modulation",
-    files=OwnFiles(r"run\.json(\.partial)?", rf"({_ORIGINS})(-\d+)?/\d{{6,}}\.(npz|part)"),
+    files=OwnFiles(r"run\.json(\.partial)?", rf"({_CONDITIONS})(-\d+)?/\d{{6,}}\.(npz|part)"),
     description=_NOTE,
     describes=_describes_modulation,
 )
@@ -85,9 +85,9 @@ def kept_pictures(
         tell_left(folder, remove_owned(folder, KEPT))
 
 
-def batches_of(folder: Path, origin: str) -> KeptBatches:
-    """Keep the batches of one origin in a folder of its own."""
-    return KeptBatches(folder / _folder_of(origin))
+def batches_of(folder: Path, condition: str) -> KeptBatches:
+    """Keep the batches of one condition in a folder of its own."""
+    return KeptBatches(folder / _folder_of(condition))
 
 
 def _go_on(note: Path, digest: str, run: Run) -> None:

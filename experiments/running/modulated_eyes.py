@@ -35,7 +35,7 @@ AUTO, NONE = "auto", "none"
 AUTO_REGIONS = ("disc", "macula", "vessels", "periphery")
 MOVES_NOTHING = frozenset(
     {
-        "dataset", "verify", "model", "judge", "clean_model", "shuffled_model", "controls", "kept",
+        "dataset", "verify", "model", "evaluator", "clean_model", "null_model", "controls", "kept",
         "bootstrap",
     }
 )  # fmt: skip
@@ -86,7 +86,7 @@ def choose(
     everyone = np.arange(len(eyes))
     pixels, regions = eyes.pixels(everyone), eyes.regions(everyone)
     check_region(config.region, has_regions=regions is not None)
-    confined = _least_regions(config, regions)
+    confined = _min_norm_regions(config, regions)
     if config.start == "noise":
         pixels = noise_like(pixels, seed=config.seed)
     logit = torch.from_numpy(logits_of(model, pixels, batch_size=config.batch_size))
@@ -111,21 +111,21 @@ def choose(
     )
 
 
-def _least_regions(config: "ModulateConfig", regions: NDArray[np.uint8] | None) -> list[str]:
-    """Name the regions for which a least budget is searched, besides ``region``."""
+def _min_norm_regions(config: "ModulateConfig", regions: NDArray[np.uint8] | None) -> list[str]:
+    """Name the regions for which a minimal perturbation norm is searched, besides ``region``."""
     has_regions = regions is not None
-    if config.least_regions == NONE or (config.least_regions == AUTO and regions is None):
+    if config.min_norm_regions == NONE or (config.min_norm_regions == AUTO and regions is None):
         return []
-    if config.least_regions == AUTO:
+    if config.min_norm_regions == AUTO:
         assert regions is not None
         shown = [name for name in AUTO_REGIONS if (regions & REGION_FLAGS[name]).any()]
         return [name for name in shown if name != config.region]
-    names = [name.strip() for name in config.least_regions.split(",")]
+    names = [name.strip() for name in config.min_norm_regions.split(",")]
     for name in names:
         try:
             check_region(name, has_regions=has_regions)
         except InputError as error:
-            raise InputError(f"least_regions: {error}") from None
+            raise InputError(f"min_norm_regions: {error}") from None
     return [name for name in dict.fromkeys(names) if name not in (config.region, WHOLE)]
 
 

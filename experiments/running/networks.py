@@ -9,7 +9,7 @@ from fundus_ml.data.shuffled_labels import SHUFFLED
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.modulation.control_table import CLEAN_MODEL
-from fundus_ml.modulation.null_distribution import shuffled_origins
+from fundus_ml.modulation.null_distribution import null_conditions
 from tracking.registry import ModelVersion, find_alias, resolve
 from tracking.runs import Run
 
@@ -24,7 +24,7 @@ class NamesNetworks(Protocol):
         """Makes the pictures."""
 
     @property
-    def judge(self) -> str:
+    def evaluator(self) -> str:
         """Judges them."""
 
     @property
@@ -32,7 +32,7 @@ class NamesNetworks(Protocol):
         """Control: was not trained to be robust."""
 
     @property
-    def shuffled_model(self) -> str:
+    def null_model(self) -> str:
         """Controls: learned shuffled labels; several with commas between them."""
 
 
@@ -50,19 +50,19 @@ class Networks:
 
     Attributes:
         model: Makes the pictures.
-        judge: Scores them again; None where nobody does.
-        controls: Make pictures in the same way, by origin.
+        evaluator: Scores them again; None where nobody does.
+        controls: Make pictures in the same way, by condition.
     """
 
     model: Network
-    judge: Network | None
+    evaluator: Network | None
     controls: dict[str, Network]
 
     @property
     def identity(self) -> dict[str, str]:
-        """Which versions make pictures, by origin."""
+        """Which versions make pictures, by condition."""
         named = {"model": self.model, **self.controls}
-        return {origin: network.version.model_id for origin, network in named.items()}
+        return {condition: network.version.model_id for condition, network in named.items()}
 
 
 def read_networks(run: Run, config: NamesNetworks) -> Networks:
@@ -71,13 +71,13 @@ def read_networks(run: Run, config: NamesNetworks) -> Networks:
     A model without the alias ``robust`` is warned of: its gradients mean little to an eye.
 
     Raises:
-        InputError: The judge or a control is the model itself, or a network that should have
-            learned shuffled labels did not, or is named twice.
+        InputError: the independent evaluator or a control is the model itself, or a network that
+            should have learned shuffled labels did not, or is named twice.
     """
     asked = {
-        "judge": [config.judge],
+        "evaluator": [config.evaluator],
         "clean_model": [config.clean_model],
-        "shuffled_model": [uri.strip() for uri in config.shuffled_model.split(",")],
+        "null_model": [uri.strip() for uri in config.null_model.split(",")],
     }
     asked = {flag: [uri for uri in uris if uri] for flag, uris in asked.items()}
     own = resolve(config.model)
@@ -99,15 +99,15 @@ def read_networks(run: Run, config: NamesNetworks) -> Networks:
         )
         sys.stderr.write(f"modulate: {warning}\n")
         run.set_tags({"warning": warning})
-    at_chance = others["shuffled_model"]
-    for uri, network in zip(asked["shuffled_model"], at_chance, strict=True):
+    null_models = others["null_model"]
+    for uri, network in zip(asked["null_model"], null_models, strict=True):
         if network.version.tags.get("labels") != SHUFFLED:
-            raise InputError(f"shuffled_model={uri}: was not trained with labels=shuffled")
-    origins = [CLEAN_MODEL] * len(others["clean_model"]) + shuffled_origins(len(at_chance))
+            raise InputError(f"null_model={uri}: was not trained with labels=shuffled")
+    conditions = [CLEAN_MODEL] * len(others["clean_model"]) + null_conditions(len(null_models))
     return Networks(
         model=model,
-        judge=next(iter(others["judge"]), None),
-        controls=dict(zip(origins, [*others["clean_model"], *at_chance], strict=True)),
+        evaluator=next(iter(others["evaluator"]), None),
+        controls=dict(zip(conditions, [*others["clean_model"], *null_models], strict=True)),
     )
 
 

@@ -4,9 +4,9 @@ import copy
 import dataclasses
 from collections.abc import Callable, Mapping
 
+from experiments.robustify import RobustifyConfig
 from experiments.running.session import read_model
 from experiments.running.start import REGISTERED, start_classifier
-from experiments.robustify import RobustifyConfig
 from experiments.train import TrainConfig
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.models.classifiers import Classifier
@@ -85,10 +85,10 @@ def adversarial_objective(
                 model,
                 *splits,
                 drawn,
-                recipe=drawn.made_recipe(),
-                judge=drawn.judge(),
+                method=drawn.made_method(),
+                validation_attack=drawn.validation_attack(),
                 eps_warmup=drawn.eps_warmup,
-                watchdog=drawn.watchdog,
+                overfitting_monitor=drawn.overfitting_monitor,
                 on_epoch_end=on_epoch_end,
             )
 
@@ -107,6 +107,6 @@ def _judged(
 
     fitted = learned(on_epoch_end)
     if fitted.ended:
-        trial.run.set_tags({"watchdog": fitted.ended})
+        trial.run.set_tags({"overfitting_monitor": fitted.ended})
     values = fitted.history[metric]
     return float(values.max() if METRICS[metric] == "maximize" else values.min())

@@ -164,8 +164,8 @@ def _propose(problem: Problem, region: Region, held: Tensor, share: float, draws
         moved = torch.where(window, threat.radius(images) * signs, delta)
         return threat.project(images, images + threat.masked(moved))
     given_up = window | inside(*region.square(images, side, draws[:, 5:7]), side)[:, None]
-    turned = (draws[:, 7] < 0.5).view(-1, 1, 1)  # noqa: PLR2004 (one half)
-    shape = torch.where(turned, two_bumps(right, down, side), two_bumps(down, right, side))
+    rotated = (draws[:, 7] < 0.5).view(-1, 1, 1)  # noqa: PLR2004 (one half)
+    shape = torch.where(rotated, two_bumps(right, down, side), two_bumps(down, right, side))
     new = _unit(threat.masked(signs * (shape[:, None] * window))) + _unit(delta * window)
     spare = (threat.radius(images).square() - delta.square().sum((1, 2, 3), keepdim=True)) / 3
     budget = spare.clamp(min=0) + (delta * given_up).square().sum((2, 3), keepdim=True)

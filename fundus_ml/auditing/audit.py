@@ -16,9 +16,13 @@ from fundus_ml.auditing.leakage import (
 )
 from fundus_ml.auditing.page import audit_html
 from fundus_ml.auditing.record import Audit, Balance, Count, read_audit, to_json
-from fundus_ml.auditing.shortcut_baseline import Floor, chance_level, make_floor
+from fundus_ml.auditing.shortcut_baseline import (
+    ShortcutBaseline,
+    chance_level,
+    make_shortcut_baseline,
+)
 from fundus_ml.auditing.shortcuts import QUALITY, TOGETHER, find_shortcuts
-from fundus_ml.auditing.source_predictability import CROP, SourceTell, tell_sources
+from fundus_ml.auditing.source_predictability import CROP, SourcePredictability, predict_sources
 from fundus_ml.data.ages import age_bands
 from fundus_ml.data.balance import effective_size, unbalanced_cells
 from fundus_ml.data.dataset import FundusDataset
@@ -60,20 +64,20 @@ def audit_dataset(
     baselines = judge_shortcuts(
         shortcuts, frame, permutations=permutations, seed=seed, on_progress=on_progress
     )
-    sources = tell_sources(shortcuts, frame, seed=seed)
+    sources = predict_sources(shortcuts, frame, seed=seed)
     test = frame[frame["split"] == "test"]
     chance = chance_level(test["label"], test["person_group"], seed=seed) if len(test) else 1.0
-    floor = make_floor(baselines, chance=chance, test_eyes=len(test))
+    shortcut_baseline = make_shortcut_baseline(baselines, chance=chance, test_eyes=len(test))
     leakage = measure_leakage(frame, refused, seed=seed, linkage=dataset.linkage)
     return Audit(
         dataset=dataset.name,
         digest=dataset.digest,
         permutations=permutations,
         seed=seed,
-        verdicts=_verdicts(baselines, sources, leakage, floor),
-        floor=floor.value,
-        floor_by=floor.by,
-        floor_words=floor.words,
+        verdicts=_verdicts(baselines, sources, leakage, shortcut_baseline),
+        shortcut_baseline=shortcut_baseline.value,
+        shortcut_baseline_by=shortcut_baseline.by,
+        shortcut_baseline_words=shortcut_baseline.words,
         chance=chance,
         baselines=tuple(baselines),
         sources=tuple(sources),
@@ -150,9 +154,9 @@ def _quality(frame: pd.DataFrame) -> dict[str, dict[str, tuple[float, ...]]]:
 
 def _verdicts(
     baselines: Sequence[Baseline],
-    sources: Sequence[SourceTell],
+    sources: Sequence[SourcePredictability],
     leakage: Leakage,
-    floor: Floor,
+    shortcut_baseline: ShortcutBaseline,
 ) -> tuple[str, ...]:
     source_named = any(item.name == "source" and item.verdict == "named" for item in baselines)
     return (
@@ -160,7 +164,7 @@ def _verdicts(
         *_source_words(sources, source_named=source_named),
         _leakage_words(leakage),
         *_shared_words(leakage.folders),
-        floor.words,
+        shortcut_baseline.words,
     )
 
 
@@ -173,18 +177,18 @@ def _shortcut_words(baselines: Sequence[Baseline]) -> list[str]:
     }
     if not by["named"]:
         return ["No shortcut was found that predicts sex.", *by["open"], *by["hint"]]
-    carried: dict[str, list[str]] = {}
+    explained: dict[str, list[str]] = {}
     for item in baselines:
-        if item.carried_by and item.name != TOGETHER:
-            carried.setdefault(item.carried_by, []).append(item.name)
+        if item.explained_by and item.name != TOGETHER:
+            explained.setdefault(item.explained_by, []).append(item.name)
     return [
         *by["named"],
         *by["open"],
-        *(f"Carried by {root}: {', '.join(names)}." for root, names in carried.items()),
+        *(f"Carried by {root}: {', '.join(names)}." for root, names in explained.items()),
     ]
 
 
-def _source_words(sources: Sequence[SourceTell], *, source_named: bool) -> list[str]:
+def _source_words(sources: Sequence[SourcePredictability], *, source_named: bool) -> list[str]:
     telling = [item for item in sources if item.tells]
     if not telling:
         return []

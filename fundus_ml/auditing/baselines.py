@@ -26,17 +26,17 @@ class Baseline:
         name: Of the shortcut.
         verdict: ``named``: it predicts sex beyond those named before it; ``open``: so does it, but
             it was measured on the retina, so that what a model is meant to find may be behind it
-            and it is not called a shortcut; ``carried``: it predicts
+            and it is not called a shortcut; ``explained``: it predicts
             sex no better than another shortcut makes it; ``hint``: it beats most shuffles, too few
             to be named among so many shortcuts; ``dismissed``: it shows nothing; ``not judged``.
-        finding: What that means, such as ``predicts sex, but carried by camera``.
+        finding: What that means, such as ``predicts sex, but explained by camera``.
         auroc: Cross-validated; with ``low`` and ``high``, its 95 % interval over people. None where
             not judged.
         low: Lower end.
         high: Upper end.
         null_high: AUROC that 95 % of the shuffles stay below.
         p: Share of shuffles that do as well, not corrected for the number of shortcuts.
-        carried_by: The shortcut that explains it, empty unless ``carried``.
+        explained_by: The shortcut that explains it, empty unless ``explained``.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Baseline:
     high: float | None = None
     null_high: float | None = None
     p: float | None = None
-    carried_by: str = ""
+    explained_by: str = ""
 
     @property
     def words(self) -> str:
@@ -76,7 +76,7 @@ def judge_shortcuts(
     ages come with it), then labels are shuffled within its values only, and what still beats
     them is named next; shortcuts measured on the photographs follow in the same way, except that
     one which a weaker shortcut of the table explains gives its place to that. So what tells the
-    sexes apart only because it tells the cameras apart is not named but ``carried``.
+    sexes apart only because it tells the cameras apart is not named but ``explained``.
 
     Args:
         shortcuts: From :func:`fundus_ml.auditing.shortcuts.find_shortcuts`.
@@ -111,7 +111,7 @@ def judge_shortcuts(
 
 def _judged(shortcut: Shortcut, measured: Interval, found: Naming, trial: Trial) -> Baseline:
     name = shortcut.name
-    null, carried_by = found.null[name], found.carried_by.get(name, "")
+    null, explained_by = found.null[name], found.explained_by.get(name, "")
     p = trial.p(name, null)
     if name in found.named:
         before = found.named[: found.named.index(name)]
@@ -119,8 +119,8 @@ def _judged(shortcut: Shortcut, measured: Interval, found: Naming, trial: Trial)
         verdict, finding = "named", f"predicts sex{beyond}"
         if shortcut.retinal:
             verdict, finding = "open", f"{finding}, but the eye's own anatomy may move it"
-    elif carried_by:
-        verdict, finding = "carried", f"predicts sex, but carried by {carried_by}"
+    elif explained_by:
+        verdict, finding = "explained", f"predicts sex, but explained by {explained_by}"
     elif p <= DISMISSED_ABOVE:
         verdict, finding = "hint", _hint(p, found, trial.permutations)
     else:
@@ -134,7 +134,7 @@ def _judged(shortcut: Shortcut, measured: Interval, found: Naming, trial: Trial)
         high=measured.high,
         null_high=float(np.quantile(null, CHANCE)),
         p=p,
-        carried_by=carried_by,
+        explained_by=explained_by,
     )
 
 

@@ -102,7 +102,7 @@ class Naming:
     Attributes:
         null: Per shortcut the AUROCs of labels shuffled freely.
         named: Shortcuts in the order they were named.
-        carried_by: The named shortcut that took away what another one predicted.
+        explained_by: The named shortcut that took away what another one predicted.
     """
 
     def __init__(self, trial: Trial, shortcuts: list[Shortcut]) -> None:
@@ -113,7 +113,7 @@ class Naming:
         self._done = len(shortcuts)
         self._now = {name: self.null[name] for name in self._left}
         self.named: list[str] = []
-        self.carried_by: dict[str, str] = {}
+        self.explained_by: dict[str, str] = {}
 
     def run(self) -> "Naming":
         """Name until nothing is left that predicts sex."""
@@ -124,7 +124,7 @@ class Naming:
         if not self.named:
             self.named = self._passing(together)
         elif together and self._trial.p(TOGETHER, together[TOGETHER]) <= DISMISSED_ABOVE:
-            self.carried_by[TOGETHER] = listed(self.named)
+            self.explained_by[TOGETHER] = listed(self.named)
         return self
 
     def _name_one(self, *, known: bool) -> bool:
@@ -137,14 +137,14 @@ class Naming:
         before, nulls_before = self._standing(), self._now
         taken = self._left.pop(chosen)
         self.named.append(chosen)
-        self.carried_by.pop(chosen, None)
+        self.explained_by.pop(chosen, None)
         self._strata = self._within(taken)
         again = [item for item in self._left.values() if known or not item.known]
         self._now = self._trial.nulls(again, self._strata, done=self._done)
         self._done += len(again)
         for name, standing in self._standing().items():
             if standing < before[name] and self._explained(name, nulls_before[name]):
-                self.carried_by[name] = chosen
+                self.explained_by[name] = chosen
         return True
 
     def _root_of(self, measured: str) -> str:

@@ -22,14 +22,14 @@ def audit_html(audit: Audit) -> str:
     return audit_page(
         title=f"Audit of {audit.dataset}",
         verdicts=audit.verdicts[:-1],
-        floor=audit.floor_words,
+        shortcut_baseline=audit.shortcut_baseline_words,
         headline={
             "eyes kept": f"{whole.eyes}",
             "people": f"{whole.people}",
             "women's / men's eyes": f"{whole.female} / {whole.male}",
             "photographs rejected": f"{sum(audit.rejections.values())}",
-            "floor (AUROC)": f"{audit.floor:.3f}",
-            "set by": audit.floor_by,
+            "shortcut baseline (AUROC)": f"{audit.shortcut_baseline:.3f}",
+            "set by": audit.shortcut_baseline_by,
             "dataset": audit.digest[:12],
         },
         sections=[
@@ -50,7 +50,7 @@ def _forest(audit: Audit) -> Section:
     frame = pd.DataFrame([asdict(baseline) for baseline in audit.baselines])
     figure = shortcut_forest(
         frame.astype(dict.fromkeys(("auroc", "low", "high", "null_high"), "float64")),
-        floor=audit.floor,
+        shortcut_baseline=audit.shortcut_baseline,
         chance=audit.chance,
     )
     return Section(
@@ -60,7 +60,7 @@ def _forest(audit: Audit) -> Section:
             "AUROC of each shortcut alone with its 95 % interval. The grey bar ends where 95 % of "
             "shuffled labels stay below. Named shortcuts predict sex themselves, carried ones only "
             "because another one makes them, open ones may be the eye itself. A model's interval "
-            "must lie right of the floor."
+            "must lie right of the shortcut baseline."
         ),
     )
 

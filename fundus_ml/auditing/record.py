@@ -8,7 +8,7 @@ from typing import Any
 
 from fundus_ml.auditing.baselines import Baseline
 from fundus_ml.auditing.leakage import Leakage, Shared
-from fundus_ml.auditing.source_predictability import SourceTell
+from fundus_ml.auditing.source_predictability import SourcePredictability
 from fundus_ml.errors import InputError
 
 FORMAT = "fundus-audit-1"
@@ -63,11 +63,11 @@ class Audit:
         permutations: Shuffles behind every p-value.
         seed: Of folds, shuffles and intervals.
         verdicts: What a reader should leave with, in sentences.
-        floor: AUROC below which a model on this dataset has shown nothing: the higher of the level
-            that chance stays below 95 times in 100 on the test split, and the cross-validated AUROC
-            of the best shortcut that was not dismissed.
-        floor_by: That shortcut, or ``chance``.
-        floor_words: Both as a sentence.
+        shortcut_baseline: AUROC below which a model on this dataset has shown nothing: the higher
+            of the level that chance stays below 95 times in 100 on the test split, and the
+            cross-validated AUROC of the best shortcut that was not dismissed.
+        shortcut_baseline_by: That shortcut, or ``chance``.
+        shortcut_baseline_words: Both as a sentence.
         chance: AUROC that chance stays below 95 times in 100 on the test split.
         baselines: Every shortcut against shuffled labels.
         sources: How well what was measured on the photographs tells the sources apart.
@@ -84,12 +84,12 @@ class Audit:
     permutations: int
     seed: int
     verdicts: tuple[str, ...]
-    floor: float
-    floor_by: str
-    floor_words: str
+    shortcut_baseline: float
+    shortcut_baseline_by: str
+    shortcut_baseline_words: str
     chance: float
     baselines: tuple[Baseline, ...]
-    sources: tuple[SourceTell, ...]
+    sources: tuple[SourcePredictability, ...]
     leakage: Leakage
     counts: tuple[Count, ...]
     rejections: Mapping[str, int]
@@ -143,7 +143,7 @@ def _rebuilt(found: dict[str, Any]) -> Audit:
         | {
             "verdicts": tuple(found["verdicts"]),
             "baselines": tuple(Baseline(**item) for item in found["baselines"]),
-            "sources": tuple(SourceTell(**item) for item in found["sources"]),
+            "sources": tuple(SourcePredictability(**item) for item in found["sources"]),
             "leakage": _leakage(found["leakage"]),
             "counts": tuple(Count(**item) for item in found["counts"]),
             "balance": Balance(**balance),

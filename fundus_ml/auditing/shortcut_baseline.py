@@ -12,13 +12,13 @@ from fundus_ml.auditing.shortcuts import TOGETHER
 from fundus_ml.statistics.bootstrap import cluster_codes
 
 CHANCE_DRAWS = 2000
-NOT_DISMISSED = ("named", "open", "carried", "hint")
+NOT_DISMISSED = ("named", "open", "explained", "hint")
 BY_CHANCE = "chance"
 _ASKED = "A model has shown something only where its interval lies above"
 
 
 @dataclass(frozen=True)
-class Floor:
+class ShortcutBaseline:
     """Where a model's score begins to mean something.
 
     Attributes:
@@ -55,7 +55,9 @@ def chance_level(labels: ArrayLike, groups: ArrayLike, *, seed: int) -> float:
     return max(0.5, float(np.quantile(column_aurocs(columns, scores), CHANCE)))
 
 
-def make_floor(baselines: Sequence[Baseline], *, chance: float, test_eyes: int) -> Floor:
+def make_shortcut_baseline(
+    baselines: Sequence[Baseline], *, chance: float, test_eyes: int
+) -> ShortcutBaseline:
     """Take the highest of chance and of every shortcut that was not dismissed.
 
     Args:
@@ -68,9 +70,11 @@ def make_floor(baselines: Sequence[Baseline], *, chance: float, test_eyes: int) 
     value = 0.0 if best is None else reached[best] or 0.0
     if best is not None and value >= chance:
         alone = "all shortcuts together reach" if best == TOGETHER else f"{best} alone reaches"
-        return Floor(value, best, f"{_ASKED} {value:.3f}, what {alone} without the eye's anatomy.")
+        return ShortcutBaseline(
+            value, best, f"{_ASKED} {value:.3f}, what {alone} without the eye's anatomy."
+        )
     if chance == 1:
         words = "No AUROC means anything on this dataset: its test split holds too few people."
-        return Floor(1.0, BY_CHANCE, words)
+        return ShortcutBaseline(1.0, BY_CHANCE, words)
     words = f"{chance:.3f}, what chance alone reaches once in twenty on {test_eyes} test eyes."
-    return Floor(chance, BY_CHANCE, f"{_ASKED} {words}")
+    return ShortcutBaseline(chance, BY_CHANCE, f"{_ASKED} {words}")

@@ -11,14 +11,14 @@ from fundus_ml.auditing.permutation import grouped_folds, out_of_fold
 from fundus_ml.auditing.shortcuts import TOGETHER, Shortcut
 from fundus_ml.statistics.clustered import clustered_auroc
 
-TELLS_FROM = 0.75
+PREDICTABLE_FROM = 0.75
 """AUROC the lower end of whose interval says that a source can be read off a photograph."""
 CROP = ("field-of-view geometry", "border and padding")
 """Shortcuts that the cut of the photograph leaves behind."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class SourceTell:
+class SourcePredictability:
     """How well one measured shortcut tells one source from all others.
 
     Attributes:
@@ -38,12 +38,12 @@ class SourceTell:
     @property
     def tells(self) -> bool:
         """Whether the source can be read off the photograph by this shortcut alone."""
-        return self.low >= TELLS_FROM
+        return self.low >= PREDICTABLE_FROM
 
 
-def tell_sources(
+def predict_sources(
     shortcuts: Sequence[Shortcut], frame: pd.DataFrame, *, seed: int
-) -> list[SourceTell]:
+) -> list[SourcePredictability]:
     """Predict each source from each measured shortcut, as sex is predicted from it.
 
     Args:
@@ -74,7 +74,7 @@ def tell_sources(
             scores = out_of_fold(shortcut.design, targets, folds)[:, 0]
             found = clustered_auroc(labels, scores, groups, seed=seed)
             told.append(
-                SourceTell(
+                SourcePredictability(
                     shortcut=shortcut.name,
                     source=source,
                     auroc=found.value,

@@ -1,4 +1,4 @@
-"""Who is who: ids that turned out to be one person, and people known under both sexes."""
+"""Who is who: ids that belong to one person, and people known under both sexes."""
 
 import numpy as np
 import pandas as pd

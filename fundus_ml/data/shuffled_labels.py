@@ -1,4 +1,4 @@
-"""A network at chance for comparison: the same eyes, their people's sexes dealt out anew."""
+"""A null model for comparison: the same eyes, their people's sexes dealt out anew."""
 
 import numpy as np
 

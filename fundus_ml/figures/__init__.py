@@ -3,7 +3,7 @@
 from fundus_ml.figures.augmentations import augmentation_sheet
 from fundus_ml.figures.budgets import auroc_by_eps, success_curve
 from fundus_ml.figures.discrimination import roc_figure, training_curves
-from fundus_ml.figures.enrichment import region_density_figure
+from fundus_ml.figures.enrichment import region_enrichment_figure
 from fundus_ml.figures.panels import modulation_panel
 from fundus_ml.figures.qualities import quality_distribution
 from fundus_ml.figures.reliability import reliability_figure
@@ -18,7 +18,7 @@ __all__ = [
     "figure_png",
     "modulation_panel",
     "quality_distribution",
-    "region_density_figure",
+    "region_enrichment_figure",
     "reliability_figure",
     "roc_figure",
     "sample_sheet",

@@ -48,7 +48,7 @@ def auroc_by_eps(frame: pd.DataFrame, *, constraint: str = "l2") -> Figure:
     figure = make_figure(6, 3.8)
     axes = figure.subplots()
     _lines(axes, frame, "auroc", "low", "high")
-    axes.axhline(0.5, color=FAINT, linewidth=1, linestyle="dotted", label="chance")
+    axes.axhline(0.5, color=FAINT, linewidth=1, linestyle="dotted", label="null")
     tidy(axes, xlabel=eps_label(constraint), ylabel="AUROC under attack")
     budget_axis(axes, frame["eps"].tolist())
     axes.set_ylim(-0.02, 1.02)
@@ -57,7 +57,7 @@ def auroc_by_eps(frame: pd.DataFrame, *, constraint: str = "l2") -> Figure:
 
 
 def success_curve(frame: pd.DataFrame, *, size: int, constraint: str = "l2") -> Figure:
-    """How often modulation turns the judge's answer, and how sure it makes it, by budget.
+    """Flip rate and mean P(target) of the pictures by budget.
 
     Args:
         frame: One row per model and budget: ``model eps``, ``success`` and ``prob_target``, each
@@ -73,7 +73,7 @@ def success_curve(frame: pd.DataFrame, *, size: int, constraint: str = "l2") -> 
         InputError: A column is missing, the frame is empty, an ``eps`` is below 0 or ``size`` is
             below 1.
     """
-    titles = {"success": "share turned to the target", "prob_target": "mean P(target)"}
+    titles = {"success": "share flipped to the target", "prob_target": "mean P(target)"}
     suffixes = ("", "_low", "_high")
     check_columns(frame, ["model", "eps", *(name + end for name in titles for end in suffixes)])
     if size < 1:

@@ -9,11 +9,11 @@ from fundus_ml.figures.inputs import check_columns
 from fundus_ml.figures.style import COLOURS, FAINT, legend, make_figure, series_styles, tidy
 
 
-def region_density_figure(frame: pd.DataFrame) -> Figure:
-    """Density of change (share of energy over share of area) per part and model.
+def region_enrichment_figure(frame: pd.DataFrame) -> Figure:
+    """Enrichment of change (share of energy over share of area) per part and model.
 
     Args:
-        frame: One row per model and part: ``model part density low high`` and, where the truth
+        frame: One row per model and part: ``model part enrichment low high`` and, where the truth
             is known, ``planted``: whether the sexes were made to differ in that part.
 
     Returns:
@@ -23,7 +23,7 @@ def region_density_figure(frame: pd.DataFrame) -> Figure:
     Raises:
         InputError: A column is missing or the frame is empty.
     """
-    check_columns(frame, ("model", "part", "density", "low", "high"))
+    check_columns(frame, ("model", "part", "enrichment", "low", "high"))
     parts = list(dict.fromkeys(frame["part"]))
     names = list(dict.fromkeys(frame["model"]))
     many = len(names) > MANY
@@ -40,7 +40,7 @@ def region_density_figure(frame: pd.DataFrame) -> Figure:
         places = np.array([parts.index(part) for part in rows["part"]]) + offset
         axes.hlines(places, rows["low"], rows["high"], color=colour, linewidth=2.2)
         axes.plot(
-            rows["density"],
+            rows["enrichment"],
             places,
             color=colour,
             marker=marker,
@@ -60,7 +60,7 @@ def region_density_figure(frame: pd.DataFrame) -> Figure:
     )
     axes.set_ylim(len(parts) - 0.5, -0.5)
     axes.set_xlim(left=0)
-    tidy(axes, xlabel="density of change (share of energy / share of area)", ylabel="")
+    tidy(axes, xlabel="enrichment of change (share of energy / share of area)", ylabel="")
     axes.grid(visible=False, axis="y")
     legend(axes, beside=many)
     return figure

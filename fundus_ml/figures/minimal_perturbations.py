@@ -10,51 +10,53 @@ from fundus_ml.figures.inputs import check_columns
 from fundus_ml.figures.style import legend, make_figure, series_styles, tidy
 
 
-def least_budget_figure(frame: pd.DataFrame, *, constraint: str = "l2") -> Figure:
-    """Median least budget by the region that may change, per origin.
+def min_norm_figure(frame: pd.DataFrame, *, constraint: str = "l2") -> Figure:
+    """Median minimal perturbation norm by the region that may change, per condition.
 
     Args:
-        frame: One row per origin and region: ``origin region turned least_eps least_eps_low
-            least_eps_high``; inf where fewer than half of the eyes were turned.
+        frame: One row per condition and region: ``condition region flipped min_norm min_norm_low
+            min_norm_high``; inf where fewer than half of the eyes were flipped.
         constraint: What the size of a change is, ``l2`` or ``linf``.
 
     Returns:
         One panel, regions from top to bottom in the frame's order, a point with its interval per
-        origin; where fewer than half were turned, the share that was is written instead.
+        condition; where fewer than half were flipped, the share that was is written instead.
 
     Raises:
         InputError: A column is missing or the frame is empty.
     """
     check_columns(
-        frame, ("origin", "region", "turned", "least_eps", "least_eps_low", "least_eps_high")
+        frame, ("condition", "region", "flipped", "min_norm", "min_norm_low", "min_norm_high")
     )
     regions = list(dict.fromkeys(frame["region"]))
-    origins = list(dict.fromkeys(frame["origin"]))
-    figure = make_figure(6.5, 1.4 + 0.22 * len(regions) * (len(origins) + 0.6))
+    conditions = list(dict.fromkeys(frame["condition"]))
+    figure = make_figure(6.5, 1.4 + 0.22 * len(regions) * (len(conditions) + 0.6))
     axes = figure.subplots()
-    finite = frame[["least_eps", "least_eps_low", "least_eps_high"]].to_numpy(float)
+    finite = frame[["min_norm", "min_norm_low", "min_norm_high"]].to_numpy(float)
     known = finite[np.isfinite(finite) & (finite > 0)]
     right = 1.6 * float(known.max()) if len(known) else 1.0
-    offsets = np.linspace(-1, 1, len(origins)) * 0.2 if len(origins) > 1 else np.zeros(1)
-    styles = series_styles(len(origins))
-    for origin, offset, (colour, marker) in zip(origins, offsets, styles, strict=True):
-        rows = frame[frame["origin"] == origin]
+    offsets = np.linspace(-1, 1, len(conditions)) * 0.2 if len(conditions) > 1 else np.zeros(1)
+    styles = series_styles(len(conditions))
+    for condition, offset, (colour, marker) in zip(conditions, offsets, styles, strict=True):
+        rows = frame[frame["condition"] == condition]
         places = np.array([regions.index(region) for region in rows["region"]]) + offset
-        ends = rows["least_eps_high"].clip(upper=right)
-        axes.hlines(places, rows["least_eps_low"].clip(upper=right), ends, color=colour, lw=2.2)
+        ends = rows["min_norm_high"].clip(upper=right)
+        axes.hlines(places, rows["min_norm_low"].clip(upper=right), ends, color=colour, lw=2.2)
         axes.plot(
-            rows["least_eps"].where(np.isfinite(rows["least_eps"])),
+            rows["min_norm"].where(np.isfinite(rows["min_norm"])),
             places,
             color=colour,
             marker=marker,
             markersize=6,
             linestyle="none",
-            label=str(origin),
+            label=str(condition),
         )
-        for place, turned, least in zip(places, rows["turned"], rows["least_eps"], strict=True):
-            if not np.isfinite(least):
+        for place, flipped, min_norms in zip(
+            places, rows["flipped"], rows["min_norm"], strict=True
+        ):
+            if not np.isfinite(min_norms):
                 axes.annotate(
-                    f"{turned:.0%} turned", (right, place), color=colour, ha="right", va="center"
+                    f"{flipped:.0%} flipped", (right, place), color=colour, ha="right", va="center"
                 )
     axes.set_xscale("log")
     axes.set_xlim(right=right)

@@ -1,4 +1,4 @@
-"""What a battery of attacks leaves of a network, and how small a change flips an eye."""
+"""What a attack suite leaves of a network, and how small a change flips an eye."""
 
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +15,7 @@ _CLEAN, _WORST = "none", "worst"
 MEASURED = {"balanced_accuracy": "balanced accuracy", "auroc": "AUROC"}
 
 
-def battery_figure(
+def attack_suite_figure(
     table: pd.DataFrame, curve: pd.DataFrame, *, constraint: str, attacks: Sequence[str]
 ) -> Figure:
     """Balanced accuracy and AUROC under each attack by budget, and the share of eyes flipped.

@@ -1,4 +1,4 @@
-"""Every shortcut's AUROC against what shuffled labels reach and against the floor."""
+"""Every shortcut's AUROC against what shuffled labels reach and against the shortcut baseline."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -11,25 +11,25 @@ from fundus_ml.figures.style import BODY_SIZE, COLOURS, FAINT, GRID, INK, make_f
 LOOKS = {
     "named": (COLOURS[1], "D"),
     "open": (COLOURS[0], "P"),
-    "carried": (COLOURS[4], "s"),
+    "explained": (COLOURS[4], "s"),
     "hint": (COLOURS[3], "^"),
     "dismissed": (FAINT, "o"),
 }
 """Colour and marker of each verdict."""
 
 
-def shortcut_forest(frame: pd.DataFrame, *, floor: float, chance: float) -> Figure:
+def shortcut_forest(frame: pd.DataFrame, *, shortcut_baseline: float, chance: float) -> Figure:
     """Draw one line per shortcut, from top to bottom in the frame's order.
 
     Args:
         frame: ``name verdict auroc low high null_high``; rows without ``auroc`` were not judged and
             say so.
-        floor: AUROC below which a model has shown nothing.
+        shortcut_baseline: AUROC below which a model has shown nothing.
         chance: AUROC that chance stays below 95 times in 100 on the test split.
 
     Returns:
         Point and 95 % interval of each, a bar up to where 95 % of shuffled labels stay below, and
-        the lines of 0.5, chance and the floor.
+        the lines of 0.5, chance and the shortcut baseline.
 
     Raises:
         InputError: A column is missing or the frame is empty.
@@ -47,14 +47,14 @@ def shortcut_forest(frame: pd.DataFrame, *, floor: float, chance: float) -> Figu
         axes.plot(row["auroc"], place, color=colour, marker=marker, markersize=7, zorder=4)
     axes.axvline(0.5, color=FAINT, linewidth=1, linestyle="dotted")
     axes.axvline(chance, color=FAINT, linewidth=1, linestyle="dashed")
-    axes.axvline(floor, color=INK, linewidth=1.6)
+    axes.axvline(shortcut_baseline, color=INK, linewidth=1.6)
     axes.set_yticks(range(len(frame)), frame["name"], parse_math=False)
     axes.set_ylim(len(frame) - 0.5, -0.5)
     tidy(axes, xlabel="AUROC for sex, cross-validated by person", ylabel="")
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     figure.legend(
-        handles=_key(set(frame["verdict"]), floor, chance),
+        handles=_key(set(frame["verdict"]), shortcut_baseline, chance),
         loc="outside upper left",
         ncols=4,
         fontsize=BODY_SIZE - 1,
@@ -63,7 +63,7 @@ def shortcut_forest(frame: pd.DataFrame, *, floor: float, chance: float) -> Figu
     return figure
 
 
-def _key(shown: set[str], floor: float, chance: float) -> list[Line2D | Patch]:
+def _key(shown: set[str], shortcut_baseline: float, chance: float) -> list[Line2D | Patch]:
     verdicts = [
         Line2D([], [], color=colour, marker=marker, linewidth=2.2, markersize=6, label=verdict)
         for verdict, (colour, marker) in LOOKS.items()
@@ -73,5 +73,7 @@ def _key(shown: set[str], floor: float, chance: float) -> list[Line2D | Patch]:
         *verdicts,
         Patch(color=GRID, label="95 % of shuffled labels"),
         Line2D([], [], color=FAINT, linestyle="dashed", label=f"chance on test eyes, {chance:.3f}"),
-        Line2D([], [], color=INK, linewidth=1.6, label=f"floor, {floor:.3f}"),
+        Line2D(
+            [], [], color=INK, linewidth=1.6, label=f"shortcut baseline, {shortcut_baseline:.3f}"
+        ),
     ]

@@ -110,8 +110,8 @@ def measure_agreement(
     on_circle = circle.holds(points)
     left, top, right, bottom = _window(circle, points[~on_circle], lit.shape)
     across, down = circle.offsets(points[on_circle])
-    turned = np.arctan2(down, across) / (2 * np.pi) % 1
-    seen = np.bincount((turned * SECTORS).astype(int) % SECTORS, minlength=SECTORS) > 0
+    rotated = np.arctan2(down, across) / (2 * np.pi) % 1
+    seen = np.bincount((rotated * SECTORS).astype(int) % SECTORS, minlength=SECTORS) > 0
     columns, rows = _around(circle, circle.radius)
     visible = (columns > left) & (rows > top) & (columns < right) & (rows < bottom)
     x, y = points.T

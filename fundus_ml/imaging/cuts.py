@@ -158,10 +158,10 @@ def _around(middle: float, half: float, side: int) -> slice:
 
 
 class _View(NamedTuple):
-    """A photograph turned so that one side lies below, and the circle in it.
+    """A photograph rotated so that one side lies below, and the circle in it.
 
     Attributes:
-        image: ``(H, W, 3)``, turned.
+        image: ``(H, W, 3)``, rotated.
         unlit: ``(H, W)``, likewise.
         middle: Column and row of the circle's centre.
         reach: Its half-axes, along the columns and along the rows.

@@ -6,12 +6,16 @@ from dataclasses import asdict, dataclass
 import pandas as pd
 
 from fundus_ml.auditing.record import Audit
-from fundus_ml.auditing.shortcut_baseline import Floor, chance_level, make_floor
+from fundus_ml.auditing.shortcut_baseline import (
+    ShortcutBaseline,
+    chance_level,
+    make_shortcut_baseline,
+)
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.statistics.bootstrap import Interval
 from fundus_ml.statistics.criterion import Criterion
 
-FLOOR = "AUROC"
+SHORTCUT_BASELINE = "AUROC"
 GAIN = "gain in AUROC"
 
 
@@ -57,7 +61,7 @@ class Decision:
 
 def decide(
     auroc: Interval,
-    floor: Floor,
+    shortcut_baseline: ShortcutBaseline,
     *,
     gains: Mapping[str, Interval],
     least_gain: float = 0.0,
@@ -67,7 +71,7 @@ def decide(
 
     Args:
         auroc: Of the version.
-        floor: What shortcuts or chance reach on the same eyes.
+        shortcut_baseline: What shortcuts or chance reach on the same eyes.
         gains: AUROC of the version minus that of the champion, paired, by the champion's name;
             empty where there is no champion but the version.
         least_gain: What the lower end of a gain must lie above. 0 asks for a version shown to be
@@ -75,7 +79,12 @@ def decide(
         holds_already: The version is the champion.
     """
     criteria = [
-        Criterion(name=FLOOR, measured=auroc, bar=floor.value, against=f"floor by {floor.by}"),
+        Criterion(
+            name=SHORTCUT_BASELINE,
+            measured=auroc,
+            bar=shortcut_baseline.value,
+            against=f"shortcut baseline by {shortcut_baseline.by}",
+        ),
         *(
             Criterion(name=GAIN, measured=gain, bar=least_gain, against=f"over {champion}")
             for champion, gain in gains.items()
@@ -84,8 +93,8 @@ def decide(
     return Decision(criteria=tuple(criteria), holds_already=holds_already)
 
 
-def floor_of_split(audit: Audit, split: FundusDataset) -> Floor:
-    """The shortcut floor of an audit, with the chance level of these eyes in place of test's."""
+def shortcut_baseline_of(audit: Audit, split: FundusDataset) -> ShortcutBaseline:
+    """The shortcut baseline of an audit, with the chance level of these eyes in place of test's."""
     people = split.frame["person_group"].to_numpy()
     chance = chance_level(split.labels, people, seed=audit.seed)
-    return make_floor(audit.baselines, chance=chance, test_eyes=len(split))
+    return make_shortcut_baseline(audit.baselines, chance=chance, test_eyes=len(split))

@@ -1,4 +1,4 @@
-"""A classifier's trunk: its backbone without the layer that depends on what is classified."""
+"""A classifier's backbone without its last layer, as a network of its own."""
 
 import copy
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from fundus_ml.models.classifiers import Classifier
 
 
-class Trunk(nn.Module):
+class FeatureExtractor(nn.Module):
     """Pixels in, the features that the last layer reads out.
 
     A copy: the classifier it was made from stays as it is until :meth:`give_back`.
@@ -42,7 +42,7 @@ class Trunk(nn.Module):
         return features
 
     def give_back(self, classifier: Classifier) -> None:
-        """Put the trunk's weights into a classifier of its kind; last layer and head stay."""
+        """Put the weights into a classifier of its kind; last layer and head stay."""
         missing, unexpected = classifier.backbone.load_state_dict(
             self.backbone.state_dict(), strict=False
         )

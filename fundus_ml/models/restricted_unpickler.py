@@ -1,8 +1,8 @@
 """A stand-in for the module ``pickle`` that rebuilds tensors and containers, and executes nothing.
 
-``torch.load(..., pickle_module=inert_pickles)`` reads with it checkpoints that hold more than
-tensors: dill's functions and classes, flags, schedules. Of all the names that a pickle can ask for,
-only torch's tensors and ``OrderedDict`` mean something here; every other one, and whatever is
+``torch.load(..., pickle_module=restricted_unpickler)`` reads with it checkpoints that hold more
+than tensors: dill's functions and classes, flags, schedules. Of all the names that a pickle can ask
+for, only torch's tensors and ``OrderedDict`` mean something here; every other one, and whatever is
 called, built or filled through it, is the one object :data:`INERT`.
 
 Source:

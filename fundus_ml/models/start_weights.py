@@ -56,7 +56,7 @@ def fill_backbone(
     The network may stand under any prefix (``module.``, ``backbone.``, ``module.model.`` …): the
     one under which most tensors fit is taken, what stands under others is left. Where the file
     normalises inside the network, as `robustness` does, its mean and std replace the classifier's:
-    what a trunk is robust to in pixels depends on them.
+    what a feature extractor is robust to in pixels depends on them.
 
     Args:
         classifier: Whose last layer and head stay random where the file has others.

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from fundus_ml.errors import InputError
-from fundus_ml.models import restricted_unpickler as inert_pickles
+from fundus_ml.models import restricted_unpickler
 
 PLACES = (
     "state_dict", "model_state_dict", "model_state", "model", "teacher", "student", "encoder",
@@ -112,7 +112,7 @@ def read_state(path: Path) -> Mapping[str, Tensor]:
 def _inert(path: Path) -> object:
     """Read what torch's own safe reader refuses; None where that cannot be done either."""
     try:
-        return _load(path, weights_only=False, pickle_module=inert_pickles)
+        return _load(path, weights_only=False, pickle_module=restricted_unpickler)
     except NOT_WEIGHTS:
         return None
 

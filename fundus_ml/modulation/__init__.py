@@ -10,7 +10,7 @@ from fundus_ml.modulation.controls import (
 )
 from fundus_ml.modulation.eyes import choose_eyes, noise_like, targets_for
 from fundus_ml.modulation.keeping import KeptBatches
-from fundus_ml.modulation.minimal_perturbations import least_budgets
+from fundus_ml.modulation.minimal_perturbations import minimal_perturbations
 from fundus_ml.modulation.options import MODES, OBJECTIVES, STARTS, ModulationOptions
 from fundus_ml.modulation.pictures import (
     ORIGINAL,
@@ -19,7 +19,7 @@ from fundus_ml.modulation.pictures import (
     read_pictures,
     write_pictures,
 )
-from fundus_ml.modulation.pushing import Chosen, Pushed, push
+from fundus_ml.modulation.pushing import Chosen, ModulationResult, push
 
 __all__ = [
     "CONTRAST_BLEND",
@@ -33,14 +33,14 @@ __all__ = [
     "Chosen",
     "KeptBatches",
     "ModulationOptions",
-    "Pushed",
+    "ModulationResult",
     "allowed_pixels",
     "blend_partners",
     "check_region",
     "choose_eyes",
     "control_pictures",
     "file_stem",
-    "least_budgets",
+    "minimal_perturbations",
     "modulate",
     "noise_like",
     "picture_name",

@@ -14,35 +14,35 @@ from fundus_ml.statistics.clustered import clustered_mean, clustered_median
 MODULATION = "modulation"
 """Origin of the pictures that the model itself made."""
 CLEAN_MODEL, SHUFFLED_MODEL = "clean model", "shuffled model"
-"""Origins: the same search with a network not trained to be robust, and with one that learned
+"""Conditions: the same search with a network not trained to be robust, and with one that learned
 shuffled labels."""
 
 
 def control_table(
     effects: Mapping[str, pd.DataFrame],
-    least: Mapping[str, NDArray[np.float64]],
+    min_norms: Mapping[str, NDArray[np.float64]],
     *,
     resamples: int,
     seed: int,
 ) -> pd.DataFrame:
-    """Compare what each origin of change did, with 95 % intervals clustered by person.
+    """Compare what each condition of change did, with 95 % intervals clustered by person.
 
     Args:
-        effects: By origin, rows of :func:`fundus_ml.modulation.effects.effect_rows` as the network
-            that is asked about this origin scored them, with the judge's columns where there is
-            one.
-        least: By origin that searched them, ``(N,)`` least budgets.
+        effects: By condition, rows of :func:`fundus_ml.modulation.effects.effect_rows` as the
+            network that is asked about this condition scored them, with the independent evaluator's
+            columns where there is one.
+        min_norms: By condition that searched them, ``(N,)`` minimal perturbation norms.
         resamples: Bootstrap resamples of people.
         seed: Of the bootstrap.
 
     Returns:
-        One row per origin: ``origin eyes eps l2`` at the largest budget; there ``success`` and,
-        with a judge, ``transfer``; ``area``, the mean of P(target) over the budgets, and
-        ``judge_area``; ``least_eps``, the median over eyes that did not look like the target
-        already. Each with ``_low`` and ``_high``; NaN where it was not measured.
+        One row per condition: ``condition eyes eps l2`` at the largest budget; there ``success``
+        and, with an independent evaluator, ``transfer``; ``area``, the mean of P(target) over the
+        budgets, and ``evaluator_area``; ``min_norm``, the median over eyes that did not look like
+        the target already. Each with ``_low`` and ``_high``; NaN where it was not measured.
     """
     rows = []
-    for origin, eyes in effects.items():
+    for condition, eyes in effects.items():
         strongest = eyes[eyes["eps"] == eyes["eps"].max()]
         people = strongest["patient_id"].to_numpy()
         mean = partial(clustered_mean, groups=people, resamples=resamples, seed=seed)
@@ -50,14 +50,18 @@ def control_table(
         measured = {"success": mean(strongest["success"].to_numpy(float)), "area": area()}
         if "transfer" in eyes:
             measured["transfer"] = mean(strongest["transfer"].to_numpy(float))
-            measured["judge_area"] = area(column="judge_prob_target")
-        asked = _asked(least[origin]) if origin in least else np.zeros(len(people), np.bool_)
+            measured["evaluator_area"] = area(column="evaluator_prob_target")
+        asked = (
+            _asked(min_norms[condition])
+            if condition in min_norms
+            else np.zeros(len(people), np.bool_)
+        )
         if asked.any():
-            measured["least_eps"] = clustered_median(
-                least[origin][asked], people[asked], resamples=resamples, seed=seed
+            measured["min_norm"] = clustered_median(
+                min_norms[condition][asked], people[asked], resamples=resamples, seed=seed
             )
         row: dict[str, object] = {
-            "origin": origin,
+            "condition": condition,
             "eyes": len(strongest),
             "eps": strongest["eps"].iloc[0],
             "l2": strongest["l2"].mean(),
@@ -68,29 +72,29 @@ def control_table(
     return pd.DataFrame(rows)
 
 
-def least_budget_table(
-    least: Mapping[str, Mapping[str, NDArray[np.float64]]],
+def min_norm_table(
+    min_norms: Mapping[str, Mapping[str, NDArray[np.float64]]],
     eyes: pd.DataFrame,
     *,
     resamples: int,
     seed: int,
 ) -> pd.DataFrame:
-    """Compare the least budgets that turn the eyes, by origin and by region that may change.
+    """Compare minimal perturbation norms by condition and by the region that may change.
 
     Args:
-        least: By origin and region, ``(N,)`` least budgets.
+        min_norms: By condition and region, ``(N,)`` minimal perturbation norms.
         eyes: Manifest rows of the N eyes.
         resamples: Bootstrap resamples of people.
         seed: Of the bootstrap.
 
     Returns:
-        One row each: ``origin region eyes turned least_eps least_eps_low least_eps_high``: ``eyes``
-        that show the region and did not already look like the target, the share of them that
-        some change turned, and their median, inf where fewer than half were.
+        One row each: ``condition region eyes flipped min_norm min_norm_low min_norm_high``:
+        ``eyes`` that show the region and did not already look like the target, the share of them
+        that some change flipped, and their median, inf where fewer than half were.
     """
     people = eyes["patient_id"].to_numpy()
     rows = []
-    for origin, by_region in least.items():
+    for condition, by_region in min_norms.items():
         for region, found in by_region.items():
             asked = _asked(found)
             if not asked.any():
@@ -98,20 +102,28 @@ def least_budget_table(
             median = clustered_median(found[asked], people[asked], resamples=resamples, seed=seed)
             rows.append(
                 {
-                    "origin": origin,
+                    "condition": condition,
                     "region": region,
                     "eyes": int(asked.sum()),
-                    "turned": float(np.isfinite(found[asked]).mean()),
-                    **_columns("least_eps", median),
+                    "flipped": float(np.isfinite(found[asked]).mean()),
+                    **_columns("min_norm", median),
                 }
             )
-    columns = ("origin", "region", "eyes", "turned", "least_eps", "least_eps_low", "least_eps_high")
+    columns = (
+        "condition",
+        "region",
+        "eyes",
+        "flipped",
+        "min_norm",
+        "min_norm_low",
+        "min_norm_high",
+    )
     return pd.DataFrame(rows, columns=list(columns))
 
 
-def _asked(least: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _asked(min_norms: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which eyes show the region and did not look like the target already."""
-    return ~np.isnan(least) & (least > 0)
+    return ~np.isnan(min_norms) & (min_norms > 0)
 
 
 def _columns(name: str, interval: Interval) -> dict[str, float]:

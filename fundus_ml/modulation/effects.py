@@ -74,7 +74,7 @@ def effect_rows(
 
 
 def judged(
-    judge: nn.Module,
+    independent: nn.Module,
     pixels: NDArray[np.uint8],
     pictures: NDArray[np.uint8],
     target: NDArray[np.float32],
@@ -84,18 +84,19 @@ def judged(
     """Ask another network what it sees in the same pictures.
 
     Returns:
-        ``judge_prob_before judge_prob_target transfer``, one row per eye and budget, in the order
-        of :func:`effect_rows`. ``transfer`` says that the judge sees the target.
+        ``evaluator_prob_before evaluator_prob_target transfer``, one row per eye and budget, in the
+        order of :func:`effect_rows`. ``transfer`` says that the independent evaluator sees the
+        target.
     """
-    before = prob_of_target(judge, pixels, target, batch_size=batch_size)
+    before = prob_of_target(independent, pixels, target, batch_size=batch_size)
     rows = []
     for slab in pictures:
-        after = prob_of_target(judge, slab, target, batch_size=batch_size)
+        after = prob_of_target(independent, slab, target, batch_size=batch_size)
         rows.append(
             pd.DataFrame(
                 {
-                    "judge_prob_before": before,
-                    "judge_prob_target": after,
+                    "evaluator_prob_before": before,
+                    "evaluator_prob_target": after,
                     "transfer": after > SEEN,
                 }
             )
@@ -109,11 +110,12 @@ def effect_by_eps(effects: pd.DataFrame, *, resamples: int, seed: int) -> pd.Dat
     Returns:
         One row per budget: ``eps eyes unchanged success success_low success_high prob_target
         prob_target_low prob_target_high prob_target_before l2 rms``, and ``transfer`` and
-        ``judge_prob_target`` with theirs where a judge was asked; ``unchanged`` counts the eyes
-        whose picture is the original's, because the gradient is zero or rounding took the change.
+        ``evaluator_prob_target`` with theirs where an independent evaluator was asked;
+        ``unchanged`` counts the eyes whose picture is the original's, because the gradient is zero
+        or rounding took the change.
     """
     measures = ["success", "prob_target"]
-    measures += [name for name in ("transfer", "judge_prob_target") if name in effects]
+    measures += [name for name in ("transfer", "evaluator_prob_target") if name in effects]
     rows = []
     for eps, eyes in effects.groupby("eps"):
         people = eyes["patient_id"].to_numpy()
@@ -135,14 +137,17 @@ def area_under_path(
 
     Args:
         effects: Rows of :func:`effect_rows`.
-        column: ``prob_target``, or ``judge_prob_target``.
+        column: ``prob_target``, or ``evaluator_prob_target``.
         resamples: Bootstrap resamples of people.
         seed: Of the bootstrap.
 
     Returns:
         In [0, 1]: 0.5 where the eyes lie between the classes and nothing moves them.
     """
-    before = {"prob_target": "prob_target_before", "judge_prob_target": "judge_prob_before"}[column]
+    before = {
+        "prob_target": "prob_target_before",
+        "evaluator_prob_target": "evaluator_prob_before",
+    }[column]
     by_eye = effects.sort_values("eps").groupby("image_id", sort=False)
     people, areas = [], []
     for _, eye in by_eye:

@@ -1,4 +1,4 @@
-"""A modulation and its controls, measured alike: effects, shares, least budgets by origin."""
+"""A modulation and its controls measured alike: effects, region shares, minimal norms."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from torch import nn
 
-from experiments.running.networks import Network
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.modulation import (
     CONTRAST_BLEND,
@@ -18,29 +18,30 @@ from fundus_ml.modulation import (
     blend_partners,
     control_pictures,
 )
-from fundus_ml.modulation.control_table import control_table, least_budget_table
+from fundus_ml.modulation.control_table import control_table, min_norm_table
 from fundus_ml.modulation.effects import effect_rows, judged
-from fundus_ml.modulation.localisation import density_by_part, region_shares
-from fundus_ml.modulation.null_distribution import chance_table
+from fundus_ml.modulation.localisation import enrichment_by_part, region_shares
+from fundus_ml.modulation.null_distribution import null_table
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
-    """What was found in the pictures of one origin.
+class Measurements:
+    """What was found in the pictures of one condition.
 
     Attributes:
-        effects: Rows of ``effect_rows``, with the judge's columns where there is one.
+        effects: Rows of ``effect_rows``, with the independent evaluator's columns where there is
+            one.
         shares: Rows of ``region_shares``; none where the dataset has no region maps.
-        least: ``(N,)`` least budgets by region; empty where none was searched.
+        min_norms: ``(N,)`` minimal perturbation norms by region; empty where none was searched.
     """
 
     effects: pd.DataFrame
     shares: pd.DataFrame
-    least: Mapping[str, NDArray[np.float64]]
+    min_norms: Mapping[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bench:
+class Evaluator:
     """Measures pictures, whoever made them, in one way.
 
     Attributes:
@@ -48,34 +49,38 @@ class Bench:
         regions: ``(N, H, W)`` uint8 region maps, or None.
         chosen: Their pixels and targets.
         options: Of the modulation.
-        judge: Scores everything again; None where nobody does.
+        independent: Scores everything again; None where nobody does.
     """
 
     eyes: pd.DataFrame
     regions: NDArray[np.uint8] | None
     chosen: Chosen
     options: ModulationOptions
-    judge: Network | None
+    independent: nn.Module | None
 
     def measure(
         self,
-        network: Network,
+        model: nn.Module,
         pictures: NDArray[np.uint8],
-        least: Mapping[str, NDArray[np.float64]] = MappingProxyType({}),
-    ) -> Found:
-        """Ask ``network``, the judge and the region maps about ``(E, N, H, W, 3)``."""
+        min_norms: Mapping[str, NDArray[np.float64]] = MappingProxyType({}),
+    ) -> Measurements:
+        """Score ``(E, N, H, W, 3)`` pictures by ``model``, the independent evaluator, the maps."""
         pixels, target = self.chosen.pixels, self.chosen.target
         effects = effect_rows(
-            network.module,
+            model,
             pixels,
             pictures,
             frame=self.eyes,
             target=target,
             options=self.options,
         )
-        if self.judge is not None:
+        if self.independent is not None:
             seen = judged(
-                self.judge.module, pixels, pictures, target, batch_size=self.options.batch_size
+                self.independent,
+                pixels,
+                pictures,
+                target,
+                batch_size=self.options.batch_size,
             )
             effects = pd.concat([effects, seen], axis=1)
         shares = region_shares(
@@ -85,69 +90,71 @@ class Bench:
             image_ids=self.eyes["image_id"].tolist(),
             eps=self.options.eps,
         )
-        return Found(effects=effects, shares=shares, least=least)
+        return Measurements(effects=effects, shares=shares, min_norms=min_norms)
 
 
 def same_length_controls(
-    bench: Bench, split: FundusDataset, lengths: NDArray[np.float64], *, seed: int
+    evaluator: Evaluator, split: FundusDataset, lengths: NDArray[np.float64], *, seed: int
 ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """Make the controls that ask no network: ``(E, N, H, W, 3)`` uint8 by origin.
+    """Make the controls that ask no network: ``(E, N, H, W, 3)`` uint8 by condition.
 
     Args:
-        bench: The eyes.
+        evaluator: The eyes.
         split: Where the contrast blend finds other people's eyes.
         lengths: ``(E, N)`` lengths of the modulation's changes.
         seed: Of the noise and of the draw of partners.
     """
-    chosen = bench.chosen
-    partners = blend_partners(split.frame, bench.eyes, chosen.target, seed=seed)
-    for origin in (CONTRAST_BLEND, *CONTROL_DIRECTIONS):
+    chosen = evaluator.chosen
+    partners = blend_partners(split.frame, evaluator.eyes, chosen.target, seed=seed)
+    for condition in (CONTRAST_BLEND, *CONTROL_DIRECTIONS):
         yield (
-            origin,
+            condition,
             control_pictures(
-                origin,
+                condition,
                 chosen.pixels,
                 lengths,
                 seed=seed,
                 allowed=chosen.allowed,
-                partners=split.pixels(partners) if origin == CONTRAST_BLEND else None,
+                partners=split.pixels(partners) if condition == CONTRAST_BLEND else None,
             ),
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """The tables over all origins.
+    """The tables over all conditions.
 
     Attributes:
         controls: Rows of ``control_table``.
-        least: Rows of ``least_budget_table``.
-        density: Rows of ``density_by_part`` with ``origin``.
-        chance: Rows of ``chance_table``; none with fewer than two networks at chance.
+        min_norms: Rows of ``min_norm_table``.
+        enrichment: Rows of ``enrichment_by_part`` with ``condition``.
+        null: Rows of ``null_table``; none with fewer than two null models.
     """
 
     controls: pd.DataFrame
-    least: pd.DataFrame
-    density: pd.DataFrame
-    chance: pd.DataFrame
+    min_norms: pd.DataFrame
+    enrichment: pd.DataFrame
+    null: pd.DataFrame
 
 
-def compare_origins(
-    bench: Bench, found: Mapping[str, Found], *, resamples: int, seed: int
+def compare_conditions(
+    evaluator: Evaluator, found: Mapping[str, Measurements], *, resamples: int, seed: int
 ) -> Compared:
     """Put the modulation beside its controls, with intervals clustered by person."""
     how = {"resamples": resamples, "seed": seed}
-    searched = {origin: each.least for origin, each in found.items() if each.least}
-    whole = {origin: least[bench.chosen.region] for origin, least in searched.items()}
-    densities = [
-        density_by_part(each.shares, bench.eyes, **how).assign(origin=origin)
-        for origin, each in found.items()
+    searched = {condition: each.min_norms for condition, each in found.items() if each.min_norms}
+    whole = {
+        condition: min_norms[evaluator.chosen.region] for condition, min_norms in searched.items()
+    }
+    enrichments = [
+        enrichment_by_part(each.shares, evaluator.eyes, **how).assign(condition=condition)
+        for condition, each in found.items()
     ]
-    density = pd.concat(densities, ignore_index=True)
-    effects = {origin: each.effects for origin, each in found.items()}
+    enrichment = pd.concat(enrichments, ignore_index=True)
+    effects = {condition: each.effects for condition, each in found.items()}
     return Compared(
         controls=control_table(effects, whole, **how),
-        least=least_budget_table(searched, bench.eyes, **how),
-        density=density,
-        chance=chance_table(density),
+        min_norms=min_norm_table(searched, evaluator.eyes, **how),
+        enrichment=enrichment,
+        null=null_table(enrichment),
     )

@@ -10,14 +10,14 @@ from fundus_ml.errors import InputError
 from fundus_ml.imaging.regions import PARTS, part_masks
 from fundus_ml.statistics.clustered import clustered_ratio
 
-SHARE_COLUMNS = ("image_id", "eps", "part", "energy_share", "area_share", "density")
-DENSITY_COLUMNS = (
+SHARE_COLUMNS = ("image_id", "eps", "part", "energy_share", "area_share", "enrichment")
+ENRICHMENT_COLUMNS = (
     "eps",
     "part",
     "eyes",
     "energy_share",
     "area_share",
-    "density",
+    "enrichment",
     "low",
     "high",
 )
@@ -33,7 +33,7 @@ def region_shares(
 ) -> pd.DataFrame:
     """Account for the energy of every change, part by part.
 
-    Energy is the squared change summed over RGB. A part's *density* is its share of the energy
+    Energy is the squared change summed over RGB. A part's *enrichment* is its share of the energy
     divided by its share of the square's area: 1 where the change is spread evenly, above 1 where
     it gathers. Parts cover the square once, so shares of one picture add up to 1.
 
@@ -46,7 +46,7 @@ def region_shares(
         eps: E budgets.
 
     Returns:
-        One row per budget, eye and part: ``image_id eps part energy_share area_share density``.
+        One row per budget, eye and part: ``image_id eps part energy_share area_share enrichment``.
         A picture that did not change has no shares: NaN.
 
     Raises:
@@ -69,7 +69,7 @@ def region_shares(
         for part in PARTS:
             in_part = np.where(masks[part], energy, 0).sum(axis=(1, 2), dtype=np.float64)
             share = np.divide(in_part, total, out=np.full_like(total, np.nan), where=total > 0)
-            density = np.divide(
+            enrichment = np.divide(
                 share, area[part], out=np.full_like(share, np.nan), where=area[part] > 0
             )
             rows.append(
@@ -80,14 +80,14 @@ def region_shares(
                         "part": part,
                         "energy_share": share,
                         "area_share": area[part],
-                        "density": density,
+                        "enrichment": enrichment,
                     }
                 )
             )
     return pd.concat(rows, ignore_index=True)
 
 
-def density_by_origin(
+def enrichment_by_condition(
     pixels: NDArray[np.uint8],
     pictures: Mapping[str, NDArray[np.uint8]],
     regions: NDArray[np.uint8],
@@ -97,11 +97,11 @@ def density_by_origin(
     resamples: int,
     seed: int,
 ) -> pd.DataFrame:
-    """Set the densities of several origins of change below one another.
+    """Set the enrichments of several conditions of change below one another.
 
     Args:
         pixels: ``(N, H, W, 3)`` uint8 unchanged eyes.
-        pictures: By origin, ``(E, N, H, W, 3)`` uint8.
+        pictures: By condition, ``(E, N, H, W, 3)`` uint8.
         regions: ``(N, H, W)`` uint8 region maps.
         eyes: Their N rows: ``image_id person_group``.
         eps: E budgets.
@@ -109,23 +109,23 @@ def density_by_origin(
         seed: Of the bootstrap.
 
     Returns:
-        Rows of :func:`density_by_part` with ``origin``.
+        Rows of :func:`enrichment_by_part` with ``condition``.
     """
     image_ids = eyes["image_id"].tolist()
     found = []
-    for origin, made in pictures.items():
+    for condition, made in pictures.items():
         shares = region_shares(pixels, made, regions, image_ids=image_ids, eps=eps)
-        density = density_by_part(shares, eyes, resamples=resamples, seed=seed)
-        found.append(density.assign(origin=origin))
+        enrichment = enrichment_by_part(shares, eyes, resamples=resamples, seed=seed)
+        found.append(enrichment.assign(condition=condition))
     return pd.concat(found, ignore_index=True)
 
 
-def density_by_part(
+def enrichment_by_part(
     shares: pd.DataFrame, eyes: pd.DataFrame, *, resamples: int, seed: int
 ) -> pd.DataFrame:
     """Pool :func:`region_shares` over eyes, with 95 % intervals clustered by person.
 
-    The pooled density of a part is the sum of its energy shares over the sum of its area shares,
+    The pooled enrichment of a part is the sum of its energy shares over the sum of its area shares,
     so that an eye with a tiny part cannot dominate.
 
     Args:
@@ -135,16 +135,16 @@ def density_by_part(
         seed: Of the bootstrap.
 
     Returns:
-        ``eps part eyes energy_share area_share density low high``, over the ``eyes`` that changed
-        and show the part; a part that none shows has no row.
+        ``eps part eyes energy_share area_share enrichment low high``, over the ``eyes`` that
+        changed and show the part; a part that none shows has no row.
     """
     people = shares["image_id"].map(eyes.set_index("image_id")["person_group"])
     rows = []
     for (eps, part), pictures in shares.assign(person=people).groupby(["eps", "part"]):
-        shown = pictures.dropna(subset="density")
+        shown = pictures.dropna(subset="enrichment")
         if shown.empty:
             continue
-        density = clustered_ratio(
+        enrichment = clustered_ratio(
             shown["energy_share"].to_numpy(),
             shown["area_share"].to_numpy(),
             shown["person"].to_numpy(),
@@ -158,9 +158,9 @@ def density_by_part(
                 "eyes": len(shown),
                 "energy_share": shown["energy_share"].mean(),
                 "area_share": shown["area_share"].mean(),
-                "density": density.value,
-                "low": density.low,
-                "high": density.high,
+                "enrichment": enrichment.value,
+                "low": enrichment.low,
+                "high": enrichment.high,
             }
         )
-    return pd.DataFrame(rows, columns=list(DENSITY_COLUMNS))
+    return pd.DataFrame(rows, columns=list(ENRICHMENT_COLUMNS))

@@ -1,4 +1,4 @@
-"""The least budget that turns each eye."""
+"""The minimal perturbation norm that turns each eye."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ from fundus_ml.modulation.budget_path import mask_of
 from fundus_ml.modulation.options import ModulationOptions
 
 
-def least_budgets(
+def minimal_perturbations(
     model: nn.Module,
     pixels: NDArray[np.uint8],
     target: NDArray[np.float32],
@@ -35,7 +35,7 @@ def least_budgets(
         model: Maps pixels in [0, 1] to ``(N,)`` logits.
         pixels: ``(N, H, W, 3)`` uint8 eyes.
         target: ``(N,)`` float32, 0 female, 1 male.
-        options: Constraint, ``least_steps``, precision.
+        options: Constraint, ``min_norm_steps``, precision.
         allowed: ``(N, H, W)`` where each eye may change; None is everywhere.
         pictures: ``(E, N, H, W, 3)`` uint8 modulations of the eyes: where one turns its eye and the
             search found no change as small, the size of that one counts.
@@ -49,7 +49,7 @@ def least_budgets(
         :func:`fundus_ml.attacks.minimum_norm`.
     """
     device = next(model.parameters()).device
-    least = np.empty(len(pixels), np.float64)
+    min_norms = np.empty(len(pixels), np.float64)
     for first in range(0, len(pixels), options.batch_size):
         rows = slice(first, first + options.batch_size)
         images = to_images(pixels[rows], device)
@@ -60,7 +60,7 @@ def least_budgets(
             1 - towards,
             constraint=options.constraint,
             mask=None if allowed is None else mask_of(allowed[rows], device),
-            attack_steps=options.least_steps,
+            attack_steps=options.min_norm_steps,
             target=towards,
             precision=options.precision,
         )
@@ -68,12 +68,12 @@ def least_budgets(
         for slab in () if pictures is None else pictures[:, rows]:
             x_adv = to_images(slab, device)
             eps = _no_larger_than(x_adv, eps, model, images, towards, options.constraint)
-        least[rows] = eps.double().cpu().numpy()
+        min_norms[rows] = eps.double().cpu().numpy()
         if on_step is not None:
             on_step(min(first + options.batch_size, len(pixels)), len(pixels))
     if allowed is not None:
-        least[~allowed.any(axis=(1, 2))] = np.nan
-    return least
+        min_norms[~allowed.any(axis=(1, 2))] = np.nan
+    return min_norms
 
 
 def _no_larger_than(  # noqa: PLR0917 (one tensor each)
@@ -91,5 +91,5 @@ def _no_larger_than(  # noqa: PLR0917 (one tensor each)
         return eps
     with frozen(model), torch.no_grad(), autocast("fp32", images.device):
         margins = (2 * towards[rows] - 1) * model(x_adv[rows])
-    turned = rows[margins > 0]
-    return eps.index_copy(0, turned, size[turned])
+    flipped = rows[margins > 0]
+    return eps.index_copy(0, flipped, size[flipped])

@@ -18,36 +18,36 @@ from fundus_ml.statistics.bootstrap import CONFIDENCE, Interval
 
 FEWEST_NETWORKS = 2
 """That differ from one another at all."""
-CHANCE_COLUMNS = (
-    "origin",
+NULL_COLUMNS = (
+    "condition",
     "eps",
     "part",
-    "density",
+    "enrichment",
     "networks",
-    "chance",
-    "chance_low",
-    "chance_high",
+    "null",
+    "null_low",
+    "null_high",
     "p",
 )
 
 
-def shuffled_origins(networks: int) -> list[str]:
-    """Name the origins of that many networks at chance: numbered where there are several."""
+def null_conditions(networks: int) -> list[str]:
+    """Name the conditions of that many null models: numbered where there are several."""
     if networks == 1:
         return [SHUFFLED_MODEL]
     return [f"{SHUFFLED_MODEL} {number}" for number in range(1, networks + 1)]
 
 
-def is_shuffled(origin: str) -> bool:
-    """Whether the pictures were made by a network at chance."""
-    return origin.startswith(SHUFFLED_MODEL)
+def is_shuffled(condition: str) -> bool:
+    """Whether the pictures were made by a null model."""
+    return condition.startswith(SHUFFLED_MODEL)
 
 
-def chance_interval(found: ArrayLike) -> Interval:
-    """Where one more network at chance would fall.
+def null_interval(found: ArrayLike) -> Interval:
+    """Where one more null model would fall.
 
     Args:
-        found: ``(K,)`` positive numbers, one of each network at chance, for example densities.
+        found: ``(K,)`` positive numbers, one of each null model, for example enrichments.
 
     Returns:
         Their geometric mean with the 95 % prediction interval of the next, whose logarithm is
@@ -67,18 +67,18 @@ def chance_interval(found: ArrayLike) -> Interval:
     )
 
 
-def chance_p(own: float, found: ArrayLike) -> float:
-    """How rarely one more network at chance would lie as far out as ``own``, on either side.
+def null_p(own: float, found: ArrayLike) -> float:
+    """How rarely one more null model would lie as far out as ``own``, on either side.
 
     Args:
         own: Positive number of the network asked about.
-        found: As in :func:`chance_interval`.
+        found: As in :func:`null_interval`.
 
     Returns:
-        In [0, 1]; below 0.05 exactly where ``own`` lies outside :func:`chance_interval`.
+        In [0, 1]; below 0.05 exactly where ``own`` lies outside :func:`null_interval`.
 
     Raises:
-        InputError: As :func:`chance_interval`.
+        InputError: As :func:`null_interval`.
     """
     centre, spread, free = _of_logs(found)
     distance = abs(np.log(own) - centre)
@@ -88,44 +88,49 @@ def chance_p(own: float, found: ArrayLike) -> float:
         return float(2 * stats.t.sf(np.divide(distance, spread), free))
 
 
-def chance_table(density: pd.DataFrame, *, origins: Sequence[str] = (MODULATION,)) -> pd.DataFrame:
-    """Hold the densities of a modulation against those of the networks at chance.
+def null_table(
+    enrichment: pd.DataFrame, *, conditions: Sequence[str] = (MODULATION,)
+) -> pd.DataFrame:
+    """Hold the enrichments of a modulation against those of the null models.
 
     Args:
-        density: Rows of :func:`fundus_ml.modulation.localisation.density_by_part` with ``origin``.
-        origins: Which of them are asked about.
+        enrichment: Rows of :func:`fundus_ml.modulation.localisation.enrichment_by_part` with
+            ``condition``.
+        conditions: Which of them are asked about.
 
     Returns:
-        One row per origin asked about, budget and part: ``origin eps part density networks chance
-        chance_low chance_high p``; none where fewer than two networks changed the part, or the
-        origin did not.
+        One row per condition asked about, budget and part: ``origin eps part density networks
+        chance null_low null_high p``; none where fewer than two networks changed the part, or the
+        condition did not.
     """
-    changed = density[density["density"] > 0]
-    at_chance = changed[changed["origin"].map(is_shuffled).astype(bool)]
-    found = {key: rows["density"].to_numpy() for key, rows in at_chance.groupby(["eps", "part"])}
+    changed = enrichment[enrichment["enrichment"] > 0]
+    null_models = changed[changed["condition"].map(is_shuffled).astype(bool)]
+    found = {
+        key: rows["enrichment"].to_numpy() for key, rows in null_models.groupby(["eps", "part"])
+    }
     rows = []
-    for own in changed[changed["origin"].isin(origins)].to_dict("records"):
+    for own in changed[changed["condition"].isin(conditions)].to_dict("records"):
         networks = found.get((own["eps"], own["part"]), ())
         if len(networks) >= FEWEST_NETWORKS:
-            chance = chance_interval(networks)
+            null = null_interval(networks)
             rows.append(
-                {name: own[name] for name in ("origin", "eps", "part", "density")}
+                {name: own[name] for name in ("condition", "eps", "part", "enrichment")}
                 | {
                     "networks": len(networks),
-                    "chance": chance.value,
-                    "chance_low": chance.low,
-                    "chance_high": chance.high,
-                    "p": chance_p(own["density"], networks),
+                    "null": null.value,
+                    "null_low": null.low,
+                    "null_high": null.high,
+                    "p": null_p(own["enrichment"], networks),
                 }
             )
-    return pd.DataFrame(rows, columns=list(CHANCE_COLUMNS))
+    return pd.DataFrame(rows, columns=list(NULL_COLUMNS))
 
 
 def _of_logs(found: ArrayLike) -> tuple[float, float, int]:
     """Mean of the logarithms, what the next spreads about it by, degrees of freedom."""
     numbers = np.asarray(found, dtype=np.float64)
     if len(numbers) < FEWEST_NETWORKS:
-        raise InputError(f"{len(numbers)} networks at chance: {FEWEST_NETWORKS} or more are needed")
+        raise InputError(f"{len(numbers)} null models: {FEWEST_NETWORKS} or more are needed")
     if not ((numbers > 0) & np.isfinite(numbers)).all():
         raise InputError(f"found={numbers.tolist()}: must be positive and finite")
     logs, networks = np.log(numbers), len(numbers)

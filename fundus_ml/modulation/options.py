@@ -43,8 +43,9 @@ class ModulationOptions:
     step_size: StepSize = "auto"
     """Length of one step. With auto each is shorter than the last, and all of one budget add up to
     2.5·eps less 1.25 times the budget before, which the path has behind it."""
-    least_steps: int = 40
-    """Gradient steps of the search for the least budget that turns each eye; 0 does not search."""
+    min_norm_steps: int = 40
+    """Gradient steps of the search for the minimal perturbation norm that turns each eye; 0 does
+    not search."""
     batch_size: int = 16
     """Eyes per pass."""
     precision: str = "auto"
@@ -63,8 +64,8 @@ class ModulationOptions:
                 raise InputError(f"{name}={value}: allowed: {', '.join(allowed)}")
         if self.batch_size < 1:
             raise InputError(f"batch_size={self.batch_size}: must be at least 1")
-        if self.least_steps < 0:
-            raise InputError(f"least_steps={self.least_steps}: must be 0 or more")
+        if self.min_norm_steps < 0:
+            raise InputError(f"min_norm_steps={self.min_norm_steps}: must be 0 or more")
         for eps in self.eps:
             ThreatModel(constraint=self.constraint, eps=eps)
         written = [float(plain(eps)) for eps in self.eps]

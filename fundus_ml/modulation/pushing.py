@@ -1,4 +1,4 @@
-"""Everything one network does to chosen eyes: pictures at each budget, and least budgets."""
+"""One network's pictures of chosen eyes at each budget, and its minimal perturbation norms."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from torch import nn
 from fundus_ml.modulation.allowed_pixels import WHOLE
 from fundus_ml.modulation.budget_path import modulate
 from fundus_ml.modulation.keeping import Arrays, Keep, keep_nothing
-from fundus_ml.modulation.minimal_perturbations import least_budgets
+from fundus_ml.modulation.minimal_perturbations import minimal_perturbations
 from fundus_ml.modulation.options import ModulationOptions
 
 
@@ -23,7 +23,7 @@ class Chosen:
         target: ``(N,)`` float32, 0 female, 1 male.
         region: Name of where they may change.
         allowed: ``(N, H, W)`` where they may; None is everywhere.
-        confined: Further regions, by name, for which the least budget is searched.
+        confined: Further regions, by name, for which the minimal perturbation norm is searched.
     """
 
     pixels: NDArray[np.uint8]
@@ -38,17 +38,18 @@ class Chosen:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pushed:
+class ModulationResult:
     """What one network did to N eyes.
 
     Attributes:
         modulated: ``(E, N, H, W, 3)`` uint8.
-        least: ``(N,)`` least budgets by region, as :func:`least_budgets`; empty where none was
-            searched. Of the eyes' own region they are no larger than the first picture that turns.
+        min_norms: ``(N,)`` minimal perturbation norms by region, as :func:`minimal_perturbations`;
+            empty where none was searched. Of the eyes' own region they are no larger than the first
+            picture that turns.
     """
 
     modulated: NDArray[np.uint8]
-    least: Mapping[str, NDArray[np.float64]]
+    min_norms: Mapping[str, NDArray[np.float64]]
 
 
 def push(
@@ -58,8 +59,8 @@ def push(
     *,
     keep: Keep = keep_nothing,
     on_step: Callable[[int, int], None] | None = None,
-) -> Pushed:
-    """Modulate the eyes batch by batch, and search their least budgets.
+) -> ModulationResult:
+    """Modulate the eyes batch by batch, and search their minimal perturbation norms.
 
     Args:
         model: Maps pixels in [0, 1] to ``(N,)`` logits.
@@ -69,8 +70,8 @@ def push(
         on_step: Called with (eyes done, eyes in all).
     """
     modulated = np.empty((len(options.eps), *eyes.pixels.shape), np.uint8)
-    regions = (eyes.region, *eyes.confined) if options.least_steps else ()
-    least = {region: np.empty(len(eyes), np.float64) for region in regions}
+    regions = (eyes.region, *eyes.confined) if options.min_norm_steps else ()
+    min_norms = {region: np.empty(len(eyes), np.float64) for region in regions}
     for first in range(0, len(eyes), options.batch_size):
         rows = slice(first, first + options.batch_size)
 
@@ -80,10 +81,10 @@ def push(
         batch = keep(f"{first:06d}", make)
         modulated[:, rows] = batch["modulated"]
         for region in regions:
-            least[region][rows] = batch[f"least {region}"]
+            min_norms[region][rows] = batch[f"least {region}"]
         if on_step is not None:
             on_step(min(first + options.batch_size, len(eyes)), len(eyes))
-    return Pushed(modulated=modulated, least=least)
+    return ModulationResult(modulated=modulated, min_norms=min_norms)
 
 
 def _batch(
@@ -99,7 +100,7 @@ def _batch(
     made: dict[str, NDArray[np.generic]] = {"modulated": modulated}
     for region in regions:
         own = region == eyes.region
-        made[f"least {region}"] = least_budgets(
+        made[f"least {region}"] = minimal_perturbations(
             model,
             pixels,
             target,

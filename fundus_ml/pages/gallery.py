@@ -30,7 +30,7 @@ MIDDLE, SPAN = 128, 127
 COLOUR_STEPS = 129
 """Of the difference view, from darker to brighter."""
 EYE_COLUMNS = (
-    "image_id", "sex", "eye", "target", "prob_target_before", "min_eps", "most_changed",
+    "image_id", "sex", "eye", "target", "prob_target_before", "min_norm", "most_changed",
 )  # fmt: skip
 MEASURES = ("prob_target", "success", "l2", "rms")
 
@@ -61,8 +61,8 @@ def gallery_page(
     Args:
         title: Of the page.
         words: One line: version, dataset, constraint, mode, region.
-        eyes: N rows: ``image_id sex eye target prob_target_before min_eps most_changed``.
-            ``min_eps`` is inf where no budget turned the eye and NaN where none was searched;
+        eyes: N rows: ``image_id sex eye target prob_target_before min_norm most_changed``.
+            ``min_norm`` is inf where no budget flipped the eye and NaN where none was searched;
             ``most_changed`` is empty where unknown.
         pixels: ``(N, H, W, 3)`` uint8 unchanged eyes.
         modulated: ``(E, N, H, W, 3)`` uint8, at rising budgets.
@@ -161,8 +161,8 @@ def _facts(eyes: pd.DataFrame, measured: pd.DataFrame) -> list[dict[str, object]
             "eye": str(eye["eye"]),
             "target": str(eye["target"]),
             "part": str(eye["most_changed"]) or "unknown",
-            "min_eps": float(eye["min_eps"]) if math.isfinite(eye["min_eps"]) else None,
-            "searched": not math.isnan(eye["min_eps"]),
+            "min_norm": float(eye["min_norm"]) if math.isfinite(eye["min_norm"]) else None,
+            "searched": not math.isnan(eye["min_norm"]),
             "prob": [float(eye["prob_target_before"]), *by_eye["prob_target"][place]],
             "success": [bool(eye["prob_target_before"] > SEEN), *by_eye["success"][place]],
             "l2": [0.0, *by_eye["l2"][place]],

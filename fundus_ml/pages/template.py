@@ -86,16 +86,16 @@ def audit_page(
     *,
     title: str,
     verdicts: Sequence[str],
-    floor: str,
+    shortcut_baseline: str,
     headline: Mapping[str, str],
     sections: Sequence[Section],
 ) -> str:
-    """Write the page of an audit: the verdict and the floor in words, then what they rest on.
+    """Write the page of an audit: verdict and shortcut baseline in words, then their grounds.
 
     Args:
         title: Of the page.
         verdicts: Sentences.
-        floor: The score below which nothing is shown, as a sentence.
+        shortcut_baseline: The score below which nothing is shown, as a sentence.
         headline: The few numbers a reader should leave with, by name.
         sections: In order.
 
@@ -109,7 +109,7 @@ def audit_page(
         "audit.html",
         title=title,
         verdicts=verdicts,
-        floor=floor,
+        shortcut_baseline=shortcut_baseline,
         headline=headline,
         sections=[
             {

@@ -1,14 +1,14 @@
-"""The network that is pretrained: a classifier's trunk, and an expander that is thrown away."""
+"""The network that is pretrained: a feature extractor and a throw-away expander."""
 
 import torch
 from torch import Tensor, nn
 
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import Classifier
-from fundus_ml.models.feature_extractor import Trunk
+from fundus_ml.models.feature_extractor import FeatureExtractor
 
 
-class Encoder(Trunk):
+class Encoder(FeatureExtractor):
     """Pixels in; features to keep, and the embeddings that the loss compares.
 
     Attributes:
@@ -34,7 +34,7 @@ class Encoder(Trunk):
             images: ``(N, 3, H, W)`` float RGB in [0, 1], unnormalised.
 
         Returns:
-            ``(N, width + projector)``: the trunk's features, then the embedding.
+            ``(N, width + projector)``: the feature extractor's features, then the embedding.
         """
         features = super().forward(images)
         return torch.cat((features, self.projector(features)), dim=1)

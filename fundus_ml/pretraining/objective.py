@@ -54,7 +54,7 @@ class PretrainingObjective:
 
     @property
     def criterion(self) -> str:
-        """The validation loss, turned so that larger is better."""
+        """The validation loss, negated so that larger is better."""
         return "negative_val_loss"
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.manifest import SEXES
 from fundus_ml.errors import InputError
-from fundus_ml.models.feature_extractor import Trunk
+from fundus_ml.models.feature_extractor import FeatureExtractor
 from fundus_ml.pretraining.passes import over_batches
 from fundus_ml.statistics.clustered import auroc
 
@@ -37,7 +37,12 @@ def check_probe(train: FundusDataset, val: FundusDataset) -> None:
 
 
 def probe_auroc(
-    trunk: Trunk, train: FundusDataset, val: FundusDataset, *, batch_size: int, precision: str
+    extractor: FeatureExtractor,
+    train: FundusDataset,
+    val: FundusDataset,
+    *,
+    batch_size: int,
+    precision: str,
 ) -> float:
     """Fit a logistic regression to the features of the training eyes and score the validation eyes.
 
@@ -45,7 +50,7 @@ def probe_auroc(
     augmented.
 
     Args:
-        trunk: Gives the features; stays as it is.
+        extractor: Gives the features; stays as it is.
         train: Eyes whose labels the probe learns.
         val: Eyes it is scored on.
         batch_size: Images per pass.
@@ -55,7 +60,8 @@ def probe_auroc(
         AUROC of the validation eyes.
     """
     learned, scored = (
-        _features(trunk, eyes, batch_size=batch_size, precision=precision) for eyes in (train, val)
+        _features(extractor, eyes, batch_size=batch_size, precision=precision)
+        for eyes in (train, val)
     )
     search = GridSearchCV(
         make_pipeline(StandardScaler(), LogisticRegression(max_iter=ITERATIONS)),
@@ -68,11 +74,11 @@ def probe_auroc(
 
 
 def _features(
-    trunk: Trunk, dataset: FundusDataset, *, batch_size: int, precision: str
+    extractor: FeatureExtractor, dataset: FundusDataset, *, batch_size: int, precision: str
 ) -> NDArray[np.float32]:
     def compute(_number: int, _rows: Tensor, images: Tensor) -> Tensor:
-        described: Tensor = trunk(images)
-        return described[:, : trunk.width]
+        described: Tensor = extractor(images)
+        return described[:, : extractor.width]
 
-    found = over_batches(trunk, dataset, compute, batch_size=batch_size, precision=precision)
+    found = over_batches(extractor, dataset, compute, batch_size=batch_size, precision=precision)
     return found.cpu().numpy().astype(np.float32)

@@ -11,7 +11,7 @@ from fundus_ml.errors import InputError
 
 WANTED_STD = 1.0
 """Standard deviation over the batch that each number of an embedding is held to."""
-_FLOOR = 1e-4
+_SHORTCUT_BASELINE = 1e-4
 """Added to a variance, so that its root has a gradient at 0; the paper's."""
 
 
@@ -81,7 +81,7 @@ def vicreg(first: Tensor, second: Tensor) -> Terms:
 
 
 def _shortfall(embeddings: Tensor) -> Tensor:
-    std = (embeddings.var(dim=0) + _FLOOR).sqrt()
+    std = (embeddings.var(dim=0) + _SHORTCUT_BASELINE).sqrt()
     return (WANTED_STD - std).relu().mean()
 
 

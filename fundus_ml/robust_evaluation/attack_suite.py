@@ -1,4 +1,4 @@
-"""Which attacks a battery holds, and what else it asks of an eye."""
+"""Which attacks an attack suite holds, and what else it asks of an eye."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +30,7 @@ ATTACKS: Mapping[str, str] = MappingProxyType(
         "square": "squares of one colour by chance, no gradient",
     }
 )
-"""Every attack of the battery; the order is that of tables and legends."""
+"""Every attack of the attack suite; the order is that of tables and legends."""
 GRADIENT_ATTACKS = tuple(name for name in ATTACKS if name not in ("fgsm", "square"))
 """Those that follow a gradient for many steps."""
 GENTLE = 4
@@ -40,7 +40,7 @@ WALK = 100
 
 
 @dataclass(frozen=True, kw_only=True)
-class Battery:
+class AttackSuite:
     """Which attacks, and how hard each tries.
 
     Attributes:
@@ -78,7 +78,7 @@ class Battery:
         for eps in self.eps:
             ThreatModel(constraint=self.constraint, eps=eps)
         if not self.eps or min(self.eps) == 0:
-            raise InputError("eps: a battery of attacks needs a budget, each above 0")
+            raise InputError("eps: a attack suite needs a budget, each above 0")
         if unknown := set(self.attacks) - set(ATTACKS):
             raise InputError(f"attacks={unknown.pop()}: allowed: {', '.join(ATTACKS)}")
         for name in ("attack_steps", "restarts", "queries"):
@@ -87,31 +87,31 @@ class Battery:
         check_precision(self.precision)
 
 
-def make_attack(name: str, eps: float, battery: Battery) -> Perturb:
-    """Make one attack of the battery: images moved away from their labels."""
-    threat = ThreatModel(constraint=battery.constraint, eps=eps)
+def make_attack(name: str, eps: float, suite: AttackSuite) -> Perturb:
+    """Make one attack of the attack suite: images moved away from their labels."""
+    threat = ThreatModel(constraint=suite.constraint, eps=eps)
 
     def attack(
         model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator
     ) -> Tensor:
         common: dict[str, Any] = {
             "threat": threat,
-            "leave_solved": battery.leave_solved,
+            "leave_solved": suite.leave_solved,
             "final_check": True,
-            "precision": battery.precision,
+            "precision": suite.precision,
         }
         if name == "square":
             return square(
-                model, images, labels, queries=battery.queries, generator=generator, **common
+                model, images, labels, queries=suite.queries, generator=generator, **common
             )
         if name.startswith("apgd"):
             return apgd(
                 model,
                 images,
                 labels,
-                attack_steps=battery.attack_steps,
+                attack_steps=suite.attack_steps,
                 loss="ce" if name == "apgd-ce" else "margin",
-                restarts=battery.restarts,
+                restarts=suite.restarts,
                 generator=generator,
                 **common,
             )
@@ -133,20 +133,20 @@ def ce_gradient(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     return gradient.flatten(1).abs().amax(1)
 
 
-def unbounded(battery: Battery) -> Perturb:
+def unbounded(suite: AttackSuite) -> Perturb:
     """Walk gently as far as it takes; who is still right then is searched for in the whole cube."""
-    step = max(battery.eps) / GENTLE
+    step = max(suite.eps) / GENTLE
 
     def attack(
         model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator
     ) -> Tensor:
-        cube = 1.0 if battery.constraint == "linf" else math.sqrt(images[0].numel())
+        cube = 1.0 if suite.constraint == "linf" else math.sqrt(images[0].numel())
         common: dict[str, Any] = {
-            "threat": ThreatModel(constraint=battery.constraint, eps=cube),
+            "threat": ThreatModel(constraint=suite.constraint, eps=cube),
             "attack_steps": WALK,
             "leave_solved": True,
             "final_check": True,
-            "precision": battery.precision,
+            "precision": suite.precision,
         }
         x_adv = pgd(model, images, labels, step_size=step, **common)
         with torch.no_grad():
@@ -159,7 +159,7 @@ def unbounded(battery: Battery) -> Perturb:
     return attack
 
 
-def distance_of(battery: Battery) -> Callable[[nn.Module, Tensor, Tensor], Tensor]:
+def distance_of(suite: AttackSuite) -> Callable[[nn.Module, Tensor, Tensor], Tensor]:
     """Make the search for the smallest change that flips each eye."""
 
     def distance(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
@@ -167,9 +167,9 @@ def distance_of(battery: Battery) -> Callable[[nn.Module, Tensor, Tensor], Tenso
             model,
             images,
             labels,
-            constraint=battery.constraint,
-            attack_steps=battery.attack_steps,
-            precision=battery.precision,
+            constraint=suite.constraint,
+            attack_steps=suite.attack_steps,
+            precision=suite.precision,
         ).eps
 
     return distance

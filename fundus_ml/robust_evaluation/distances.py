@@ -16,7 +16,7 @@ def flip_curve(probes: pd.DataFrame, *, resamples: int, seed: int) -> pd.DataFra
     """Share of the eyes of each sex that some change of at most ``eps`` flips.
 
     Args:
-        probes: ``person_group label min_eps``, one row per eye.
+        probes: ``person_group label min_norm``, one row per eye.
         resamples: Bootstrap resamples of people.
         seed: Of the bootstrap.
 
@@ -24,13 +24,13 @@ def flip_curve(probes: pd.DataFrame, *, resamples: int, seed: int) -> pd.DataFra
         ``sex eps share low high``. At 0 stand the eyes named wrongly unchanged. Where the search
         missed a smaller change the share is too low, never too high.
     """
-    finite = probes["min_eps"][np.isfinite(probes["min_eps"])]
+    finite = probes["min_norm"][np.isfinite(probes["min_norm"])]
     grid = np.linspace(0, float(finite.max()) if len(finite) else 0.0, CURVE_POINTS)
     rows = []
     for sex, eyes in _of_each_sex(probes).items():
         for eps in np.unique(grid):
             share = clustered_mean(
-                eyes["min_eps"] <= eps, eyes["person_group"], resamples=resamples, seed=seed
+                eyes["min_norm"] <= eps, eyes["person_group"], resamples=resamples, seed=seed
             )
             rows.append(
                 {
@@ -48,7 +48,7 @@ def median_distances(probes: pd.DataFrame, *, resamples: int, seed: int) -> dict
     """Median over the eyes of each sex of the smallest change that flips them.
 
     Args:
-        probes: ``person_group label min_eps``.
+        probes: ``person_group label min_norm``.
         resamples: Bootstrap resamples of people.
         seed: Of the bootstrap.
 
@@ -56,7 +56,9 @@ def median_distances(probes: pd.DataFrame, *, resamples: int, seed: int) -> dict
         By sex; inf where half of the eyes or more were never flipped.
     """
     return {
-        sex: clustered_median(eyes["min_eps"], eyes["person_group"], resamples=resamples, seed=seed)
+        sex: clustered_median(
+            eyes["min_norm"], eyes["person_group"], resamples=resamples, seed=seed
+        )
         for sex, eyes in _of_each_sex(probes).items()
     }
 

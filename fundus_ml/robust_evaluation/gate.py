@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from fundus_ml.robust_evaluation.attack_suite import Battery
+from fundus_ml.robust_evaluation.attack_suite import AttackSuite
 from fundus_ml.robust_evaluation.masking import Sign
 from fundus_ml.robust_evaluation.running import WORST, Attacked
 from fundus_ml.statistics.bootstrap import Interval
@@ -43,11 +43,11 @@ class Verdict:
         return f"{self.criterion}; gradient masking: {signs or 'none'}"
 
 
-def gate_battery(
+def gate_suite(
     constraint: str, eps: float, *, batch_size: int, precision: str, seed: int
-) -> Battery:
-    """Make the short battery of the gate: few attacks, eyes named wrongly leave it."""
-    return Battery(
+) -> AttackSuite:
+    """Make the short attack suite of the gate: few attacks, eyes named wrongly leave it."""
+    return AttackSuite(
         constraint=constraint,
         eps=(eps,),
         attacks=GATE_ATTACKS,
@@ -68,8 +68,8 @@ def judge_robustness(
     """Hold the worst-case accuracy at ``eps`` against the commoner sex of the same eyes.
 
     Args:
-        attacked: What a battery found at ``eps``.
-        signs: Of gradient masking, in the same battery.
+        attacked: What an attack suite found at ``eps``.
+        signs: Of gradient masking, in the same attack suite.
         eps: Budget the version was trained for.
         resamples: Bootstrap resamples of people.
         seed: Of the bootstrap.
@@ -85,7 +85,7 @@ def judge_robustness(
 
 
 def worst_accuracy(predicted: pd.DataFrame, *, eps: float, resamples: int, seed: int) -> Interval:
-    """Share of eyes named rightly at P(male) = 1/2 under every attack of a battery.
+    """Share of eyes named rightly at P(male) = 1/2 under every attack of an attack suite.
 
     Args:
         predicted: With rows of the attack ``worst``.

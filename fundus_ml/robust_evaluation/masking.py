@@ -88,14 +88,14 @@ class Sign:
 
 
 def masking_signs(attacked: Attacked, *, resamples: int, seed: int) -> list[Sign]:
-    """Ask a battery for every sign of gradient masking that its attacks can show.
+    """Ask an attack suite for every sign of gradient masking that its attacks can show.
 
     A sign is raised by the lower end of an interval clustered by person, so that few eyes raise
     none by luck. A robust network whose attacks have converged shows none: that more steps or
     queries gain nothing is no sign unless something else in the same ball gains more.
 
     Args:
-        attacked: What a battery found.
+        attacked: What an attack suite found.
         resamples: Bootstrap resamples of people.
         seed: Of the bootstrap.
 

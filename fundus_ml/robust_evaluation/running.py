@@ -14,7 +14,7 @@ from fundus_ml.errors import InputError
 from fundus_ml.evaluation.scores import CLEAN
 from fundus_ml.robust_evaluation.attack_suite import (
     ATTACKS,
-    Battery,
+    AttackSuite,
     ce_gradient,
     distance_of,
     make_attack,
@@ -29,12 +29,12 @@ IDENTITY = ["image_id", "patient_id", "person_group", "split", "label"]
 
 @dataclass(frozen=True, kw_only=True)
 class Attacked:
-    """What a battery found.
+    """What an attack suite found.
 
     Attributes:
         predicted: Rows as :func:`fundus_ml.evaluation.scores.predictions` makes them, ``attack``
-            being ``none``, one of the battery's or ``worst``; budgets rise.
-        probes: One row per eye: ``image_id person_group label logit`` clean, ``min_eps`` the
+            being ``none``, one of the attack suite's or ``worst``; budgets rise.
+        probes: One row per eye: ``image_id person_group label logit`` clean, ``min_norm`` the
             smallest change found that flips it (0 where it is wrong already, inf where none was
             found; absent where not asked for), ``ce_gradient`` the largest value of the gradient of
             its cross-entropy, and ``unbounded`` its logit after a search without a budget.
@@ -44,10 +44,10 @@ class Attacked:
     probes: pd.DataFrame
 
 
-def run_battery(
+def run_attack_suite(
     model: nn.Module,
     dataset: FundusDataset,
-    battery: Battery,
+    suite: AttackSuite,
     *,
     on_step: Callable[[int, int], None] | None = None,
 ) -> Attacked:
@@ -58,7 +58,7 @@ def run_battery(
     Args:
         model: Maps pixels in [0, 1] to ``(N,)`` logits; given back as it was.
         dataset: Eyes to attack, away from their labels.
-        battery: What to run.
+        suite: What to run.
         on_step: Called with (eyes done, eyes in all), over all passes.
 
     Source:
@@ -66,24 +66,21 @@ def run_battery(
         counts); Carlini et al. 2019, arXiv:1902.06705 (the probes).
     """
     jobs = [
-        (name, eps)
-        for eps in sorted(set(battery.eps))
-        for name in ATTACKS
-        if name in battery.attacks
+        (name, eps) for eps in sorted(set(suite.eps)) for name in ATTACKS if name in suite.attacks
     ]
-    passes = _Passes(model, dataset, battery, 3 + len(jobs) + battery.distances, on_step)
+    passes = _Passes(model, dataset, suite, 3 + len(jobs) + suite.distances, on_step)
     logits = {(CLEAN, 0.0): passes.score(None)}
     for name, eps in jobs:
-        logits[name, eps] = passes.score(make_attack(name, eps, battery))
+        logits[name, eps] = passes.score(make_attack(name, eps, suite))
     identity = dataset.frame[IDENTITY].reset_index(drop=True)
     probes = identity[["image_id", "person_group", "label"]].assign(
         logit=logits[CLEAN, 0.0].numpy(),
         ce_gradient=passes.probe(ce_gradient).numpy(),
-        unbounded=passes.score(unbounded(battery)).numpy(),
+        unbounded=passes.score(unbounded(suite)).numpy(),
     )
-    if battery.distances:
-        probes["min_eps"] = passes.probe(distance_of(battery)).numpy()
-    rows = [_rows(identity, *job, battery.constraint, found) for job, found in logits.items()]
+    if suite.distances:
+        probes["min_norm"] = passes.probe(distance_of(suite)).numpy()
+    rows = [_rows(identity, *job, suite.constraint, found) for job, found in logits.items()]
     return Attacked(predicted=with_worst(pd.concat(rows, ignore_index=True)), probes=probes)
 
 
@@ -117,7 +114,7 @@ def choose_people(dataset: FundusDataset, *, eyes: int, seed: int) -> FundusData
         InputError: ``eyes`` is below 0.
     """
     if eyes < 0:
-        raise InputError(f"battery_eyes={eyes}: must be 0, which is all, or more")
+        raise InputError(f"suite_eyes={eyes}: must be 0, which is all, or more")
     people = dataset.frame["person_group"].to_numpy()
     if eyes == 0 or eyes >= len(people):
         return dataset
@@ -134,11 +131,11 @@ class _Passes:
         self,
         model: nn.Module,
         dataset: FundusDataset,
-        battery: Battery,
+        suite: AttackSuite,
         count: int,
         on_step: Callable[[int, int], None] | None,
     ) -> None:
-        self.model, self.dataset, self.battery = model, dataset, battery
+        self.model, self.dataset, self.suite = model, dataset, suite
         self.count, self.done, self.on_step = count, 0, on_step
 
     def score(self, perturb: Perturb | None) -> Tensor:
@@ -146,10 +143,10 @@ class _Passes:
         logit = predict(
             self.model,
             self.dataset,
-            batch_size=self.battery.batch_size,
+            batch_size=self.suite.batch_size,
             precision="fp32",
             perturb=perturb,
-            seed=self.battery.seed + self.done,
+            seed=self.suite.seed + self.done,
             on_step=self._advance,
         )
         self.done += 1
@@ -161,7 +158,7 @@ class _Passes:
             found = each_eye(
                 lambda images, labels, _: value(self.model, images, labels),
                 self.dataset,
-                batch_size=self.battery.batch_size,
+                batch_size=self.suite.batch_size,
                 device=next(self.model.parameters()).device,
                 on_step=self._advance,
             )

@@ -1,4 +1,4 @@
-"""Recipes by name."""
+"""Methods by name."""
 
 import math
 
@@ -7,17 +7,17 @@ from fundus_ml.attacks.threat_models import ThreatModel
 from fundus_ml.errors import InputError
 from fundus_ml.robust_training.fast import FastTraining
 from fundus_ml.robust_training.free import FreeTraining
-from fundus_ml.robust_training.method import Recipe
+from fundus_ml.robust_training.method import Method
 from fundus_ml.robust_training.projected_gradient import PGDTraining
 from fundus_ml.robust_training.trades import TradesTraining
 
-RECIPES = ("pgd", "fast", "free", "trades")
+METHODS = ("pgd", "fast", "free", "trades")
 FAST_STEP = 1.25
 """Radii that the one step of ``fast`` is long under ``linf`` (Wong et al. 2020)."""
 
 
-def make_recipe(
-    recipe: str,
+def make_method(
+    method: str,
     *,
     threat: ThreatModel,
     step_size: StepSize,
@@ -26,11 +26,11 @@ def make_recipe(
     beta: float = 6.0,
     replays: int = 4,
     precision: str = "auto",
-) -> Recipe:
-    """Choose a recipe of adversarial training by name.
+) -> Method:
+    """Choose a method of adversarial training by name.
 
     Args:
-        recipe: One of :data:`RECIPES`.
+        method: One of :data:`METHODS`.
         threat: Ball the training images may move in; one radius for all.
         step_size: Length of one attack step; ``auto`` is 2.5·eps/attack_steps for ``pgd`` and
             ``trades``, 1.25·eps for ``fast`` under ``linf``, and eps for ``fast`` under ``l2`` and
@@ -42,17 +42,17 @@ def make_recipe(
         precision: Of the attack's passes.
 
     Raises:
-        InputError: ``recipe`` is none of :data:`RECIPES`, or a number is outside its range.
+        InputError: ``method`` is none of :data:`METHODS`, or a number is outside its range.
     """
-    if recipe not in RECIPES:
-        raise InputError(f"recipe={recipe}: allowed: {', '.join(RECIPES)}")
+    if method not in METHODS:
+        raise InputError(f"method={method}: allowed: {', '.join(METHODS)}")
     if not 0 <= beta < math.inf:
         raise InputError(f"beta={beta}: must be a finite number, 0 or more")
     if replays < 1:
         raise InputError(f"replays={replays}: must be at least 1")
     assert isinstance(threat.eps, (int, float))
     length = step_length(step_size, eps=threat.eps, attack_steps=attack_steps)
-    if recipe == "trades":
+    if method == "trades":
         return TradesTraining(
             threat=threat,
             step_size=length,
@@ -60,7 +60,7 @@ def make_recipe(
             beta=beta,
             precision=precision,
         )
-    if recipe == "pgd":
+    if method == "pgd":
         return PGDTraining(
             threat=threat,
             step_size=length,
@@ -69,8 +69,8 @@ def make_recipe(
             precision=precision,
         )
     if step_size == "auto":
-        long = recipe == "fast" and threat.constraint == "linf"
+        long = method == "fast" and threat.constraint == "linf"
         length = threat.eps * (FAST_STEP if long else 1.0)
-    if recipe == "fast":
+    if method == "fast":
         return FastTraining(threat=threat, step_size=length, precision=precision)
     return FreeTraining(threat=threat, step_size=length, replays=replays)

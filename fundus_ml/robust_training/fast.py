@@ -1,4 +1,4 @@
-"""Recipe ``fast``: one long step from a random start."""
+"""Method ``fast``: one long step from a random start."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Recipe ``free``: the pass that moves the weights moves the images too."""
+"""Method ``free``: the pass that moves the weights moves the images too."""
 
 from dataclasses import dataclass, field
 

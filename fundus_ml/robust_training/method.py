@@ -1,4 +1,4 @@
-"""What the engine asks of every recipe, and what recipes share."""
+"""What the engine asks of every method, and what methods share."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +14,7 @@ Errors = Callable[[Tensor], Tensor]
 """Logits ``(n,)`` to the cross-entropy of each, ``(n,)``."""
 
 
-class Recipe(Protocol):
+class Method(Protocol):
     """How a batch becomes adversarial, and what is lost on it."""
 
     @property

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
-from fundus_ml.robust_training.method import Recipe, warmed
+from fundus_ml.robust_training.method import Method, warmed
 from fundus_ml.robust_training.overfitting_monitor import (
     MANY_STEPS,
     ONE_STEP,
-    Watchdog,
+    OverfittingMonitor,
     balanced_accuracy,
     one_step,
     watched,
@@ -31,26 +31,27 @@ def fit_robust(
     val: FundusDataset,
     options: TrainingOptions,
     *,
-    recipe: Recipe,
-    judge: PGDTraining,
+    method: Method,
+    validation_attack: PGDTraining,
     eps_warmup: float = 0.0,
-    watchdog: float = 0.0,
+    overfitting_monitor: float = 0.0,
     checkpoints: Checkpoints | None = None,
     on_step: OnStep | None = None,
     on_epoch_end: OnEpochEnd | None = None,
 ) -> Fitted:
-    """Train ``model`` in place by a recipe; give it back as it was at its most robust epoch.
+    """Train ``model`` in place by a method; give it back as it was at its most robust epoch.
 
     Args:
         model: Maps pixels in [0, 1] to ``(N,)`` logits; stays on its device.
         train: Eyes to learn from.
         val: Eyes that choose the epoch.
         options: How to learn.
-        recipe: What is learned from them.
-        judge: Attack that every epoch is validated under, whatever the recipe, at its full radius.
-        eps_warmup: Epochs over which the radius and the step sizes of the recipe rise linearly.
-        watchdog: Fall of the accuracy under ``judge`` that ends the training where the accuracy
-            under one step does not fall with it; 0 watches nothing.
+        method: What is learned from them.
+        validation_attack: Attack that every epoch is validated under, whatever the method, at its
+            full radius.
+        eps_warmup: Epochs over which the radius and the step sizes of the method rise linearly.
+        overfitting_monitor: Fall of the accuracy under ``validation_attack`` that ends the training
+            where the accuracy under one step does not fall with it; 0 watches nothing.
         checkpoints: Where the training is kept while it lasts, and goes on from where it stood.
         on_step: Called with (steps done, steps in all) after each step.
         on_epoch_end: Called with the row of ``Fitted.history``: ``epoch lr train_loss val_loss
@@ -62,7 +63,7 @@ def fit_robust(
             :func:`fundus_ml.training.engine.learn`.
     """
     check_eps_warmup(eps_warmup, epochs=options.epochs)
-    dog = Watchdog(margin=watchdog) if watchdog else None
+    dog = OverfittingMonitor(margin=overfitting_monitor) if overfitting_monitor else None
     for split, dataset in (("train", train), ("val", val)):
         check_both_sexes(split, dataset)
     return learn(
@@ -72,13 +73,13 @@ def fit_robust(
             train=train,
             val=val,
             options=options,
-            perturb=judge,
-            recipe=recipe,
+            perturb=validation_attack,
+            method=method,
             eps_warmup=eps_warmup,
-            one_step=one_step(judge) if dog is not None else None,
+            one_step=one_step(validation_attack) if dog is not None else None,
         ),
         options,
-        replays=recipe.replays,
+        replays=method.replays,
         ends=dog,
         checkpoints=checkpoints,
         on_step=on_step,
@@ -98,22 +99,23 @@ def check_eps_warmup(eps_warmup: float, *, epochs: int) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class RobustObjective(SexObjective):
-    """A recipe's loss, validated under one and the same attack: an ``Objective`` of the engine.
+    """A method's loss, validated under one and the same attack: an ``Objective`` of the engine.
 
     Attributes:
         perturb: The attack that validates, at its full radius.
-        recipe: What is learned.
-        eps_warmup: Epochs over which the recipe's radius rises.
-        one_step: The attack that the watchdog compares with ``perturb``; None watches nothing.
+        method: What is learned.
+        eps_warmup: Epochs over which the method's radius rises.
+        one_step: The attack that the overfitting monitor compares with ``perturb``; None watches
+            nothing.
     """
 
-    recipe: Recipe
+    method: Method
     eps_warmup: float = 0.0
     one_step: Perturb | None = None
 
     def losses(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
-        """Loss of each augmented image, as the recipe has it."""
-        return self.recipe.losses(
+        """Loss of each augmented image, as the method has it."""
+        return self.method.losses(
             model,
             batch,
             share=warmed(batch.progress, self.eps_warmup),
@@ -122,7 +124,7 @@ class RobustObjective(SexObjective):
         )
 
     def under_attack(self, model: nn.Module, attacked: Tensor) -> dict[str, float]:
-        """AUROC under attack and what the watchdog looks at."""
+        """AUROC under attack and what the overfitting monitor looks at."""
         row = super().under_attack(model, attacked)
         if self.one_step is not None:
             rows = watched(self.val)

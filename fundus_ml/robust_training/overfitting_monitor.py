@@ -24,7 +24,7 @@ Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Watchdog:
+class OverfittingMonitor:
     """Ends a training that overfits catastrophically.
 
     Its sign: the accuracy under many steps breaks down from its best epoch while the accuracy under
@@ -48,7 +48,9 @@ class Watchdog:
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         if not 0 < self.margin < 1:
-            raise InputError(f"watchdog={self.margin}: must be above 0 and below 1, or 0 for none")
+            raise InputError(
+                f"overfitting monitor={self.margin}: must be above 0 and below 1, or 0 for none"
+            )
 
     def __call__(self, history: Sequence[Mapping[str, float]]) -> str:
         """Say in one line what was seen in the newest epoch; nothing where all is well."""
@@ -76,15 +78,15 @@ def watched(val: FundusDataset) -> Rows:
     return np.sort(drawn)
 
 
-def one_step(judge: PGDTraining) -> PGDTraining:
-    """Make the attack that goes the whole radius of ``judge`` at once, from the image."""
-    assert isinstance(judge.threat.eps, (int, float))
+def one_step(validation_attack: PGDTraining) -> PGDTraining:
+    """Make the one-step attack over the whole radius of ``validation_attack``, from the image."""
+    assert isinstance(validation_attack.threat.eps, (int, float))
     return PGDTraining(
-        threat=judge.threat,
-        step_size=judge.threat.eps,
+        threat=validation_attack.threat,
+        step_size=validation_attack.threat.eps,
         attack_steps=1,
         keep_best=False,
-        precision=judge.precision,
+        precision=validation_attack.precision,
     )
 
 

@@ -1,4 +1,4 @@
-"""Recipe ``pgd``: learn from the worst point that PGD finds."""
+"""Method ``pgd``: learn from the worst point that PGD finds."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ from fundus_ml.training.objective import Batch
 class PGDTraining:
     """Learn from the worst point that PGD finds around each image.
 
-    An instance is a ``Recipe``, and a ``Perturb`` of :func:`fundus_ml.training.fit`. The attack
+    An instance is a ``Method``, and a ``Perturb`` of :func:`fundus_ml.training.fit`. The attack
     sees the model in evaluation mode, as in the `robustness` library, so that BatchNorm statistics
     come from the batches that are learned from and from nothing else.
 

@@ -1,4 +1,4 @@
-"""Recipe ``trades``: be right on the image, and say the same around it."""
+"""Method ``trades``: be right on the image, and say the same around it."""
 
 from dataclasses import dataclass
 

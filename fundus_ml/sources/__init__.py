@@ -1,1 +1,1 @@
-"""Releases of fundus photographs, each turned into rows and a way to load their photographs."""
+"""Releases of fundus photographs, each made into rows and a way to load their photographs."""

@@ -12,8 +12,8 @@ from fundus_ml.errors import InputError, listed
 _MONTH = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 _DAMAGED = {
     re.compile(r"\d(?:[.,]\d+)?E\+\d{2,3}"): "shortened: its last digits are lost",
-    re.compile(r"\d{4}-\d\d-\d\d 00:00:00"): "turned into a date",
-    re.compile(rf"\d{{1,2}}-(?:{_MONTH})|(?:{_MONTH})-\d{{2}}"): "turned into a date",
+    re.compile(r"\d{4}-\d\d-\d\d 00:00:00"): "changed into a date",
+    re.compile(rf"\d{{1,2}}-(?:{_MONTH})|(?:{_MONTH})-\d{{2}}"): "changed into a date",
 }
 """What spreadsheets make of long numbers and of ids such as 3-5."""
 

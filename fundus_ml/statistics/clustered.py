@@ -168,7 +168,7 @@ def clustered_mean(
 def clustered_median(
     values: ArrayLike, groups: ArrayLike, *, resamples: int = 2000, seed: int = 0
 ) -> Interval:
-    """Lower median over rows, such as of least budgets, with its interval over clusters.
+    """Lower median over rows, such as minimal perturbation norms, with its clustered interval.
 
     Args:
         values: ``(n,)`` numbers; inf counts as larger than any other.

@@ -264,7 +264,7 @@ def recolour(images: Tensor, draws: Draws) -> Tensor:
     Source:
         The first three as ``torchvision.transforms.v2.functional.adjust_*``, except that contrast
         is about the mean grey of the lit pixels and fades out where a pixel is darker than
-        :data:`DARK`. Hue is turned about the axis of the greys, which a matrix does.
+        :data:`DARK`. Hue is rotated about the axis of the greys, which a matrix does.
     """
     pixels = images.reshape(len(images), 3, -1)
     luma = torch.tensor(LUMA, dtype=images.dtype, device=images.device)

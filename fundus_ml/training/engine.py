@@ -23,7 +23,7 @@ from fundus_ml.training.objective import Batch, Objective
 from fundus_ml.training.optimization import freeze, training_mode
 from fundus_ml.training.options import TrainingOptions
 from fundus_ml.training.sampling import Replays, epoch_order, shares, step_seed
-from fundus_ml.training.state import SoFar
+from fundus_ml.training.state import TrainingState
 from fundus_ml.training.stepping import Stepper
 
 STEPS_BETWEEN_CHECKS = 20
@@ -97,7 +97,7 @@ def learn(
         learning = _Learning(
             model, train, objective, options, replays=repeats, ends=ends, checkpoints=checkpoints
         )
-        for row in learning.so_far.history:
+        for row in learning.state.history:
             if on_epoch_end is not None:
                 on_epoch_end(row)
         with shared(model) as called:
@@ -126,80 +126,80 @@ class _Learning:
         self.model, self.train, self.objective, self.options = model, train, objective, options
         self.replays, self.ends, self.checkpoints = replays, ends, checkpoints
         self.steps_per_epoch = replays.steps
-        self.so_far = SoFar()
+        self.state = TrainingState()
         model.to(memory_format=torch.channels_last)
         self.stepper = Stepper(model, objective, options, self.steps_per_epoch)
         if checkpoints is not None and (saved := checkpoints.load()) is not None:
-            self.so_far = SoFar.of(saved)
-            self.stepper.restore(saved, steps=self.so_far.steps)
+            self.state = TrainingState.of(saved)
+            self.stepper.restore(saved, steps=self.state.steps)
 
     def over(self) -> bool:
         """Whether all epochs are done, none of the last ones was better, or one has to be last."""
-        done = self.so_far.epoch - 1
-        waited = done - self.so_far.best_epoch
+        done = self.state.epoch - 1
+        waited = done - self.state.best_epoch
         if done >= self.options.epochs or 0 < self.options.patience <= waited:
             return True
         return bool(self.ended())
 
     def ended(self) -> str:
         """Say why the training should end after the epochs so far; empty where it should not."""
-        return "" if self.ends is None else self.ends(self.so_far.history)
+        return "" if self.ends is None else self.ends(self.state.history)
 
     def epoch(self, called: nn.Module, on_step: OnStep | None) -> None:
         """Learn what is left of the epoch."""
-        so_far, seed = self.so_far, self.options.seed
+        state, seed = self.state, self.options.seed
         weighted = self.options.balance == "sampler"
-        passage = self.replays.passage(so_far.epoch)
+        passage = self.replays.passage(state.epoch)
         order = epoch_order(self.train, seed=seed, epoch=passage, weighted=weighted)
-        order = self.replays.of(order, self.options.batch_size, so_far.epoch)
-        parts = shares(order, self.options.batch_size, world(), after=so_far.batch)
+        order = self.replays.of(order, self.options.batch_size, state.epoch)
+        parts = shares(order, self.options.batch_size, world(), after=state.batch)
         training_mode(self.model, self.options.freeze)
         started = time.perf_counter()
         for batch in self._batches(parts):
             self._step(called, batch)
             seconds = time.perf_counter() - started
-            so_far.seconds.append(seconds)
-            so_far.epoch_seconds += seconds
+            state.seconds.append(seconds)
+            state.epoch_seconds += seconds
             if on_step is not None:
-                on_step(so_far.steps, self.steps_per_epoch * self.options.epochs)
-            whole = so_far.batch % self.replays.count == 0
+                on_step(state.steps, self.steps_per_epoch * self.options.epochs)
+            whole = state.batch % self.replays.count == 0
             if whole and self.checkpoints is not None and self.checkpoints.due():
                 self._save(self.checkpoints)
             started = time.perf_counter()
 
     def close_epoch(self) -> dict[str, float]:
         """Validate, compare with the best epoch, write the row and the checkpoint."""
-        so_far = self.so_far
+        state = self.state
         self._check_losses()
         started = time.perf_counter()
         row = {
-            "epoch": float(so_far.epoch),
-            "lr": so_far.rates[0],
-            "train_loss": float(add_up(torch.stack(so_far.losses).mean())) / world().size,
+            "epoch": float(state.epoch),
+            "lr": state.rates[0],
+            "train_loss": float(add_up(torch.stack(state.losses).mean())) / world().size,
         }
         row |= self.objective.validate(self.stepper.kept)
-        row["seconds"] = so_far.epoch_seconds + time.perf_counter() - started
-        so_far.history.append(row)
-        if row[self.objective.criterion] > so_far.best_value:
-            so_far.best_value = row[self.objective.criterion]
-            so_far.best_epoch = so_far.epoch
-            so_far.best = copy.deepcopy(self.stepper.kept.state_dict())
-        so_far.losses, so_far.rates, so_far.epoch_seconds = [], [], 0.0
-        so_far.epoch, so_far.batch = so_far.epoch + 1, 0
+        row["seconds"] = state.epoch_seconds + time.perf_counter() - started
+        state.history.append(row)
+        if row[self.objective.criterion] > state.best_value:
+            state.best_value = row[self.objective.criterion]
+            state.best_epoch = state.epoch
+            state.best = copy.deepcopy(self.stepper.kept.state_dict())
+        state.losses, state.rates, state.epoch_seconds = [], [], 0.0
+        state.epoch, state.batch = state.epoch + 1, 0
         if self.checkpoints is not None:
             self._save(self.checkpoints)
         return row
 
     def fitted(self) -> Fitted:
         """Give the best epoch back."""
-        so_far = self.so_far
-        self.model.load_state_dict(so_far.best)
+        state = self.state
+        self.model.load_state_dict(state.best)
         return Fitted(
             model=self.model.eval(),
-            history=pd.DataFrame(so_far.history).astype({"epoch": int}),
-            best_epoch=so_far.best_epoch,
+            history=pd.DataFrame(state.history).astype({"epoch": int}),
+            best_epoch=state.best_epoch,
             criterion=self.objective.criterion,
-            seconds_per_step=float(np.median(so_far.seconds)),
+            seconds_per_step=float(np.median(state.seconds)),
             ended=self.ended(),
         )
 
@@ -207,9 +207,9 @@ class _Learning:
         self._check_losses()
         if world().first:
             checkpoints.save(
-                self.so_far.steps,
-                self.stepper.tensors() | self.so_far.tensors(),
-                self.stepper.plain() | self.so_far.plain(),
+                self.state.steps,
+                self.stepper.tensors() | self.state.tensors(),
+                self.stepper.plain() | self.state.plain(),
             )
 
     def _batches(self, parts: Iterator[Tensor]) -> Iterator[Batch]:
@@ -220,17 +220,17 @@ class _Learning:
             yield Batch(images, labels[rows].to(device), rows, first=first, of=whole)
 
     def _step(self, called: nn.Module, batch: Batch) -> None:
-        so_far, replays = self.so_far, self.replays
-        passage, place = replays.passage(so_far.epoch), replays.place(so_far.epoch, so_far.batch)
+        state, replays = self.state, self.replays
+        passage, place = replays.passage(state.epoch), replays.place(state.epoch, state.batch)
         seed = step_seed(self.options.seed, passage, place + 1)
-        progress = so_far.epoch - 1 + (so_far.batch + 1) / self.steps_per_epoch
-        batch = replace(batch, progress=progress, replay=so_far.batch % replays.count)
-        so_far.rates.append(self.stepper.rate)
+        progress = state.epoch - 1 + (state.batch + 1) / self.steps_per_epoch
+        batch = replace(batch, progress=progress, replay=state.batch % replays.count)
+        state.rates.append(self.stepper.rate)
         loss = self.stepper.gradients(called, batch, seed=seed)
-        so_far.losses.append(loss)
-        so_far.batch, so_far.steps = so_far.batch + 1, so_far.steps + 1
+        state.losses.append(loss)
+        state.batch, state.steps = state.batch + 1, state.steps + 1
         if loss.is_cuda:
-            doubtful = so_far.steps % STEPS_BETWEEN_CHECKS == 0
+            doubtful = state.steps % STEPS_BETWEEN_CHECKS == 0
         else:
             doubtful = not bool(torch.isfinite(loss))
         if doubtful:
@@ -238,17 +238,17 @@ class _Learning:
         self.stepper.step()
 
     def _check_losses(self) -> None:
-        so_far = self.so_far
-        losses = torch.stack(so_far.losses) if so_far.losses else torch.empty(0)
+        state = self.state
+        losses = torch.stack(state.losses) if state.losses else torch.empty(0)
         wrong = (~torch.isfinite(losses)).nonzero()
         if not len(wrong):
             return
         place = int(wrong[0])
-        step = so_far.steps - len(losses) + place + 1
+        step = state.steps - len(losses) + place + 1
         kept = self.checkpoints.folder if self.checkpoints is not None else None
         raise InputError(
-            f"train_loss={float(losses[place])} at step {step} (epoch {so_far.epoch}) with "
-            f"lr={so_far.rates[place]:.3g}: training diverged; lower lr, or set clip_norm"
+            f"train_loss={float(losses[place])} at step {step} (epoch {state.epoch}) with "
+            f"lr={state.rates[place]:.3g}: training diverged; lower lr, or set clip_norm"
             + (f"; the last good state is in {kept}" if kept else "")
         )
 

@@ -11,7 +11,7 @@ from fundus_ml.training.checkpoints import Saved
 
 
 @dataclass
-class SoFar:
+class TrainingState:
     """All of a training but its weights and its optimizer.
 
     Attributes:
@@ -51,7 +51,7 @@ class SoFar:
         return {name: getattr(self, name) for name in _PLAIN}
 
     @classmethod
-    def of(cls, saved: Saved) -> "SoFar":
+    def of(cls, saved: Saved) -> "TrainingState":
         """Read what :meth:`tensors` and :meth:`plain` gave."""
         steps = saved.tensors["steps"]
         return cls(
@@ -62,4 +62,4 @@ class SoFar:
         )
 
 
-_PLAIN = {f.name for f in fields(SoFar)} - {"losses", "seconds", "best"}
+_PLAIN = {f.name for f in fields(TrainingState)} - {"losses", "seconds", "best"}

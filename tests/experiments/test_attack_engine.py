@@ -53,7 +53,13 @@ def test_modulate_makes_the_same_pictures(versions):
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_robustify_learns_alike(versions):
     """One epoch; what is registered scores alike under attack."""
-    values = {"epochs": 1, "batch_size": 16, "eps": "1/2", "gate": "false", "watchdog": 0}
+    values = {
+        "epochs": 1,
+        "batch_size": 16,
+        "eps": "1/2",
+        "gate": "false",
+        "overfitting_monitor": 0,
+    }
     values |= {"register_as": "robust-eye", "random_start": "true"}
     ours, theirs = both(robustify, versions, lambda: newest("robustify").data.metrics, **values)
     version = resolve("models:/robust-eye/2")

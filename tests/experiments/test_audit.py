@@ -1,4 +1,5 @@
-"""An audit lies in every dataset folder, is made of composites, and sets the floor of scores."""
+"""An audit lies in every dataset folder, is made of composites, and sets the shortcut baseline of
+scores."""
 
 import json
 from pathlib import Path
@@ -35,7 +36,7 @@ def test_preprocess_leaves_an_audit_of_what_it_wrote(chain):
     assert found.digest == json.loads((folder / "dataset.json").read_text())["digest"]
     run = newest("preprocess")
     assert {"audit.json", "audit.html", "quality.png", "same_person.csv"} <= artifacts(run)
-    assert chain.summary["shortcut_floor"] == found.floor
+    assert chain.summary["shortcut_baseline"] == found.shortcut_baseline
     assert "dataset/audit.html" in (chain.folder / "demo" / "summary.html").read_text()
 
 
@@ -44,10 +45,12 @@ def test_scores_are_printed_beside_the_floor_of_their_dataset(chain, capsys):
     small = {"dataset": "demo/dataset", "attack_steps": 1, "eps": "1", "bootstrap": 50}
     evaluate.main(flags(small | {"model": "models:/fundus-sex/1"}))
     said = capsys.readouterr()
-    floor = read_audit(chain.folder / "demo" / "dataset" / "audit.json").floor
-    assert f"the floor of this dataset, {floor:.3f}" in said.out
+    shortcut_baseline = read_audit(
+        chain.folder / "demo" / "dataset" / "audit.json"
+    ).shortcut_baseline
+    assert f"the shortcut baseline of this dataset, {shortcut_baseline:.3f}" in said.out
     assert "audit:" not in said.err
-    assert newest("evaluate").data.metrics["shortcut_floor"] == floor
+    assert newest("evaluate").data.metrics["shortcut_baseline"] == shortcut_baseline
 
 
 def test_a_composite_is_audited_as_one(chain, tmp_path):
@@ -68,7 +71,7 @@ def test_a_composite_is_audited_as_one(chain, tmp_path):
     assert found.dataset == "synthetic+folder"
     counted = {count.value: count.eyes for count in found.counts if count.of == "source"}
     assert counted["folder"] == len(lines) - 1
-    assert run.data.metrics["shortcut_floor"] == found.floor
+    assert run.data.metrics["shortcut_baseline"] == found.shortcut_baseline
 
 
 def test_a_dataset_split_by_file_says_so_wherever_it_is_read(chain, tmp_path, capsys):

@@ -40,7 +40,7 @@ GIVEN = {
 
 @pytest.fixture
 def flipped(versions, tmp_path):
-    """Site A with every label turned round in its manifest."""
+    """Site A with every label flipped in its manifest."""
     folder = tmp_path / "flipped"
     shutil.copytree(versions.a, folder)
     frame = pd.read_parquet(folder / "manifest.parquet")

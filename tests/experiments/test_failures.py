@@ -61,7 +61,11 @@ def _versions():
         (robustify, {"beta": -1}, "beta=-1.0: must be a finite number, 0 or more"),
         (robustify, {"replays": 0}, "replays=0: must be at least 1"),
         (robustify, {"eps_warmup": 6}, "eps_warmup=6.0: must be from 0 to epochs=5"),
-        (robustify, {"watchdog": 1}, "watchdog=1.0: must be above 0 and below 1, or 0 for none"),
+        (
+            robustify,
+            {"overfitting_monitor": 1},
+            "overfitting monitor=1.0: must be above 0 and below 1, or 0 for none",
+        ),
         (evaluate, {"eps": "1,x"}, "eps=1,x: must be numbers or fractions with commas"),
         (evaluate, {"constraint": "l1"}, "constraint=l1: allowed: l2, linf"),
         (evaluate, {"split": "valid"}, "split=valid: allowed: train, val, test"),

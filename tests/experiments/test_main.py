@@ -13,8 +13,8 @@ from mlflow import MlflowClient
 
 from experiments import modulate
 from experiments.main import MainConfig
-from experiments.running.flags import Number, Numbers
 from experiments.recording.summary import FILES, remove_summary
+from experiments.running.flags import Number, Numbers
 from fundus_ml.data.folder import DATASET_FILES
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.errors import InputError
@@ -66,7 +66,7 @@ def test_the_summary_holds_what_was_found(chain):
     assert low <= summary["clean_auroc"] <= high
     for model in ("clean", "robust"):
         assert list(summary["success_by_eps"][model]) == ["0.5", "1", "4"]
-        assert set(summary["region_density"][model]) == set(PARTS)
+        assert set(summary["region_enrichment"][model]) == set(PARTS)
         assert summary["seconds_per_step"][model] > 0
 
 

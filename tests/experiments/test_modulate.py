@@ -31,7 +31,7 @@ from tracking.stores import initialise_tracking
 
 USUAL = {
     "model": "models:/eye/1", "eps": "1/4,1/2,1", "images": 6, "attack_steps": 3,
-    "least_steps": 12, "batch_size": 2, "bootstrap": 50, "precision": "fp32",
+    "min_norm_steps": 12, "batch_size": 2, "bootstrap": 50, "precision": "fp32",
 }  # fmt: skip
 KEY = ["image_id", "eps"]
 ROOT = Path(__file__).parents[2]
@@ -39,16 +39,16 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def everything(versions):
-    """Flags that name a judge and both networks that are controls."""
+    """Flags that name an independent evaluator and both networks that are controls."""
     learned_shuffled_labels(2)
     return USUAL | {
-        "dataset": versions.a, "judge": "models:/eye/4", "clean_model": "models:/eye/3",
-        "shuffled_model": "models:/eye/2",
+        "dataset": versions.a, "evaluator": "models:/eye/4", "clean_model": "models:/eye/3",
+        "null_model": "models:/eye/2",
     }  # fmt: skip
 
 
 def learned_shuffled_labels(*numbers):
-    """Say of versions of ``eye`` that they are at chance."""
+    """Say of versions of ``eye`` that they are of the null distribution."""
     for number in numbers:
         initialise_tracking().set_model_version_tag("eye", str(number), "labels", "shuffled")
 
@@ -99,78 +99,88 @@ def test_everything_is_measured_and_tied(versions, everything, capsys):
     kept = pd.read_parquet(artifact(run, "modulation/modulations.parquet"))
     frame = results.modulations(model="models:/eye/1")
     assert len(frame) == len(kept) == 18
-    judge, own = load_classifier("models:/eye/4"), load_classifier("models:/eye/1")
+    evaluator, own = load_classifier("models:/eye/4"), load_classifier("models:/eye/1")
     dataset = open_dataset(versions.a)
-    rescored = frame.merge(kept[[*KEY, "judge_prob_target"]], on=KEY)
+    rescored = frame.merge(kept[[*KEY, "evaluator_prob_target"]], on=KEY)
     originals = pictures_of(run)
     for row in rescored.to_dict("records"):
         path = results.picture_path(row["picture"])
         picture, original = read_png(path)[None], eye(dataset, row["image_id"])
         assert originals[f"{path.parent.name}/{ORIGINAL}"] == png(original[0])
         assert np.sqrt((((picture / 255) - original / 255) ** 2).sum()) <= row["eps"] + 1e-6
-        male = [prob_male(network, picture) for network in (own, judge)]
+        male = [prob_male(network, picture) for network in (own, evaluator)]
         seen = [1 - prob for prob in male] if row["target"] == "female" else male
-        assert [row["prob_target"], row["judge_prob_target"]] == pytest.approx(seen, abs=1e-3)
+        assert [row["prob_target"], row["evaluator_prob_target"]] == pytest.approx(seen, abs=1e-3)
     path = frame.sort_values("eps").groupby("image_id")["prob_target"]
     assert path.apply(lambda prob: prob.is_monotonic_increasing).all()
     transfers = results.transfers(model="models:/eye/1")
     assert len(transfers) == 18
-    assert set(transfers["judge"]) == {"models:/eye/4"}
-    least = results.least_budgets(model="models:/eye/1")
-    assert len(least) == 6
-    assert least["searched"].all()
-    turned = frame.merge(least, on=["image_id", "region"])
-    assert not (turned["success"] & (turned["least_eps"] > 1.05 * turned["eps"])).any()
+    assert set(transfers["evaluator"]) == {"models:/eye/4"}
+    min_norms = results.minimal_perturbations(model="models:/eye/1")
+    assert len(min_norms) == 6
+    assert min_norms["searched"].all()
+    flipped = frame.merge(min_norms, on=["image_id", "region"])
+    assert not (flipped["success"] & (flipped["min_norm"] > 1.05 * flipped["eps"])).any()
 
     controls = logged_table(run, "controls.json")
     networks = [MODULATION, CLEAN_MODEL, SHUFFLED_MODEL]
-    assert controls["origin"].tolist() == [*networks, CONTRAST_BLEND, *CONTROL_DIRECTIONS]
-    assert controls["least_eps"].notna().tolist() == [True] * 3 + [False] * 5
-    assert {"transfer", "judge_area"} <= set(controls)
-    same = controls["origin"].isin(CONTROL_DIRECTIONS)
+    assert controls["condition"].tolist() == [*networks, CONTRAST_BLEND, *CONTROL_DIRECTIONS]
+    assert controls["min_norm"].notna().tolist() == [True] * 3 + [False] * 5
+    assert {"transfer", "evaluator_area"} <= set(controls)
+    same = controls["condition"].isin(CONTROL_DIRECTIONS)
     own_length = controls.loc[0, "l2"]
     np.testing.assert_allclose(controls.loc[same, "l2"], own_length, rtol=0.02)
     others = pd.read_parquet(artifact(run, "modulation/controls.parquet"))
     assert len(others) == 7 * 18
-    for name in ("gallery.html", "contact_sheet.png", "success_by_eps.png", "least_budgets.png"):
+    for name in (
+        "gallery.html",
+        "contact_sheet.png",
+        "success_by_eps.png",
+        "minimal_perturbations.png",
+    ):
         assert artifact(run, f"modulation/{name}").stat().st_size > 1000
-    assert run.data.tags["region_density"] == "not measured: the dataset has no region maps"
+    assert run.data.tags["region_enrichment"] == "not measured: the dataset has no region maps"
     assert run.data.metrics["area"] == pytest.approx(controls.loc[0, "area"])
     inputs = {one.model_id for one in run.inputs.model_inputs}
     assert inputs == {resolve(f"models:/eye/{number}").model_id for number in (1, 2, 3, 4)}
 
 
 def test_several_networks_at_chance(versions, tmp_path, capsys):
-    """Each makes pictures; the densities are held against where one more of them would fall."""
+    """Each makes pictures; the enrichments are held against where one more of them would fall."""
     learned_shuffled_labels(2, 3, 4)
     shuffled = "models:/eye/2, models:/eye/3,models:/eye/4"
     dataset = with_regions(versions.a, tmp_path / "mapped")
-    quick = {"images": 4, "least_steps": 0, "controls": "false", "bootstrap": 20}
-    modulate.main(flags(USUAL | quick | {"dataset": dataset, "shuffled_model": shuffled}))
-    assert "chance_high" in capsys.readouterr().out
+    quick = {"images": 4, "min_norm_steps": 0, "controls": "false", "bootstrap": 20}
+    modulate.main(flags(USUAL | quick | {"dataset": dataset, "null_model": shuffled}))
+    assert "null_high" in capsys.readouterr().out
     run = newest("modulate")
     controls = logged_table(run, "controls.json")
-    at_chance = ["shuffled model 1", "shuffled model 2", "shuffled model 3"]
-    assert controls["origin"].tolist()[:4] == [MODULATION, *at_chance]
-    density = logged_table(run, "region_density.json").set_index(["origin", "eps", "part"])
-    chance = logged_table(run, "chance.json")
-    assert set(chance["part"]) == {"disc", "background"}
-    assert len(chance) == 2 * 3
-    for row in chance.to_dict("records"):
-        found = [density.loc[(origin, row["eps"], row["part"]), "density"] for origin in at_chance]
-        assert row["chance"] == pytest.approx(np.exp(np.log(found).mean()))
-        assert row["density"] == density.loc[(MODULATION, row["eps"], row["part"]), "density"]
-    made = artifact(run, "modulation/region_density_eps-1.png").stat().st_size
+    null_models = ["shuffled model 1", "shuffled model 2", "shuffled model 3"]
+    assert controls["condition"].tolist()[:4] == [MODULATION, *null_models]
+    enrichment = logged_table(run, "region_enrichment.json").set_index(["condition", "eps", "part"])
+    null = logged_table(run, "null_distribution.json")
+    assert set(null["part"]) == {"disc", "background"}
+    assert len(null) == 2 * 3
+    for row in null.to_dict("records"):
+        found = [
+            enrichment.loc[(condition, row["eps"], row["part"]), "enrichment"]
+            for condition in null_models
+        ]
+        assert row["null"] == pytest.approx(np.exp(np.log(found).mean()))
+        assert (
+            row["enrichment"] == enrichment.loc[(MODULATION, row["eps"], row["part"]), "enrichment"]
+        )
+    made = artifact(run, "modulation/region_enrichment_eps-1.png").stat().st_size
     assert made > 1000
 
 
-def test_one_network_at_chance_is_no_chance(everything, versions, tmp_path):
+def test_one_null_model_is_no_distribution(everything, versions, tmp_path):
     """With region maps the run says what is missing."""
     dataset = with_regions(versions.a, tmp_path / "mapped")
-    quick = {"images": 2, "eps": "1", "least_steps": 0, "controls": "false", "bootstrap": 20}
+    quick = {"images": 2, "eps": "1", "min_norm_steps": 0, "controls": "false", "bootstrap": 20}
     modulate.main(flags(everything | quick | {"dataset": dataset}))
     tags = newest("modulate").data.tags
-    assert tags["chance"] == "not measured: name two or more shuffled models"
+    assert tags["null"] == "not measured: name two or more shuffled models"
 
 
 def test_a_rerun_replaces_and_gives_the_same_pictures(everything, monkeypatch):
@@ -199,11 +209,17 @@ def test_a_rerun_replaces_and_gives_the_same_pictures(everything, monkeypatch):
         ({"eps": "1,1/2"}, "eps=1,0.5: budgets above 0, rising"),
         ({"eps": ""}, "eps=: must be numbers or fractions"),
         ({"region": "disc"}, "region=disc: the dataset has no region maps"),
-        ({"least_regions": "disc"}, "least_regions: region=disc: the dataset has no region maps"),
+        (
+            {"min_norm_regions": "disc"},
+            "min_norm_regions: region=disc: the dataset has no region maps",
+        ),
         ({"region": "fovea"}, "region=fovea: allowed: whole, retina, disc"),
-        ({"judge": "models:/eye/1"}, "judge=models:/eye/1: is the model itself"),
-        ({"shuffled_model": "models:/eye/3"}, "shuffled_model=models:/eye/3: was not trained with"),
-        ({"shuffled_model": "models:/eye/3,models:/eye/3"}, "shuffled_model=models:/eye/3,models:"),
+        (
+            {"evaluator": "models:/eye/1"},
+            "independent evaluator=models:/eye/1: is the model itself",
+        ),
+        ({"null_model": "models:/eye/3"}, "null_model=models:/eye/3: was not trained with"),
+        ({"null_model": "models:/eye/3,models:/eye/3"}, "null_model=models:/eye/3,models:"),
         ({"attack_steps": "many"}, "attack_steps=many: must be auto, or a whole number"),
         ({"images": 99}, "images=99: needs 50 female people in this split"),
     ],
@@ -229,7 +245,7 @@ def start(values):
 @pytest.mark.slow
 def test_killed_and_given_again(everything):
     """SIGKILL once the first batches are kept: the same files and rows as undisturbed."""
-    values = everything | {"images": 20, "controls": "false", "least_steps": 60, "seed": 3}
+    values = everything | {"images": 20, "controls": "false", "min_norm_steps": 60, "seed": 3}
     modulate.main(flags(values))
     wanted, rows = pictures_of(newest("modulate")), results.modulations(model="models:/eye/1")
     process = start(values)

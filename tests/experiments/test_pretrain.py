@@ -87,7 +87,8 @@ def test_a_pretraining_from_another_names_its_parent(pretrained):
 
 @pytest.mark.usefixtures("pretrained")
 def test_the_trunk_arrives_and_the_rest_is_random(capsys):
-    """A training of another head width begins with the pretrained trunk, and says what is new."""
+    """A training of another head width begins with the pretrained feature extractor, and says what
+    is new."""
     dataset = open_dataset("tiny")
     usual = {k: v for k, v in SMALL.items() if k != "head_hidden"} | {"head_hidden": 9}
     config = PretrainConfig(**usual, weights="models:/fundus-pretrained/1")
@@ -110,7 +111,7 @@ def test_the_trunk_arrives_and_the_rest_is_random(capsys):
 
 @pytest.mark.usefixtures("pretrained")
 def test_the_head_of_the_version_is_the_random_one():
-    """Pretraining touches the trunk alone."""
+    """Pretraining touches the feature extractor alone."""
     dataset = open_dataset("tiny")
     config = PretrainConfig(**SMALL)
     fresh, _ = execute("begin", lambda config, run: start_classifier(config, dataset, run), config)

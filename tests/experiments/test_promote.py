@@ -7,7 +7,7 @@ import pytest
 from experiments import promote
 from fundus_ml.data.opening import open_dataset
 from tests.experiments.conftest import flags
-from tests.experiments.tiny_versions import logged_table, newest, write_floor
+from tests.experiments.tiny_versions import logged_table, newest, write_shortcut_baseline
 from tracking.registry import find_alias, resolve, set_alias
 from tracking.stores import initialise_tracking
 
@@ -25,19 +25,22 @@ def champion():
 
 
 def test_the_first_champion_needs_the_floor_alone(versions, capsys):
-    """Chance on these thirty people is higher than the one shortcut, and sets the floor."""
+    """Chance on these thirty people is higher than the one shortcut, and sets the shortcut
+    baseline."""
     run = enter(versions)
     assert champion() == "models:/eye/1"
     table = logged_table(run, "decision.json")
     assert table["criterion"].tolist() == ["AUROC"]
-    assert table["against"].tolist() == ["floor by chance"]
+    assert table["against"].tolist() == ["shortcut baseline by chance"]
     assert 0.6 < table["bar"].item() < table["low"].item()
     assert run.data.tags["promoted"] == "true"
     assert run.data.tags["champion_before"] == "none"
     assert run.data.tags["possibly_trained_on"] == "none"
     reason = run.data.tags["promotion_reason"]
     assert re.fullmatch(
-        r"AUROC 0\.\d{3} \(0\.\d{3} to 0\.\d{3}\) lies above 0\.\d{3} \(floor by chance\)", reason
+        r"AUROC 0\.\d{3} \(0\.\d{3} to 0\.\d{3}\) lies above 0\.\d{3} "
+        r"\(shortcut baseline by chance\)",
+        reason,
     )
     tags = resolve("models:/eye/1").tags
     assert tags["promoted_for"] == reason
@@ -99,14 +102,14 @@ def test_the_champion_stays_what_it_is(versions, capsys):
 
 
 def test_shortcuts_that_reach_as_far_refuse_every_version(versions):
-    write_floor(versions.a, value=0.99)
+    write_shortcut_baseline(versions.a, value=0.99)
     try:
         run = enter(versions)
     finally:
-        write_floor(versions.a)
+        write_shortcut_baseline(versions.a)
     assert champion() is None
     assert run.data.tags["promotion_reason"].endswith(
-        "does not lie above 0.990 (floor by brightness)"
+        "does not lie above 0.990 (shortcut baseline by brightness)"
     )
 
 

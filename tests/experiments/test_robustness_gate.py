@@ -26,7 +26,7 @@ def train(versions, model, **changed):
     usual = {
         "dataset": versions.a, "model": model, "epochs": 1, "lr": 1e-7, "eps": 0.02,
         "attack_steps": 1, "bootstrap": 100, "precision": "fp32", "register_as": "fundus-sex",
-        "watchdog": 0, "freeze": "batchnorm",
+        "overfitting_monitor": 0, "freeze": "batchnorm",
     }  # fmt: skip
     robustify.main(flags(usual | changed))
     return newest("robustify")
@@ -115,30 +115,30 @@ def test_the_chain_goes_on_with_a_refused_version(tmp_path, monkeypatch, capsys)
     assert "alias robust refused: worst-case accuracy at eps 1 " in capsys.readouterr().out
 
 
-def battery(versions, **changed):
+def suite(versions, **changed):
     usual = {
-        "dataset": versions.a, "model": GOOD, "attacks": "battery", "eps": "0.02,0.1",
-        "attack_steps": 1, "battery_steps": 5, "battery_queries": 10, "battery_restarts": 1,
-        "battery_eyes": 20, "bootstrap": 100, "precision": "fp32",
+        "dataset": versions.a, "model": GOOD, "attacks": "suite", "eps": "0.02,0.1",
+        "attack_steps": 1, "suite_steps": 5, "suite_queries": 10, "suite_restarts": 1,
+        "suite_eyes": 20, "bootstrap": 100, "precision": "fp32",
     }  # fmt: skip
     evaluate.main(flags(usual | changed))
     return newest("evaluate")
 
 
 @pytest.mark.slow
-def test_evaluate_runs_the_battery_and_keeps_what_it_found(versions, capsys):
-    run = battery(versions)
+def test_evaluate_runs_the_attack_suite_and_keeps_what_it_found(versions, capsys):
+    run = suite(versions)
     metrics = run.data.metrics
-    assert metrics["test_battery_eyes"] == 20
+    assert metrics["test_suite_eyes"] == 20
     for name in ("worst_accuracy_eps_0.02", "worst_auroc_per_person_eps_0.1", "worst_ece_eps_0.1"):
         low, value, high = (metrics[f"test_{name}{end}"] for end in ("_low", "", "_high"))
         assert low <= value <= high
     assert metrics["test_worst_accuracy_eps_0.1"] <= metrics["test_worst_accuracy_eps_0.02"]
-    assert {"test_min_eps_median_female", "test_min_eps_median_male"} <= set(metrics)
-    rows = logged_table(run, "battery.json")
+    assert {"test_min_norm_median_female", "test_min_norm_median_male"} <= set(metrics)
+    rows = logged_table(run, "attack_suite.json")
     assert set(rows["attack"]) == {"none", "worst", *ATTACKS}
-    assert set(logged_table(run, "min_eps.json")["sex"]) == {"female", "male"}
-    assert artifact(run, "battery.png").stat().st_size > 10_000
+    assert set(logged_table(run, "min_norm.json")["sex"]) == {"female", "male"}
+    assert artifact(run, "attack_suite.png").stat().st_size > 10_000
     assert run.data.tags["masking_flags"] == "none"
     assert resolve(GOOD).tags["masking_flags"] == "none"
     recorded = results.predictions(run_id=run.info.run_id)
@@ -146,7 +146,7 @@ def test_evaluate_runs_the_battery_and_keeps_what_it_found(versions, capsys):
     assert counts["square", 0.1] == counts["worst", 0.02] == 20
     assert counts["none", 0.0] == counts["pgd", 0.1] == len(open_dataset(versions.a).split("test"))
     told = capsys.readouterr().out
-    assert "battery of attacks on 20 eyes of the test split" in told
+    assert "attack suite on 20 eyes of the test split" in told
     assert "half of the female eyes are flipped by a change of " in told
     assert "no sign of gradient masking" in told
 
@@ -154,14 +154,14 @@ def test_evaluate_runs_the_battery_and_keeps_what_it_found(versions, capsys):
 @pytest.mark.parametrize(
     ("values", "line"),
     [
-        ({"attacks": "dlr"}, "attacks=dlr: allowed: pgd, battery"),
-        ({"eps": 0}, "eps: a battery of attacks needs a budget, each above 0"),
-        ({"battery_eyes": -1}, "battery_eyes=-1: must be at least 0"),
-        ({"battery_queries": 0}, "battery_queries=0: must be at least 1"),
-        ({"battery_eyes": 1}, "battery_eyes=1: those drawn cannot be measured: holds one sex only"),
+        ({"attacks": "dlr"}, "attacks=dlr: allowed: pgd, attack suite"),
+        ({"eps": 0}, "eps: a attack suite needs a budget, each above 0"),
+        ({"suite_eyes": -1}, "suite_eyes=-1: must be at least 0"),
+        ({"suite_queries": 0}, "suite_queries=0: must be at least 1"),
+        ({"suite_eyes": 1}, "suite_eyes=1: those drawn cannot be measured: holds one sex only"),
     ],
 )
-def test_a_wrong_battery_is_one_line(versions, capsys, values, line):
+def test_a_wrong_attack_suite_is_one_line(versions, capsys, values, line):
     with pytest.raises(SystemExit, match="2"):
-        battery(versions, **values)
+        suite(versions, **values)
     assert line in capsys.readouterr().err.splitlines()[-1]

@@ -103,7 +103,7 @@ def test_another_question_is_refused_in_one_line(small, capsys):
 def test_adversarial_training_is_tuned_too(small, tmp_path):
     space = {"lr": {"low": 1e-4, "high": 1e-2, "log": True}}
     (tmp_path / "robust.json").write_text(json.dumps(space))
-    given = small | {"study": "robust", "space": tmp_path / "robust.json", "recipe": "pgd"}
+    given = small | {"study": "robust", "space": tmp_path / "robust.json", "method": "pgd"}
     given |= {"model": "models:/fundus-sex@candidate", "trials": 1, "eps": 1, "attack_steps": 1}
     tune.main(flags(given | {"lr": 0.1}))  # flags that lie outside are not tried
     (trial,) = runs("trial-0", "robust")
@@ -130,8 +130,8 @@ def test_several_processes_are_not_begun_by_torchrun(small, monkeypatch, capsys)
         ({"retrain_epochs": -1}, "retrain_epochs=-1: must be at least 0"),
         ({"pruner": "best"}, "pruner=best: allowed: hyperband, asha, median, none"),
         ({"metric": "loss"}, "metric=loss: allowed: auto, val_auroc, val_loss, robust_val_auroc"),
-        ({"metric": "robust_val_auroc"}, "metric=robust_val_auroc: recipe=clean attacks nothing"),
-        ({"recipe": "magic"}, "recipe=magic: allowed: "),
+        ({"metric": "robust_val_auroc"}, "metric=robust_val_auroc: method=clean attacks nothing"),
+        ({"method": "magic"}, "method=magic: allowed: "),
     ],
 )
 def test_values_outside_their_range(given, said):
@@ -141,5 +141,5 @@ def test_values_outside_their_range(given, said):
 
 def test_what_is_sought_follows_the_recipe():
     assert TuneConfig(dataset="any").sought == "val_auroc"
-    assert TuneConfig(dataset="any", recipe="pgd").sought == "robust_val_auroc"
-    assert TuneConfig(dataset="any", recipe="pgd", metric="val_loss").sought == "val_loss"
+    assert TuneConfig(dataset="any", method="pgd").sought == "robust_val_auroc"
+    assert TuneConfig(dataset="any", method="pgd", metric="val_loss").sought == "val_loss"

@@ -39,7 +39,7 @@ def make(folder):
 def site(folder, name, seed):
     """A dataset whose people are called after it."""
     dataset = make_dataset(folder / name, people=PEOPLE, signal=14, seed=seed, name=name)
-    write_floor(folder / name)
+    write_shortcut_baseline(folder / name)
     return dataset
 
 
@@ -73,13 +73,14 @@ def register(folder, model, digest):
     client.create_model_version("eye", f"models:/{model_id}", tags=tags, model_id=model_id)
 
 
-def write_floor(folder, *, value=0.5):
+def write_shortcut_baseline(folder, *, value=0.5):
     """Leave an audit in a dataset folder: one shortcut, which reaches ``value``."""
     folder = Path(folder)
     shortcut = Baseline(name="brightness", verdict="hint", finding="", auroc=value)
     audit = Audit(
         dataset="a", digest=json.loads((folder / "dataset.json").read_text())["digest"],
-        permutations=1, seed=0, verdicts=(), floor=value, floor_by="brightness", floor_words="",
+        permutations=1, seed=0, verdicts=(), shortcut_baseline=value,
+        shortcut_baseline_by="brightness", shortcut_baseline_words="",
         chance=0.5, baselines=(shortcut,), sources=(), counts=(), rejections={}, flags={},
         leakage=Leakage(
             people_across=0, held_out=0, held_out_known=0.0, by_file=None, several_ids=0,

@@ -44,7 +44,7 @@ def page_arguments():
             "eye": "left",
             "target": ["male", "female", "male", "female", "male", "male", "male"],
             "prob_target_before": before,
-            "min_eps": [1.5, 0.0, np.inf, 0.75, np.nan, 7.0, 2.0],
+            "min_norm": [1.5, 0.0, np.inf, 0.75, np.nan, 7.0, 2.0],
             "most_changed": ["disc", "", "macula", "disc", "vessels", "", "disc"],
         }
     )

@@ -87,13 +87,13 @@ def test_a_database_of_another_layout_is_refused(uri, tmp_path):
 def test_an_older_layout_gains_its_tables_and_keeps_its_rows(uri, tmp_path):
     write(uri, ROW)
     with closing(sqlite3.connect(tmp_path / "results.db")) as connection:
-        connection.execute("drop table least_budgets")
+        connection.execute("drop table minimal_perturbations")
         connection.execute("drop table transfers")
         connection.execute("update schema_version set version = 1")
         connection.commit()
         assert read(uri) == [ROW]
         tables = {name for (name,) in connection.execute("select name from sqlite_master")}
-        assert {"least_budgets", "transfers"} <= tables
+        assert {"minimal_perturbations", "transfers"} <= tables
         versions = connection.execute("select version from schema_version").fetchall()
     assert versions == [(SCHEMA_VERSION,)]
 

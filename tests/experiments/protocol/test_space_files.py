@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from experiments.running.space_files import own_values, read_space
 from experiments.robustify import RobustifyConfig
+from experiments.running.space_files import own_values, read_space
 from experiments.train import TrainConfig
 from fundus_ml.errors import InputError
 

@@ -56,12 +56,12 @@ def test_it_is_where_pgd_begins_to_succeed(targeted, constraint):
     delta = (found.x_adv - images).flatten(1)
     size = delta.norm(dim=1) if constraint == "l2" else delta.abs().amax(1)
     torch.testing.assert_close(size, found.eps)
-    for radii, turned in ((1.05 * found.eps + 1e-4, 1.0), (0.9 * found.eps, 0.0)):
+    for radii, flipped in ((1.05 * found.eps + 1e-4, 1.0), (0.9 * found.eps, 0.0)):
         x_adv = pgd(
             model, images, labels, threat=ThreatModel(constraint=constraint, eps=radii),
             step_size=radii / 10, attack_steps=100, precision="fp32",
         )  # fmt: skip
-        assert float((named(model, x_adv) != labels).float().mean()) == turned
+        assert float((named(model, x_adv) != labels).float().mean()) == flipped
 
 
 @pytest.mark.parametrize("constraint", CONSTRAINTS)
@@ -102,14 +102,14 @@ def test_invariants(constraint, masked, targeted, precision):
         "target": 1 - labels if targeted else None,
     }  # fmt: skip
     found = minimum_norm(model, images, labels, **given)
-    turned = torch.isfinite(found.eps)
-    assert turned.float().mean() > 0.7
-    assert ((named(model, found.x_adv) != labels) == turned).all()
-    assert torch.equal(found.x_adv[~turned], images[~turned])
+    flipped = torch.isfinite(found.eps)
+    assert flipped.float().mean() > 0.7
+    assert ((named(model, found.x_adv) != labels) == flipped).all()
+    assert torch.equal(found.x_adv[~flipped], images[~flipped])
     assert 0 <= found.x_adv.min() <= found.x_adv.max() <= 1
     delta = found.x_adv - images
     size = delta.flatten(1).norm(dim=1) if constraint == "l2" else delta.abs().amax((1, 2, 3))
-    torch.testing.assert_close(size[turned], found.eps[turned])
+    torch.testing.assert_close(size[flipped], found.eps[flipped])
     if masked:
         assert not (delta * (1 - mask)).any()
     again = minimum_norm(model, images, labels, **given)

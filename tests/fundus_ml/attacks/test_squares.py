@@ -24,13 +24,13 @@ def slow_bump(height, width):
 
 @pytest.mark.parametrize("side", [1, 2, 3, 6, 7])
 def test_two_bumps_are_those_of_the_paper(side):
-    """A hill on the left half, a hollow on the right half, and the same with both turned."""
+    """A hill on the left half, a hollow on the right half, and the same with both rotated."""
     wanted = np.hstack([slow_bump(side, side // 2), -slow_bump(side, side - side // 2)])
     down, right = torch.arange(side).view(1, -1, 1), torch.arange(side).view(1, 1, -1)
     sides = torch.tensor(side).view(1, 1, 1)
-    upright, turned = two_bumps(down, right, sides)[0], two_bumps(right, down, sides)[0]
+    upright, rotated = two_bumps(down, right, sides)[0], two_bumps(right, down, sides)[0]
     np.testing.assert_allclose(upright, wanted, rtol=1e-6)
-    np.testing.assert_allclose(turned, wanted.T, rtol=1e-6)
+    np.testing.assert_allclose(rotated, wanted.T, rtol=1e-6)
 
 
 def test_squares_reach_every_side_of_their_region():

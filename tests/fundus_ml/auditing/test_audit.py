@@ -48,14 +48,14 @@ def written(audit, tmp_path_factory):
 def test_an_audit_names_the_shortcut_and_the_floor(audit, cohort):
     assert audit.named == ("camera",)
     assert audit.digest == cohort.digest
-    reached = [item.auroc for item in audit.baselines if item.verdict in ("named", "carried")]
-    assert audit.floor == max(audit.chance, *reached)
-    assert audit.floor_by in {item.name for item in audit.baselines}
+    reached = [item.auroc for item in audit.baselines if item.verdict in ("named", "explained")]
+    assert audit.shortcut_baseline == max(audit.chance, *reached)
+    assert audit.shortcut_baseline_by in {item.name for item in audit.baselines}
     assert audit.verdicts[0].startswith("Camera: predicts sex; AUROC 0.")
     assert audit.verdicts[1].startswith("Carried by camera: field-of-view geometry")
     assert audit.verdicts[-2] == "Nobody stands in more than one split."
-    assert audit.verdicts[-1] == audit.floor_words
-    assert f"lies above {audit.floor:.3f}" in audit.floor_words
+    assert audit.verdicts[-1] == audit.shortcut_baseline_words
+    assert f"lies above {audit.shortcut_baseline:.3f}" in audit.shortcut_baseline_words
 
 
 def test_counts_add_up(audit, cohort):
@@ -92,7 +92,7 @@ def test_the_page_opens_with_verdict_and_floor_and_asks_for_nothing(audit, writt
     assert len(page.all("img")) == 2
     cells = page.words["td"]
     assert cells[cells.index("all photographs") + 1] == str(len_of(audit) + 5)
-    assert {"no bright field", "placeholder age", "carried by camera"} <= {
+    assert {"no bright field", "placeholder age", "explained by camera"} <= {
         word.removeprefix("predicts sex, but ") for word in cells
     }
 
@@ -116,7 +116,7 @@ def test_a_handful_of_eyes_is_not_judged_and_says_so(tmp_path):
     assert audit.verdicts[0] == (
         "Shortcuts could not be judged: 2 women and 2 men are too few, 20 of each are needed."
     )
-    assert (audit.floor, audit.floor_by, audit.named) == (1.0, "chance", ())
+    assert (audit.shortcut_baseline, audit.shortcut_baseline_by, audit.named) == (1.0, "chance", ())
     assert all(item.finding.startswith("could not be judged: ") for item in audit.baselines)
     write_audit(audit, tmp_path)
     assert read_audit(tmp_path / AUDIT) == audit
@@ -133,7 +133,7 @@ def test_a_crop_that_differs_between_sources_is_caught(tmp_path):
     audit = audit_dataset(dataset, None, permutations=299)
     assert audit.named == ("source",)
     verdicts = {item.name: item for item in audit.baselines}
-    assert verdicts["border and padding"].carried_by == "source"
+    assert verdicts["border and padding"].explained_by == "source"
     (crop,) = [words for words in audit.verdicts if words.startswith("The crop tells the sources")]
     assert "border and padding alone knows cropped from the rest with AUROC" in crop
     assert "read the source, and its share of men, off the photograph" in crop
@@ -193,7 +193,7 @@ def test_the_forest_shows_every_shortcut_and_both_lines():
             "null_high": [0.53, 0.52, np.nan],
         }
     )
-    figure = shortcut_forest(frame, floor=0.6, chance=0.56)
+    figure = shortcut_forest(frame, shortcut_baseline=0.6, chance=0.56)
     (axes,) = figure.axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["age", "camera", "source"]
     assert [text.get_text().strip() for text in axes.texts] == ["not judged"]
@@ -202,7 +202,7 @@ def test_the_forest_shows_every_shortcut_and_both_lines():
     key = [text.get_text() for text in figure.legends[0].get_texts()]
     assert key == [
         *("named", "dismissed", "95 % of shuffled labels"),
-        *("chance on test eyes, 0.560", "floor, 0.600"),
+        *("chance on test eyes, 0.560", "shortcut baseline, 0.600"),
     ]
     with pytest.raises(InputError, match="columns missing: null_high"):
-        shortcut_forest(frame.drop(columns="null_high"), floor=0.6, chance=0.5)
+        shortcut_forest(frame.drop(columns="null_high"), shortcut_baseline=0.6, chance=0.5)

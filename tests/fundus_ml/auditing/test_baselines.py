@@ -6,9 +6,9 @@ import pytest
 
 from fundus_ml.auditing.baselines import Baseline, judge_shortcuts
 from fundus_ml.auditing.forward_selection import listed
-from fundus_ml.auditing.shortcut_baseline import chance_level, make_floor
+from fundus_ml.auditing.shortcut_baseline import chance_level, make_shortcut_baseline
 from fundus_ml.auditing.shortcuts import TOGETHER, find_shortcuts
-from fundus_ml.auditing.source_predictability import tell_sources
+from fundus_ml.auditing.source_predictability import predict_sources
 from tests.fundus_ml.tiny_cohorts import draw_cohort, draw_pixels, write_cohort
 from tests.fundus_ml.tiny_eyes import write_folder
 
@@ -62,9 +62,9 @@ def test_over_twenty_seeds_the_tie_is_named_and_no_other(judge, tie):
 def test_what_tells_cameras_apart_is_carried_by_the_camera(judge):
     judged = judge(draw_cohort(tie="camera"))
     for name in ("field-of-view geometry", TOGETHER):
-        assert judged[name].verdict == "carried"
-        assert judged[name].carried_by == "camera"
-    assert "predicts sex, but carried by camera; AUROC" in judged["field-of-view geometry"].words
+        assert judged[name].verdict == "explained"
+        assert judged[name].explained_by == "camera"
+    assert "predicts sex, but explained by camera; AUROC" in judged["field-of-view geometry"].words
 
 
 def test_what_no_table_explains_is_named_itself(judge):
@@ -155,23 +155,26 @@ def baseline(name, verdict, auroc):
     return Baseline(name=name, verdict=verdict, finding="", auroc=auroc, low=0.4, high=0.9)
 
 
-def test_floor_is_the_highest_of_chance_and_what_was_not_dismissed():
+def test_shortcut_baseline_is_the_highest_of_chance_and_what_was_not_dismissed():
     shortcuts = [
         baseline("age", "named", 0.57),
-        baseline("border", "carried", 0.61),
+        baseline("border", "explained", 0.61),
         baseline("quality", "dismissed", 0.8),
         Baseline(name="camera", verdict="not judged", finding="no"),
     ]
-    floor = make_floor(shortcuts, chance=0.55, test_eyes=300)
-    assert (floor.value, floor.by) == (0.61, "border")
-    assert "lies above 0.610, what border alone reaches" in floor.words
-    floor = make_floor(shortcuts, chance=0.7, test_eyes=300)
-    assert (floor.value, floor.by) == (0.7, "chance")
-    assert "chance alone reaches once in twenty on 300 test eyes" in floor.words
-    assert make_floor([baseline("quality", "open", 0.66)], chance=0.55, test_eyes=9).value == 0.66
-    together = make_floor([baseline(TOGETHER, "hint", 0.63)], chance=0.55, test_eyes=9)
+    shortcut_baseline = make_shortcut_baseline(shortcuts, chance=0.55, test_eyes=300)
+    assert (shortcut_baseline.value, shortcut_baseline.by) == (0.61, "border")
+    assert "lies above 0.610, what border alone reaches" in shortcut_baseline.words
+    shortcut_baseline = make_shortcut_baseline(shortcuts, chance=0.7, test_eyes=300)
+    assert (shortcut_baseline.value, shortcut_baseline.by) == (0.7, "chance")
+    assert "chance alone reaches once in twenty on 300 test eyes" in shortcut_baseline.words
+    assert (
+        make_shortcut_baseline([baseline("quality", "open", 0.66)], chance=0.55, test_eyes=9).value
+        == 0.66
+    )
+    together = make_shortcut_baseline([baseline(TOGETHER, "hint", 0.63)], chance=0.55, test_eyes=9)
     assert "what all shortcuts together reach" in together.words
-    none = make_floor([], chance=1.0, test_eyes=1)
+    none = make_shortcut_baseline([], chance=1.0, test_eyes=1)
     assert (none.value, none.by) == (1.0, "chance")
     assert none.words.startswith("No AUROC means anything")
 
@@ -186,7 +189,7 @@ def test_a_cut_that_differs_tells_the_sources_apart(tmp_path, sources):
         pixels.append(draw_pixels(frame, tinted=False, frame_level=40 * place))
     frame = pd.concat(frames, ignore_index=True).assign(row=range(sum(map(len, frames))))
     dataset = write_cohort(tmp_path / "all", frame, np.concatenate(pixels))
-    told = tell_sources(find_shortcuts(dataset), dataset.frame, seed=0)
+    told = predict_sources(find_shortcuts(dataset), dataset.frame, seed=0)
     measured = ("field-of-view geometry", "border and padding", "global colour", "quality")
     assert [(item.source, item.shortcut) for item in told] == [
         (f"s{place}", name) for place in range({1: 0, 2: 1, 3: 3}[sources]) for name in measured
@@ -201,4 +204,4 @@ def test_a_source_of_few_people_is_not_told_apart(tmp_path):
     frame = pd.concat([draw_cohort(60), small], ignore_index=True)
     frame = frame.assign(row=range(len(frame)))
     dataset = write_cohort(tmp_path / "all", frame, draw_pixels(frame))
-    assert tell_sources(find_shortcuts(dataset), dataset.frame, seed=0) == []
+    assert predict_sources(find_shortcuts(dataset), dataset.frame, seed=0) == []

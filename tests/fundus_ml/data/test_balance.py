@@ -123,8 +123,8 @@ def test_weights_average_1_and_balance_every_cell_they_can(eyes, by):
     weights = balance_weights(frame, by=by)
     assert (weights > 0).all()
     np.testing.assert_allclose(weights.groupby(frame["split"]).mean(), 1)
-    turned = balance_weights(frame[::-1], by=by[::-1])
-    np.testing.assert_allclose(turned.sort_index(), weights)
+    backwards = balance_weights(frame[::-1], by=by[::-1])
+    np.testing.assert_allclose(backwards.sort_index(), weights)
     if "sex" in by:
         sums = totals(frame, weights, "split", "source", "age", "sex").groupby(level=[0, 1, 2])
         np.testing.assert_allclose(sums.max(), sums.min())

@@ -238,7 +238,7 @@ def photographed_twice(tmp_path, twice):
 
 
 def test_the_same_eye_in_another_file_is_the_same_person(photographed_twice):
-    """Photographed again, turned and darker: no byte is equal."""
+    """Photographed again, rotated and darker: no byte is equal."""
     dataset = open_dataset(photographed_twice)
     found = dataset.linkage.pairs
     assert set(zip(found["first"], found["second"], strict=True)) in (

@@ -282,7 +282,7 @@ def test_crowded_budgets_are_thinned():
 
 def test_densities_stand_in_their_rows(densities):
     """A point per model and part with its interval, the line 1, the planted part shaded."""
-    figure = figures.region_density_figure(densities)
+    figure = figures.region_enrichment_figure(densities)
     (axes,) = figure.axes
     parts = [label.get_text() for label in axes.get_yticklabels()]
     assert parts == ["vessels", "disc\n(planted)", "outside"]
@@ -302,7 +302,7 @@ def test_densities_stand_in_their_rows(densities):
 
 def test_densities_without_truth_shade_nothing(densities):
     """Real eyes have no planted part."""
-    figure = figures.region_density_figure(densities.drop(columns="planted"))
+    figure = figures.region_enrichment_figure(densities.drop(columns="planted"))
     assert not figure.axes[0].patches
 
 

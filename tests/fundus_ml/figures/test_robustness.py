@@ -1,4 +1,4 @@
-"""The battery's figure draws every attack by budget, its intervals, and who is flipped."""
+"""The attack suite's figure draws every attack by budget, its intervals, and who is flipped."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,7 @@ import pytest
 
 from fundus_ml.errors import InputError
 from fundus_ml.figures import figure_png
-from fundus_ml.figures.robustness import battery_figure
+from fundus_ml.figures.robustness import attack_suite_figure
 from fundus_ml.robust_evaluation import ATTACKS, WORST
 
 EPS = (0.25, 0.5)
@@ -43,7 +43,7 @@ def drawn(axes, label):
 
 
 def test_every_attack_starts_at_the_clean_value(table, curve):
-    accuracy, auroc, flipped = battery_figure(table, curve, constraint="linf").axes
+    accuracy, auroc, flipped = attack_suite_figure(table, curve, constraint="linf").axes
     for name in (*ATTACKS, WORST):
         rows = table[table["attack"] == name]
         label = "worst of all" if name == WORST else name
@@ -58,7 +58,7 @@ def test_every_attack_starts_at_the_clean_value(table, curve):
 
 
 def test_every_interval_is_drawn(table, curve):
-    accuracy, _, flipped = battery_figure(table, curve, constraint="l2").axes
+    accuracy, _, flipped = attack_suite_figure(table, curve, constraint="l2").axes
     band, *whiskers = sorted(accuracy.collections, key=lambda c: type(c).__name__)
     ends = [segment[:, 1].tolist() for lines in whiskers for segment in lines.get_segments()]
     square = table[table["attack"] == "square"].iloc[0]
@@ -72,7 +72,7 @@ def test_every_interval_is_drawn(table, curve):
 
 
 def test_it_fits_its_page(table, curve):
-    figure = battery_figure(table, curve, constraint="l2")
+    figure = attack_suite_figure(table, curve, constraint="l2")
     figure.draw_without_rendering()
     tight, page = figure.get_tightbbox(), figure.bbox_inches.padded(0.01)
     assert page.x0 <= tight.x0 <= tight.x1 <= page.x1
@@ -82,6 +82,6 @@ def test_it_fits_its_page(table, curve):
 
 def test_a_table_without_attacks_is_refused(table, curve):
     with pytest.raises(InputError, match="table: holds no attack"):
-        battery_figure(table[:1], curve, constraint="l2")
+        attack_suite_figure(table[:1], curve, constraint="l2")
     with pytest.raises(InputError, match="auroc_low"):
-        battery_figure(table.drop(columns="auroc_low"), curve, constraint="l2")
+        attack_suite_figure(table.drop(columns="auroc_low"), curve, constraint="l2")

@@ -15,10 +15,10 @@ from tests.fundus_ml.painted_views import altered, paint_photographs, view_of
 
 @pytest.fixture(scope="module")
 def views():
-    """Two painted eyes, and the second once more, turned."""
+    """Two painted eyes, and the second once more, rotated."""
     _, photographs = paint_photographs(2, seed=6)
-    turned = altered(photographs[1], degrees=9, scale=1.0, quality=95)
-    return np.stack([view_of(picture) for picture in (*photographs[:2], turned)])
+    rotated = altered(photographs[1], degrees=9, scale=1.0, quality=95)
+    return np.stack([view_of(picture) for picture in (*photographs[:2], rotated)])
 
 
 @pytest.fixture

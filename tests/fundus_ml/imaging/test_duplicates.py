@@ -63,8 +63,8 @@ def test_altered_copies_are_found_and_nobody_else(planted):
     assert list(zip(pairs["first"], pairs["second"], strict=True)) == [
         (eye, len(table) + eye) for eye in range(len(CHANGES))
     ]
-    turned = [change["degrees"] for change in CHANGES]
-    np.testing.assert_allclose(pairs["rotation"], turned, atol=0.7)
+    rotated = [change["degrees"] for change in CHANGES]
+    np.testing.assert_allclose(pairs["rotation"], rotated, atol=0.7)
     # The crop takes scale and shift of the frame away again.
     np.testing.assert_allclose(pairs["scale"], 1, atol=0.02)
     np.testing.assert_allclose(pairs[["shift_x", "shift_y"]], 0, atol=0.03)

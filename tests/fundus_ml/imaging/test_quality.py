@@ -248,8 +248,8 @@ def test_mirrored_and_turned_views_are_as_good(painted):
     """Left and right eyes, and cameras held sideways, are treated alike."""
     for view in painted:
         found = measure_quality(view)
-        for turned in (view[:, ::-1], view[::-1], np.rot90(view)):
-            again = measure_quality(np.ascontiguousarray(turned))
+        for rotated in (view[:, ::-1], view[::-1], np.rot90(view)):
+            again = measure_quality(np.ascontiguousarray(rotated))
             np.testing.assert_allclose(again, found, atol=1e-5)
 
 

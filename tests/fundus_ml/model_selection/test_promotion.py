@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from fundus_ml.auditing.shortcut_baseline import Floor
+from fundus_ml.auditing.shortcut_baseline import ShortcutBaseline
 from fundus_ml.model_selection.promotion import decide
 from fundus_ml.statistics.bootstrap import Interval
 
-FLOOR = Floor(0.6, "chance", "")
+SHORTCUT_BASELINE = ShortcutBaseline(0.6, "chance", "")
 ABOVE, ACROSS, BELOW = Interval(0.7, 0.65, 0.75), Interval(0.7, 0.55, 0.8), Interval(0.5, 0.4, 0.6)
 BETTER, UNSURE = Interval(0.04, 0.01, 0.07), Interval(0.01, -0.02, 0.04)
 
@@ -27,36 +27,36 @@ BETTER, UNSURE = Interval(0.04, 0.01, 0.07), Interval(0.01, -0.02, 0.04)
     ],
 )
 def test_every_interval_must_lie_above_its_bar(auroc, gains, promoted):
-    assert decide(auroc, FLOOR, gains=gains).promoted is promoted
+    assert decide(auroc, SHORTCUT_BASELINE, gains=gains).promoted is promoted
 
 
 def test_a_margin_lets_a_version_pass_that_is_not_worse():
     gains = {"old": UNSURE}
-    assert not decide(ABOVE, FLOOR, gains=gains, least_gain=-0.02).promoted
-    assert decide(ABOVE, FLOOR, gains=gains, least_gain=-0.03).promoted
-    assert not decide(ABOVE, FLOOR, gains={"old": BETTER}, least_gain=0.02).promoted
+    assert not decide(ABOVE, SHORTCUT_BASELINE, gains=gains, least_gain=-0.02).promoted
+    assert decide(ABOVE, SHORTCUT_BASELINE, gains=gains, least_gain=-0.03).promoted
+    assert not decide(ABOVE, SHORTCUT_BASELINE, gains={"old": BETTER}, least_gain=0.02).promoted
 
 
 def test_the_champion_is_not_promoted_again():
-    decision = decide(ABOVE, FLOOR, gains={}, holds_already=True)
+    decision = decide(ABOVE, SHORTCUT_BASELINE, gains={}, holds_already=True)
     assert not decision.promoted
     assert decision.reason.startswith("is the champion already; AUROC 0.700 (0.650 to 0.750) lies")
 
 
 def test_the_reason_gives_the_figures_that_decided():
-    passed = decide(ABOVE, FLOOR, gains={"models:/a/1": BETTER})
+    passed = decide(ABOVE, SHORTCUT_BASELINE, gains={"models:/a/1": BETTER})
     assert passed.reason == (
-        "AUROC 0.700 (0.650 to 0.750) lies above 0.600 (floor by chance); "
+        "AUROC 0.700 (0.650 to 0.750) lies above 0.600 (shortcut baseline by chance); "
         "gain in AUROC 0.040 (0.010 to 0.070) lies above 0.000 (over models:/a/1)"
     )
-    failed = decide(ABOVE, FLOOR, gains={"models:/a/1": UNSURE})
+    failed = decide(ABOVE, SHORTCUT_BASELINE, gains={"models:/a/1": UNSURE})
     assert failed.reason == (
         "gain in AUROC 0.010 (-0.020 to 0.040) does not lie above 0.000 (over models:/a/1)"
     )
 
 
 def test_the_table_holds_every_criterion():
-    table = decide(ABOVE, FLOOR, gains={"old": UNSURE}, least_gain=-0.01).table()
+    table = decide(ABOVE, SHORTCUT_BASELINE, gains={"old": UNSURE}, least_gain=-0.01).table()
     assert table["criterion"].tolist() == ["AUROC", "gain in AUROC"]
     assert table[["value", "low", "high", "bar"]].to_numpy().tolist() == [
         [0.7, 0.65, 0.75, 0.6], [0.01, -0.02, 0.04, -0.01]

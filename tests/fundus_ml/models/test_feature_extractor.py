@@ -1,4 +1,4 @@
-"""A trunk is the backbone up to its last layer, whatever the family."""
+"""A feature extractor is the backbone up to its last layer, whatever the family."""
 
 import copy
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fundus_ml.models.classifiers import ClassifierSpec, backbones, make_classifier
-from fundus_ml.models.feature_extractor import Trunk, last_layer
+from fundus_ml.models.feature_extractor import FeatureExtractor, last_layer
 from tests.fundus_ml.tiny_learning import make_images
 
 ENDING_IN_A_LINEAR_LAYER = (
@@ -24,39 +24,40 @@ def make(arch, *, head_hidden=5, seed=0):
 
 @pytest.mark.parametrize("arch", ENDING_IN_A_LINEAR_LAYER)
 def test_the_last_layer_reads_the_trunk(arch):
-    """Trunk, last layer and head are the classifier."""
+    """Feature extractor, last layer and head are the classifier."""
     classifier = make(arch)
-    trunk = Trunk(classifier).eval()
+    extractor = FeatureExtractor(classifier).eval()
     images = make_images(2, 64, 72)
     with torch.inference_mode():
-        features = trunk(images)
+        features = extractor(images)
         last = classifier.backbone.get_submodule(last_layer(classifier))
         logit = classifier.head(last(features)).squeeze(1)
-        assert features.shape == (2, trunk.width)
+        assert features.shape == (2, extractor.width)
         torch.testing.assert_close(logit, classifier(images))
 
 
 def test_a_last_layer_that_is_a_convolution():
-    """SqueezeNet classifies each place and then takes the mean; so does its trunk's identity."""
+    """SqueezeNet classifies each place and then takes the mean; so does its feature extractor's
+    identity."""
     classifier = make("squeezenet1_1")
-    trunk = Trunk(classifier).eval()
+    extractor = FeatureExtractor(classifier).eval()
     images = make_images(2, 64, 64)
     with torch.inference_mode():
         normal = (images - classifier.mean) / classifier.std
         places = classifier.backbone.features(normal).relu()
-        torch.testing.assert_close(trunk(images), places.mean(dim=(2, 3)))
+        torch.testing.assert_close(extractor(images), places.mean(dim=(2, 3)))
 
 
 def test_give_back_fills_all_but_the_last_layer_and_the_head():
     """What was learned arrives, the rest keeps its random weights."""
     classifier = make("squeezenet1_1")
     before = copy.deepcopy(classifier.state_dict())
-    trunk = Trunk(classifier)
+    extractor = FeatureExtractor(classifier)
     with torch.no_grad():
-        for parameter in trunk.parameters():
+        for parameter in extractor.parameters():
             parameter.add_(1)
     assert all(torch.equal(value, before[k]) for k, value in classifier.state_dict().items())
-    trunk.give_back(classifier)
+    extractor.give_back(classifier)
     for name, value in classifier.state_dict().items():
         kept = name in {"mean", "std"} or name.startswith(("head.", "backbone.classifier.1."))
         assert torch.equal(value, before[name] if kept else before[name] + 1), name
@@ -68,4 +69,4 @@ def test_every_backbone_has_a_trunk(arch):
     """The layer that is taken away is the one whose outputs are the head's inputs."""
     classifier = make(arch, head_hidden=7)
     last = classifier.backbone.get_submodule(last_layer(classifier))
-    assert last.weight.shape[:2] == (7, Trunk(classifier).width)
+    assert last.weight.shape[:2] == (7, FeatureExtractor(classifier).width)

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from fundus_ml.errors import InputError
-from fundus_ml.models import restricted_unpickler as inert_pickles
+from fundus_ml.models import restricted_unpickler
 from fundus_ml.models.restricted_unpickler import INERT
 from fundus_ml.models.weight_files import read_state
 
@@ -29,7 +29,7 @@ def tensors():
     """Of several types and layouts; two share their values."""
     base = torch.arange(24.0).view(2, 3, 4)
     return OrderedDict(
-        weight=base, turned=base.transpose(0, 2), half=base.half(), count=torch.tensor(7),
+        weight=base, rotated=base.transpose(0, 2), half=base.half(), count=torch.tensor(7),
         parameter=torch.nn.Parameter(torch.ones(3)), empty=torch.empty(0, 2),
     )  # fmt: skip
 
@@ -145,7 +145,7 @@ def test_flags_schedules_and_types_are_left_out(tmp_path, zipped):
 
 
 def read(instructions):
-    return inert_pickles.load(io.BytesIO(instructions))
+    return restricted_unpickler.load(io.BytesIO(instructions))
 
 
 def asked(module, name):
@@ -187,8 +187,8 @@ def test_every_instruction_that_acts_gives_the_inert_object(instructions):
 def test_no_state_reaches_what_is_known():
     """A pickle that sets attributes of torch's functions or of a class changes neither."""
     slots = b"(N(S'__defaults__'\nS'x'\ndtb"
-    for module, name in inert_pickles.KNOWN:
-        known = inert_pickles.KNOWN[module, name]
+    for module, name in restricted_unpickler.KNOWN:
+        known = restricted_unpickler.KNOWN[module, name]
         assert read(asked(module, name) + slots + b".") is known
         assert getattr(known, "__defaults__", None) is None
     filled = read(asked("collections", "OrderedDict") + b")R(S'move_to_end'\nI1\ndb.")

@@ -38,12 +38,12 @@ def make(*, seed=0, **changed):
     return make_classifier(ClassifierSpec(**usual | changed), seed=seed).eval()
 
 
-def features_of(trunk, images):
+def features_of(extractor, images):
     """What comes before the last layer."""
-    trunk = copy.deepcopy(trunk).eval()
-    trunk.fc = nn.Identity()
+    extractor = copy.deepcopy(extractor).eval()
+    extractor.fc = nn.Identity()
     with torch.no_grad():
-        return trunk(images)
+        return extractor(images)
 
 
 @pytest.fixture
@@ -193,7 +193,8 @@ def test_the_library_restores_what_we_write(tmp_path):
 
 
 def test_what_we_write_we_read(tmp_path):
-    """Without anything foreign in it, and back into the same trunk and normalisation."""
+    """Without anything foreign in it, and back into the same feature extractor and
+    normalisation."""
     classifier, again = trained(1), make(seed=3, mean=(0.5, 0.5, 0.5))
     save_robustness_checkpoint(classifier, tmp_path / "ours.pt")
     assert isinstance(torch.load(tmp_path / "ours.pt", weights_only=True)["model"], dict)

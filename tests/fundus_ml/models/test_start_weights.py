@@ -251,11 +251,11 @@ def test_checkpoint_with_flags_and_scores_fits(tmp_path):
 def test_momentum_twin_and_projection_head_are_left(tmp_path):
     """MoCo keeps its network twice, with a deeper last layer, beside a queue."""
     state = torchvision.models.resnet18(num_classes=11).state_dict()
-    trunk = {name: value for name, value in state.items() if not name.startswith("fc.")}
+    extractor = {name: value for name, value in state.items() if not name.startswith("fc.")}
     head = {"fc.0.weight": torch.zeros(512, 512), "fc.2.weight": torch.zeros(128, 512)}
-    twin = {name: torch.zeros_like(value) for name, value in trunk.items()}
+    twin = {name: torch.zeros_like(value) for name, value in extractor.items()}
     content = {
-        **prefixed(trunk | head, "module.encoder_q."),
+        **prefixed(extractor | head, "module.encoder_q."),
         **prefixed(twin | head, "module.encoder_k."),
         "module.queue": torch.zeros(128, 16),
     }

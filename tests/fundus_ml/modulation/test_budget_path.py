@@ -100,9 +100,9 @@ def test_no_weaker_than_each_budget_alone(constraint, eps):
                 step_size=2.5 * budget / 4, attack_steps=4, eight_bit=True,
             )  # fmt: skip
             with torch.no_grad():
-                turned = ((2 * aim - 1) * model(alone) > 0).numpy()
+                flipped = ((2 * aim - 1) * model(alone) > 0).numpy()
             ours = (2 * target - 1) * logits(model, slab) > 0
-            behind += int((turned & ~ours).sum())
+            behind += int((flipped & ~ours).sum())
     assert behind == 0
 
 

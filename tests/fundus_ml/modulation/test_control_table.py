@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fundus_ml.modulation.control_table import MODULATION, control_table, least_budget_table
+from fundus_ml.modulation.control_table import MODULATION, control_table, min_norm_table
 from fundus_ml.modulation.effects import area_under_path
 from fundus_ml.statistics.clustered import clustered_mean, clustered_median
 
 PEOPLE = [f"p{i // 2}" for i in range(12)]
 
 
-def effects(seed, *, judge=False):
+def effects(seed, *, independent=False):
     """Twelve eyes of six people at two budgets."""
     generator = np.random.default_rng(seed)
     prob = generator.random((2, 12))
@@ -26,19 +26,22 @@ def effects(seed, *, judge=False):
             "l2": np.repeat([0.9, 2.7], 12),
         }
     )
-    if judge:
+    if independent:
         seen = generator.random(24)
-        frame = frame.assign(judge_prob_before=0.4, judge_prob_target=seen, transfer=seen > 0.5)
+        frame = frame.assign(
+            evaluator_prob_before=0.4, evaluator_prob_target=seen, transfer=seen > 0.5
+        )
     return frame
 
 
 def test_one_row_per_origin():
-    """At the largest budget, over the path, and the median least budget, each with its interval."""
-    own, other = effects(0, judge=True), effects(1, judge=True)
-    least = np.r_[0.0, np.linspace(0.1, 2, 9), np.inf, np.nan]
+    """At the largest budget, over the path, and the median minimal perturbation norm, each with its
+    interval."""
+    own, other = effects(0, independent=True), effects(1, independent=True)
+    min_norms = np.r_[0.0, np.linspace(0.1, 2, 9), np.inf, np.nan]
     how = {"resamples": 300, "seed": 2}
-    table = control_table({MODULATION: own, "edge map": other}, {MODULATION: least}, **how)
-    assert table["origin"].tolist() == [MODULATION, "edge map"]
+    table = control_table({MODULATION: own, "edge map": other}, {MODULATION: min_norms}, **how)
+    assert table["condition"].tolist() == [MODULATION, "edge map"]
     for row, eyes in zip(table.to_dict("records"), (own, other), strict=True):
         strongest = eyes[eyes["eps"] == 3]
         assert (row["eyes"], row["eps"], row["l2"]) == (12, 3.0, pytest.approx(2.7))
@@ -46,32 +49,32 @@ def test_one_row_per_origin():
             "success": clustered_mean(strongest["success"].to_numpy(float), PEOPLE, **how),
             "transfer": clustered_mean(strongest["transfer"].to_numpy(float), PEOPLE, **how),
             "area": area_under_path(eyes, **how),
-            "judge_area": area_under_path(eyes, column="judge_prob_target", **how),
+            "evaluator_area": area_under_path(eyes, column="evaluator_prob_target", **how),
         }.items():
             assert row[name] == interval.value
             assert (row[f"{name}_low"], row[f"{name}_high"]) == (interval.low, interval.high)
-    median = clustered_median(least[1:11], PEOPLE[1:11], **how)
-    assert table["least_eps"].tolist()[0] == median.value
-    assert np.isnan(table["least_eps"].tolist()[1])
+    median = clustered_median(min_norms[1:11], PEOPLE[1:11], **how)
+    assert table["min_norm"].tolist()[0] == median.value
+    assert np.isnan(table["min_norm"].tolist()[1])
 
 
-def test_without_judge_and_search_nothing_is_claimed():
+def test_without_evaluator_and_search_nothing_is_claimed():
     """No columns of either."""
     table = control_table({MODULATION: effects(0)}, {}, resamples=20, seed=0)
-    assert not {"transfer", "judge_area", "least_eps"} & set(table)
+    assert not {"transfer", "evaluator_area", "min_norm"} & set(table)
 
 
-def test_least_budgets_count_who_was_asked():
+def test_minimal_norms_count_who_was_asked():
     """Neither eyes that looked like the target already nor those without the region."""
     eyes = pd.DataFrame({"patient_id": PEOPLE})
     disc = np.r_[0.0, np.nan, np.full(5, np.inf), 1.0, 2.0, 3.0, 4.0, 5.0]
     whole = np.r_[np.zeros(2), np.linspace(1, 2, 10)]
-    least = {MODULATION: {"whole": whole, "disc": disc, "macula": np.full(12, np.nan)}}
-    table = least_budget_table(least, eyes, resamples=200, seed=1)
+    min_norms = {MODULATION: {"whole": whole, "disc": disc, "macula": np.full(12, np.nan)}}
+    table = min_norm_table(min_norms, eyes, resamples=200, seed=1)
     assert table["region"].tolist() == ["whole", "disc"]
     assert table["eyes"].tolist() == [10, 10]
-    assert table["turned"].tolist() == [1.0, 0.5]
+    assert table["flipped"].tolist() == [1.0, 0.5]
     median = clustered_median(disc[2:], PEOPLE[2:], resamples=200, seed=1)
-    assert table["least_eps"].tolist()[1] == median.value == 5.0
-    assert table["least_eps_high"].tolist()[1] == np.inf
-    assert least_budget_table({}, eyes, resamples=2, seed=0).empty
+    assert table["min_norm"].tolist()[1] == median.value == 5.0
+    assert table["min_norm_high"].tolist()[1] == np.inf
+    assert min_norm_table({}, eyes, resamples=2, seed=0).empty

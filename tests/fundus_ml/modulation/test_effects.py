@@ -118,7 +118,7 @@ def test_scores_come_from_the_files(pixels, frame, paths):
         rescored(model, pixels, frame, paths)
 
 
-def test_the_judge_is_in_evaluation_mode(pixels, frame, paths):
+def test_the_evaluator_is_in_evaluation_mode(pixels, frame, paths):
     """Dropout and BatchNorm of a network left in training mode neither act nor learn."""
     model = nn.Sequential(
         nn.BatchNorm2d(3), nn.Dropout(0.5), nn.Flatten(), nn.Linear(126, 1), nn.Flatten(0)
@@ -159,22 +159,24 @@ def test_pictures_that_did_not_change_are_counted(pixels, frame, tmp_path):
     assert table.set_index("eps")["unchanged"].to_dict() == {0.5: 4, 2.0: 1}
 
 
-def test_a_judge_says_what_it_sees(pixels, modulated, frame):
+def test_an_evaluator_says_what_it_sees(pixels, modulated, frame):
     """Another network's P(target), in the order of the effects; averaged beside them."""
-    model, judge = LinearNetwork(6, 7, scale=0.05), LinearNetwork(6, 7, scale=0.05, seed=4)
+    model, independent = LinearNetwork(6, 7, scale=0.05), LinearNetwork(6, 7, scale=0.05, seed=4)
     target = np.float32(1 - LABELS)
     effects = effect_rows(model, pixels, modulated, frame=frame, target=target, options=options())
-    seen = judged(judge, pixels, modulated, target, batch_size=2)
-    own = effect_rows(judge, pixels, modulated, frame=frame, target=target, options=options())
-    assert seen["judge_prob_before"].tolist() == own["prob_target_before"].tolist()
-    assert seen["judge_prob_target"].tolist() == own["prob_target"].tolist()
+    seen = judged(independent, pixels, modulated, target, batch_size=2)
+    own = effect_rows(independent, pixels, modulated, frame=frame, target=target, options=options())
+    assert seen["evaluator_prob_before"].tolist() == own["prob_target_before"].tolist()
+    assert seen["evaluator_prob_target"].tolist() == own["prob_target"].tolist()
     assert seen["transfer"].tolist() == own["success"].tolist()
     assert seen["transfer"].tolist() != effects["success"].tolist()
     table = effect_by_eps(pd.concat([effects, seen], axis=1), resamples=200, seed=3)
     alone = effect_by_eps(own, resamples=200, seed=3)
     for name in ("", "_low", "_high"):
         assert table[f"transfer{name}"].tolist() == alone[f"success{name}"].tolist()
-        assert table[f"judge_prob_target{name}"].tolist() == alone[f"prob_target{name}"].tolist()
+        assert (
+            table[f"evaluator_prob_target{name}"].tolist() == alone[f"prob_target{name}"].tolist()
+        )
 
 
 def test_area_under_the_path_by_hand():

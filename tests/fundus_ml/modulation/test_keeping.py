@@ -17,14 +17,15 @@ class DiesError(Exception):
 
 
 def test_a_killed_push_goes_on_and_ends_the_same(tmp_path):
-    """Pictures and least budgets equal an undisturbed push's; finished batches are not redone."""
+    """Pictures and minimal perturbation norms equal an undisturbed push's; finished batches are not
+    redone."""
     model, pixels = SmallNetwork().eval(), make_pixels()
     disc = np.zeros((5, 6, 7), bool)
     disc[:, :4, :4] = True
     eyes = Chosen(pixels=pixels, target=1 - LABELS, confined={"disc": disc})
     wanted = push(model, eyes, options())
-    assert set(wanted.least) == {"whole", "disc"}
-    assert (wanted.least["disc"] >= wanted.least["whole"] * 0.99).all()
+    assert set(wanted.min_norms) == {"whole", "disc"}
+    assert (wanted.min_norms["disc"] >= wanted.min_norms["whole"] * 0.99).all()
 
     def die(done, _total):
         if done == 4:
@@ -37,8 +38,8 @@ def test_a_killed_push_goes_on_and_ends_the_same(tmp_path):
     (tmp_path / "kept" / "000002.npz").write_bytes(b"half")
     found = push(model, eyes, options(), keep=KeptBatches(tmp_path / "kept"))
     assert np.array_equal(found.modulated, wanted.modulated)
-    for region, least in wanted.least.items():
-        np.testing.assert_array_equal(found.least[region], least)
+    for region, min_norms in wanted.min_norms.items():
+        np.testing.assert_array_equal(found.min_norms[region], min_norms)
 
 
 def test_nothing_is_made_twice(tmp_path):
@@ -54,10 +55,10 @@ def test_nothing_is_made_twice(tmp_path):
     assert made == [1]
 
 
-def test_without_a_search_there_are_no_least_budgets():
-    """``least_steps=0``."""
+def test_without_a_search_there_are_no_minimal_norms():
+    """``min_norm_steps=0``."""
     eyes = Chosen(pixels=make_pixels(), target=1 - LABELS)
-    assert push(SmallNetwork().eval(), eyes, options(least_steps=0)).least == {}
+    assert push(SmallNetwork().eval(), eyes, options(min_norm_steps=0)).min_norms == {}
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Energy per part against loops over pixels, and densities in closed form."""
+"""Energy per part against loops over pixels, and enrichments in closed form."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,11 @@ import pytest
 
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.regions import PARTS, REGION_FLAGS
-from fundus_ml.modulation.localisation import density_by_origin, density_by_part, region_shares
+from fundus_ml.modulation.localisation import (
+    enrichment_by_condition,
+    enrichment_by_part,
+    region_shares,
+)
 from fundus_ml.statistics.clustered import clustered_ratio
 
 EPS = (0.5, 2.0)
@@ -63,10 +67,10 @@ def test_shares_equal_a_loop_over_pixels(pixels, modulated, regions):
             for part in PARTS:
                 row = by_key.loc[(eps, name, part)]
                 share = energy[part] / total if total else np.nan
-                density = share / (area[part] / 42) if area[part] else np.nan
+                enrichment = share / (area[part] / 42) if area[part] else np.nan
                 assert row["area_share"] == pytest.approx(area[part] / 42)
                 assert row["energy_share"] == pytest.approx(share, nan_ok=True)
-                assert row["density"] == pytest.approx(density, nan_ok=True)
+                assert row["enrichment"] == pytest.approx(enrichment, nan_ok=True)
 
 
 def test_shares_of_a_picture_add_up_to_one(pixels, modulated, regions):
@@ -84,8 +88,8 @@ def test_an_even_change_has_density_one(regions):
     """Spread evenly, each part gets what its area says."""
     pixels = np.full((4, 6, 7, 3), 100, np.uint8)
     shares = region_shares(pixels, pixels[None] + np.uint8(9), regions, image_ids=IDS, eps=(1.0,))
-    assert shares["density"].dropna().to_numpy() == pytest.approx(1.0)
-    assert shares.loc[shares["density"].isna(), ["image_id", "part"]].to_numpy().tolist() == [
+    assert shares["enrichment"].dropna().to_numpy() == pytest.approx(1.0)
+    assert shares.loc[shares["enrichment"].isna(), ["image_id", "part"]].to_numpy().tolist() == [
         ["x/3", "disc"]
     ]
 
@@ -95,12 +99,12 @@ def test_without_region_maps_there_are_no_rows(pixels, modulated):
     shares = region_shares(pixels, modulated, None, image_ids=IDS, eps=EPS)
     assert shares.empty
     assert shares.columns.tolist() == [
-        "image_id", "eps", "part", "energy_share", "area_share", "density"
+        "image_id", "eps", "part", "energy_share", "area_share", "enrichment"
     ]  # fmt: skip
     eyes = pd.DataFrame({"image_id": IDS, "person_group": IDS})
-    pooled = density_by_part(shares, eyes, resamples=10, seed=0)
+    pooled = enrichment_by_part(shares, eyes, resamples=10, seed=0)
     assert pooled.empty
-    assert "density" in pooled
+    assert "enrichment" in pooled
 
 
 @pytest.mark.parametrize("wrong", ["budgets", "regions", "names", "pixels"])
@@ -118,14 +122,16 @@ def test_pooled_density_is_a_ratio_of_sums(pixels, modulated, regions):
     """Sums of shares over the eyes that changed and show the part, intervals over people."""
     shares = region_shares(pixels, modulated, regions, image_ids=IDS, eps=EPS)
     eyes = pd.DataFrame({"image_id": IDS[::-1], "person_group": ["p3", "p2", "p1", "p1"]})
-    pooled = density_by_part(shares, eyes, resamples=200, seed=5)
+    pooled = enrichment_by_part(shares, eyes, resamples=200, seed=5)
     assert len(pooled) == 2 * len(PARTS)
     people = {"x/0": "p1", "x/1": "p1", "x/2": "p2", "x/3": "p3"}
     for row in pooled.itertuples():
         part = shares[(shares["eps"] == row.eps) & (shares["part"] == row.part)]
         part = part[part["energy_share"].notna() & (part["area_share"] > 0)]
         assert row.eyes == len(part) == (3 if row.eps == 0.5 else 4) - (row.part == "disc")
-        assert row.density == pytest.approx(part["energy_share"].sum() / part["area_share"].sum())
+        assert row.enrichment == pytest.approx(
+            part["energy_share"].sum() / part["area_share"].sum()
+        )
         assert row.energy_share == pytest.approx(part["energy_share"].mean())
         assert row.area_share == pytest.approx(part["area_share"].mean())
         interval = clustered_ratio(
@@ -136,38 +142,40 @@ def test_pooled_density_is_a_ratio_of_sums(pixels, modulated, regions):
 
 
 def test_part_that_few_eyes_show_is_pooled_over_those(pixels, modulated, regions):
-    """A disc in one eye of four has its density, and no interval with nobody to resample."""
+    """A disc in one eye of four has its enrichment, and no interval with nobody to resample."""
     regions[:3] &= ~np.uint8(REGION_FLAGS["disc"])
     regions[0, 0, :3] = REGION_FLAGS["retina"] | REGION_FLAGS["disc"]
     shares = region_shares(pixels, modulated, regions, image_ids=IDS, eps=EPS)
     eyes = pd.DataFrame({"image_id": IDS, "person_group": IDS})
-    pooled = density_by_part(shares, eyes, resamples=200, seed=0)
+    pooled = enrichment_by_part(shares, eyes, resamples=200, seed=0)
     disc = pooled[pooled["part"] == "disc"]
     wanted = shares[(shares["part"] == "disc") & (shares["image_id"] == "x/0")]
-    assert disc["density"].tolist() == pytest.approx(wanted["density"].tolist())
+    assert disc["enrichment"].tolist() == pytest.approx(wanted["enrichment"].tolist())
     assert disc["eyes"].tolist() == [1, 1]
     assert disc[["low", "high"]].isna().all(axis=None)
 
 
 def test_part_that_is_nowhere_is_left_out(pixels, modulated):
-    """A dataset whose eyes show retina alone has one density."""
+    """A dataset whose eyes show retina alone has one enrichment."""
     retina = np.full((4, 6, 7), REGION_FLAGS["retina"], np.uint8)
     shares = region_shares(pixels, modulated, retina, image_ids=IDS, eps=EPS)
     eyes = pd.DataFrame({"image_id": IDS, "person_group": IDS})
-    pooled = density_by_part(shares, eyes, resamples=20, seed=0)
+    pooled = enrichment_by_part(shares, eyes, resamples=20, seed=0)
     assert pooled["part"].tolist() == ["background", "background"]
-    assert pooled["density"].to_numpy() == pytest.approx(1.0)
+    assert pooled["enrichment"].to_numpy() == pytest.approx(1.0)
 
 
 def test_origins_stand_below_one_another_as_each_alone(pixels, modulated, regions):
-    """Two origins, each with the densities it has by itself."""
+    """Two conditions, each with the enrichments it has by itself."""
     eyes = pd.DataFrame({"image_id": IDS, "person_group": ["a", "b", "b", "c"]})
     how = {"resamples": 20, "seed": 3}
     pictures = {"one": modulated, "other": modulated[:, ::-1]}
-    found = density_by_origin(pixels, pictures, regions, eyes, eps=EPS, **how)
-    for origin, made in pictures.items():
+    found = enrichment_by_condition(pixels, pictures, regions, eyes, eps=EPS, **how)
+    for condition, made in pictures.items():
         shares = region_shares(pixels, made, regions, image_ids=IDS, eps=EPS)
-        alone = density_by_part(shares, eyes, **how)
-        own = found[found["origin"] == origin].drop(columns="origin").reset_index(drop=True)
+        alone = enrichment_by_part(shares, eyes, **how)
+        own = (
+            found[found["condition"] == condition].drop(columns="condition").reset_index(drop=True)
+        )
         pd.testing.assert_frame_equal(own, alone)
-    assert list(found["origin"].unique()) == ["one", "other"]
+    assert list(found["condition"].unique()) == ["one", "other"]

@@ -1,4 +1,4 @@
-"""Least budgets against a closed form and against a sweep of budgets."""
+"""Minimal perturbation norms against a closed form and against a sweep of budgets."""
 
 import numpy as np
 import pytest
@@ -6,8 +6,7 @@ import torch
 
 from fundus_ml.attacks import ThreatModel, pgd
 from fundus_ml.imaging.pictures import to_images
-from fundus_ml.modulation import minimal_perturbations as least_budgets
-from fundus_ml.modulation import modulate
+from fundus_ml.modulation import minimal_perturbations, modulate
 from tests.fundus_ml.modulation.tiny_modulations import LABELS, make_pixels, options
 from tests.fundus_ml.tiny_learning import LinearNetwork, SmallNetwork
 
@@ -21,7 +20,7 @@ def test_linear_network_has_a_closed_form(masked):
     allowed = np.random.default_rng(3).random((5, 6, 7)) < 0.7 if masked else None
     if allowed is not None:
         allowed[2] = False
-    found = least_budgets(model, pixels, TARGET, options(), allowed=allowed)
+    found = minimal_perturbations(model, pixels, TARGET, options(), allowed=allowed)
     weight = model.weight.detach().numpy()
     with torch.no_grad():
         margin = (2 * TARGET - 1) * model(to_images(pixels)).numpy()
@@ -44,7 +43,7 @@ def test_agrees_with_a_fine_sweep(constraint):
     model, pixels = SmallNetwork().eval(), make_pixels()
     with torch.no_grad():
         target = (model(to_images(pixels)) < 0).float()
-    found = least_budgets(model, pixels, target.numpy(), options(constraint=constraint))
+    found = minimal_perturbations(model, pixels, target.numpy(), options(constraint=constraint))
     assert np.isfinite(found).all()
     assert (found > 0).all()
     images = to_images(pixels)
@@ -65,7 +64,7 @@ def test_agrees_with_a_fine_sweep(constraint):
 def test_progress_counts_eyes():
     """To the end."""
     steps = []
-    least_budgets(
+    minimal_perturbations(
         LinearNetwork(6, 7), make_pixels(), TARGET, options(),
         on_step=lambda done, total: steps.append((done, total)),
     )  # fmt: skip
@@ -78,18 +77,18 @@ def test_no_larger_than_a_picture_that_turns(constraint):
     model, pixels = SmallNetwork().eval(), make_pixels()
     model.convolution.weight.data *= 6
     eps = {"l2": (0.5, 1.0, 2.0), "linf": (2 / 255, 8 / 255, 32 / 255)}[constraint]
-    how = options(constraint=constraint, eps=eps, attack_steps=20, least_steps=1)
+    how = options(constraint=constraint, eps=eps, attack_steps=20, min_norm_steps=1)
     with torch.no_grad():
         target = (model(to_images(pixels)) < 0).numpy().astype(np.float32)
     pictures = modulate(model, pixels, target, how)
-    alone = least_budgets(model, pixels, target, how)
-    found = least_budgets(model, pixels, target, how, pictures=pictures)
+    alone = minimal_perturbations(model, pixels, target, how)
+    found = minimal_perturbations(model, pixels, target, how, pictures=pictures)
     change = (pictures.astype(float) - pixels) / 255
     size = np.sqrt((change**2).sum(axis=(2, 3, 4)))
     if constraint == "linf":
         size = np.abs(change).max(axis=(2, 3, 4))
     with torch.no_grad():
-        turned = [(2 * target - 1) * model(to_images(slab)).numpy() > 0 for slab in pictures]
-    first = np.where(np.stack(turned), size, np.inf).min(axis=0)
+        flipped = [(2 * target - 1) * model(to_images(slab)).numpy() > 0 for slab in pictures]
+    first = np.where(np.stack(flipped), size, np.inf).min(axis=0)
     assert (first < alone).any()
     np.testing.assert_allclose(found, np.minimum(alone, first), rtol=1e-5)

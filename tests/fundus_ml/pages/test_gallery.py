@@ -82,7 +82,7 @@ def through_webp(picture, quality):
 def test_an_unfound_and_an_unsearched_budget_are_told_apart(given):
     """Neither is a number in JSON."""
     eyes = data_of(gallery_page(**given))["eyes"]
-    assert [eye["min_eps"] for eye in eyes] == [1.5, 0, None, 0.75, None, 7, 2]
+    assert [eye["min_norm"] for eye in eyes] == [1.5, 0, None, 0.75, None, 7, 2]
     assert [eye["searched"] for eye in eyes] == [True] * 4 + [False] + [True] * 2
 
 
@@ -137,7 +137,7 @@ def without(name, column):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (without("eyes", "min_eps"), "eyes: columns missing: min_eps"),
+        (without("eyes", "min_norm"), "eyes: columns missing: min_norm"),
         (without("effects", ["l2", "rms"]), "effects: columns missing: l2, rms"),
         (lambda given: given | {"pixels": given["pixels"].astype(float)}, "pixels: must be uint8"),
         (

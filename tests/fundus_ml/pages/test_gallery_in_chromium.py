@@ -259,9 +259,9 @@ def test_filters_and_orders_are_those_of_a_table(given, visit):
         ({"success": "yes"}, table["success"]),
         ({"success": "no", "sex": "male"}, ~table["success"] & (table["sex"] == "male")),
         ({"part": "unknown"}, table["part"] == "unknown"),
-        ({"from": "1"}, table["min_eps"] >= 1),
-        ({"to": "1.5"}, table["min_eps"] <= 1.5),
-        ({"from": "0.5", "to": "2"}, table["min_eps"].between(0.5, 2)),
+        ({"from": "1"}, table["min_norm"] >= 1),
+        ({"to": "1.5"}, table["min_norm"] <= 1.5),
+        ({"from": "0.5", "to": "2"}, table["min_norm"].between(0.5, 2)),
         ({"sex": "female", "part": "vessels"}, table["sex"] == ""),
     ):
         page.evaluate("element('reset').click()")
@@ -275,7 +275,7 @@ def test_filters_and_orders_are_those_of_a_table(given, visit):
         if len(expected):
             assert f", {expected['success'].sum()} of them seen" in count
     page.evaluate("element('reset').click()")
-    for sort, column in (("image_id", "number"), ("min_eps",) * 2, ("prob",) * 2, ("change",) * 2):
+    for sort, column in (("image_id", "number"), ("min_norm",) * 2, ("prob",) * 2, ("change",) * 2):
         for order, rising in ((1, True), (-1, False)):
             enter(page, "sort", sort)
             enter(page, "order", order)
@@ -378,12 +378,12 @@ def sandboxed(html):
 
 
 def test_a_sandbox_that_only_allows_scripts_is_enough(given, browser):
-    """MLflow shows artifacts in one: an origin of its own, no storage, no forms, no popups."""
+    """MLflow shows artifacts in one: an condition of its own, no storage, no forms, no popups."""
     page, _ = browser
     page.said.clear()
     with sandboxed(gallery_page(**given)) as (address, asked):
         go(page, f"{address}/gallery.html")
-        assert page.evaluate("origin") == "null"
+        assert page.evaluate("condition") == "null"
         canvas = f"{card('odir/10_left')}.querySelector('canvas')"
         shown = pixels_of(page, canvas, "odir/10_left 3 picture")
         page.evaluate("element('from').focus()")

@@ -182,7 +182,7 @@ def make_audit_page():
         given = {
             "title": "Audit of odir",
             "verdicts": ["Age: predicts sex.", "Nobody leaks."],
-            "floor": "Above 0.570.",
+            "shortcut_baseline": "Above 0.570.",
             "headline": {"eyes": "7"},
             "sections": [],
         }
@@ -213,7 +213,11 @@ def test_an_audit_escapes_what_it_is_given(make_audit_page):
     section = Section(heading=evil, words=evil, table=pd.DataFrame({evil: [evil]}))
     page = Page(
         make_audit_page(
-            title=evil, verdicts=[evil], floor=evil, headline={evil: evil}, sections=[section]
+            title=evil,
+            verdicts=[evil],
+            shortcut_baseline=evil,
+            headline={evil: evil},
+            sections=[section],
         )
     )
     assert page.all("script") == []

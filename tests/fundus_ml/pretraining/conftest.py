@@ -27,5 +27,5 @@ def classifier(eyes):
 
 @pytest.fixture
 def encoder(classifier):
-    """Its trunk with a narrow expander."""
+    """Its feature extractor with a narrow expander."""
     return Encoder(classifier, projector=8, seed=3)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fundus_ml.errors import InputError
-from fundus_ml.models.feature_extractor import Trunk
+from fundus_ml.models.feature_extractor import FeatureExtractor
 from fundus_ml.pretraining import Encoder
 from tests.fundus_ml.tiny_learning import make_images
 
@@ -14,7 +14,7 @@ def test_features_come_first_and_the_embedding_is_made_of_them(classifier, encod
     encoder.eval()
     with torch.inference_mode():
         described = encoder(images)
-        features = Trunk(classifier).eval()(images)
+        features = FeatureExtractor(classifier).eval()(images)
         assert described.shape == (3, encoder.width + 8)
         assert torch.equal(described[:, : encoder.width], features)
         hidden = features

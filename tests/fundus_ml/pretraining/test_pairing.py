@@ -49,7 +49,7 @@ def test_a_photograph_pairs_with_itself(train):
 
 @pytest.mark.usefixtures("unchanged")
 def test_a_person_pairs_eye_with_mirrored_fellow(train):
-    """Anatomy lies alike: the second view is the other eye, turned the way of the first."""
+    """Anatomy lies alike: the second view is the other eye, mirrored the way of the first."""
     rows = torch.randperm(24, generator=torch.Generator().manual_seed(1))
     paired = Pairing(train, "person")
     assert paired.paired == 24

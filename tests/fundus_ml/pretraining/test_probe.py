@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fundus_ml.errors import InputError
-from fundus_ml.models.feature_extractor import Trunk
+from fundus_ml.models.feature_extractor import FeatureExtractor
 from fundus_ml.pretraining import check_probe, probe_auroc
 from tests.fundus_ml.tiny_learning import make_dataset
 
@@ -37,12 +37,12 @@ def test_sex_is_found_where_it_is_and_not_where_it_is_not(eyes):
 
 
 def test_the_trunk_stays_as_it_is(eyes, classifier):
-    trunk = Trunk(classifier)
-    before = copy.deepcopy(trunk.state_dict())
-    found = probe_auroc(trunk, eyes.split("train"), eyes.split("val"), **HOW)
-    assert found == probe_auroc(trunk, eyes.split("train"), eyes.split("val"), **HOW)
-    assert trunk.training
-    assert all(torch.equal(value, before[k]) for k, value in trunk.state_dict().items())
+    extractor = FeatureExtractor(classifier)
+    before = copy.deepcopy(extractor.state_dict())
+    found = probe_auroc(extractor, eyes.split("train"), eyes.split("val"), **HOW)
+    assert found == probe_auroc(extractor, eyes.split("train"), eyes.split("val"), **HOW)
+    assert extractor.training
+    assert all(torch.equal(value, before[k]) for k, value in extractor.state_dict().items())
 
 
 @pytest.mark.parametrize("people", [{"train": 4, "val": 2}, {"train": 6, "val": 1}])

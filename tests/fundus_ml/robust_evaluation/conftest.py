@@ -1,12 +1,12 @@
-"""Tiny eyes, networks that learned to tell them apart, and what a battery finds of each."""
+"""Tiny eyes, networks that learned to tell them apart, and what an attack suite finds of each."""
 
 import pytest
 
-from fundus_ml.robust_evaluation import Battery, run_battery
+from fundus_ml.robust_evaluation import AttackSuite, run_attack_suite
 from tests.fundus_ml.robust_evaluation.tiny_networks import TRAINED_FOR, Quantised, Saturated, teach
 from tests.fundus_ml.tiny_learning import make_dataset
 
-SHORT = Battery(
+SHORT = AttackSuite(
     constraint="l2", eps=(0.5, TRAINED_FOR), attack_steps=20, restarts=1, queries=150,
     batch_size=64, precision="fp32",
 )  # fmt: skip
@@ -14,7 +14,7 @@ SHORT = Battery(
 
 @pytest.fixture(scope="session")
 def eyes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("battery") / "tiny"
+    folder = tmp_path_factory.mktemp("suite") / "tiny"
     return make_dataset(folder, people={"train": 40, "test": 30}, signal=30)
 
 
@@ -31,5 +31,7 @@ def networks(eyes):
 
 @pytest.fixture(scope="session")
 def attacked(networks, eyes):
-    """What the battery finds of each network on the test eyes."""
-    return {name: run_battery(model, eyes.split("test"), SHORT) for name, model in networks.items()}
+    """What the attack suite finds of each network on the test eyes."""
+    return {
+        name: run_attack_suite(model, eyes.split("test"), SHORT) for name, model in networks.items()
+    }

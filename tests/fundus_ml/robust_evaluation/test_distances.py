@@ -18,7 +18,7 @@ def probes():
         {
             "person_group": np.repeat(np.arange(30), 2),
             "label": np.repeat([0.0, 1.0], 30),
-            "min_eps": np.r_[rng.uniform(0, 1, 30), rng.uniform(1, 2, 28), INF, INF],
+            "min_norm": np.r_[rng.uniform(0, 1, 30), rng.uniform(1, 2, 28), INF, INF],
         }
     )
 
@@ -30,21 +30,21 @@ def test_the_curve_is_the_share_of_each_sex_flipped_by_so_small_a_change(probes)
     for sex, label in (("female", 0), ("male", 1)):
         drawn, eyes = curve[curve["sex"] == sex], probes[probes["label"] == label]
         assert drawn["share"].tolist() == [
-            pytest.approx((eyes["min_eps"] <= eps).mean()) for eps in drawn["eps"]
+            pytest.approx((eyes["min_norm"] <= eps).mean()) for eps in drawn["eps"]
         ]
     assert curve.groupby("sex")["share"].last().to_dict() == {"female": 1.0, "male": 28 / 30}
-    assert curve["eps"].max() == probes["min_eps"].replace(INF, 0).max()
+    assert curve["eps"].max() == probes["min_norm"].replace(INF, 0).max()
 
 
 def test_nothing_flipped_leaves_a_curve_of_one_point(probes):
-    curve = flip_curve(probes.assign(min_eps=INF), resamples=20, seed=0)
+    curve = flip_curve(probes.assign(min_norm=INF), resamples=20, seed=0)
     assert curve[["eps", "share"]].to_numpy().tolist() == [[0.0, 0.0], [0.0, 0.0]]
 
 
 def test_the_median_is_that_of_each_sex(probes):
     medians = median_distances(probes, resamples=200, seed=0)
     for sex, label in (("female", 0), ("male", 1)):
-        distances = probes.loc[probes["label"] == label, "min_eps"]
+        distances = probes.loc[probes["label"] == label, "min_norm"]
         value = np.quantile(distances, 0.5, method="inverted_cdf")
         assert medians[sex].value == value
         assert medians[sex].low < value < medians[sex].high < INF

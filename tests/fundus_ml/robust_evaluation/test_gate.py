@@ -4,7 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fundus_ml.robust_evaluation import Battery, Sign, gate_battery, judge_robustness, masking_signs
+from fundus_ml.robust_evaluation import (
+    AttackSuite,
+    Sign,
+    gate_suite,
+    judge_robustness,
+    masking_signs,
+)
 from fundus_ml.robust_evaluation.gate import worst_accuracy
 from fundus_ml.robust_evaluation.running import Attacked
 from fundus_ml.statistics.bootstrap import Interval
@@ -81,9 +87,9 @@ def test_the_interval_is_clustered_by_person():
 
 
 def test_the_gate_is_short():
-    battery = gate_battery("linf", 4 / 255, batch_size=8, precision="fp32", seed=3)
-    assert battery.leave_solved
-    assert not battery.distances
-    whole = Battery(constraint="linf", eps=(4 / 255,))
-    assert set(battery.attacks) < set(whole.attacks)
-    assert battery.queries < whole.queries
+    suite = gate_suite("linf", 4 / 255, batch_size=8, precision="fp32", seed=3)
+    assert suite.leave_solved
+    assert not suite.distances
+    whole = AttackSuite(constraint="linf", eps=(4 / 255,))
+    assert set(suite.attacks) < set(whole.attacks)
+    assert suite.queries < whole.queries

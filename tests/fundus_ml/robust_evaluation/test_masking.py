@@ -31,7 +31,7 @@ EYES = 40
 
 
 def made(logits, *, ce_gradient=1.0, unbounded=-1.0, budgets=(1.0,)):
-    """A battery on male eyes that all score 1: ``logits`` of each attack, at each budget."""
+    """An attack suite on male eyes that all score 1: ``logits`` of each attack, at each budget."""
     identity = pd.DataFrame(
         {"image_id": [f"{i:02d}" for i in range(EYES)], "label": 1.0, "person_group": range(EYES)}
     )
@@ -50,7 +50,7 @@ def some(share, *, fall=-1.0, stand=0.5):
 
 
 @pytest.mark.parametrize(
-    ("name", "battery"),
+    ("name", "suite"),
     [
         ("gradient_vanishes", {"ce_gradient": some(0.3, fall=0.0)}),
         ("unbounded_survives", {"unbounded": some(0.3, fall=1.0, stand=-1.0)}),
@@ -68,8 +68,8 @@ def some(share, *, fall=-1.0, stand=0.5):
         ),
     ],
 )
-def test_each_sign_is_raised_by_its_own_case(name, battery):
-    assert raised(made(**{"logits": {"pgd-20": [some(0.5)]}} | battery)) == {name}
+def test_each_sign_is_raised_by_its_own_case(name, suite):
+    assert raised(made(**{"logits": {"pgd-20": [some(0.5)]}} | suite)) == {name}
 
 
 @pytest.mark.parametrize(

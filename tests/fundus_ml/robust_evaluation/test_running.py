@@ -1,4 +1,4 @@
-"""The rows of a battery against plain calls of its attacks, and the worst of them by hand."""
+"""The rows of an attack suite against plain calls of its attacks, and the worst of them by hand."""
 
 import dataclasses
 from functools import partial
@@ -12,7 +12,7 @@ from fundus_ml.attacks import ThreatModel, apgd, pgd
 from fundus_ml.errors import InputError
 from fundus_ml.evaluation.scores import predictions, scores
 from fundus_ml.imaging.pictures import to_images
-from fundus_ml.robust_evaluation import ATTACKS, WORST, Battery, choose_people, run_battery
+from fundus_ml.robust_evaluation import ATTACKS, WORST, AttackSuite, choose_people, run_attack_suite
 from fundus_ml.robust_evaluation.attack_suite import ce_gradient
 from fundus_ml.robust_evaluation.running import with_worst
 from fundus_ml.training import predict
@@ -64,7 +64,7 @@ def test_an_attack_is_the_attack_of_its_name(networks, eyes, attacked):
 def test_each_pass_has_starts_of_its_own_and_as_many_as_asked(networks, eyes):
     """Of the clean pass and both APGD, the last is the third: two restarts drawn by seed + 2."""
     test, model = eyes.split("test"), networks["robust"]
-    battery = dataclasses.replace(
+    suite = dataclasses.replace(
         SHORT, attacks=("apgd-ce", "apgd-margin"), eps=(0.5,), attack_steps=3, restarts=2, seed=7,
         distances=False,
     )  # fmt: skip
@@ -82,7 +82,7 @@ def test_each_pass_has_starts_of_its_own_and_as_many_as_asked(networks, eyes):
             model, test, batch_size=64, precision="fp32", perturb=perturb, seed=seed
         ).numpy()  # fmt: skip
 
-    found = run_battery(model, test, battery).predicted
+    found = run_attack_suite(model, test, suite).predicted
     found = found.loc[found["attack"] == "apgd-margin", "logit"].to_numpy()
     np.testing.assert_array_equal(found, scored(9))
     assert (found != scored(8)).any()
@@ -107,7 +107,7 @@ def test_the_worst_is_the_most_wrong_logit_clean_or_attacked():
 
 def test_leaving_moves_no_accuracy_and_is_not_for_auroc(networks, eyes, attacked):
     """Eyes that leave once wrong are as wrong as those pushed on, and less far."""
-    left = run_battery(
+    left = run_attack_suite(
         networks["robust"], eyes.split("test"), dataclasses.replace(SHORT, leave_solved=True)
     ).predicted
     pushed = attacked["robust"].predicted
@@ -121,12 +121,12 @@ def test_leaving_moves_no_accuracy_and_is_not_for_auroc(networks, eyes, attacked
 
 
 def test_probes_say_what_they_measure(attacked, eyes):
-    """A change of ``min_eps`` flips; so each eye that a gradient flips has one that small."""
+    """A change of ``min_norm`` flips; so each eye that a gradient flips has one that small."""
     probes = attacked["robust"].probes
     assert probes["image_id"].tolist() == eyes.split("test").frame["image_id"].tolist()
-    assert (probes["min_eps"].eq(0) == ~right(probes)).all()
+    assert (probes["min_norm"].eq(0) == ~right(probes)).all()
     rows = attacked["robust"].predicted.query("attack == 'worst' and eps == 0.5")
-    small = probes["min_eps"].to_numpy() <= 0.5 * (1 + 1e-5)
+    small = probes["min_norm"].to_numpy() <= 0.5 * (1 + 1e-5)
     assert (~right(rows) >= small).all(), "no attack flips what a smaller change would"
     assert (small == ~right(rows)).mean() > 0.9
     assert not right(probes.assign(logit=probes["unbounded"])).any()
@@ -145,9 +145,9 @@ def test_the_gradient_of_the_cross_entropy_has_its_closed_form():
 def test_the_same_seed_finds_the_same_and_progress_ends_at_its_total(networks, eyes):
     few = choose_people(eyes.split("test"), eyes=6, seed=0)
     told = []
-    battery = dataclasses.replace(SHORT, attack_steps=3, queries=5, eps=(0.5,), batch_size=4)
+    suite = dataclasses.replace(SHORT, attack_steps=3, queries=5, eps=(0.5,), batch_size=4)
     found = [
-        run_battery(networks["plain"], few, battery, on_step=lambda *step: told.append(step))
+        run_attack_suite(networks["plain"], few, suite, on_step=lambda *step: told.append(step))
         for _ in range(2)
     ]
     pd.testing.assert_frame_equal(found[0].predicted, found[1].predicted)
@@ -160,17 +160,17 @@ def test_the_same_seed_finds_the_same_and_progress_ends_at_its_total(networks, e
 @pytest.mark.parametrize(
     ("changed", "line"),
     [
-        ({"eps": ()}, "eps: a battery of attacks needs a budget, each above 0"),
-        ({"eps": (0.0, 1.0)}, "eps: a battery of attacks needs a budget, each above 0"),
+        ({"eps": ()}, "eps: a attack suite needs a budget, each above 0"),
+        ({"eps": (0.0, 1.0)}, "eps: a attack suite needs a budget, each above 0"),
         ({"attacks": ("dlr",)}, "attacks=dlr: allowed: fgsm, pgd-20, "),
         ({"restarts": 0}, "restarts=0: must be at least 1"),
         ({"constraint": "l1"}, "constraint=l1: allowed: l2, linf"),
         ({"precision": "half"}, "precision=half"),
     ],
 )
-def test_a_wrong_battery_is_refused(changed, line):
+def test_a_wrong_attack_suite_is_refused(changed, line):
     with pytest.raises(InputError, match=line):
-        Battery(**{"constraint": "l2", "eps": (1.0,)} | changed)
+        AttackSuite(**{"constraint": "l2", "eps": (1.0,)} | changed)
 
 
 def test_whole_people_are_drawn(eyes):
@@ -186,7 +186,7 @@ def test_whole_people_are_drawn(eyes):
     ).frame["image_id"].tolist()  # fmt: skip
     assert choose_people(test, eyes=0, seed=1) is test
     assert choose_people(test, eyes=999, seed=1) is test
-    with pytest.raises(InputError, match="battery_eyes=-1: must be 0, which is all, or more"):
+    with pytest.raises(InputError, match="suite_eyes=-1: must be 0, which is all, or more"):
         choose_people(test, eyes=-1, seed=1)
 
 

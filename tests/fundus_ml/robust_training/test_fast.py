@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fundus_ml.attacks import ThreatModel, lengths
-from fundus_ml.robust_training import FastTraining, make_recipe
+from fundus_ml.robust_training import FastTraining, make_method
 from fundus_ml.robust_training.fast import inside
 from tests.fundus_ml.tiny_learning import LinearNetwork, SmallNetwork, make_images
 
@@ -21,12 +21,12 @@ def test_it_is_one_step_of_a_linear_network(constraint, random_start):
     """Whose gradient is its weight everywhere; half the warm-up is half of everything."""
     model, images = LinearNetwork(6, 7), make_images(low=0.3, high=0.7)
     threat = ThreatModel(constraint=constraint, eps=0.2)
-    recipe = FastTraining(
+    method = FastTraining(
         threat=threat, step_size=0.25, random_start=random_start, precision="fp32"
     )
     for share in (1.0, 0.5):
         small = ThreatModel(constraint=constraint, eps=0.2 * share)
-        found = recipe(model, images, LABELS, generator(), share=share)
+        found = method(model, images, LABELS, generator(), share=share)
         start = inside(small, images, generator()) if random_start else images
         weight = model.weight.detach()
         direction = weight.sign() if constraint == "linf" else weight / weight.norm()
@@ -62,11 +62,11 @@ def test_starts_lie_inside_the_ball(constraint):
 def test_its_step_is_its_own(constraint, step_size, wanted):
     """Of 1.25 radii under linf, one under l2, or as asked for; attack_steps do not count."""
     threat = ThreatModel(constraint=constraint, eps=0.1)
-    recipe = make_recipe(
+    method = make_method(
         "fast", threat=threat, step_size=step_size, attack_steps=7, random_start=False
     )
-    assert recipe.step_size == pytest.approx(wanted)
-    assert recipe.random_start
+    assert method.step_size == pytest.approx(wanted)
+    assert method.random_start
 
 
 def test_the_network_is_given_back_as_it_was():

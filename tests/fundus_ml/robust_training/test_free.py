@@ -38,7 +38,7 @@ class PlainNetwork(SmallNetwork):
         self.drop = nn.Identity()
 
 
-def judge(constraint="l2"):
+def validation_attack(constraint="l2"):
     threat = ThreatModel(constraint=constraint, eps=EPS)
     return PGDTraining(threat=threat, step_size=0.2, attack_steps=2, precision="fp32")
 
@@ -47,8 +47,8 @@ def free(eyes, how, model=None, *, constraint="l2", replays=REPLAYS, **given):
     threat = ThreatModel(constraint=constraint, eps=EPS)
     return fit_robust(
         model or SmallNetwork(), eyes.split("train"), eyes.split("val"), how,
-        recipe=FreeTraining(threat=threat, step_size=EPS, replays=replays),
-        judge=judge(constraint), watchdog=0.2, **given,
+        method=FreeTraining(threat=threat, step_size=EPS, replays=replays),
+        validation_attack=validation_attack(constraint), overfitting_monitor=0.2, **given,
     )  # fmt: skip
 
 
@@ -154,13 +154,13 @@ def test_too_many_replays_are_refused(eyes, replays, changed, said):
 
 def test_an_overflow_of_fp16_moves_no_image():
     """Its gradient is no number; where it is one, the image moves."""
-    recipe = FreeTraining(threat=ThreatModel(constraint="linf", eps=0.1), step_size=0.1, replays=2)
+    method = FreeTraining(threat=ThreatModel(constraint="linf", eps=0.1), step_size=0.1, replays=2)
     moved = torch.full((1, 3, 2, 2), 0.5, requires_grad=True)
     moved.grad = torch.tensor([torch.nan, torch.inf, 1.0, -1.0]).view(1, 1, 2, 2).expand(1, 3, 2, 2)
-    recipe.moved[0] = moved
+    method.moved[0] = moved
 
     class OneBatch:
         images, first = torch.full((1, 3, 2, 2), 0.5), 0
 
-    found = recipe._climb(recipe.threat, OneBatch, 0.1)[0, 0].flatten()
+    found = method._climb(method.threat, OneBatch, 0.1)[0, 0].flatten()
     assert found.tolist() == pytest.approx([0.5, 0.5, 0.6, 0.4])

@@ -1,4 +1,4 @@
-"""Any recipe through the engine: what is learned, what judges it, and interruptions."""
+"""Any method through the engine: what is learned, what judges it, and interruptions."""
 
 import copy
 
@@ -7,14 +7,14 @@ import torch
 
 from fundus_ml.attacks import ThreatModel
 from fundus_ml.errors import InputError
-from fundus_ml.robust_training import RECIPES, PGDTraining, fit_robust, make_recipe
+from fundus_ml.robust_training import METHODS, PGDTraining, fit_robust, make_method
 from fundus_ml.robust_training.overfitting_monitor import balanced_accuracy, one_step
 from fundus_ml.statistics.clustered import auroc
 from fundus_ml.training import Checkpoints, TrainingOptions, fit, predict
 from tests.fundus_ml.tiny_learning import SmallNetwork, make_dataset
 
 THREAT = ThreatModel(constraint="l2", eps=0.3)
-JUDGE = PGDTraining(
+VALIDATION_ATTACK = PGDTraining(
     threat=THREAT, step_size=0.12, attack_steps=4, random_start=True, precision="fp32"
 )
 
@@ -29,8 +29,8 @@ def options(**changed):
     return TrainingOptions(**usual | changed)
 
 
-def recipe(name, threat=THREAT):
-    return make_recipe(
+def method(name, threat=THREAT):
+    return make_method(
         name, threat=threat, step_size="auto", attack_steps=3, random_start=True, beta=2,
         replays=2, precision="fp32",
     )  # fmt: skip
@@ -39,7 +39,7 @@ def recipe(name, threat=THREAT):
 def robust(eyes, name, how, model=None, *, threat=THREAT, **given):
     return fit_robust(
         model or SmallNetwork(), eyes.split("train"), eyes.split("val"), how,
-        recipe=recipe(name, threat), judge=JUDGE, **given,
+        method=method(name, threat), validation_attack=VALIDATION_ATTACK, **given,
     )  # fmt: skip
 
 
@@ -49,35 +49,37 @@ def equal(first, second):
 
 
 def test_pgd_learns_as_fit_does_under_the_same_attack(eyes):
-    """The same bits: the recipe is the attack, and the attack judges."""
+    """The same bits: the method is the attack, and the attack judges."""
     splits = eyes.split("train"), eyes.split("val")
     how = options(augment="full", label_smoothing=0.1)
-    wanted = fit(SmallNetwork(), *splits, how, perturb=JUDGE)
-    found = fit_robust(SmallNetwork(), *splits, how, recipe=JUDGE, judge=JUDGE)
+    wanted = fit(SmallNetwork(), *splits, how, perturb=VALIDATION_ATTACK)
+    found = fit_robust(
+        SmallNetwork(), *splits, how, method=VALIDATION_ATTACK, validation_attack=VALIDATION_ATTACK
+    )
     assert equal(found, wanted)
     assert found.history.drop(columns="seconds").equals(wanted.history.drop(columns="seconds"))
     assert found.criterion == "robust_val_auroc"
     assert found.ended == ""
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", METHODS)
 def test_every_recipe_learns_and_is_judged_alike(eyes, name):
-    """By the full attack, each epoch; the watchdog sees it and one step beside it."""
+    """By the full attack, each epoch; the overfitting monitor sees it and one step beside it."""
     model, weak = SmallNetwork(), ThreatModel(constraint="l2", eps=0.25)
     how = options(epochs=16, lr=0.1)
-    fitted = robust(eyes, name, how, model, threat=weak, watchdog=0.9)
+    fitted = robust(eyes, name, how, model, threat=weak, overfitting_monitor=0.9)
     best = fitted.history.iloc[fitted.best_epoch - 1]
     assert best["robust_val_auroc"] == fitted.history["robust_val_auroc"].max() > 0.8
     val = eyes.split("val")
     how = {"batch_size": 8, "precision": "fp32", "seed": 5}
-    attacked = predict(model, val, perturb=JUDGE, **how)
-    stepped = predict(model, val, perturb=one_step(JUDGE), **how)
+    attacked = predict(model, val, perturb=VALIDATION_ATTACK, **how)
+    stepped = predict(model, val, perturb=one_step(VALIDATION_ATTACK), **how)
     assert best["robust_val_auroc"] == auroc(val.labels, attacked.numpy())
     assert best["pgd_val_balanced_accuracy"] == balanced_accuracy(val.labels, attacked)
     assert best["one_step_val_balanced_accuracy"] == balanced_accuracy(val.labels, stepped)
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", METHODS)
 def test_interrupted_anywhere_it_ends_in_the_same_bits(eyes, tmp_path, name):
     """The radius of a step, and what free has moved, come back too."""
 
@@ -92,7 +94,13 @@ def test_interrupted_anywhere_it_ends_in_the_same_bits(eyes, tmp_path, name):
         kept = Checkpoints(tmp_path / folder, {}, minutes=1e-9)
         how = options(ema=0.8)
         return robust(
-            eyes, name, how, eps_warmup=2.5, watchdog=0.9, checkpoints=kept, on_step=on_step
+            eyes,
+            name,
+            how,
+            eps_warmup=2.5,
+            overfitting_monitor=0.9,
+            checkpoints=kept,
+            on_step=on_step,
         )
 
     whole = run("whole")
@@ -104,11 +112,11 @@ def test_interrupted_anywhere_it_ends_in_the_same_bits(eyes, tmp_path, name):
     assert resumed.history.drop(columns="seconds").equals(whole.history.drop(columns="seconds"))
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", METHODS)
 def test_the_warm_up_grows_with_the_steps(eyes, name):
     """A warm-up over all epochs moves images less than none, from the first step on."""
     moved = []
-    chosen = recipe(name, ThreatModel(constraint="linf", eps=0.05))
+    chosen = method(name, ThreatModel(constraint="linf", eps=0.05))
 
     class Watched:
         replays = chosen.replays
@@ -119,7 +127,7 @@ def test_the_warm_up_grows_with_the_steps(eyes, name):
 
     fit_robust(
         SmallNetwork(), eyes.split("train"), eyes.split("val"), options(),
-        recipe=Watched(), judge=JUDGE, eps_warmup=2,
+        method=Watched(), validation_attack=VALIDATION_ATTACK, eps_warmup=2,
     )  # fmt: skip
     progress, shares, replays = zip(*moved, strict=True)
     assert progress == pytest.approx([step / 4 for step in range(1, 17)])
@@ -136,7 +144,7 @@ def test_weights_of_eyes_weigh_the_losses_of_a_recipe(eyes):
     how = options(balance="loss", augment="none", batch_size=16, epochs=1)
     found = [
         fit_robust(SmallNetwork(), split, eyes.split("val"), how,
-                   recipe=recipe("trades"), judge=JUDGE)
+                   method=method("trades"), validation_attack=VALIDATION_ATTACK)
         for split in (train, flipped)
     ]  # fmt: skip
     assert equal(*found)
@@ -155,6 +163,6 @@ def test_a_warm_up_that_never_ends_is_refused(eyes, eps_warmup):
 )  # fmt: skip
 def test_numbers_of_a_recipe_are_checked(changed, said):
     with pytest.raises(InputError, match=said):
-        make_recipe(
+        make_method(
             "pgd", threat=THREAT, step_size="auto", attack_steps=1, random_start=False, **changed
         )

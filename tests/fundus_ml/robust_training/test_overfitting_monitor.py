@@ -6,14 +6,14 @@ from torch import nn
 
 from fundus_ml.attacks import ThreatModel
 from fundus_ml.errors import InputError
-from fundus_ml.robust_training import FastTraining, PGDTraining, Watchdog, fit_robust
+from fundus_ml.robust_training import FastTraining, OverfittingMonitor, PGDTraining, fit_robust
 from fundus_ml.robust_training.overfitting_monitor import EYES, balanced_accuracy, watched
 from fundus_ml.training import Checkpoints, TrainingOptions
 from tests.fundus_ml.tiny_learning import SIZE, make_dataset
 
 EPS = 0.18
 THREAT = ThreatModel(constraint="linf", eps=EPS)
-JUDGE = PGDTraining(threat=THREAT, step_size=EPS / 4, attack_steps=10, precision="fp32")
+VALIDATION_ATTACK = PGDTraining(threat=THREAT, step_size=EPS / 4, attack_steps=10, precision="fp32")
 ONE_STEP = FastTraining(threat=THREAT, step_size=EPS, random_start=False, precision="fp32")
 
 
@@ -40,13 +40,14 @@ def make_network():
         return nn.Sequential(*layers, *head)
 
 
-def robust(eyes, recipe, epochs, **given):
+def robust(eyes, method, epochs, **given):
     how = TrainingOptions(
         epochs=epochs, batch_size=16, lr=0.01, schedule="constant", weight_decay=0, augment="none",
         precision="fp32",
     )  # fmt: skip
     return fit_robust(
-        make_network(), eyes.split("train"), eyes.split("val"), how, recipe=recipe, judge=JUDGE,
+        make_network(), eyes.split("train"), eyes.split("val"), how, method=method,
+        validation_attack=VALIDATION_ATTACK,
         **given,
     )  # fmt: skip
 
@@ -54,7 +55,7 @@ def robust(eyes, recipe, epochs, **given):
 def test_one_long_step_without_a_random_start_is_caught(eyes, tmp_path):
     """It ends early with what was seen; the best epoch comes back; so after an interruption."""
     kept = Checkpoints(tmp_path / "kept", {})
-    fitted = robust(eyes, ONE_STEP, 45, watchdog=0.2, checkpoints=kept)
+    fitted = robust(eyes, ONE_STEP, 45, overfitting_monitor=0.2, checkpoints=kept)
     rows = fitted.history
     last, best = rows.iloc[-1], rows.iloc[fitted.best_epoch - 1]
     assert len(rows) < 45
@@ -62,7 +63,7 @@ def test_one_long_step_without_a_random_start_is_caught(eyes, tmp_path):
     assert last["pgd_val_balanced_accuracy"] < rows["pgd_val_balanced_accuracy"].max() - 0.2
     assert last["one_step_val_balanced_accuracy"] > 0.9
     assert best["robust_val_auroc"] > last["robust_val_auroc"] + 0.2
-    again = robust(eyes, ONE_STEP, 45, watchdog=0.2, checkpoints=kept)
+    again = robust(eyes, ONE_STEP, 45, overfitting_monitor=0.2, checkpoints=kept)
     assert again.ended == fitted.ended
     assert again.history.equals(rows)
     unwatched = robust(eyes, ONE_STEP, len(rows) + 1)
@@ -73,7 +74,7 @@ def test_one_long_step_without_a_random_start_is_caught(eyes, tmp_path):
 
 def test_a_plain_training_is_left_alone(eyes):
     """The same network, eyes and rate under PGD, which stays robust."""
-    fitted = robust(eyes, JUDGE, 24, watchdog=0.2)
+    fitted = robust(eyes, VALIDATION_ATTACK, 24, overfitting_monitor=0.2)
     assert fitted.ended == ""
     assert len(fitted.history) == 24
     assert fitted.history["pgd_val_balanced_accuracy"].max() > 0.9
@@ -99,7 +100,7 @@ def row(epoch, many, auroc, one):
 )
 def test_its_sign_is_both_falls_and_a_stand(last, fires):
     history = [row(1, 0.5, 0.5, 0.5), row(2, 0.8, 0.85, 0.8), row(3, *last)]
-    said = Watchdog(margin=0.2)(history)
+    said = OverfittingMonitor(margin=0.2)(history)
     assert bool(said) == fires
     if fires:
         assert said.startswith(
@@ -110,14 +111,14 @@ def test_its_sign_is_both_falls_and_a_stand(last, fires):
 def test_who_came_back_is_left_alone():
     """Only the newest epoch is asked."""
     history = [row(1, 0.8, 0.85, 0.8), row(2, 0.3, 0.3, 0.9), row(3, 0.8, 0.85, 0.9)]
-    assert Watchdog(margin=0.2)(history) == ""
+    assert OverfittingMonitor(margin=0.2)(history) == ""
 
 
 def test_one_who_guesses_has_nothing_to_lose():
     """Always naming one sex is a half under any attack, until the first thing is learned."""
     history = [row(1, 0.5, 0.5, 0.5), row(2, 0.1, 0.1, 0.58)]
-    assert Watchdog(margin=0.2)(history) == ""
-    assert Watchdog(margin=0.2)([]) == ""
+    assert OverfittingMonitor(margin=0.2)(history) == ""
+    assert OverfittingMonitor(margin=0.2)([]) == ""
 
 
 def test_it_watches_at_most_so_many_eyes(eyes):
@@ -138,5 +139,7 @@ def test_accuracy_is_balanced_over_the_sexes():
 
 @pytest.mark.parametrize("margin", [-0.1, 1.0, float("nan")])
 def test_a_margin_that_is_none_is_refused(eyes, margin):
-    with pytest.raises(InputError, match=f"watchdog={margin}: must be above 0 and below 1"):
-        robust(eyes, JUDGE, 1, watchdog=margin)
+    with pytest.raises(
+        InputError, match=f"overfitting monitor={margin}: must be above 0 and below 1"
+    ):
+        robust(eyes, VALIDATION_ATTACK, 1, overfitting_monitor=margin)

@@ -97,15 +97,15 @@ def hostile(tmp_path_factory):
         Image.fromarray(image).save(root / name)
     exif = Image.Exif()
     exif[0x0112] = 6  # shown upright after a quarter turn clockwise
-    turned = np.rot90(eye(3))
-    Image.fromarray(turned).save(root / "turned.jpg", exif=exif, quality=95)
+    rotated = np.rot90(eye(3))
+    Image.fromarray(rotated).save(root / "rotated.jpg", exif=exif, quality=95)
     lines = ["file,patient_id,sex"]
     lines += [f"{name},{name},f" for name in (*files, "cmyk.jpg", "grey.jpg", "alpha.png")]
     lines += [f"{name},{name},m" for name in (*SEVERAL, *other_formats(image))]
     lines += ["link.jpg,link,f", "../outside.jpg,up,m", "loop/x.jpg,loop,f"]
     lines += [f"{root.parent / 'outside.jpg'},absolute,m", "gone.jpg,gone,m"]
     lines += ["a.png,a,f", "a.jpg,a,f", "nosex.png,none,", "f.png,two,f", "m.png,two,m"]
-    lines += ["turned.jpg,turned,m"]
+    lines += ["rotated.jpg,rotated,m"]
     for person in range(SOUND):
         Image.fromarray(eye(person)).save(root / f"sound{person}.png")
         lines.append(f"sound{person}.png,sound{person},{'fm'[person % 2]}")
@@ -114,7 +114,7 @@ def hostile(tmp_path_factory):
 
 
 def test_each_is_refused_for_its_own_reason_and_the_rest_is_kept(hostile, tmp_path):
-    """Kept and refused add up; the bomb is never decoded; the turned eye is read upright."""
+    """Kept and refused add up; the bomb is never decoded; the rotated eye is read upright."""
     options = PreprocessingOptions(size=64, permutations=5, same_person=False)
     release = folder_photographs(hostile)
     tracemalloc.start()
@@ -155,7 +155,7 @@ def test_each_is_refused_for_its_own_reason_and_the_rest_is_kept(hostile, tmp_pa
     dataset = open_dataset(str(written.path))
     kept = {name.removeprefix("folder/") for name in dataset.frame["image_id"]}
     others = {str(name) for name in without_suffix(pd.Series([*other_formats(eye())]))}
-    assert kept == {"a", "turned", *others, *(f"sound{person}" for person in range(SOUND))}
+    assert kept == {"a", "rotated", *others, *(f"sound{person}" for person in range(SOUND))}
     flags = dataset.frame.set_index("image_id")["flags"]
     scaled = flags[flags.str.contains("scaled")]
     assert dict(scaled) == {
@@ -166,7 +166,7 @@ def test_each_is_refused_for_its_own_reason_and_the_rest_is_kept(hostile, tmp_pa
         np.flatnonzero(dataset.frame["image_id"].isin(f"folder/{n}" for n in others))
     )
     assert np.abs(same.astype(int) - same[:1]).max() <= 1
-    turned = dataset.frame[dataset.frame["image_id"] == "folder/turned"]
-    assert (turned["width"].item(), turned["height"].item()) == (160, 120)
-    seen = dataset.pixels(turned.index.to_numpy())[0].astype(int)
+    rotated = dataset.frame[dataset.frame["image_id"] == "folder/rotated"]
+    assert (rotated["width"].item(), rotated["height"].item()) == (160, 120)
+    seen = dataset.pixels(rotated.index.to_numpy())[0].astype(int)
     assert seen[:32, :32].sum() > seen[32:, 32:].sum() + 32 * 32

@@ -89,8 +89,8 @@ def test_the_first_is_shown_and_the_others_counted():
     [
         ("1.23457E+12", "has shortened: its last digits are lost; format the column as text"),
         ("1,23457E+12", "has shortened"),
-        ("5-Mar", "has turned into a date"),
-        ("Mar-05", "has turned into a date"),
+        ("5-Mar", "has changed into a date"),
+        ("Mar-05", "has changed into a date"),
         ("a\nb", "must not hold line breaks"),
         ("a\x1b[31mb", "must not hold line breaks or the like"),
     ],

@@ -227,18 +227,18 @@ def test_colours_follow_each_other_as_torchvision_applies_them():
 def test_a_third_of_a_turn_moves_every_channel_on_and_greys_stay():
     images = make_images(4, 6, 9)
     images[3] = images[3, :1]
-    turned = recolour(images, replace(UNTOUCHED, hue=each(120.0, -120.0, 360.0, 77.0)))
+    rotated = recolour(images, replace(UNTOUCHED, hue=each(120.0, -120.0, 360.0, 77.0)))
     red, green, blue = images.unbind(1)
-    torch.testing.assert_close(turned[0], torch.stack([blue, red, green], 1)[0])
-    torch.testing.assert_close(turned[1], torch.stack([green, blue, red], 1)[1])
-    torch.testing.assert_close(turned[2:], images[2:])
+    torch.testing.assert_close(rotated[0], torch.stack([blue, red, green], 1)[0])
+    torch.testing.assert_close(rotated[1], torch.stack([green, blue, red], 1)[1])
+    torch.testing.assert_close(rotated[2:], images[2:])
 
 
 def test_hue_turns_by_its_angle_and_keeps_the_channel_mean():
     images = make_images(4, 6, 9, low=0.3, high=0.6)
-    turned = recolour(images, replace(UNTOUCHED, hue=each(10.0, -4.0, 35.0, 90.0)))
-    torch.testing.assert_close(turned.mean(1), images.mean(1))
-    turn = (hue_of(turned) - hue_of(images)).flatten(1).sub(each(10.0, -4.0, 35.0, 90.0)[:, None])
+    rotated = recolour(images, replace(UNTOUCHED, hue=each(10.0, -4.0, 35.0, 90.0)))
+    torch.testing.assert_close(rotated.mean(1), images.mean(1))
+    turn = (hue_of(rotated) - hue_of(images)).flatten(1).sub(each(10.0, -4.0, 35.0, 90.0)[:, None])
     assert torch.all((turn + 180).remainder(360).sub(180).abs() < 0.05)
 
 

@@ -66,13 +66,13 @@ def success():
 
 
 @pytest.fixture
-def densities():
+def enrichments():
     """Two models over three parts, the disc planted."""
     return pd.DataFrame(
         {
             "model": ["clean"] * 3 + ["robust"] * 3,
             "part": ["vessels", "disc", "outside"] * 2,
-            "density": [1.4, 2.0, 0.3, 0.9, 7.5, 0.0],
+            "enrichment": [1.4, 2.0, 0.3, 0.9, 7.5, 0.0],
             "low": [1.2, 1.5, 0.2, 0.7, 6.0, 0.0],
             "high": [1.6, 2.6, 0.4, 1.1, 9.0, 0.0],
             "planted": [False, True, False] * 2,
@@ -280,16 +280,16 @@ def test_crowded_budgets_are_thinned():
     assert len(line(axes, "clean").get_xdata()) == 40
 
 
-def test_densities_stand_in_their_rows(densities):
+def test_enrichments_stand_in_their_rows(enrichments):
     """A point per model and part with its interval, the line 1, the planted part shaded."""
-    figure = figures.region_enrichment_figure(densities)
+    figure = figures.region_enrichment_figure(enrichments)
     (axes,) = figure.axes
     parts = [label.get_text() for label in axes.get_yticklabels()]
     assert parts == ["vessels", "disc\n(planted)", "outside"]
     for model, segments in zip(("clean", "robust"), axes.collections, strict=True):
-        rows = densities[densities["model"] == model]
+        rows = enrichments[enrichments["model"] == model]
         drawn = line(axes, model).get_xydata()
-        np.testing.assert_array_equal(drawn[:, 0], rows["density"])
+        np.testing.assert_array_equal(drawn[:, 0], rows["enrichment"])
         np.testing.assert_array_equal(np.round(drawn[:, 1]), [0, 1, 2])
         ends = np.array(segments.get_segments())[:, :, 0]
         np.testing.assert_array_equal(ends, rows[["low", "high"]])
@@ -300,9 +300,9 @@ def test_densities_stand_in_their_rows(densities):
     assert fits(figure)
 
 
-def test_densities_without_truth_shade_nothing(densities):
+def test_enrichments_without_truth_shade_nothing(enrichments):
     """Real eyes have no planted part."""
-    figure = figures.region_enrichment_figure(densities.drop(columns="planted"))
+    figure = figures.region_enrichment_figure(enrichments.drop(columns="planted"))
     assert not figure.axes[0].patches
 
 

@@ -378,12 +378,12 @@ def sandboxed(html):
 
 
 def test_a_sandbox_that_only_allows_scripts_is_enough(given, browser):
-    """MLflow shows artifacts in one: an condition of its own, no storage, no forms, no popups."""
+    """MLflow shows artifacts in one: an origin of its own, no storage, no forms, no popups."""
     page, _ = browser
     page.said.clear()
     with sandboxed(gallery_page(**given)) as (address, asked):
         go(page, f"{address}/gallery.html")
-        assert page.evaluate("condition") == "null"
+        assert page.evaluate("origin") == "null"
         canvas = f"{card('odir/10_left')}.querySelector('canvas')"
         shown = pixels_of(page, canvas, "odir/10_left 3 picture")
         page.evaluate("element('from').focus()")

@@ -182,7 +182,7 @@ def robustify(config: RobustifyConfig, run: Run) -> Trained:
             dataset,
             measure=measure,
             tags={
-                "method": config.method,
+                "recipe": config.method,
                 "constraint": config.constraint,
                 "eps": plain(config.eps),
                 "labels": config.labels,

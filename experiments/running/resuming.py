@@ -23,6 +23,8 @@ MOVES_NOTHING = frozenset(
     {"dataset", "model", "tuned", "bootstrap", "register_as", "checkpoints", "checkpoint_minutes"}
 )
 """Flags that do not decide how a training goes; the dataset and the start count by content."""
+FORMER_FLAGS = {"recipe": "method", "watchdog": "overfitting_monitor"}
+"""Names up to release 0.6.0, whose unfinished trainings go on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +83,11 @@ def resumable(
         return
     with alone_in(folder, TRAINING, named=f"checkpoints={folder}"):
         checkpoints = Checkpoints(
-            folder, identity, minutes=config.checkpoint_minutes, note={"run_id": run.run_id}
+            folder,
+            identity,
+            minutes=config.checkpoint_minutes,
+            note={"run_id": run.run_id},
+            renamed=FORMER_FLAGS,
         )
         if earlier := checkpoints.found_note.get("run_id"):
             run.continue_from(earlier)

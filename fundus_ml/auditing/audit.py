@@ -189,7 +189,7 @@ def _shortcut_words(baselines: Sequence[Baseline]) -> list[str]:
 
 
 def _source_words(sources: Sequence[SourcePredictability], *, source_named: bool) -> list[str]:
-    telling = [item for item in sources if item.tells]
+    telling = [item for item in sources if item.predictable]
     if not telling:
         return []
     best = max(telling, key=lambda item: item.auroc)

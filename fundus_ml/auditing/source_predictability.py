@@ -36,7 +36,7 @@ class SourcePredictability:
     high: float
 
     @property
-    def tells(self) -> bool:
+    def predictable(self) -> bool:
         """Whether the source can be read off the photograph by this shortcut alone."""
         return self.low >= PREDICTABLE_FROM
 

@@ -37,19 +37,19 @@ def control_table(
 
     Returns:
         One row per condition: ``condition eyes eps l2`` at the largest budget; there ``success``
-        and, with an independent evaluator, ``transfer``; ``area``, the mean of P(target) over the
-        budgets, and ``evaluator_area``; ``min_norm``, the median over eyes that did not look like
-        the target already. Each with ``_low`` and ``_high``; NaN where it was not measured.
+        and, with an independent evaluator, ``transferred``; ``area``, the mean of P(target) over
+        the budgets, and ``evaluator_area``; ``min_norm``, the median over eyes that did not look
+        like the target already. Each with ``_low`` and ``_high``; NaN where it was not measured.
     """
     rows = []
     for condition, eyes in effects.items():
         strongest = eyes[eyes["eps"] == eyes["eps"].max()]
-        people = strongest["patient_id"].to_numpy()
+        people = strongest["person_group"].to_numpy()
         mean = partial(clustered_mean, groups=people, resamples=resamples, seed=seed)
         area = partial(area_under_path, eyes, resamples=resamples, seed=seed)
         measured = {"success": mean(strongest["success"].to_numpy(float)), "area": area()}
-        if "transfer" in eyes:
-            measured["transfer"] = mean(strongest["transfer"].to_numpy(float))
+        if "transferred" in eyes:
+            measured["transferred"] = mean(strongest["transferred"].to_numpy(float))
             measured["evaluator_area"] = area(column="evaluator_prob_target")
         asked = (
             _asked(min_norms[condition])
@@ -92,7 +92,7 @@ def min_norm_table(
         ``eyes`` that show the region and did not already look like the target, the share of them
         that some change flipped, and their median, inf where fewer than half were.
     """
-    people = eyes["patient_id"].to_numpy()
+    people = eyes["person_group"].to_numpy()
     rows = []
     for condition, by_region in min_norms.items():
         for region, found in by_region.items():

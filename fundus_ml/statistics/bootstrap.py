@@ -39,7 +39,7 @@ def cluster_counts(groups: ArrayLike, *, resamples: int, seed: int) -> Counts:
     """Draw whole clusters with replacement, as many as there are.
 
     Args:
-        groups: ``(n,)`` cluster of each row, for example ``patient_id``.
+        groups: ``(n,)`` cluster of each row, for example ``person_group``.
         resamples: Number of bootstrap samples, 1 or more.
         seed: Of the draw; the same seed gives the same counts whatever the order of the rows.
 

@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 REVISION = "0003"
-"""Of :mod:`tracking.migrations` that these tables have."""
+"""Revision of :mod:`tracking.migrations` that these tables have."""
 
 
 class Base(DeclarativeBase):

@@ -50,7 +50,7 @@ def audit_dataset(
         rejected: ``image_id``, ``reason``, ``detail`` of the photographs not taken; None reads them
             where the dataset lies.
         permutations: Shuffles of the labels behind every p-value.
-        seed: Of folds, shuffles and intervals.
+        seed: Seed of folds, shuffles and intervals.
         on_progress: Called with (steps done, steps in all as far as known).
 
     Raises:

@@ -29,7 +29,7 @@ class Baseline:
     """How well one shortcut alone predicts sex.
 
     Attributes:
-        name: Of the shortcut.
+        name: Name of the shortcut.
         verdict: ``named``: it predicts sex beyond those named before it; ``open``: so does it, but
             it was measured on the retina, so that what a model is meant to find may be behind it
             and it is not called a shortcut; ``explained``: it predicts
@@ -88,7 +88,7 @@ def judge_shortcuts(
         shortcuts: From :func:`fundus_ml.auditing.shortcuts.find_shortcuts`.
         frame: Manifest rows, in the order of the designs.
         permutations: Number of shuffles.
-        seed: Of folds, shuffles and intervals.
+        seed: Seed of folds, shuffles and intervals.
         on_progress: Called with (rounds of shuffles done, rounds in all as far as known).
 
     Returns:

@@ -35,7 +35,7 @@ class Trial:
     Args:
         frame: Manifest rows.
         permutations: Number of shuffles.
-        seed: Of folds, shuffles and intervals.
+        seed: Seed of folds, shuffles and intervals.
         on_progress: Called with (rounds of shuffles done, rounds in all as far as known).
 
     Attributes:

@@ -40,7 +40,7 @@ def grouped_folds(groups: ArrayLike, strata: ArrayLike, *, seed: int) -> list[ND
         groups: ``(n,)`` person of each row, :data:`FOLDS` or more of them.
         strata: ``(n,)`` what the folds should hold alike, such as the source; a stratum of fewer
             rows than folds goes with the largest.
-        seed: Of the deal.
+        seed: Seed of the deal.
 
     Returns:
         ``(n,)`` masks of the rows held out, one per fold.
@@ -121,7 +121,7 @@ def shuffle_between_people(
         groups: ``(n,)`` person of each row.
         strata: ``(n,)`` between which no label moves; a person's first row counts.
         permutations: Number of shuffles.
-        seed: Of the shuffles.
+        seed: Seed of the shuffles.
 
     Returns:
         The shuffled labels.

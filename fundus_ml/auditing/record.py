@@ -68,7 +68,7 @@ class Audit:
         dataset: Its sources, joined by ``+``.
         digest: Version of its content.
         permutations: Shuffles behind every p-value.
-        seed: Of folds, shuffles and intervals.
+        seed: Seed of folds, shuffles and intervals.
         verdicts: What a reader should leave with, in sentences.
         shortcut_baseline: AUROC below which a model on this dataset has shown nothing: the higher
             of the level that chance stays below 95 times in 100 on the test split, and the
@@ -82,7 +82,7 @@ class Audit:
         counts: Eyes and people by value.
         rejections: Photographs not taken, by reason.
         flags: Eyes by remark.
-        balance: Of the training eyes.
+        balance: Sampling weights of the training eyes.
         quality: Per source and measure, percentiles 0 to 100.
     """
 

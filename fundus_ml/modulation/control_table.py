@@ -33,7 +33,7 @@ def control_table(
             columns where there is one.
         min_norms: By condition that searched them, ``(N,)`` minimal perturbation norms.
         resamples: Bootstrap resamples of people.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         One row per condition: ``condition eyes eps l2`` at the largest budget; there ``success``
@@ -85,7 +85,7 @@ def min_norm_table(
         min_norms: By condition and region, ``(N,)`` minimal perturbation norms.
         eyes: Manifest rows of the N eyes.
         resamples: Bootstrap resamples of people.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         One row each: ``condition region eyes flipped min_norm min_norm_low min_norm_high``:

@@ -140,7 +140,7 @@ def area_under_path(
         effects: Rows of :func:`effect_rows`.
         column: ``prob_target``, or ``evaluator_prob_target``.
         resamples: Bootstrap resamples of people.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         In [0, 1]: 0.5 where the eyes lie between the classes and nothing moves them.

@@ -17,7 +17,7 @@ def flip_curve(probes: pd.DataFrame, *, resamples: int, seed: int) -> pd.DataFra
     Args:
         probes: ``person_group label min_norm``, one row per eye.
         resamples: Bootstrap resamples of people.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         ``sex eps share low high``. At 0 stand the eyes named wrongly unchanged. Where the search
@@ -49,7 +49,7 @@ def median_distances(probes: pd.DataFrame, *, resamples: int, seed: int) -> dict
     Args:
         probes: ``person_group label min_norm``.
         resamples: Bootstrap resamples of people.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         By sex; inf where half of the eyes or more were never flipped.

@@ -11,3 +11,9 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Audits without the figures of their page, where the dataset is the point."""
+    monkeypatch.setattr("fundus_ml.auditing.audit.audit_html", lambda audit: audit.dataset)

@@ -9,7 +9,7 @@ from torch import nn
 from fundus_ml.attacks import ThreatModel, apgd, frozen, minimum_norm, pgd
 from fundus_ml.attacks.folding import folded
 from fundus_ml.models.classifiers import ClassifierSpec, make_classifier
-from tests.fundus_ml.tiny_learning import make_images
+from tests.fundus_ml.tiny_learning import SmallNetwork, make_images
 
 
 def make_network(arch):
@@ -74,7 +74,7 @@ def test_what_cannot_be_traced_stays():
 ])  # fmt: skip
 def test_only_long_attacks_below_fp32_fold(monkeypatch, attack, precision, steps, folds):
     """Elsewhere the passes are those of the network that was given."""
-    model, images = make_network("resnet18"), make_images(count=4, height=32, width=40)
+    model, images = SmallNetwork().eval(), make_images(count=4)
     labels = (model(images) > 0).float().detach()
     made = []
     monkeypatch.setattr(

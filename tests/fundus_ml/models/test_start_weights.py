@@ -84,13 +84,15 @@ def test_old_file_without_batch_counters_fits(tmp_path):
 
 def test_another_architecture_is_refused(tmp_path):
     """The message counts what does not fit; nothing has been filled."""
-    torch.save(torchvision.models.alexnet(num_classes=3).state_dict(), tmp_path / "alexnet.pt")
+    other = torchvision.models.shufflenet_v2_x0_5(num_classes=3)
+    torch.save(other.state_dict(), tmp_path / "other.pt")
     classifier = make()
     before = copy.deepcopy(classifier.state_dict())
     with pytest.raises(
-        InputError, match=r"alexnet.pt: not of arch=squeezenet1_1, it looks like alexnet; \d+"
+        InputError,
+        match=r"other.pt: not of arch=squeezenet1_1, it looks like shufflenet_v2_x0_5; \d+",
     ):
-        load_start_weights(classifier, str(tmp_path / "alexnet.pt"))
+        load_start_weights(classifier, str(tmp_path / "other.pt"))
     assert all(torch.equal(value, before[name]) for name, value in classifier.state_dict().items())
 
 
@@ -153,7 +155,7 @@ def test_hostile_pickle_is_refused_and_not_run(tmp_path, protocol):
         ((20).to_bytes(8, "little") + b'{"a": 1}' + bytes(50), "damaged safetensors"),
     ],
 )
-@pytest.mark.parametrize("suffix", ["pt", "pth", "bin", "safetensors", ""])
+@pytest.mark.parametrize("suffix", ["pt", "safetensors", ""])
 def test_any_other_file_is_refused(tmp_path, suffix, content, said):
     """Whatever torch makes of it and whatever it is called, the user reads what it is."""
     path = tmp_path / f"other.{suffix}"
@@ -173,7 +175,7 @@ def test_a_damaged_file_of_torch_is_refused(tmp_path, content):
         load_start_weights(make(), str(tmp_path / "other.pt"))
 
 
-@pytest.mark.parametrize("name", ["w.pth", "w.pt", "w.bin", "w", "w.SAFETENSORS"])
+@pytest.mark.parametrize("name", ["w.pth", "w", "w.SAFETENSORS"])
 def test_safetensors_are_read_under_any_name(tmp_path, name):
     """Their content says what they are."""
     state = torchvision.models.squeezenet1_1(num_classes=11).state_dict()
@@ -218,9 +220,10 @@ def prefixed(state, prefix):
 
 
 @pytest.mark.parametrize(
-    "prefix", ["module.", "model.", "module.model.", "encoder.", "backbone.", "_orig_mod.net.x."]
-)
-@pytest.mark.parametrize("place", [None, "state_dict", "model", "teacher"])
+    ("prefix", "place"),
+    [("module.", None), ("model.", "model"), ("module.model.", "state_dict"),
+     ("encoder.", "teacher"), ("backbone.", "model"), ("_orig_mod.net.x.", None)],
+)  # fmt: skip
 def test_checkpoint_of_any_habit_fits(tmp_path, prefix, place):
     """The network is found under its place and its prefix, beside whatever else is there."""
     state = torchvision.models.squeezenet1_1(num_classes=11).state_dict()

@@ -2,11 +2,12 @@
 
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -21,7 +22,7 @@ from fundus_ml.data.splits import assign_splits
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.field_of_view import crop_to_field_of_view, find_field_of_view
 from fundus_ml.parallel import processes
-from fundus_ml.preprocessing.dataset import PreprocessingOptions, preprocess
+from fundus_ml.preprocessing.dataset import Preprocessed, PreprocessingOptions, preprocess
 from fundus_ml.sources.files import load_file
 from fundus_ml.sources.folder import folder_photographs
 from fundus_ml.sources.synthetic import synthetic_photographs
@@ -53,10 +54,39 @@ def write_release(root, *, sexes="fm"):
     return folder_photographs(root, name="mine")
 
 
+@pytest.fixture(scope="module")
+def release_once(tmp_path_factory):
+    """A release of all kinds of photographs, which no test changes."""
+    return write_release(tmp_path_factory.mktemp("once") / "release")
+
+
 @pytest.fixture
-def release(tmp_path):
-    """A release of all kinds of photographs."""
-    return write_release(tmp_path / "release")
+def release(release_once, tmp_path):
+    """The same release as this test's own."""
+    root = tmp_path / "release"
+    shutil.copytree(Path(release_once.table["path"].iloc[0]).parent, root)
+    return folder_photographs(root, name="mine")
+
+
+@dataclass(frozen=True)
+class Once:
+    """What one process made of the release, and the progress that it told."""
+
+    written: Preprocessed
+    seen: list
+
+    @property
+    def path(self):
+        return self.written.path
+
+
+@pytest.fixture(scope="module")
+def once(release_once, tmp_path_factory):
+    """The release, preprocessed as usual, its audit drawn; no test changes it."""
+    seen = []
+    out = tmp_path_factory.mktemp("written") / "data"
+    written = run(release_once, out, on_progress=lambda *counts: seen.append(counts))
+    return Once(written, seen)
 
 
 def run(photographs, out, *, workers=1, recipe=None, on_progress=None, **changes):
@@ -73,9 +103,9 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_every_photograph_is_kept_or_refused_with_its_reason(tmp_path, release):
+def test_every_photograph_is_kept_or_refused_with_its_reason(once, release_once):
     """Kept and refused add up to the table; reasons are listed, counted and returned alike."""
-    written = run(release, tmp_path / "data")
+    written, release = once.written, release_once
     reasons = {"file missing": 1, "no bright field": 1, "truncated": 1, "not an image": 1}
     assert written.kept == ROWS
     assert written.rejected == reasons
@@ -94,10 +124,10 @@ def test_every_photograph_is_kept_or_refused_with_its_reason(tmp_path, release):
     assert sum(sum(split.values()) for split in counts["splits"].values()) == ROWS
 
 
-def test_pixels_are_the_crops_of_their_photographs_and_none_is_black(tmp_path, release):
+def test_pixels_are_the_crops_of_their_photographs_and_none_is_black(once, release_once):
     """Each row against its own file, cropped alone; the manifest says where the field lay."""
-    dataset = open_dataset(str(run(release, tmp_path / "data").path))
-    offered = release.table.set_index("image_id")
+    dataset = open_dataset(str(once.path))
+    offered = release_once.table.set_index("image_id")
     assert list(dataset.frame["image_id"]) == [f"mine/{eye}" for eye in range(ROWS)]
     for index, eye in enumerate(dataset.frame.itertuples()):
         path = offered.loc[eye.image_id, "path"]
@@ -113,9 +143,10 @@ def test_pixels_are_the_crops_of_their_photographs_and_none_is_black(tmp_path, r
     assert "path" not in dataset.frame
 
 
-def test_splits_and_statistics_are_those_of_the_eyes_kept(tmp_path, release):
+@pytest.mark.usefixtures("undrawn")
+def test_splits_and_statistics_are_those_of_the_eyes_kept(tmp_path, release_once):
     """Refused eyes move no one; mean and deviation are over the training eyes."""
-    out = run(release, tmp_path / "data", val_fraction=0.2, test_fraction=0.3, seed=4).path
+    out = run(release_once, tmp_path / "data", val_fraction=0.2, test_fraction=0.3, seed=4).path
     dataset = open_dataset(str(out))
     frame = dataset.frame
     expected = assign_splits(frame, val_fraction=0.2, test_fraction=0.3, seed=4)
@@ -127,12 +158,14 @@ def test_splits_and_statistics_are_those_of_the_eyes_kept(tmp_path, release):
     assert read_dataset_json(out)["channel_eyes"] == len(train)
 
 
-def test_the_digest_does_not_depend_on_the_workers(tmp_path, release):
+@pytest.mark.usefixtures("undrawn")
+def test_the_digest_does_not_depend_on_the_workers(tmp_path, once, release_once):
     """One process or two, files or painted eyes: the same content under the same version."""
-    for photographs in (release, synthetic_photographs(Population(patients=2))):
-        folders = [tmp_path / f"{photographs.name}-{workers}" for workers in (1, 2)]
-        for workers, folder in enumerate(folders, start=1):
-            run(photographs, folder, workers=workers)
+    painted = synthetic_photographs(Population(patients=1))
+    run(painted, tmp_path / "alone")
+    for photographs, alone in ((release_once, once.path), (painted, tmp_path / "alone")):
+        folders = [alone, tmp_path / f"{photographs.name}-2"]
+        run(photographs, folders[1], workers=2)
         first, second = (read_dataset_json(folder) for folder in folders)
         assert first["digest"] == second["digest"]
         frame = open_dataset(str(folders[1])).frame
@@ -142,10 +175,9 @@ def test_the_digest_does_not_depend_on_the_workers(tmp_path, release):
             assert path.read_bytes() == (folders[1] / path.name).read_bytes()
 
 
-def test_a_dask_cluster_writes_the_same_bytes(tmp_path, release):
+def test_a_dask_cluster_writes_the_same_bytes(tmp_path, once, release_once):
     """Two workers of a real cluster against this process."""
     distributed = pytest.importorskip("distributed")
-    here = run(release, tmp_path / "here").path
     options = PreprocessingOptions(size=SIZE, permutations=20)
     with (
         distributed.LocalCluster(
@@ -153,21 +185,24 @@ def test_a_dask_cluster_writes_the_same_bytes(tmp_path, release):
         ) as cluster,
         processes(backend="dask", scheduler=cluster.scheduler_address),
     ):
-        there = preprocess(release, tmp_path / "there", options, recipe={"size": SIZE}).path
-    assert contents(there) == contents(here)
+        there = preprocess(release_once, tmp_path / "there", options, recipe={"size": SIZE}).path
+    assert contents(there) == contents(once.path)
 
 
-def test_another_size_or_split_is_another_version(tmp_path, release):
+@pytest.mark.usefixtures("undrawn")
+def test_another_size_or_split_is_another_version(tmp_path, once, release_once):
     """What a model would see differently has another digest; the same again has the same."""
-    changes = [{}, {}, {"size": SIZE + 1}, {"seed": 1}]
-    digests = [
-        read_dataset_json(run(release, tmp_path / f"{turn}", **change).path)["digest"]
+    changes = [{}, {"size": SIZE + 1}, {"seed": 1}]
+    again = [
+        run(release_once, tmp_path / f"{turn}", **change).path
         for turn, change in enumerate(changes)
     ]
+    digests = [read_dataset_json(path)["digest"] for path in (once.path, *again)]
     assert digests[0] == digests[1]
     assert len(set(digests)) == 3
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_regions_are_cropped_with_their_photograph(tmp_path):
     """Painted eyes: what the map calls outside is dark, what it calls retina is lit."""
     photographs = synthetic_photographs(Population(patients=2))
@@ -186,14 +221,14 @@ def test_regions_are_cropped_with_their_photograph(tmp_path):
     assert list(dataset.frame["disc_trait"]) == list(photographs.table["disc_trait"])
 
 
-def test_the_record_says_what_made_it(tmp_path, release):
+def test_the_record_says_what_made_it(once):
     """Recipe as given, versions, size, name; no regions where the release has none."""
-    record = read_dataset_json(run(release, tmp_path / "data", recipe={"source": "x"}).path)
-    assert record["recipe"] == {"source": "x"}
+    record = read_dataset_json(once.path)
+    assert record["recipe"] == {"size": SIZE}
     assert record["name"] == "mine"
     assert (record["size"], record["eyes"], record["regions"]) == (SIZE, ROWS, False)
     assert set(record["code_version"]) == {"preprocessing", "opencv", "numpy"}
-    assert names(tmp_path / "data") == [
+    assert names(once.path) == [
         "audit.html",
         "audit.json",
         RECORD,
@@ -206,29 +241,29 @@ def test_the_record_says_what_made_it(tmp_path, release):
     ]
 
 
-def test_progress_counts_every_photograph(tmp_path, release):
+def test_progress_counts_every_photograph(once, release_once):
     """Done and in all, refused ones too."""
-    seen = []
-    run(release, tmp_path / "data", on_progress=lambda *counts: seen.append(counts))
-    offered = len(release.table)
-    read = [(done, total) for stage, done, total in seen if stage == "read"]
+    offered = len(release_once.table)
+    read = [(done, total) for stage, done, total in once.seen if stage == "read"]
     assert read == [(done, offered) for done in range(1, offered + 1)]
-    assert {stage for stage, *_ in seen} <= {"read", "compare", "audit"}
+    assert {stage for stage, *_ in once.seen} <= {"read", "compare", "audit"}
 
 
-def test_an_older_dataset_is_replaced_only_by_a_whole_one(tmp_path, release):
+@pytest.mark.usefixtures("undrawn")
+def test_an_older_dataset_is_replaced_only_by_a_whole_one(tmp_path, once, release_once):
     """Stopped at any photograph the older one stands, and nothing lies beside it."""
-    out = tmp_path / "data"
-    before = read_dataset_json(run(release, out).path)
+    release, out = release_once, tmp_path / "data"
+    shutil.copytree(once.path, out)
+    before = read_dataset_json(out)
 
     for workers, done in ((1, 7), (2, 9)):
         with pytest.raises(KeyboardInterrupt):
             run(release, out, size=SIZE + 2, workers=workers, on_progress=stop_at("read", done))
-        assert names(tmp_path) == [".data.partial", "data", "release"]
+        assert names(tmp_path) == [".data.partial", "data"]
         assert read_dataset_json(out) == before
     run(release, out, size=SIZE + 2)
     assert open_dataset(str(out)).pixels([0]).shape == (1, SIZE + 2, SIZE + 2, 3)
-    assert names(tmp_path) == ["data", "release"]
+    assert names(tmp_path) == ["data"]
 
 
 def fail(row, _):
@@ -236,10 +271,10 @@ def fail(row, _):
     raise RuntimeError(row["image_id"])
 
 
-def test_an_unforeseen_error_is_not_taken_for_a_refusal(tmp_path, release):
+def test_an_unforeseen_error_is_not_taken_for_a_refusal(tmp_path, release_once):
     """It stops the run."""
     with pytest.raises(RuntimeError, match="mine/0"):
-        run(replace(release, load=fail), tmp_path / "data")
+        run(replace(release_once, load=fail), tmp_path / "data")
     assert not (tmp_path / "data").exists()
 
 
@@ -255,6 +290,7 @@ def test_a_release_without_a_usable_eye_leaves_nothing(tmp_path, release):
     assert names(tmp_path) == ["release"]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_release_of_one_sex_is_written_and_counted(tmp_path):
     """Whether it can be trained on is for training to say; the record shows it."""
     written = run(write_release(tmp_path / "release", sexes="f"), tmp_path / "data")
@@ -287,10 +323,9 @@ def contents(folder):
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path, release, monkeypatch):
+def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path, once, release_once, monkeypatch):
     """Stopped while reading (twice), comparing and auditing: no photograph is read again."""
-    once = run(release, tmp_path / "once").path
-    out = tmp_path / "stopped"
+    release, out = release_once, tmp_path / "stopped"
     for done in (3, 9):
         with pytest.raises(KeyboardInterrupt):
             run(release, out, on_progress=stop_at("read", done))
@@ -303,10 +338,11 @@ def test_a_stopped_run_goes_on_to_the_same_bytes(tmp_path, release, monkeypatch)
     unread = replace(release, load=fail)
     written = run(unread, out)
     assert written.resumed == len(release.table)
-    assert contents(out) == contents(once)
-    assert names(tmp_path) == ["once", "release", "stopped"]
+    assert contents(out) == contents(once.path)
+    assert names(tmp_path) == ["stopped"]
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_work_for_other_photographs_or_options_is_not_gone_on_with(tmp_path, release):
     """Another size, another recipe, a file that changed meanwhile."""
     out = tmp_path / "data"

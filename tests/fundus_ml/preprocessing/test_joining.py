@@ -20,10 +20,10 @@ from fundus_ml.synthesis.population import Population, draw_population
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory):
-    """Painted eyes of eight people; two of them come back under other ids, one as the other sex."""
+    """Painted eyes of six people; two of them come back under other ids, one as the other sex."""
     root = tmp_path_factory.mktemp("twice") / "release"
     root.mkdir()
-    people = draw_population(Population(patients=8, cue="none", seed=4))
+    people = draw_population(Population(patients=6, cue="none", seed=4))
     lines = ["file,patient_id,sex,eye"]
     firsts = people.groupby("patient_id", sort=False).head(1).index[:2]
     for place, row in enumerate(people.to_dict("records")):
@@ -77,6 +77,7 @@ def test_ids_that_share_an_eye_are_one_person_and_contradicting_ones_are_rejecte
     assert written.audit.leakage.sex_disagrees == len(gone)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_contradicting_people_may_be_kept_with_a_flag(release, tmp_path):
     """For those who trust the photographs less than the table."""
     frame = open_dataset(str(write(release, tmp_path / "data", contradicting="keep").path)).frame
@@ -88,6 +89,7 @@ def test_contradicting_people_may_be_kept_with_a_flag(release, tmp_path):
     assert len(set(flagged["split"])) == 1
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_without_the_search_a_person_is_an_id(release, tmp_path):
     """No pairs, no sheet."""
     written = write(release, tmp_path / "data", same_person=False)
@@ -98,6 +100,7 @@ def test_without_the_search_a_person_is_an_id(release, tmp_path):
     assert len(frame) == len(release.table)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_folders_of_the_same_photographs_keep_what_joins_them(release, tmp_path):
     """Keypoints lie row for row beside the manifest, and a composite has nobody on both sides."""
     other = folder_photographs(Path(release.table["path"][0]).parent, name="other")

@@ -162,10 +162,14 @@ def test_splits_and_statistics_are_those_of_the_eyes_kept(tmp_path, release_once
 def test_the_digest_does_not_depend_on_the_workers(tmp_path, once, release_once):
     """One process or two, files or painted eyes: the same content under the same version."""
     painted = synthetic_photographs(Population(patients=1))
-    run(painted, tmp_path / "alone")
-    for photographs, alone in ((release_once, once.path), (painted, tmp_path / "alone")):
+    both = ((release_once, once.path), (painted, run(painted, tmp_path / "alone").path))
+    options = PreprocessingOptions(size=SIZE, permutations=20)
+    with processes(workers=2):
+        for photographs, alone in both:
+            shared = tmp_path / f"{photographs.name}-2"
+            preprocess(photographs, shared, options, recipe={"size": SIZE})
+    for photographs, alone in both:
         folders = [alone, tmp_path / f"{photographs.name}-2"]
-        run(photographs, folders[1], workers=2)
         first, second = (read_dataset_json(folder) for folder in folders)
         assert first["digest"] == second["digest"]
         frame = open_dataset(str(folders[1])).frame
@@ -175,6 +179,7 @@ def test_the_digest_does_not_depend_on_the_workers(tmp_path, once, release_once)
             assert path.read_bytes() == (folders[1] / path.name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_dask_cluster_writes_the_same_bytes(tmp_path, once, release_once):
     """Two workers of a real cluster against this process."""
     distributed = pytest.importorskip("distributed")

@@ -1,24 +1,45 @@
 """Two processes make the steps of one, and score every eye once."""
 
+import json
+import multiprocessing
+import socket
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from fundus_ml.training.distribution import WholeBatchNorm
-from tests.fundus_ml.processes import run
 from tests.fundus_ml.tiny_learning import make_dataset
-from tests.fundus_ml.training.two_processes import HOW
+from tests.fundus_ml.training.two_processes import HOW, found, shared
 
 MODULE = "tests.fundus_ml.training.two_processes"
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """What one process finds, and two, on 26 training and 14 validation eyes."""
+    """What one process finds, and two, on 26 training and 14 validation eyes.
+
+    A server that has imported everything once forks the two, each without a thread of ours.
+    """
     folder = tmp_path_factory.mktemp("shared") / "eyes"
     make_dataset(folder, people={"train": 13, "val": 7})
-    return tuple(run(MODULE, folder, processes) for processes in (1, 2))
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([MODULE])
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+    file = folder.with_name("result.json")
+    both = [
+        context.Process(target=shared, args=(str(folder), rank, port, str(file)))
+        for rank in (0, 1)
+    ]
+    for process in both:
+        process.start()
+    for process in both:
+        process.join()
+    assert [process.exitcode for process in both] == [0, 0]
+    return found(str(folder)), json.loads(file.read_text())
 
 
 @pytest.mark.parametrize("name", HOW)

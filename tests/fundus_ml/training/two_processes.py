@@ -1,8 +1,10 @@
-"""Run by torchrun from test_distribution: fit and predict, and say what came out."""
+"""Fit and predict, alone or as one of two processes, and say what came out: test_distribution."""
 
 import json
-import sys
+import os
 from pathlib import Path
+
+import torch
 
 from experiments.running.launch import from_first, process_group
 from fundus_ml.attacks import ThreatModel
@@ -43,18 +45,24 @@ def thread_names():
     return [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
 
 
-def main():
+def found(folder):
+    """What every process must find alike."""
+    eyes = open_dataset(folder)
+    result = {name: fitted(name, eyes) for name in HOW}
+    logit = predict(SmallNetwork(), eyes.split("val"), batch_size=4, precision="fp32")
+    return result | {"logit": logit.tolist(), "handed": from_first(lambda: "from the first")}
+
+
+def shared(folder, rank, port, result):
+    """Be one of two processes, as ``torchrun`` begins them; the first writes what it found."""
+    os.environ |= {
+        "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+    }  # fmt: skip
+    torch.set_num_threads(1)
     with process_group(allowed=True):
-        eyes = open_dataset(sys.argv[1])
-        result = {name: fitted(name, eyes) for name in HOW}
-        logit = predict(SmallNetwork(), eyes.split("val"), batch_size=4, precision="fp32")
-        result["logit"] = logit.tolist()
-        result["handed"] = from_first(lambda: "from the first")
+        content = found(folder)
         first = world().first
-    result["left"] = [name for name in thread_names() if "gloo" in name]
+    content["left"] = [name for name in thread_names() if "gloo" in name]
     if first:
-        sys.stdout.write(json.dumps(result) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+        Path(result).write_text(json.dumps(content))

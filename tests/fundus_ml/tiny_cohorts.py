@@ -16,7 +16,7 @@ WIDTHS = {"old": 30, "new": 36, "far": 44, "hand": 52}
 TINTS = {"old": (150, 80, 40), "new": (140, 90, 40), "far": (150, 80, 60), "hand": (130, 90, 50)}
 
 
-def draw_cohort(people=300, *, tie="none", seed=0, source="drawn", male=0.5, strength=1.0):
+def draw_cohort(people=160, *, tie="none", seed=0, source="drawn", male=0.5, strength=1.4):
     """Manifest rows of people with one or two eyes, age or camera tied to sex."""
     rng = np.random.default_rng([seed, people])
     is_male = rng.random(people) < male

@@ -76,6 +76,18 @@ def store(blank_database, tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def untouched(blank_database, tmp_path, monkeypatch):
+    """As ``store``, but no connection is open yet: a process may be forked."""
+    shutil.copy(blank_database, tmp_path / "mlflow.db")
+    for name in OURS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    end_all_runs()
+
+
+@pytest.fixture
 def network():
     return make_network()
 

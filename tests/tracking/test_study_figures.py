@@ -29,12 +29,9 @@ def searched(values, *, space=SPACE, **others):
     return study
 
 
-@pytest.mark.parametrize(
-    ("space", "direction"), [(SPACE, "maximize"), (WIDE, "minimize")], ids=["two", "six"]
-)
-def test_every_picture_is_drawn_and_the_style_is_left_alone(space, direction):
+def test_every_picture_is_drawn_and_the_style_is_left_alone():
     before = dict(mpl.rcParams)
-    pictures = draw_study(searched([quadratic] * 6, space=space, direction=direction), metric="a")
+    pictures = draw_study(searched([quadratic] * 4, space=WIDE, direction="minimize"), metric="a")
     assert list(pictures) == ALL
     for picture in pictures.values():
         height, width, _ = plt.imread(io.BytesIO(picture.content)).shape

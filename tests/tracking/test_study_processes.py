@@ -1,5 +1,6 @@
 """Several processes on one study: none too many, none lost, none twice."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -11,7 +12,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from tests.tracking.study_workers import EPOCHS, open_shared, quadratic
+from tests.tracking.study_workers import EPOCHS, main, open_shared, quadratic
+from tracking.stores import initialise_tracking
 from tracking.study_figures import trials_table
 from tracking.trial_claims import counted
 
@@ -55,10 +57,16 @@ def check_whole(study, trials):
     return rows
 
 
-def test_two_processes_begin_one_study_together(store):
-    storage = f"sqlite:///{store / 'optuna.db'}"
-    workers = [begin(storage, 4, store) for _ in range(2)]
-    assert [worker.wait(120) for worker in workers] == [0, 0]
+def test_two_processes_begin_one_study_together(untouched):
+    storage = f"sqlite:///{untouched / 'optuna.db'}"
+    context = multiprocessing.get_context("fork")  # spares each the seconds of importing MLflow
+    workers = [context.Process(target=main, args=(storage, 4, untouched)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(timeout=120)
+    assert [worker.exitcode for worker in workers] == [0, 0]
+    initialise_tracking()
     study = open_shared(storage)
     rows = check_whole(study, 4)
     assert [row.number for row in study.rows()] == list(range(4))

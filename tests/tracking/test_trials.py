@@ -104,8 +104,8 @@ def test_the_same_seed_draws_the_same_also_when_resumed():
 def test_the_search_learns():
     """After its random beginning it looks near the best place, which random draws seldom hit."""
     study = open_study()
-    without_runs(study, 40)
-    late = [abs(math.log10(row.params["lr"]) + 3) for row in study.rows()[20:]]
+    without_runs(study, 30)
+    late = [abs(math.log10(row.params["lr"]) + 3) for row in study.rows()[18:]]
     assert sorted(late)[len(late) // 2] < 0.5  # 1.0 by chance
 
 
@@ -207,7 +207,7 @@ def test_an_interrupted_trial_is_begun_again_with_its_values():
 
 
 @pytest.mark.parametrize(
-    ("starts", "trials", "stopped"), [(2, 1, 0), (2, 2, 0), (3, 2, 0), (3, 2, 1), (4, 3, 1)]
+    ("starts", "trials", "stopped"), [(2, 2, 0), (3, 2, 1), (4, 3, 1)]
 )
 def test_a_retry_is_run_before_the_starts_that_still_wait(starts, trials, stopped):
     """Whatever waits: the study is whole only when the interrupted values were tried again."""

@@ -98,7 +98,7 @@ def test_more_queries_find_more(constraint, share):
     weight, eps = model.weight.detach(), {"l2": 0.2, "linf": 0.05}[constraint]
     best = eps * float(weight.norm() if constraint == "l2" else weight.abs().sum())
     threat, before = ThreatModel(constraint=constraint, eps=eps), torch.zeros(5)
-    for queries in (1, 10, 100, 1000):
+    for queries in (1, 10, 100, 500):
         x_adv = square(
             model, images, LABELS, threat=threat, queries=queries, leave_solved=False,
             precision="fp32", generator=seeded(),

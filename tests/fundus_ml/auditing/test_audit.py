@@ -110,6 +110,7 @@ def test_rejections_of_a_composite_are_read_where_it_lies(tmp_path):
     assert audit.dataset == "one+two"
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_handful_of_eyes_is_not_judged_and_says_so(tmp_path):
     write_folder(tmp_path / "tiny")
     audit = audit_dataset(open_dataset(str(tmp_path / "tiny")), None, permutations=10)

@@ -51,11 +51,15 @@ def test_the_tied_shortcut_is_named_and_no_other(judge, tie):
         assert judged[tie].low > judged[tie].null_high
 
 
+def weakly_tied(tie, seed):
+    return draw_cohort(300, tie=tie, seed=seed, strength=1.0)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("tie", ["none", "age", "camera", "row order"])
 def test_over_twenty_seeds_the_tie_is_named_and_no_other(judge, tie):
     wanted = [] if tie == "none" else [tie]
-    found = [named(judge(draw_cohort(tie=tie, seed=seed), seed=seed)) for seed in range(20)]
+    found = [named(judge(weakly_tied(tie, seed), seed=seed)) for seed in range(20)]
     assert sum(names == wanted for names in found) >= 19, found
 
 
@@ -89,7 +93,7 @@ def test_what_the_retina_itself_may_move_stays_open(judge):
 
 
 def test_two_ties_are_both_named(judge):
-    frame = draw_cohort(tie="camera")
+    frame = weakly_tied("camera", 0)
     older = frame["age"] + 12 * frame["label"]
     assert set(named(judge(frame.assign(age=older)))) == {"camera", "age"}
 
@@ -97,7 +101,7 @@ def test_two_ties_are_both_named(judge):
 def test_weak_evidence_for_the_camera_counts_where_it_explains_a_stronger_one(judge):
     """Geometry is the camera, told more sharply: the camera is the root of it."""
     for seed in range(2):
-        judged = judge(draw_cohort(140, tie="camera", seed=seed))
+        judged = judge(draw_cohort(140, tie="camera", seed=seed, strength=1.0))
         assert set(named(judged)) <= {"camera"}, seed
 
 

@@ -23,7 +23,7 @@ NAMES = (
 )
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def frame():
     rng = np.random.default_rng(0)
     frame = draw_cohort(120)
@@ -34,9 +34,12 @@ def frame():
     )
 
 
-@pytest.fixture
-def found(tmp_path, frame):
-    dataset = write_cohort(tmp_path / "drawn", frame, draw_pixels(frame))
+@pytest.fixture(scope="module")
+def found(tmp_path_factory, frame):
+    """Read only."""
+    dataset = write_cohort(
+        tmp_path_factory.mktemp("shortcuts") / "drawn", frame, draw_pixels(frame)
+    )
     return {item.name: item for item in find_shortcuts(dataset)}
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -19,12 +20,19 @@ from tests.fundus_ml.tiny_eyes import write_folder
 AGAIN = "run preprocess again"
 
 
-@pytest.fixture
-def folder(tmp_path):
+@pytest.fixture(scope="module")
+def folder_once(tmp_path_factory):
     """Seven eyes in shards of four and three, with regions and keypoints."""
+    path = tmp_path_factory.mktemp("integrity") / "data"
     keypoints = np.random.default_rng(0).integers(256, size=(7, *FEATURE_SHAPE), dtype=np.uint8)
-    write_folder(tmp_path / "data", keypoints=keypoints)
-    return tmp_path / "data"
+    write_folder(path, keypoints=keypoints)
+    return path
+
+
+@pytest.fixture
+def folder(folder_once, tmp_path):
+    """The same folder, this test's own to change."""
+    return shutil.copytree(folder_once, tmp_path / "data")
 
 
 def rewrite(folder, change):

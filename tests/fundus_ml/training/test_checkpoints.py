@@ -57,8 +57,9 @@ def equal(first, second):
     return all(torch.equal(v, theirs[k]) for k, v in first.model.state_dict().items())
 
 
-@pytest.mark.parametrize("name", HOW)
-@pytest.mark.parametrize("minutes", [ALWAYS, 0])
+@pytest.mark.parametrize(
+    ("name", "minutes"), [*((name, ALWAYS) for name in HOW), ("averaged", 0), ("patient", 0)]
+)
 def test_interrupted_anywhere_it_ends_in_the_same_bits(eyes, tmp_path, name, minutes):
     """At the start, inside an epoch, at its end, in the last epoch; twice in one training."""
     usual = {"epochs": 4, "batch_size": 8, "lr": 0.02, "precision": "fp32", "seed": 5}

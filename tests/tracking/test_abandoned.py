@@ -15,7 +15,6 @@ from tracking.processes import Process, this_process
 from tracking.runs import start_run
 
 
-
 def begin(pipe):
     """Begin two runs, name them, and wait to be killed."""
     with start_run("main", {}) as outer, start_run("train", {}) as inner:

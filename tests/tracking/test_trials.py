@@ -206,9 +206,7 @@ def test_an_interrupted_trial_is_begun_again_with_its_values():
     assert len(study.rows()) == 4
 
 
-@pytest.mark.parametrize(
-    ("starts", "trials", "stopped"), [(2, 2, 0), (3, 2, 1), (4, 3, 1)]
-)
+@pytest.mark.parametrize(("starts", "trials", "stopped"), [(2, 2, 0), (3, 2, 1), (4, 3, 1)])
 def test_a_retry_is_run_before_the_starts_that_still_wait(starts, trials, stopped):
     """Whatever waits: the study is whole only when the interrupted values were tried again."""
 

@@ -165,7 +165,7 @@ def test_the_digest_does_not_depend_on_the_workers(tmp_path, once, release_once)
     both = ((release_once, once.path), (painted, run(painted, tmp_path / "alone").path))
     options = PreprocessingOptions(size=SIZE, permutations=20)
     with processes(workers=2):
-        for photographs, alone in both:
+        for photographs, _ in both:
             shared = tmp_path / f"{photographs.name}-2"
             preprocess(photographs, shared, options, recipe={"size": SIZE})
     for photographs, alone in both:

@@ -31,8 +31,7 @@ def results(tmp_path_factory):
         port = taken.getsockname()[1]
     file = folder.with_name("result.json")
     both = [
-        context.Process(target=shared, args=(str(folder), rank, port, str(file)))
-        for rank in (0, 1)
+        context.Process(target=shared, args=(str(folder), rank, port, str(file))) for rank in (0, 1)
     ]
     for process in both:
         process.start()

@@ -15,7 +15,7 @@ from experiments.evaluate import EvaluateConfig, evaluate
 from experiments.modulate import ModulateConfig, modulate_eyes
 from experiments.preprocess import PreprocessConfig, prepare
 from experiments.recording.registration import Trained
-from experiments.recording.summary import ModelFindings, remove_summary, write_summary
+from experiments.recording.summary import Design, ModelFindings, remove_summary, write_summary
 from experiments.robustify import RobustifyConfig, robustify
 from experiments.running.flags import Number, Numbers, execute, run_entry_point
 from experiments.running.session import make_folder
@@ -106,10 +106,14 @@ class MainConfig:
         """Where the dataset folder goes."""
         return f"{self.out}/dataset"
 
-    @property
-    def planted(self) -> str | None:
-        """Where the sexes were made to differ; None for photographs, where nobody knows."""
-        return self.cue if self.source == "synthetic" else None
+    def design(self) -> Design:
+        """What the summary says was asked; photographs have no planted difference."""
+        return Design(
+            planted=self.cue if self.source == "synthetic" else None,
+            size=self.size,
+            constraint=self.constraint,
+            eps=float(self.eps),
+        )
 
     def preprocess(self) -> PreprocessConfig:
         """Flags of the first step."""
@@ -197,15 +201,18 @@ def run_chain(config: MainConfig, run: Run) -> None:
     clean = execute("train", train, config.train())
     robust = execute("robustify", robustify, config.robustify(clean.version.uri))
     findings = {"clean": _examine(config, clean), "robust": _examine(config, robust)}
-    write_summary(run, config, prepared.audit, findings, folder)
+    write_summary(run, config.design(), prepared.audit, findings, folder)
     sys.stdout.write(f"\nopen {folder / 'summary.html'}, or `make ui` for every run and picture\n")
 
 
 def _examine(config: MainConfig, trained: Trained) -> ModelFindings:
+    scores = execute("evaluate", evaluate, config.evaluate(trained.version.uri))
+    modulated = execute("modulate", modulate_eyes, config.modulate(trained.version.uri))
     return ModelFindings(
         trained=trained,
-        scores=execute("evaluate", evaluate, config.evaluate(trained.version.uri)),
-        modulated=execute("modulate", modulate_eyes, config.modulate(trained.version.uri)),
+        scores=scores,
+        effect=modulated.effect,
+        enrichment=modulated.enrichment,
     )
 
 

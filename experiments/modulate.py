@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from experiments.recording.modulation import ModulationRecord, record_modulation
 from experiments.running.flags import Numbers, StepCount, StepLength, run_entry_point
+from experiments.running.identity import identity_of
 from experiments.running.kept_pictures import batches_of, kept_pictures
 from experiments.running.modulated_eyes import ModulatedEyes, choose
 from experiments.running.networks import Networks, read_networks
@@ -42,6 +43,14 @@ from fundus_ml.modulation.evaluator import (
     same_length_controls,
 )
 from tracking.runs import Run
+
+MOVES_NOTHING = frozenset(
+    {
+        "dataset", "verify", "model", "evaluator", "clean_model", "null_model", "controls", "kept",
+        "bootstrap", "verbose",
+    }
+)  # fmt: skip
+"""Flags that do not decide what the networks make; eyes and versions count by content."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +134,17 @@ def modulate_eyes(config: ModulateConfig, run: Run) -> Modulated:
         config.split
     )
     networks = read_networks(run, config)
-    eyes = choose(config, split, networks.model.module, run)
-    identity = eyes.identity(config) | networks.identity
+    eyes = choose(
+        config,
+        split,
+        networks.model.module,
+        run,
+        images=config.images,
+        seed=config.seed,
+        region=config.region,
+        min_norm_regions=config.min_norm_regions,
+    )
+    identity = identity_of(config, ignoring=MOVES_NOTHING) | eyes.identity | networks.identity
     with (
         kept_pictures(config.kept, identity, run, datasets=split.paths) as kept,
         tempfile.TemporaryDirectory() as made,

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from experiments.recording.pretraining import (
     Pretrained,
     probed,
-    refuse_supervision,
     register_pretrained,
 )
 from experiments.running.flags import run_entry_point
 from experiments.running.resuming import ResumableOptions, resumable
 from experiments.running.session import progress, read_dataset
 from experiments.running.start import start_classifier
+from fundus_ml.errors import InputError
 from fundus_ml.pretraining import Coefficients, Encoder, PretrainingObjective
 from fundus_ml.training import learn
 from tracking.runs import Run
@@ -68,8 +68,28 @@ class PretrainConfig(ResumableOptions):
     def __post_init__(self) -> None:
         """Refuse values outside their range, and flags of learning with labels."""
         super().__post_init__()
-        refuse_supervision(self)
+        self._refuse_supervision()
         self.coefficients()
+
+    def _refuse_supervision(self) -> None:
+        """Refuse flags that mean nothing where no label is seen.
+
+        Raises:
+            InputError: The first of them that is set.
+        """
+        for name, only, reason in (
+            ("balance", "none", "it goes by sex, and no label is looked at"),
+            ("label_smoothing", 0, "no label is looked at"),
+            ("patience", 0, "the schedule needs all its epochs; set epochs"),
+            ("augment", "full", "the views have ranges of their own"),
+        ):
+            value = getattr(self, name)
+            if value != only:
+                raise InputError(f"{name}={value}: pretrain takes {only} only, {reason}")
+        if self.freeze == "backbone":
+            raise InputError(
+                "freeze=backbone: the backbone is what pretrain learns; pass freeze=none"
+            )
 
     def coefficients(self) -> Coefficients:
         """What each term of the loss counts."""
@@ -95,7 +115,7 @@ def pretrain(config: PretrainConfig, run: Run) -> Pretrained:
     )
     classifier, parent = start_classifier(config, dataset, run)
     encoder = Encoder(classifier, projector=config.projector, seed=config.seed)
-    start = probed("start_probe_val_auroc", encoder, objective, config)
+    start = probed(encoder, objective) if config.probe else None
     with resumable("pretrain", config, run, dataset=dataset, parent=parent) as checkpoints:
         with progress("pretrain", "step") as on_step:
             fitted = learn(
@@ -108,7 +128,14 @@ def pretrain(config: PretrainConfig, run: Run) -> Pretrained:
                 on_epoch_end=run.log_epoch,
             )
         return register_pretrained(
-            run, config, fitted, classifier, objective=objective, start=start, parent=parent
+            run,
+            config.register_as,
+            fitted,
+            classifier,
+            objective=objective,
+            weights=config.weights,
+            start_probe=start,
+            parent=parent,
         )
 
 

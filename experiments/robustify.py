@@ -21,6 +21,7 @@ from fundus_ml.attacks import ThreatModel, step_length
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.shuffled_labels import TRUE, check_labels, labels_to_learn
 from fundus_ml.errors import InputError
+from fundus_ml.models.classifiers import Classifier
 from fundus_ml.robust_training import (
     Method,
     OverfittingMonitor,
@@ -30,7 +31,8 @@ from fundus_ml.robust_training import (
     make_method,
 )
 from fundus_ml.statistics.numerals import plain
-from fundus_ml.training import Fitted
+from fundus_ml.training import Checkpoints, Fitted
+from fundus_ml.training.engine import OnEpochEnd, OnStep
 from tracking.runs import Run
 
 
@@ -156,19 +158,13 @@ def robustify(config: RobustifyConfig, run: Run) -> Trained:
         precision=config.precision,
         attack_engine=config.attack_engine,
     )
-    learned = labels_to_learn(dataset, config.labels, seed=config.seed)
     log_augmentation(run, dataset.split("train"), config)
     with resumable("robustify", config, run, dataset=dataset, parent=parent) as checkpoints:
         with progress("robustify", "step") as on_step:
-            fitted = fit_robust(
-                classifier,
-                learned.split("train"),
-                learned.split("val"),
+            fitted = fit_adversarial(
                 config,
-                method=config.made_method(),
-                validation_attack=config.validation_attack(),
-                eps_warmup=config.eps_warmup,
-                overfitting_monitor=config.overfitting_monitor,
+                classifier,
+                dataset,
                 checkpoints=checkpoints,
                 on_step=on_step,
                 on_epoch_end=run.log_epoch,
@@ -192,6 +188,32 @@ def robustify(config: RobustifyConfig, run: Run) -> Trained:
             alias="robust" if passed else None,
             parent=parent,
         )
+
+
+def fit_adversarial(
+    config: RobustifyConfig,
+    classifier: Classifier,
+    dataset: FundusDataset,
+    *,
+    on_epoch_end: OnEpochEnd,
+    checkpoints: Checkpoints | None = None,
+    on_step: OnStep | None = None,
+) -> Fitted:
+    """Train on adversarial images with the flags of ``robustify``, as it and ``tune`` do."""
+    learned = labels_to_learn(dataset, config.labels, seed=config.seed)
+    return fit_robust(
+        classifier,
+        learned.split("train"),
+        learned.split("val"),
+        config,
+        method=config.made_method(),
+        validation_attack=config.validation_attack(),
+        eps_warmup=config.eps_warmup,
+        overfitting_monitor=config.overfitting_monitor,
+        checkpoints=checkpoints,
+        on_step=on_step,
+        on_epoch_end=on_epoch_end,
+    )
 
 
 def ask_or_skip(

@@ -20,8 +20,11 @@ from experiments.running.resuming import ResumableOptions, resumable
 from experiments.running.session import progress, read_dataset
 from experiments.running.start import start_classifier
 from experiments.running.tuned import with_tuned
+from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.shuffled_labels import TRUE, check_labels, labels_to_learn
-from fundus_ml.training import fit
+from fundus_ml.models.classifiers import Classifier
+from fundus_ml.training import Checkpoints, Fitted, fit
+from fundus_ml.training.engine import OnEpochEnd, OnStep
 from tracking.runs import Run
 
 
@@ -66,15 +69,13 @@ def train(config: TrainConfig, run: Run) -> Trained:
     dataset = read_dataset(run, config.dataset, context="train", verify="full")
     check_splits(dataset, bootstrap=config.bootstrap)
     classifier, parent = start_classifier(config, dataset, run)
-    learned = labels_to_learn(dataset, config.labels, seed=config.seed)
     log_augmentation(run, dataset.split("train"), config)
     with resumable("train", config, run, dataset=dataset, parent=parent) as checkpoints:
         with progress("train", "step") as on_step:
-            fitted = fit(
-                classifier,
-                learned.split("train"),
-                learned.split("val"),
+            fitted = fit_clean(
                 config,
+                classifier,
+                dataset,
                 checkpoints=checkpoints,
                 on_step=on_step,
                 on_epoch_end=run.log_epoch,
@@ -91,6 +92,28 @@ def train(config: TrainConfig, run: Run) -> Trained:
             alias="candidate" if config.labels == TRUE else None,
             parent=parent,
         )
+
+
+def fit_clean(
+    config: TrainConfig,
+    classifier: Classifier,
+    dataset: FundusDataset,
+    *,
+    on_epoch_end: OnEpochEnd,
+    checkpoints: Checkpoints | None = None,
+    on_step: OnStep | None = None,
+) -> Fitted:
+    """Fit a classifier with the flags of ``train``, as this entry point and ``tune`` do."""
+    learned = labels_to_learn(dataset, config.labels, seed=config.seed)
+    return fit(
+        classifier,
+        learned.split("train"),
+        learned.split("val"),
+        config,
+        checkpoints=checkpoints,
+        on_step=on_step,
+        on_epoch_end=on_epoch_end,
+    )
 
 
 if __name__ == "__main__":

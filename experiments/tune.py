@@ -6,6 +6,7 @@ as ``tuned``. A study that was interrupted goes on where it stood. Any number of
 one, each begun by the same command; a trial whose process dies is run again by another.
 """
 
+import copy
 import dataclasses
 import json
 import sys
@@ -15,29 +16,28 @@ from typing import Any, TypeVar
 
 from experiments.recording.registration import check_splits
 from experiments.recording.study_page import write_study_page
-from experiments.robustify import RobustifyConfig, robustify
+from experiments.robustify import RobustifyConfig, fit_adversarial, robustify
 from experiments.running.flags import Number, StepLength, execute, run_entry_point
-from experiments.running.session import progress, read_dataset
+from experiments.running.session import progress, read_dataset, read_model
 from experiments.running.space_files import SpaceFile, own_values, read_space
-from experiments.running.trial_objectives import (
-    METRICS,
-    Training,
-    make_objective,
-    pinned,
-)
-from experiments.train import TrainConfig, train
+from experiments.running.start import REGISTERED, start_classifier
+from experiments.running.trials import METRICS, Objective, objective_of
+from experiments.train import TrainConfig, fit_clean, train
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
-from fundus_ml.training import TrainingOptions
+from fundus_ml.training import Fitted, TrainingOptions
+from fundus_ml.training.engine import OnEpochEnd
+from tracking.registry import resolve
 from tracking.retraining import retrain_once
 from tracking.runs import Run
 from tracking.search_spaces import outside
 from tracking.studies import PRUNERS, Study, best_trial, make_pruner, open_study
 from tracking.study_figures import log_study
 from tracking.trial_claims import finished
-from tracking.trials import run_trials
+from tracking.trials import Trial, run_trials
 from tracking.versions import ModelVersion
 
+Training = TrainConfig | RobustifyConfig
 C = TypeVar("C", TrainConfig, RobustifyConfig)
 
 MOVES_NO_VALUE = frozenset({"dataset", "bootstrap", "register_as"})
@@ -158,12 +158,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 def tune(config: TuneConfig, run: Run) -> Mapping[str, Any]:
     """Run trials until the study is full; hand back and record the best parameters."""
     run.set_tags({"study": config.study})
-    training = pinned(config.training())
+    training = _pinned(config.training())
     file = read_space(config.space, training, default=_entry_point(training))
     dataset = read_dataset(run, config.dataset, context="tune", verify="full")
     if config.retrain:
         check_splits(dataset, bootstrap=config.bootstrap)
-    objective = make_objective(training, dataset, run, metric=config.sought)
+    objective = _objective(training, dataset, run, metric=config.sought)
     study = _open(config, file, _about(config, training, dataset))
     with progress("tune", "trial") as on_trial:
         run_trials(
@@ -177,6 +177,34 @@ def tune(config: TuneConfig, run: Run) -> Mapping[str, Any]:
     if config.retrain:
         sys.stdout.write(_retrain(config, training, study, run) + "\n")
     return best
+
+
+def _pinned(training: Training) -> Training:
+    """Let every trial start from the version that an alias means now."""
+    if isinstance(training, RobustifyConfig):
+        return dataclasses.replace(training, model=resolve(training.model).uri)
+    if training.weights.startswith(REGISTERED):
+        return dataclasses.replace(training, weights=resolve(training.weights).uri)
+    return training
+
+
+def _objective(training: Training, dataset: FundusDataset, run: Run, *, metric: str) -> Objective:
+    """Make what a trial does: the training with the drawn values in place of its flags."""
+    if isinstance(training, TrainConfig):
+
+        def clean(trial: Trial, on_epoch_end: OnEpochEnd) -> Fitted:
+            drawn = dataclasses.replace(training, **trial.parameters)
+            model, _ = start_classifier(drawn, dataset, trial.run)
+            return fit_clean(drawn, model, dataset, on_epoch_end=on_epoch_end)
+
+        return objective_of(clean, epochs=training.epochs, metric=metric)
+    start, _ = read_model(run, training.model)
+
+    def adversarial(trial: Trial, on_epoch_end: OnEpochEnd) -> Fitted:
+        drawn = dataclasses.replace(training, **trial.parameters)
+        return fit_adversarial(drawn, copy.deepcopy(start), dataset, on_epoch_end=on_epoch_end)
+
+    return objective_of(adversarial, epochs=training.epochs, metric=metric)
 
 
 def _about(config: TuneConfig, training: Training, dataset: FundusDataset) -> dict[str, object]:

@@ -130,7 +130,7 @@ def _weight_bytes(flags: Mapping[str, Any]) -> int:
     """Size of the network that is to be registered; 0 where none is."""
     if "register_as" not in flags:
         return 0
-    if "arch" in flags and flags.get("recipe", "clean") == "clean":
+    if "arch" in flags and flags.get("method", "clean") == "clean":
         return weight_bytes(flags["arch"], flags.get("head_hidden", 1))
     address, *_ = str(flags.get("model") or flags.get("models")).split(",")
     return stored_bytes(address.strip())

@@ -23,7 +23,8 @@ from fundus_ml.data.shards import ShardWriter
 from fundus_ml.data.splits import assign_splits
 from fundus_ml.errors import Refused
 from fundus_ml.preprocessing.assembly import assemble
-from fundus_ml.preprocessing.cropping import CropOptions, CroppedEye, crop_eye
+from fundus_ml.preprocessing.cropping import CroppedEye, crop_eye
+from fundus_ml.preprocessing.options import CropOptions
 from fundus_ml.sources.synthetic import synthetic_photographs
 from fundus_ml.synthesis.population import Population
 

@@ -13,7 +13,7 @@ from experiments.recording.shortcut_baseline import log_audit
 from experiments.running.flags import run_entry_point
 from experiments.running.session import progress, read_dataset
 from fundus_ml.auditing.audit import Audit, audit_dataset
-from fundus_ml.data.integrity import Verify
+from fundus_ml.data.options import Verify
 from fundus_ml.errors import check_seed
 from tracking.runs import Run
 

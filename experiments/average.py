@@ -11,23 +11,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.recording.measuring import Measure, measure_split
+from experiments.recording.measuring import measure_split
+from experiments.recording.options import Measure
 from experiments.recording.registration import check_splits
+from experiments.running.addresses import addresses
 from experiments.running.flags import run_entry_point
 from experiments.running.session import progress, read_dataset, show
-from experiments.running.versions import (
-    Versions,
-    addresses,
-    possibly_trained_on,
-    read_versions,
-    score_all,
-)
+from experiments.running.versions import Versions, possibly_trained_on, read_versions, score_all
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError, check_seed
 from fundus_ml.figures.comparisons import comparison_forest
 from fundus_ml.model_selection.averaging import METHODS, Average, average_classifiers
 from fundus_ml.model_selection.comparison import compare_scorers, mean_prediction
-from fundus_ml.models.precision import check_precision
+from fundus_ml.models.options import check_precision
 from fundus_ml.models.weights import save_classifier
 from tracking.registry import ModelVersion, register_classifier
 from tracking.runs import Run

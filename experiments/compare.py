@@ -10,15 +10,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from experiments.running.addresses import addresses
 from experiments.running.flags import run_entry_point
 from experiments.running.session import read_dataset, show
-from experiments.running.versions import (
-    addresses,
-    possibly_trained_on,
-    read_versions,
-    score_all,
-)
-from fundus_ml.data.integrity import Verify
+from experiments.running.versions import possibly_trained_on, read_versions, score_all
+from fundus_ml.data.options import Verify
 from fundus_ml.errors import check_seed
 from fundus_ml.evaluation.scores import check_measurable
 from fundus_ml.figures import roc_figure

@@ -15,15 +15,11 @@ from typing import ClassVar
 import pandas as pd
 
 from experiments.recording.attack_suite import drawn_eyes, measure_suite
-from experiments.recording.measuring import (
-    Measure,
-    Measured,
-    check_splits_to_measure,
-    measure_split,
-)
+from experiments.recording.measuring import Measured, check_splits_to_measure, measure_split
+from experiments.recording.options import Measure
 from experiments.running.flags import Numbers, StepLength, run_entry_point
 from experiments.running.session import read_dataset, read_model
-from fundus_ml.data.integrity import Verify
+from fundus_ml.data.options import Verify
 from fundus_ml.errors import InputError
 from fundus_ml.evaluation.calibration import Calibration
 from fundus_ml.robust_evaluation import AttackSuite

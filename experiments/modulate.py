@@ -25,7 +25,7 @@ from experiments.running.modulated_eyes import ModulatedEyes, choose
 from experiments.running.networks import Networks, read_networks
 from experiments.running.session import progress, read_dataset, show
 from fundus_ml.data.dataset import FundusDataset
-from fundus_ml.data.integrity import Verify
+from fundus_ml.data.options import Verify
 from fundus_ml.errors import check_seed
 from fundus_ml.modulation import (
     ModulationOptions,

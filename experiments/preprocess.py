@@ -24,8 +24,9 @@ from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.figures import quality_distribution, sample_sheet
 from fundus_ml.imaging.keypoints import FEATURE_SHAPE
 from fundus_ml.parallel import processes
-from fundus_ml.preprocessing.dataset import Preprocessed, PreprocessingOptions, preprocess
+from fundus_ml.preprocessing.dataset import Preprocessed, preprocess
 from fundus_ml.preprocessing.joining import SAME_EYES, SAME_PERSON
+from fundus_ml.preprocessing.options import PreprocessingOptions
 from fundus_ml.sources.releases import read_release
 from fundus_ml.synthesis.population import Population
 from tracking.runs import Run

@@ -17,7 +17,8 @@ from experiments.recording.pretraining import (
     register_pretrained,
 )
 from experiments.running.flags import run_entry_point
-from experiments.running.resuming import ResumableOptions, resumable
+from experiments.running.options import ResumableOptions
+from experiments.running.resuming import resumable
 from experiments.running.session import progress, read_dataset
 from experiments.running.start import start_classifier
 from fundus_ml.errors import InputError

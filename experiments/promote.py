@@ -14,8 +14,7 @@ from experiments.running.flags import run_entry_point
 from experiments.running.session import read_dataset, read_model, show
 from experiments.running.versions import possibly_trained_on, score_all
 from fundus_ml.data.dataset import FundusDataset
-from fundus_ml.data.integrity import Verify
-from fundus_ml.data.shuffled_labels import SHUFFLED
+from fundus_ml.data.options import SHUFFLED, Verify
 from fundus_ml.errors import InputError, check_seed
 from fundus_ml.evaluation.scores import check_measurable
 from fundus_ml.model_selection.comparison import auroc_of, compare_scorers, difference_of

@@ -12,14 +12,16 @@ from dataclasses import dataclass
 
 from experiments.recording.attack_suite import ask_gate
 from experiments.recording.augmentation import log_augmentation
-from experiments.recording.measuring import Measure
+from experiments.recording.options import Measure
 from experiments.recording.registration import Trained, check_splits, register_fitted
 from experiments.running.flags import Number, StepLength, run_entry_point
-from experiments.running.resuming import ResumableOptions, resumable
+from experiments.running.options import ResumableOptions
+from experiments.running.resuming import resumable
 from experiments.running.session import progress, read_dataset, read_model
 from fundus_ml.attacks import ThreatModel, step_length
 from fundus_ml.data.dataset import FundusDataset
-from fundus_ml.data.shuffled_labels import TRUE, check_labels, labels_to_learn
+from fundus_ml.data.options import TRUE, check_labels
+from fundus_ml.data.shuffled_labels import labels_to_learn
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.robust_training import (

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 from torch import nn
 
+from experiments.recording.options import Measure
 from experiments.recording.scores import (
     SUBGROUP_COLUMNS,
     counted,
@@ -17,10 +18,8 @@ from experiments.recording.scores import (
 )
 from experiments.recording.shortcut_baseline import against_shortcut_baseline, audit_of
 from experiments.running.session import progress, show
-from fundus_ml.attacks import StepSize, ThreatModel, step_length
-from fundus_ml.attacks.engines import check_engine
 from fundus_ml.data.dataset import FundusDataset
-from fundus_ml.errors import InputError, check_seed
+from fundus_ml.errors import InputError
 from fundus_ml.evaluation.calibration import Calibration, fit_calibration
 from fundus_ml.evaluation.scores import (
     CLEAN,
@@ -32,46 +31,10 @@ from fundus_ml.evaluation.scores import (
     scores,
 )
 from fundus_ml.evaluation.subgroups import subgroup_scores
-from fundus_ml.statistics.numerals import plain
 from tracking.runs import Run
 
 VALIDATION = "val"
 """The split that temperature and threshold are fitted to."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measure:
-    """How a network is measured; without budgets it is measured clean only."""
-
-    constraint: str = "l2"
-    """Ball of the attack: l2 or linf."""
-    eps: Sequence[float] = ()
-    """Budgets of the attack with commas between them; the clean score is always there."""
-    attack_steps: int = 20
-    """Steps of the attack."""
-    step_size: StepSize = "auto"
-    """Length of one attack step; auto is 2.5·eps/attack_steps."""
-    batch_size: int = 32
-    """Eyes per pass."""
-    precision: str = "auto"
-    """Of the attack's passes: auto, fp32 or bf16; scores are fp32."""
-    attack_engine: str = "native"
-    """Who makes the images of PGD: native, or robustness, the library."""
-    bootstrap: int = 2000
-    """Resamples of people behind each interval."""
-    seed: int = 0
-    """Of the bootstrap."""
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        check_engine(self.attack_engine)
-        check_seed(self.seed)
-        if len(set(map(plain, self.eps))) < len(set(self.eps)):
-            given = ",".join(str(eps) for eps in self.eps)
-            raise InputError(f"eps={given}: two budgets are the same to six digits")
-        for eps in self.eps:
-            ThreatModel(constraint=self.constraint, eps=eps)
-            step_length(self.step_size, eps=eps, attack_steps=self.attack_steps)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from torch import nn
 
-from experiments.recording.measuring import Measure, check_splits_to_measure, measure_split
+from experiments.recording.measuring import check_splits_to_measure, measure_split
+from experiments.recording.options import Measure
 from experiments.running.launch import from_first
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.figures import training_curves

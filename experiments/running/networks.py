@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from experiments.running.session import read_model
-from fundus_ml.data.shuffled_labels import SHUFFLED
+from fundus_ml.data.options import SHUFFLED
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.modulation.control_table import CLEAN_MODEL

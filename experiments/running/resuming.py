@@ -6,14 +6,14 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.running.options import ResumableOptions
 from experiments.running.places import place, refuse_inside
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.owned_folders import alone_in
-from fundus_ml.errors import InputError, listed
-from fundus_ml.training import Checkpoints, TrainingOptions
+from fundus_ml.errors import listed
+from fundus_ml.training import Checkpoints
 from fundus_ml.training.checkpoints import TRAINING
 from fundus_ml.training.distribution import wait, world
 from tracking.runs import Run
@@ -23,22 +23,6 @@ MOVES_NOTHING = frozenset(
     {"dataset", "model", "tuned", "bootstrap", "register_as", "checkpoints", "checkpoint_minutes"}
 )
 """Flags that do not decide how a training goes; the dataset and the start count by content."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ResumableOptions(TrainingOptions):
-    """Flags of a training that is kept on disk while it lasts."""
-
-    checkpoints: str = ""
-    """Folder of the unfinished training; checkpoints/NAME-DIGEST, by its flags, if empty."""
-    checkpoint_minutes: float = 10.0
-    """Time between checkpoints inside an epoch; each epoch ends with one."""
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        super().__post_init__()
-        if not self.checkpoint_minutes > 0:
-            raise InputError(f"checkpoint_minutes={self.checkpoint_minutes}: must be above 0")
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from experiments.running.places import out_place
 from fundus_ml.data.dataset import FundusDataset
-from fundus_ml.data.integrity import Verify
 from fundus_ml.data.opening import open_dataset
+from fundus_ml.data.options import Verify
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.models.precision import best_device

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.running.addresses import addresses
 from experiments.running.session import progress, read_model
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
@@ -28,22 +29,6 @@ class Versions:
 
     entries: tuple[ModelVersion, ...]
     classifiers: dict[str, Classifier]
-
-
-def addresses(models: str, *, least: int = 2, most: int | None = None) -> list[str]:
-    """Split a comma list of addresses.
-
-    Raises:
-        InputError: Fewer than ``least`` or more than ``most``.
-    """
-    found = [uri.strip() for uri in models.split(",") if uri.strip()]
-    if len(found) < least or len(found) > (most or len(found)):
-        many = f"{least}" if most == least else f"{least} or more"
-        raise InputError(
-            f"models={models}: {len(found)} given, {many} needed, "
-            "such as models:/fundus-sex/1,models:/fundus-sex/2"
-        )
-    return found
 
 
 def read_versions(run: Run, models: str) -> Versions:

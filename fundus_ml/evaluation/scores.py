@@ -16,7 +16,7 @@ from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.evaluation.calibration import UNCALIBRATED, Calibration
 from fundus_ml.evaluation.metrics import MEASURES, clustered_measures
-from fundus_ml.models.precision import check_precision
+from fundus_ml.models.options import check_precision
 from fundus_ml.statistics.bootstrap import Interval
 from fundus_ml.statistics.clustered import clustered_auroc
 from fundus_ml.statistics.numerals import plain

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from fundus_ml.errors import InputError, check_seed
-from fundus_ml.models.precision import check_precision
-from fundus_ml.training.augmentation import AUGMENTATIONS
+from fundus_ml.models.options import check_precision
 
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("cosine", "step", "onecycle", "constant")
 BALANCES = ("none", "sampler", "loss")
+AUGMENTATIONS = ("none", "flip", "geometry", "full")
 FREEZES = ("none", "backbone", "batchnorm")
 
 

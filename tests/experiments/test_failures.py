@@ -64,7 +64,7 @@ def _versions():
         (
             robustify,
             {"overfitting_monitor": 1},
-            "overfitting monitor=1.0: must be above 0 and below 1, or 0 for none",
+            "overfitting_monitor=1.0: must be above 0 and below 1, or 0 for none",
         ),
         (evaluate, {"eps": "1,x"}, "eps=1,x: must be numbers or fractions with commas"),
         (evaluate, {"constraint": "l1"}, "constraint=l1: allowed: l2, linf"),

@@ -21,7 +21,8 @@ from fundus_ml.data.splits import assign_splits
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.field_of_view import crop_to_field_of_view, find_field_of_view
 from fundus_ml.parallel import processes
-from fundus_ml.preprocessing.dataset import PreprocessingOptions, preprocess
+from fundus_ml.preprocessing.dataset import preprocess
+from fundus_ml.preprocessing.options import PreprocessingOptions
 from fundus_ml.sources.files import load_file
 from fundus_ml.sources.folder import folder_photographs
 from fundus_ml.sources.synthetic import synthetic_photographs

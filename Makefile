@@ -3,12 +3,13 @@ PYTHON ?= python3.11
 VENV := .venv
 INSTALLED := $(VENV)/installed.lock
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+QUIET := MLFLOW_LOGGING_LEVEL=WARNING
 STORE := sqlite:///$(CURDIR)/mlflow.db
 
 .PHONY: demo test test-slow lint ui lock
 
 demo: $(INSTALLED) ## the whole chain on synthetic eyes
-	$(RUN) mlflow run . --env-manager local --experiment-name fundus
+	@$(RUN) $(QUIET) mlflow run . --env-manager local --experiment-name fundus
 
 test: $(INSTALLED) ## every test that takes seconds
 	$(RUN) pytest -m "not slow and not gpu"

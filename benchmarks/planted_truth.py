@@ -55,7 +55,7 @@ from fundus_ml.preprocessing.options import PreprocessingOptions
 from fundus_ml.robust_training import FastTraining, PGDTraining, fit_robust
 from fundus_ml.sources.synthetic import synthetic_photographs
 from fundus_ml.statistics.bootstrap import CONFIDENCE
-from fundus_ml.synthesis.population import Population
+from fundus_ml.synthesis.options import Population
 from fundus_ml.training import TrainingOptions, fit
 
 CUES = ("disc", "vessels", "macula", "none")

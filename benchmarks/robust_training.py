@@ -38,7 +38,7 @@ from fundus_ml.preprocessing.options import PreprocessingOptions
 from fundus_ml.robust_training import METHODS, Method, PGDTraining, fit_robust, make_method
 from fundus_ml.robust_training.method import Errors
 from fundus_ml.sources.synthetic import synthetic_photographs
-from fundus_ml.synthesis.population import Population
+from fundus_ml.synthesis.options import Population
 from fundus_ml.training import Batch, Checkpoints, TrainingOptions, fit
 from fundus_ml.training.distribution import bare
 

@@ -44,8 +44,9 @@ from fundus_ml.models.precision import autocast, best_device, trained_in
 from fundus_ml.preprocessing.dataset import preprocess
 from fundus_ml.preprocessing.options import PreprocessingOptions
 from fundus_ml.sources.folder import folder_photographs
+from fundus_ml.synthesis.options import Population
 from fundus_ml.synthesis.painting import paint_photograph
-from fundus_ml.synthesis.population import Population, draw_population
+from fundus_ml.synthesis.population import draw_population
 from fundus_ml.training import Checkpoints, TrainingOptions, fit
 from fundus_ml.training.augmentation import augment
 from fundus_ml.training.optimization import make_optimizer

@@ -6,27 +6,31 @@ robust, both are evaluated under the same attack, and both modulate the same eye
 eyes, where the place of the difference between the sexes is known.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from experiments import recording, running
 from experiments.evaluate import EvaluateConfig, evaluate
 from experiments.modulate import ModulateConfig, modulate_eyes
 from experiments.preprocess import PreprocessConfig, prepare
-from experiments.recording.registration import Trained
-from experiments.recording.summary import Design, ModelFindings, remove_summary, write_summary
 from experiments.robustify import RobustifyConfig, robustify
+from experiments.running import console
 from experiments.running.flags import Number, Numbers, execute, run_entry_point
-from experiments.running.session import make_folder
+from experiments.running.options import ConsoleOptions
 from experiments.train import TrainConfig, train
 from fundus_ml.errors import InputError
 from fundus_ml.statistics.numerals import plain
-from tracking.runs import Run
+
+if TYPE_CHECKING:
+    import tracking
+
+
+STEPS = 7
 
 
 @dataclass(frozen=True, kw_only=True)
-class MainConfig:
+class MainConfig(ConsoleOptions):
     """Flags of ``main``."""
 
     WRITES_RESULTS: ClassVar[bool] = True
@@ -106,9 +110,9 @@ class MainConfig:
         """Where the dataset folder goes."""
         return f"{self.out}/dataset"
 
-    def design(self) -> Design:
+    def design(self) -> "recording.Design":
         """What the summary says was asked; photographs have no planted difference."""
-        return Design(
+        return recording.Design(
             planted=self.cue if self.source == "synthetic" else None,
             size=self.size,
             constraint=self.constraint,
@@ -129,6 +133,7 @@ class MainConfig:
             cue_strength=self.cue_strength,
             seed=self.seed,
             workers=self.workers,
+            verbose=self.verbose,
         )
 
     def train(self) -> TrainConfig:
@@ -143,6 +148,7 @@ class MainConfig:
             seed=self.seed,
             bootstrap=self.bootstrap,
             register_as=self.register_as,
+            verbose=self.verbose,
         )
 
     def robustify(self, model: str) -> RobustifyConfig:
@@ -160,6 +166,7 @@ class MainConfig:
             seed=self.seed,
             bootstrap=self.bootstrap,
             register_as=self.register_as,
+            verbose=self.verbose,
         )
 
     def evaluate(self, model: str) -> EvaluateConfig:
@@ -172,6 +179,7 @@ class MainConfig:
             attack_steps=self.evaluate_steps,
             bootstrap=self.bootstrap,
             seed=self.seed,
+            verbose=self.verbose,
         )
 
     def modulate(self, model: str) -> ModulateConfig:
@@ -185,6 +193,7 @@ class MainConfig:
             images=self.images,
             bootstrap=self.bootstrap,
             seed=self.seed,
+            verbose=self.verbose,
         )
 
 
@@ -193,22 +202,41 @@ def main(argv: Sequence[str] | None = None) -> None:
     run_entry_point("main", MainConfig, run_chain, argv)
 
 
-def run_chain(config: MainConfig, run: Run) -> None:
+def run_chain(config: MainConfig, run: "tracking.Run") -> None:
     """Run every step as a child of this run, then write the summary."""
-    folder = make_folder(config.out)
-    remove_summary(folder)
-    prepared = execute("preprocess", prepare, config.preprocess())
-    clean = execute("train", train, config.train())
-    robust = execute("robustify", robustify, config.robustify(clean.version.uri))
-    findings = {"clean": _examine(config, clean), "robust": _examine(config, robust)}
-    write_summary(run, config.design(), prepared.audit, findings, folder)
-    sys.stdout.write(f"\nopen {folder / 'summary.html'}, or `make ui` for every run and picture\n")
+    folder = running.make_folder(config.out)
+    recording.remove_summary(folder)
+    prepared = execute("preprocess", prepare, config.preprocess(), step=_step(1, "preprocess"))
+    clean = execute("train", train, config.train(), step=_step(2, "train"))
+    robust = execute(
+        "robustify",
+        robustify,
+        config.robustify(clean.version.uri),
+        step=_step(3, "robustify"),
+    )
+    findings = {
+        "clean": _examine(config, clean, "clean", first=4),
+        "robust": _examine(config, robust, "robust", first=6),
+    }
+    recording.write_summary(run, config.design(), prepared.audit, findings, folder)
+    console.say(f"open {folder / 'summary.html'}, or `make ui` for every run and picture")
 
 
-def _examine(config: MainConfig, trained: Trained) -> ModelFindings:
-    scores = execute("evaluate", evaluate, config.evaluate(trained.version.uri))
-    modulated = execute("modulate", modulate_eyes, config.modulate(trained.version.uri))
-    return ModelFindings(
+def _step(number: int, name: str) -> str:
+    return f"[{number}/{STEPS}] {name}"
+
+
+def _examine(
+    config: MainConfig, trained: "recording.Trained", name: str, *, first: int
+) -> "recording.ModelFindings":
+    uri = trained.version.uri
+    scores = execute(
+        "evaluate", evaluate, config.evaluate(uri), step=_step(first, f"evaluate {name}")
+    )
+    modulated = execute(
+        "modulate", modulate_eyes, config.modulate(uri), step=_step(first + 1, f"modulate {name}")
+    )
+    return recording.ModelFindings(
         trained=trained,
         scores=scores,
         effect=modulated.effect,

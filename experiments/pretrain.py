@@ -10,21 +10,17 @@ each batch.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from experiments.recording.pretraining import (
-    Pretrained,
-    probed,
-    register_pretrained,
-)
+from experiments import recording, running
+from experiments.running import console
 from experiments.running.flags import run_entry_point
 from experiments.running.options import ResumableOptions
-from experiments.running.resuming import resumable
-from experiments.running.session import progress, read_dataset
-from experiments.running.start import start_classifier
+from fundus_ml import pretraining, training
 from fundus_ml.errors import InputError
-from fundus_ml.pretraining import Coefficients, Encoder, PretrainingObjective
-from fundus_ml.training import learn
-from tracking.runs import Run
+
+if TYPE_CHECKING:
+    import tracking
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,9 +88,9 @@ class PretrainConfig(ResumableOptions):
                 "freeze=backbone: the backbone is what pretrain learns; pass freeze=none"
             )
 
-    def coefficients(self) -> Coefficients:
+    def coefficients(self) -> "pretraining.Coefficients":
         """What each term of the loss counts."""
-        return Coefficients(
+        return pretraining.Coefficients(
             invariance=self.invariance, variance=self.variance, covariance=self.covariance
         )
 
@@ -104,22 +100,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     run_entry_point("pretrain", PretrainConfig, pretrain, argv, processes=True)
 
 
-def pretrain(config: PretrainConfig, run: Run) -> Pretrained:
+def pretrain(config: PretrainConfig, run: "tracking.Run") -> "recording.Pretrained":
     """Learn from the training split, choose on validation, register the feature extractor."""
-    dataset = read_dataset(run, config.dataset, context="pretrain", verify="full")
-    objective = PretrainingObjective(
+    dataset = running.read_dataset(run, config.dataset, context="pretrain", verify="full")
+    objective = pretraining.PretrainingObjective(
         train=dataset.split("train"),
         val=dataset.split("val"),
         options=config,
         pairs=config.pairs,
         coefficients=config.coefficients(),
     )
-    classifier, parent = start_classifier(config, dataset, run)
-    encoder = Encoder(classifier, projector=config.projector, seed=config.seed)
-    start = probed(encoder, objective) if config.probe else None
-    with resumable("pretrain", config, run, dataset=dataset, parent=parent) as checkpoints:
-        with progress("pretrain", "step") as on_step:
-            fitted = learn(
+    classifier, parent = running.start_classifier(config, dataset, run)
+    encoder = pretraining.Encoder(classifier, projector=config.projector, seed=config.seed)
+    start = recording.probed(encoder, objective) if config.probe else None
+    with running.resumable("pretrain", config, run, dataset=dataset, parent=parent) as checkpoints:
+        with console.progress("pretrain", "step") as on_step:
+            fitted = training.learn(
                 encoder,
                 objective.train,
                 objective,
@@ -128,7 +124,7 @@ def pretrain(config: PretrainConfig, run: Run) -> Pretrained:
                 on_step=on_step,
                 on_epoch_end=run.log_epoch,
             )
-        return register_pretrained(
+        return recording.register_pretrained(
             run,
             config.register_as,
             fitted,

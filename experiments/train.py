@@ -7,27 +7,18 @@ when the same command is given again; under ``torchrun`` several processes share
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from experiments.recording.augmentation import log_augmentation
+from experiments import recording, running
 from experiments.recording.options import Measure
-from experiments.recording.registration import (
-    Trained,
-    check_splits,
-    register_fitted,
-)
+from experiments.running import console
 from experiments.running.flags import run_entry_point
 from experiments.running.options import ResumableOptions
-from experiments.running.resuming import resumable
-from experiments.running.session import progress, read_dataset
-from experiments.running.start import start_classifier
-from experiments.running.tuned import with_tuned
-from fundus_ml.data.dataset import FundusDataset
+from fundus_ml import data, models, training
 from fundus_ml.data.options import TRUE, check_labels
-from fundus_ml.data.shuffled_labels import labels_to_learn
-from fundus_ml.models.classifiers import Classifier
-from fundus_ml.training import Checkpoints, Fitted, fit
-from fundus_ml.training.engine import OnEpochEnd, OnStep
-from tracking.runs import Run
+
+if TYPE_CHECKING:
+    import tracking
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,15 +56,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     run_entry_point("train", TrainConfig, train, argv, processes=True)
 
 
-def train(config: TrainConfig, run: Run) -> Trained:
+def train(config: TrainConfig, run: "tracking.Run") -> "recording.Trained":
     """Fit on the training split, choose on validation, measure on test, register."""
-    config = with_tuned(config, run)
-    dataset = read_dataset(run, config.dataset, context="train", verify="full")
-    check_splits(dataset, bootstrap=config.bootstrap)
-    classifier, parent = start_classifier(config, dataset, run)
-    log_augmentation(run, dataset.split("train"), config)
-    with resumable("train", config, run, dataset=dataset, parent=parent) as checkpoints:
-        with progress("train", "step") as on_step:
+    config = running.with_tuned(config, run)
+    dataset = running.read_dataset(run, config.dataset, context="train", verify="full")
+    recording.check_splits(dataset, bootstrap=config.bootstrap)
+    classifier, parent = running.start_classifier(config, dataset, run)
+    recording.log_augmentation(run, dataset.split("train"), config)
+    with running.resumable("train", config, run, dataset=dataset, parent=parent) as checkpoints:
+        with console.progress("train", "step") as on_step:
             fitted = fit_clean(
                 config,
                 classifier,
@@ -82,7 +73,7 @@ def train(config: TrainConfig, run: Run) -> Trained:
                 on_step=on_step,
                 on_epoch_end=run.log_epoch,
             )
-        return register_fitted(
+        return recording.register_fitted(
             run,
             config.register_as,
             fitted,
@@ -98,16 +89,16 @@ def train(config: TrainConfig, run: Run) -> Trained:
 
 def fit_clean(
     config: TrainConfig,
-    classifier: Classifier,
-    dataset: FundusDataset,
+    classifier: "models.Classifier",
+    dataset: "data.FundusDataset",
     *,
-    on_epoch_end: OnEpochEnd,
-    checkpoints: Checkpoints | None = None,
-    on_step: OnStep | None = None,
-) -> Fitted:
+    on_epoch_end: "training.OnEpochEnd",
+    checkpoints: "training.Checkpoints | None" = None,
+    on_step: "training.OnStep | None" = None,
+) -> "training.Fitted":
     """Fit a classifier with the flags of ``train``, as this entry point and ``tune`` do."""
-    learned = labels_to_learn(dataset, config.labels, seed=config.seed)
-    return fit(
+    learned = data.labels_to_learn(dataset, config.labels, seed=config.seed)
+    return training.fit(
         classifier,
         learned.split("train"),
         learned.split("val"),

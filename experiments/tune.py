@@ -9,43 +9,33 @@ one, each begun by the same command; a trial whose process dies is run again by 
 import copy
 import dataclasses
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from experiments.recording.registration import check_splits
-from experiments.recording.study_page import write_study_page
+import tracking
+from experiments import recording, running
 from experiments.robustify import RobustifyConfig, fit_adversarial, robustify
+from experiments.running import console
 from experiments.running.flags import Number, StepLength, execute, run_entry_point
-from experiments.running.session import progress, read_dataset, read_model
-from experiments.running.space_files import SpaceFile, own_values, read_space
-from experiments.running.start import REGISTERED, start_classifier
-from experiments.running.trials import METRICS, Objective, objective_of
+from experiments.running.options import METRICS, ConsoleOptions
 from experiments.train import TrainConfig, fit_clean, train
-from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
-from fundus_ml.training import Fitted, TrainingOptions
-from fundus_ml.training.engine import OnEpochEnd
-from tracking.registry import resolve
-from tracking.retraining import retrain_once
-from tracking.runs import Run
-from tracking.search_spaces import outside
-from tracking.studies import PRUNERS, Study, best_trial, make_pruner, open_study
-from tracking.study_figures import log_study
-from tracking.trial_claims import finished
-from tracking.trials import Trial, run_trials
-from tracking.versions import ModelVersion
+from fundus_ml.training.options import TrainingOptions
+from tracking.options import PRUNERS
+
+if TYPE_CHECKING:
+    from fundus_ml import data, training
 
 Training = TrainConfig | RobustifyConfig
 C = TypeVar("C", TrainConfig, RobustifyConfig)
 
-MOVES_NO_VALUE = frozenset({"dataset", "bootstrap", "register_as"})
+MOVES_NO_VALUE = frozenset({"dataset", "bootstrap", "register_as", "verbose"})
 """Flags that trials of one study may differ in; the dataset counts by its digest."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class TuneConfig(TrainingOptions):
+class TuneConfig(TrainingOptions, ConsoleOptions):
     """Flags of ``tune``."""
 
     dataset: str
@@ -155,62 +145,68 @@ def main(argv: Sequence[str] | None = None) -> None:
     run_entry_point("tune", TuneConfig, tune, argv)
 
 
-def tune(config: TuneConfig, run: Run) -> Mapping[str, Any]:
+def tune(config: TuneConfig, run: "tracking.Run") -> Mapping[str, Any]:
     """Run trials until the study is full; hand back and record the best parameters."""
     run.set_tags({"study": config.study})
-    training = _pinned(config.training())
-    file = read_space(config.space, training, default=_entry_point(training))
-    dataset = read_dataset(run, config.dataset, context="tune", verify="full")
+    base = _pinned(config.training())
+    file = running.read_space(config.space, base, default=_entry_point(base))
+    dataset = running.read_dataset(run, config.dataset, context="tune", verify="full")
     if config.retrain:
-        check_splits(dataset, bootstrap=config.bootstrap)
-    objective = _objective(training, dataset, run, metric=config.sought)
-    study = _open(config, file, _about(config, training, dataset))
-    with progress("tune", "trial") as on_trial:
-        run_trials(
+        recording.check_splits(dataset, bootstrap=config.bootstrap)
+    objective = _objective(base, dataset, run, metric=config.sought)
+    study = _open(config, file, _about(config, base, dataset))
+    with console.progress("tune", "trial") as on_trial:
+        tracking.run_trials(
             study,
             objective,
             trials=config.trials,
             timeout=config.timeout or None,
-            on_trial=lambda _: on_trial(finished(study), config.trials),
+            on_trial=lambda _: on_trial(tracking.finished(study), config.trials),
         )
     best = _record(study, run, metric=config.sought, dataset=dataset.name)
     if config.retrain:
-        sys.stdout.write(_retrain(config, training, study, run) + "\n")
+        console.say(_retrain(config, base, study, run))
     return best
 
 
-def _pinned(training: Training) -> Training:
+def _pinned(base: Training) -> Training:
     """Let every trial start from the version that an alias means now."""
-    if isinstance(training, RobustifyConfig):
-        return dataclasses.replace(training, model=resolve(training.model).uri)
-    if training.weights.startswith(REGISTERED):
-        return dataclasses.replace(training, weights=resolve(training.weights).uri)
-    return training
+    if isinstance(base, RobustifyConfig):
+        return dataclasses.replace(base, model=tracking.resolve(base.model).uri)
+    if base.weights.startswith(running.REGISTERED):
+        return dataclasses.replace(base, weights=tracking.resolve(base.weights).uri)
+    return base
 
 
-def _objective(training: Training, dataset: FundusDataset, run: Run, *, metric: str) -> Objective:
+def _objective(
+    base: Training, dataset: "data.FundusDataset", run: "tracking.Run", *, metric: str
+) -> "running.Objective":
     """Make what a trial does: the training with the drawn values in place of its flags."""
-    if isinstance(training, TrainConfig):
+    if isinstance(base, TrainConfig):
 
-        def clean(trial: Trial, on_epoch_end: OnEpochEnd) -> Fitted:
-            drawn = dataclasses.replace(training, **trial.parameters)
-            model, _ = start_classifier(drawn, dataset, trial.run)
+        def clean(
+            trial: "tracking.Trial", on_epoch_end: "training.OnEpochEnd"
+        ) -> "training.Fitted":
+            drawn = dataclasses.replace(base, **trial.parameters)
+            model, _ = running.start_classifier(drawn, dataset, trial.run)
             return fit_clean(drawn, model, dataset, on_epoch_end=on_epoch_end)
 
-        return objective_of(clean, epochs=training.epochs, metric=metric)
-    start, _ = read_model(run, training.model)
+        return running.objective_of(clean, epochs=base.epochs, metric=metric)
+    start, _ = running.read_model(run, base.model)
 
-    def adversarial(trial: Trial, on_epoch_end: OnEpochEnd) -> Fitted:
-        drawn = dataclasses.replace(training, **trial.parameters)
+    def adversarial(
+        trial: "tracking.Trial", on_epoch_end: "training.OnEpochEnd"
+    ) -> "training.Fitted":
+        drawn = dataclasses.replace(base, **trial.parameters)
         return fit_adversarial(drawn, copy.deepcopy(start), dataset, on_epoch_end=on_epoch_end)
 
-    return objective_of(adversarial, epochs=training.epochs, metric=metric)
+    return running.objective_of(adversarial, epochs=base.epochs, metric=metric)
 
 
-def _about(config: TuneConfig, training: Training, dataset: FundusDataset) -> dict[str, object]:
+def _about(config: TuneConfig, base: Training, dataset: "data.FundusDataset") -> dict[str, object]:
     """Say what makes the trials of a study comparable."""
     own = {field.name for field in dataclasses.fields(config)} - MOVES_NO_VALUE
-    about = {name: value for name, value in dataclasses.asdict(training).items() if name in own}
+    about = {name: value for name, value in dataclasses.asdict(base).items() if name in own}
     return about | {
         "method": config.method,
         "metric": config.sought,
@@ -220,50 +216,60 @@ def _about(config: TuneConfig, training: Training, dataset: FundusDataset) -> di
     }
 
 
-def _open(config: TuneConfig, file: SpaceFile, about: Mapping[str, object]) -> Study:
-    own = own_values(file.space, config)
-    if beyond := outside(file.space, own):
-        sys.stderr.write(f"not tried first: {beyond} lies outside {file.path}\n")
-    return open_study(
+def _open(
+    config: TuneConfig, file: "running.SpaceFile", about: Mapping[str, object]
+) -> "tracking.Study":
+    own = running.own_values(file.space, config)
+    if beyond := tracking.outside(file.space, own):
+        console.warn(f"not tried first: {beyond} lies outside {file.path}")
+    return tracking.open_study(
         config.study,
         config.storage,
         space=file.space,
         starts=file.starts if beyond else [own, *file.starts],
         settings={name: value for name, value in about.items() if name not in file.space},
         direction=METRICS[config.sought],
-        pruner=make_pruner(config.pruner, epochs=config.epochs, prune_after=config.prune_after),
+        pruner=tracking.make_pruner(
+            config.pruner, epochs=config.epochs, prune_after=config.prune_after
+        ),
         seed=config.seed,
         heartbeat=config.heartbeat,
     )
 
 
-def _record(study: Study, run: Run, *, metric: str, dataset: str) -> dict[str, Any]:
-    pictures = log_study(study, run, metric=metric)
-    best = best_trial(study)
+def _record(
+    study: "tracking.Study", run: "tracking.Run", *, metric: str, dataset: str
+) -> dict[str, Any]:
+    pictures = tracking.log_study(study, run, metric=metric)
+    best = tracking.best_trial(study)
     run.log_json(best.params, "best_parameters.json")
     run.log_metrics({f"best_{metric}": study.optuna.best_value, "best_trial": best.number})
-    write_study_page(study, run, pictures, metric=metric, dataset=dataset)
-    sys.stdout.write(
-        f"best {metric} {best.value:.3f} by trial {best.number} with {json.dumps(best.params)}\n"
-        f"train with it: -P tuned={run.artifact_uri('best_parameters.json')}\n"
+    recording.write_study_page(study, run, pictures, metric=metric, dataset=dataset)
+    console.say(
+        f"best {metric} {best.value:.3f} by trial {best.number} with {json.dumps(best.params)}"
     )
+    console.say(f"train with it: -P tuned={run.artifact_uri('best_parameters.json')}")
     return best.params
 
 
-def _retrain(config: TuneConfig, training: Training, study: Study, run: Run) -> str:
+def _retrain(
+    config: TuneConfig, base: Training, study: "tracking.Study", run: "tracking.Run"
+) -> str:
     epochs = config.retrain_epochs or config.epochs
 
-    def once(values: Mapping[str, Any]) -> ModelVersion:
-        whole = dataclasses.replace(training, **values, epochs=epochs)
+    def once(values: Mapping[str, Any]) -> "tracking.ModelVersion":
+        whole = dataclasses.replace(base, **values, epochs=epochs)
         if isinstance(whole, TrainConfig):
-            return execute("train", train, whole).version
-        return execute("robustify", robustify, whole).version
+            return execute("train", train, whole, step="retrain").version
+        return execute("robustify", robustify, whole, step="retrain").version
 
-    return retrain_once(study, once, run=run, epochs=epochs, register_as=config.register_as)
+    return tracking.retrain_once(
+        study, once, run=run, epochs=epochs, register_as=config.register_as
+    )
 
 
-def _entry_point(training: Training) -> str:
-    return "train" if isinstance(training, TrainConfig) else "robustify"
+def _entry_point(base: Training) -> str:
+    return "train" if isinstance(base, TrainConfig) else "robustify"
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from .exposure import UNKNOWN as UNKNOWN
 from .exposure import datasets_seen as datasets_seen
 from .lineage import attach_pictures as attach_pictures
 from .names import check_model_name as check_model_name
+from .options import PRUNERS as PRUNERS
+from .options import Direction as Direction
 from .processes import Process as Process
 from .processes import this_process as this_process
 from .readiness import check_artifacts as check_artifacts
@@ -33,8 +35,6 @@ from .search_spaces import outside as outside
 from .silent import SilentRun as SilentRun
 from .stores import fetch as fetch
 from .stores import initialise_tracking as initialise_tracking
-from .studies import PRUNERS as PRUNERS
-from .studies import Direction as Direction
 from .studies import Study as Study
 from .studies import best_trial as best_trial
 from .studies import check_studies as check_studies

@@ -1,6 +1,5 @@
 """How a network is measured: scored, logged, shown, compared with the shortcut baseline."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,9 +14,11 @@ from experiments.recording.scores import (
     log_scores,
     log_subgroups,
     readable_scores,
+    under_attack,
 )
 from experiments.recording.shortcut_baseline import against_shortcut_baseline, audit_of
-from experiments.running.session import progress, show
+from experiments.running import console
+from experiments.running.console import as_text, progress, remark, say
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.evaluation.calibration import Calibration, fit_calibration
@@ -123,17 +124,39 @@ def measure_split(
         seed=measure.seed,
     )
     log_subgroups(run, subgroups, title=f"{name}, {split} split of {dataset.name}")
-    show(readable_scores(table))
-    show(subgroups[list(SUBGROUP_COLUMNS)])
-    sys.stdout.write(f"{counted(table)}\n{_told(calibration, fitted_on)}\n")
     audit = audit_of(dataset)
-    sys.stdout.write(against_shortcut_baseline(clean_auroc(table), audit) + "\n")
+    _tell(
+        run,
+        readable_scores(table),
+        subgroups[list(SUBGROUP_COLUMNS)],
+        remarks=(counted(table), _told(calibration, fitted_on)),
+        conclusion=f"{split} split: {under_attack(table)}"
+        f"{against_shortcut_baseline(clean_auroc(table), audit)}",
+    )
     return Measured(
         predicted=predicted,
         table=table,
         metrics=named_metrics(table, split=split) | {"shortcut_baseline": audit.shortcut_baseline},
         tags=calibration.tags() | {"calibrated_on": dataset.digest},
     )
+
+
+def _tell(
+    run: Run,
+    readable: pd.DataFrame,
+    subgroups: pd.DataFrame,
+    *,
+    remarks: Sequence[str],
+    conclusion: str,
+) -> None:
+    """Print the scores and the conclusion; keep these and the subgroups as ``scores.txt``."""
+    written = [as_text(readable), as_text(subgroups), *(f"{line}\n" for line in remarks)]
+    run.log_text("\n".join([*written, f"{conclusion}\n"]), "scores.txt")
+    console.table(readable, final=True)
+    console.table(subgroups)
+    for line in remarks:
+        remark(line)
+    say(conclusion)
 
 
 def _predictions(

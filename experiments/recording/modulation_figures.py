@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from experiments.running.session import progress
+from experiments.running.console import progress
 from fundus_ml.figures import (
     contact_sheet,
     figure_png,

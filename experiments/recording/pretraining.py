@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from experiments.recording.registration import register_model
-from experiments.running.launch import from_first
 from fundus_ml.figures.pretraining import pretraining_curves
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.pretraining import Encoder, PretrainingObjective, check_probe, probe_auroc
 from fundus_ml.training import Fitted
+from fundus_ml.training.distribution import from_first
 from tracking.registry import ModelVersion, describe
 from tracking.runs import Run
 

@@ -6,12 +6,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pandas as pd
 
 from experiments.recording.registration import Trained
-from experiments.running.session import show
+from experiments.running import console
+from experiments.running.console import say
 from fundus_ml.auditing.audit import AUDIT_PAGE, Audit
 from fundus_ml.data.owned_folders import read_object
 from fundus_ml.errors import InputError, listed
@@ -90,14 +91,34 @@ def write_summary(
         (folder / name).write_text(text, encoding="utf-8")
         run.log_artifact(folder / name)
     run.log_metrics({key: value for key, value in summary.items() if isinstance(value, float)})
-    show(_scores(findings))
-    show(_effects(findings))
+    console.table(_scores(findings)[list(SCORE_COLUMNS)], final=True)
+    console.table(_effects(findings))
     enrichments = _enrichments(findings, design.eps)
     if not enrichments.empty:
         wide = enrichments.pivot_table(
             index="part", columns="model", values="enrichment", sort=False
         )
-        show(wide.reset_index())
+        console.table(wide.reset_index())
+    say(conclusion_of(summary))
+
+
+def conclusion_of(summary: Mapping[str, Any]) -> str:
+    """Say in one sentence what the chain found."""
+    eps = plain(summary["eps"])
+    robust = summary["region_enrichment"]["robust"]
+    where = "; the dataset has no region maps"
+    if robust:
+        part = max(robust, key=robust.__getitem__)
+        planted = f" (planted: {summary['cue']})" if summary["cue"] else ""
+        where = (
+            f"; its changes are densest in: {part}, {robust[part]:.2g} times their area{planted}"
+        )
+    return (
+        f"clean AUROC {summary['clean_auroc']:.3f}, shortcuts reach "
+        f"{summary['shortcut_baseline']:.3f}; under attack at eps {eps} the robust version keeps "
+        f"{summary['robust_auroc']:.3f}, the clean one "
+        f"{summary['clean_model_robust_auroc']:.3f}{where}"
+    )
 
 
 def remove_summary(folder: Path) -> None:

@@ -8,7 +8,6 @@ from .flags import run_entry_point as run_entry_point
 from .identity import identity_of as identity_of
 from .kept_pictures import batches_of as batches_of
 from .kept_pictures import kept_pictures as kept_pictures
-from .launch import from_first as from_first
 from .launch import is_first_process as is_first_process
 from .launch import process_group as process_group
 from .modulated_eyes import ModulatedEyes as ModulatedEyes
@@ -24,17 +23,13 @@ from .preflight import check_ready as check_ready
 from .preflight import check_space as check_space
 from .resuming import resumable as resumable
 from .session import make_folder as make_folder
-from .session import progress as progress
 from .session import read_dataset as read_dataset
 from .session import read_model as read_model
-from .session import show as show
-from .session import stages as stages
 from .space_files import SpaceFile as SpaceFile
 from .space_files import own_values as own_values
 from .space_files import read_space as read_space
 from .start import REGISTERED as REGISTERED
 from .start import start_classifier as start_classifier
-from .trials import METRICS as METRICS
 from .trials import Objective as Objective
 from .trials import objective_of as objective_of
 from .tuned import with_tuned as with_tuned

@@ -1,6 +1,5 @@
 """The eyes that a modulation starts from, and where each may change."""
 
-import sys
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -10,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from experiments.running.console import warn
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.regions import REGION_FLAGS
@@ -136,5 +136,5 @@ def _count_abstained(run: Run, region: str, allowed: NDArray[np.bool_] | None) -
     """Say how many eyes do not show a region."""
     lacking = 0 if allowed is None else int((~allowed.any(axis=(1, 2))).sum())
     if lacking:
-        sys.stderr.write(f"modulate: region={region}: {lacking} eyes do not show it\n")
+        warn(f"region={region}: {lacking} eyes do not show it")
         run.set_tags({f"without_{region.replace('+', '_')}": str(lacking)})

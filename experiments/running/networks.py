@@ -1,9 +1,9 @@
 """The networks of a modulation: who makes the pictures, who judges them, who is the control."""
 
-import sys
 from dataclasses import dataclass
 from typing import Protocol
 
+from experiments.running.console import warn
 from experiments.running.session import read_model
 from fundus_ml.data.options import SHUFFLED
 from fundus_ml.errors import InputError
@@ -97,7 +97,7 @@ def read_networks(run: Run, config: NamesNetworks) -> Networks:
             f"{model.version.uri} has not the alias robust: what its gradient changes need not "
             "mean anything to an eye"
         )
-        sys.stderr.write(f"modulate: {warning}\n")
+        warn(warning)
         run.set_tags({"warning": warning})
     null_models = others["null_model"]
     for uri, network in zip(asked["null_model"], null_models, strict=True):

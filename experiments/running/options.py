@@ -1,13 +1,30 @@
 """Flags that several entry points share; imports nothing that takes time."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fundus_ml.errors import InputError
 from fundus_ml.training.options import TrainingOptions
+from tracking.options import Direction
+
+METRICS: Mapping[str, Direction] = {
+    "val_auroc": "maximize",
+    "val_loss": "minimize",
+    "robust_val_auroc": "maximize",
+}
+"""What a study may seek, and in which direction."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ResumableOptions(TrainingOptions):
+class ConsoleOptions:
+    """What a run prints."""
+
+    verbose: bool = False
+    """Also print the tables, details and notices of libraries that the run keeps as artifacts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResumableOptions(TrainingOptions, ConsoleOptions):
     """Flags of a training that is kept on disk while it lasts."""
 
     checkpoints: str = ""

@@ -3,11 +3,11 @@
 import dataclasses
 import hashlib
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from experiments.running.console import say, warn
 from experiments.running.options import ResumableOptions
 from experiments.running.places import place, refuse_inside
 from fundus_ml.data.dataset import FundusDataset
@@ -20,7 +20,16 @@ from tracking.runs import Run
 from tracking.versions import ModelVersion
 
 MOVES_NOTHING = frozenset(
-    {"dataset", "model", "tuned", "bootstrap", "register_as", "checkpoints", "checkpoint_minutes"}
+    {
+        "dataset",
+        "model",
+        "tuned",
+        "bootstrap",
+        "register_as",
+        "checkpoints",
+        "checkpoint_minutes",
+        "verbose",
+    }
 )
 """Flags that do not decide how a training goes; the dataset and the start count by content."""
 
@@ -69,7 +78,7 @@ def resumable(
         )
         if earlier := checkpoints.found_note.get("run_id"):
             run.continue_from(earlier)
-            sys.stdout.write(f"goes on with the training in {folder}\n")
+            say(f"goes on with the training in {folder}")
         wait()
         yield checkpoints
         tell_left(folder, checkpoints.remove())
@@ -78,7 +87,7 @@ def resumable(
 def tell_left(folder: Path, left: Sequence[str]) -> None:
     """Say what stays in a folder that was to be deleted."""
     if left:
-        sys.stderr.write(f"{folder}: stays, for it holds {listed(left)}\n")
+        warn(f"{folder}: stays, for it holds {listed(left)}")
 
 
 def _folder(name: str, given: str, identity: dict[str, object]) -> Path:

@@ -2,16 +2,10 @@
 
 from collections.abc import Callable, Mapping
 
+from experiments.running.options import METRICS
 from fundus_ml.training import Fitted
 from fundus_ml.training.engine import OnEpochEnd
-from tracking.studies import Direction
 from tracking.trials import Trial
-
-METRICS: Mapping[str, Direction] = {
-    "val_auroc": "maximize",
-    "val_loss": "minimize",
-    "robust_val_auroc": "maximize",
-}
 
 Objective = Callable[[Trial], float]
 Training = Callable[[Trial, OnEpochEnd], Fitted]

@@ -1,6 +1,5 @@
 """Several registered versions at once: read, told what they have seen, scored on the same eyes."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from experiments.running.addresses import addresses
-from experiments.running.session import progress, read_model
+from experiments.running.console import progress, warn
+from experiments.running.session import read_model
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import Classifier
@@ -63,7 +63,7 @@ def possibly_trained_on(
         elsewhere = {digest for digest in seen.values() if digest not in dataset.same_training}
         if elsewhere or split == "train":
             suspects.append(version.uri)
-            sys.stderr.write(f"{version.uri}: {_why(elsewhere, split)}\n")
+            warn(f"{version.uri}: {_why(elsewhere, split)}")
     run.set_tags({"possibly_trained_on": ",".join(suspects) or "none"})
 
 

@@ -1,4 +1,5 @@
 from .answers import read_answers as read_answers
+from .answers import read_trials as read_trials
 from .answers import study_of as study_of
 from .drawing import draw_trials as draw_trials
 from .figure import reader_forest as reader_forest

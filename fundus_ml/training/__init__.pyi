@@ -8,6 +8,8 @@ from .classification import check_both_sexes as check_both_sexes
 from .classification import fit as fit
 from .distribution import add_up as add_up
 from .distribution import bare as bare
+from .distribution import from_first as from_first
+from .distribution import joined as joined
 from .distribution import sum_with_gradient as sum_with_gradient
 from .distribution import wait as wait
 from .distribution import world as world

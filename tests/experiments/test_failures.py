@@ -12,7 +12,7 @@ from experiments import evaluate, main, modulate, preprocess, robustify, train, 
 from experiments.recording.summary import HEADLINE, TITLE
 from fundus_ml.imaging.pictures import write_png
 from fundus_ml.sources.synthetic import synthetic_photographs
-from fundus_ml.synthesis.population import Population
+from fundus_ml.synthesis.options import Population
 from tests.experiments.conftest import flags
 
 

@@ -26,7 +26,7 @@ from fundus_ml.preprocessing.options import PreprocessingOptions
 from fundus_ml.sources.files import load_file
 from fundus_ml.sources.folder import folder_photographs
 from fundus_ml.sources.synthetic import synthetic_photographs
-from fundus_ml.synthesis.population import Population
+from fundus_ml.synthesis.options import Population
 from tests.fundus_ml.tiny_eyes import draw_field
 
 SIZE = 16

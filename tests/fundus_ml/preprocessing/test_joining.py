@@ -15,8 +15,9 @@ from fundus_ml.preprocessing.dataset import preprocess
 from fundus_ml.preprocessing.joining import SAME_EYES, SAME_PERSON
 from fundus_ml.preprocessing.options import PreprocessingOptions
 from fundus_ml.sources.folder import folder_photographs
+from fundus_ml.synthesis.options import Population
 from fundus_ml.synthesis.painting import paint_photograph
-from fundus_ml.synthesis.population import Population, draw_population
+from fundus_ml.synthesis.population import draw_population
 
 
 @pytest.fixture(scope="module")

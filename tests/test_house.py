@@ -26,7 +26,7 @@ ALLOWED = {
 }
 BARE = {
     "torch", "torchvision", "numpy", "scipy", "pandas", "pyarrow", "cv2", "sklearn", "matplotlib",
-    "mpl_toolkits", "joblib", "safetensors",
+    "mpl_toolkits", "joblib", "safetensors", "lazy_loader",
 }  # fmt: skip
 ADAPTERS = {
     "fundus_ml/imaging/decoding.py": {"PIL", "simplejpeg"},

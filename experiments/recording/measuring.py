@@ -130,8 +130,8 @@ def measure_split(
         readable_scores(table),
         subgroups[list(SUBGROUP_COLUMNS)],
         remarks=(counted(table), _told(calibration, fitted_on)),
-        conclusion=f"{split} split: {under_attack(table)}"
-        f"{against_shortcut_baseline(clean_auroc(table), audit)}",
+        conclusion=f"{split} split: {against_shortcut_baseline(clean_auroc(table), audit)}"
+        f"{under_attack(table)}",
     )
     return Measured(
         predicted=predicted,

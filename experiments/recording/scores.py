@@ -105,11 +105,10 @@ def readable_scores(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def under_attack(table: pd.DataFrame) -> str:
-    """Say the AUROC at each budget, before that of clean eyes is named; empty without attacks."""
+    """Say the AUROC at each budget, to follow that of clean eyes; empty without attacks."""
     attacked = table[table["attack"] != CLEAN]
     return "".join(
-        f"under {_name(row)} AUROC {row['auroc']:.3f} "
-        f"({row['auroc_low']:.3f} to {row['auroc_high']:.3f}); "
+        f"; {_name(row)}: {row['auroc']:.3f} ({row['auroc_low']:.3f} to {row['auroc_high']:.3f})"
         for row in attacked.to_dict("records")
     )
 

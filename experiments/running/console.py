@@ -116,7 +116,7 @@ def progress(description: str, unit: str) -> Iterator[Progress]:
     from tqdm import tqdm  # noqa: PLC0415 (only where there is a terminal)
 
     with tqdm(
-        desc=f"{_prefix()}{description}",
+        desc=_stage(description),
         unit=f" {unit}",
         file=sys.stderr,
         dynamic_ncols=True,
@@ -163,8 +163,15 @@ class _Lines:
     def __call__(self, done: int, total: int) -> None:
         percent = TENTH * (TENTH * done // total) if total else 0
         if self._told < percent < 100 and monotonic() >= self._next:  # noqa: PLR2004 (the end)
-            warn(f"{self._description}: {percent} %")
+            sys.stderr.write(f"{_stage(self._description)}: {percent} %\n")
+            sys.stderr.flush()
             self._told, self._next = percent, monotonic() + APART
+
+
+def _stage(description: str) -> str:
+    """Name a stage, and the step it belongs to where that is called otherwise."""
+    step = _VOICE.get().step
+    return step if step and description in step.split() else f"{_prefix()}{description}"
 
 
 def _prefix() -> str:

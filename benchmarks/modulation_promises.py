@@ -42,7 +42,7 @@ from fundus_ml.modulation.budget_path import mask_of
 from fundus_ml.modulation.effects import SEEN, effect_rows, prob_of_target
 
 SWEEP = np.arange(0.90, 1.11, 0.01)
-"""Of the minimal perturbation norms that were found."""
+"""Shares of the minimal perturbation norms at which the eyes are tried."""
 
 
 def main() -> None:

@@ -45,7 +45,7 @@ from fundus_ml.training.distribution import bare
 LIBRARY = "library pgd-7"
 STEPS, JUDGE_STEPS = 7, 20
 REPLAYS = 4
-"""Of free, unless there are fewer epochs."""
+"""Replays of free, unless there are fewer epochs."""
 CLOSE = 0.01
 """AUROC below the library's best that counts as having come to it."""
 

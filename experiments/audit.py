@@ -33,7 +33,7 @@ class AuditConfig(ConsoleOptions):
     permutations: int = 1000
     """Shuffled labels behind the chance levels."""
     seed: int = 0
-    """Of the shuffles and the intervals."""
+    """Seed of the shuffles and the intervals."""
 
     def __post_init__(self) -> None:
         """Refuse a seed out of range."""

@@ -39,9 +39,9 @@ class AverageConfig(ConsoleOptions):
     batch_size: int = 32
     """Eyes per pass."""
     precision: str = "auto"
-    """Of the passes that estimate BatchNorm: auto, fp32, bf16 or fp16; scores are fp32."""
+    """Precision of the passes that estimate BatchNorm: auto, fp32, bf16 or fp16; scores are fp32."""
     seed: int = 0
-    """Of the order of the training eyes and of the bootstrap."""
+    """Seed of the order of the training eyes and of the bootstrap."""
     bootstrap: int = 2000
     """Resamples of people behind each interval."""
     register_as: str = "fundus-sex"

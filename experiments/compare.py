@@ -41,7 +41,7 @@ class CompareConfig(ConsoleOptions):
     bootstrap: int = 2000
     """Resamples of people behind each interval."""
     seed: int = 0
-    """Of the bootstrap."""
+    """Seed of the bootstrap."""
 
     def __post_init__(self) -> None:
         """Refuse a seed out of range, or another number of versions."""

@@ -87,7 +87,7 @@ class MainConfig(ConsoleOptions):
     bootstrap: int = 2000
     """Resamples of people behind each interval."""
     seed: int = 0
-    """Of the synthetic people, the split, the weights, the training and the choice of eyes."""
+    """Seed of the synthetic people, the split, the weights, the training and the choice of eyes."""
     workers: int = 0
     """Processes that read photographs; 0 is one per core."""
     register_as: str = "fundus-sex"

@@ -83,7 +83,7 @@ class ModulateConfig(modulation.ModulationOptions, ConsoleOptions):
     kept: str = ""
     """Folder of the unfinished modulation; checkpoints/modulate-DIGEST, by its flags, if empty."""
     seed: int = 0
-    """Of the choice of eyes, the controls and the bootstrap."""
+    """Seed of the choice of eyes, the controls and the bootstrap."""
     bootstrap: int = 2000
     """Resamples of people behind each interval."""
 

@@ -47,7 +47,7 @@ class PromoteConfig(ConsoleOptions):
     bootstrap: int = 2000
     """Resamples of people behind each interval."""
     seed: int = 0
-    """Of the bootstrap."""
+    """Seed of the bootstrap."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""

@@ -172,7 +172,7 @@ def robustify(config: RobustifyConfig, run: "tracking.Run") -> "recording.Traine
             dataset,
             measure=measure,
             tags={
-                "method": config.method,
+                "recipe": config.method,
                 "constraint": config.constraint,
                 "eps": plain(config.eps),
                 "labels": config.labels,

@@ -39,7 +39,7 @@ def processes(*, workers: int = 0, backend: str = "loky", scheduler: str = "") -
     Args:
         workers: Processes of this machine; 0 is one per core. Not read by ``dask``.
         backend: ``loky`` (this machine) or ``dask``.
-        scheduler: Of ``dask``: address of its scheduler, such as ``tcp://host:8786``. Its workers
+        scheduler: Address of the scheduler of ``dask``, such as ``tcp://host:8786``. Its workers
             must see the same files under the same paths.
 
     Raises:

@@ -2,19 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy import (
-    Engine,
-    NullPool,
-    Table,
-    UniqueConstraint,
-    create_engine,
-    insert,
-    inspect,
-    select,
-    update,
-)
+from sqlalchemy import Engine, NullPool, Table, UniqueConstraint, create_engine, inspect, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.orm import Session
@@ -23,8 +14,10 @@ from tracking.errors import TrackingError
 from tracking.faults import first_line
 from tracking.reachable import check_answers, check_writable, shown
 from tracking.stores import exclusive, results_uri
-from tracking.tables import ONLY_TABLES_ADDED_SINCE, SCHEMA_VERSION, Base, SchemaVersion
+from tracking.tables import REVISION, Base
 
+_BEFORE_TODAY = (None, "1", "2", "0002")
+"""Layouts that become today's: none, those of releases without Alembic, earlier revisions."""
 SECONDS_TO_WAIT = 60  # for another process that is writing to the same SQLite file
 
 
@@ -32,8 +25,9 @@ SECONDS_TO_WAIT = 60  # for another process that is writing to the same SQLite f
 def session(uri: str | None = None) -> Iterator[Session]:
     """Open the results database for one piece of work.
 
-    Its tables are created when missing, also those that an older layout lacks. What the block wrote
-    is committed when it ends, and rolled back when it raises; nothing stays open either way.
+    A new database gets its tables, and one of an earlier layout becomes today's, in the steps of
+    :mod:`tracking.migrations`. What the block wrote is committed when it ends, and rolled back when
+    it raises; nothing stays open either way.
 
     Args:
         uri: SQLAlchemy address; that of :func:`tracking.stores.results_uri` when omitted.
@@ -72,7 +66,7 @@ def check_results() -> None:
     check_answers(address, what="results database")
     check_writable(address, what="results database")
     with session(address) as opened:
-        opened.execute(update(SchemaVersion).values(version=SCHEMA_VERSION))
+        opened.execute(text("UPDATE alembic_version SET version_num = version_num"))
         opened.rollback()
 
 
@@ -121,31 +115,39 @@ def _engine(uri: str) -> Engine:
 
 
 def _ensure_schema(engine: Engine, uri: str) -> None:
-    if _grows(_layout(engine)):
-        with exclusive(uri):
-            # The layout is said last: SQLite commits each table by itself, and one that was
-            # interrupted half-way, or is being created by another process, must not pass as whole.
-            Base.metadata.create_all(engine)
-            if _grows(found := _layout(engine)):
-                said = (insert if found is None else update)(SchemaVersion)
-                with engine.begin() as connection:
-                    connection.execute(said.values(version=SCHEMA_VERSION))
     found = _layout(engine)
-    if found != SCHEMA_VERSION:
+    if found in _BEFORE_TODAY:
+        with exclusive(uri):
+            if _layout(engine) in _BEFORE_TODAY:  # not by another process meanwhile
+                _upgrade(engine)
+        found = _layout(engine)
+    if found != REVISION:
         raise TrackingError(
             f"results database {engine.url.render_as_string()} has layout {found}, this code "
-            f"reads layout {SCHEMA_VERSION}; use the release that wrote it, or another "
+            f"reads layout {REVISION}; use the release that wrote it, or another "
             "FUNDUS_RESULTS_URI"
         )
 
 
-def _grows(layout: int | None) -> bool:
-    """Say whether making the tables that are missing is all that a database needs."""
-    return layout is None or ONLY_TABLES_ADDED_SINCE <= layout < SCHEMA_VERSION
+def _layout(engine: Engine) -> str | None:
+    """Read the revision of a database, or what releases without Alembic wrote in its place."""
+    inspector = inspect(engine)
+    for table, column in (("alembic_version", "version_num"), ("schema_version", "version")):
+        if inspector.has_table(table):
+            with engine.connect() as connection:
+                said = connection.scalar(text(f"SELECT {column} FROM {table}"))  # noqa: S608
+            if said is not None:
+                return str(said)
+    return None
 
 
-def _layout(engine: Engine) -> int | None:
-    if not inspect(engine).has_table(SchemaVersion.__tablename__):
-        return None
-    with Session(engine) as opened:
-        return opened.scalars(select(SchemaVersion.version)).one_or_none()
+def _upgrade(engine: Engine) -> None:
+    """Take every step that is missing; one that was interrupted is completed."""
+    from alembic import command  # noqa: PLC0415 (only where there is a step to take)
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

@@ -16,7 +16,7 @@ def record_decision(
 
     Args:
         run: The open run.
-        dataset_digest: Of the dataset asked.
+        dataset_digest: Digest of the dataset asked.
         split: Its split.
         promoted: Whether the alias moves.
         reason: With the figures.

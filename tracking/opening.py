@@ -32,7 +32,7 @@ class Opened:
     """A run that was opened.
 
     Attributes:
-        run_id: Of the run.
+        run_id: Id of the run.
         fault: Why it is not the run that was handed over, and must fail; empty otherwise.
     """
 

@@ -25,7 +25,7 @@ def retrain_once(
         study: From :func:`tracking.studies.open_study`.
         train: Takes the best values, registers a version and hands it back. The version and its
             logged model get the tags ``study`` and ``trial``.
-        run: Of the worker; tagged with what was decided.
+        run: Run of the worker; tagged with what was decided.
         how: What else tells one retraining from another, such as its epochs.
 
     Returns:

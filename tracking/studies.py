@@ -44,12 +44,12 @@ class Study:
     """A study as one worker holds it.
 
     Attributes:
-        name: Of the study.
+        name: Name of the study.
         uri: SQLAlchemy address of its database.
         storage: The same, opened.
         optuna: Optuna's own object.
         space: What its trials draw from.
-        seed: Of the draws; trial by trial they differ, and between workers they never repeat.
+        seed: Seed of the draws; trial by trial they differ, and between workers they never repeat.
         heartbeat: Seconds between a worker's signs of life.
     """
 
@@ -84,7 +84,8 @@ def open_study(
         name: The study.
         storage: SQLAlchemy address of its own database; ``optuna.db`` in this folder when empty.
         space: What its trials draw from.
-        seed: Of the draws. Draw number ``n`` depends on it, on ``n`` and on the trials before it.
+        seed: Seed of the draws. Draw number ``n`` depends on it, on ``n`` and on the trials before
+            it.
         settings: What else makes its trials comparable, by the names a user knows; JSON values.
         starts: Values to try before anything is drawn; what one leaves out is drawn.
         direction: ``maximize`` or ``minimize``.

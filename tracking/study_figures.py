@@ -38,7 +38,7 @@ class Picture:
     """One picture of a study.
 
     Attributes:
-        content: Of a PNG file.
+        content: Bytes of a PNG file.
         caption: What it shows, for a reader who has not seen one before.
     """
 

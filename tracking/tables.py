@@ -7,21 +7,12 @@ empty: a database takes two empty values for different ones.
 from sqlalchemy import BigInteger, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 2
-ONLY_TABLES_ADDED_SINCE = 1
-"""Layouts from this one on lack nothing but whole tables, which are made where they are missing."""
+REVISION = "0003"
+"""Revision of :mod:`tracking.migrations` that these tables have."""
 
 
 class Base(DeclarativeBase):
     """Everything the database holds."""
-
-
-class SchemaVersion(Base):
-    """The one row that says which layout the database has."""
-
-    __tablename__ = "schema_version"
-
-    version: Mapped[int] = mapped_column(primary_key=True)
 
 
 class _OfOnePhotograph:
@@ -128,7 +119,7 @@ class MinimalPerturbation(_OfOnePhotograph, Base):
             "constraint",
             "region",
             "seed",
-            name="minimal_perturbation_key",
+            name="least_budget_key",
         ),
     )
 

@@ -50,7 +50,7 @@ class Trial:
         """Record the objective as it stands after ``epoch``.
 
         Args:
-            value: Of the objective.
+            value: Value of the objective.
             epoch: Counted from 1.
             last: Nothing is left to save: the trial is complete, however it compares.
 

@@ -94,7 +94,7 @@ def measure_suite(
         suite: What to run.
         split: Where they come from.
         calibration: Temperature and threshold.
-        resamples: Of people.
+        resamples: Resamples of people.
     """
     with progress("suite", "eye") as on_step:
         attacked = run_attack_suite(model, eyes, suite, on_step=on_step)
@@ -133,7 +133,7 @@ class Gated(Protocol):
 
     @property
     def precision(self) -> str:
-        """Of the attacks' passes."""
+        """Precision of the attacks' passes."""
 
     @property
     def bootstrap(self) -> int:
@@ -141,7 +141,7 @@ class Gated(Protocol):
 
     @property
     def seed(self) -> int:
-        """Of the attacks and the bootstrap."""
+        """Seed of the attacks and the bootstrap."""
 
 
 def ask_gate(

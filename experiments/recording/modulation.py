@@ -34,8 +34,8 @@ class ModulationRecord:
         evaluator: The eyes, their pixels and targets, the options, the independent evaluator.
         modulated: ``(E, N, H, W, 3)`` uint8.
         pictures: E·N paths of the saved pictures, budget by budget.
-        seed: Of the choice of eyes.
-        dataset_digest: Of the dataset they come from.
+        seed: Seed of the choice of eyes.
+        dataset_digest: Digest of the dataset they come from.
         found: What was found in the pictures of each condition.
         compared: Tables over all conditions.
         effect: Rows of ``effect_by_eps`` of the modulation.

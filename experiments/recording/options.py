@@ -24,13 +24,13 @@ class Measure:
     batch_size: int = 32
     """Eyes per pass."""
     precision: str = "auto"
-    """Of the attack's passes: auto, fp32 or bf16; scores are fp32."""
+    """Precision of the attack's passes: auto, fp32 or bf16; scores are fp32."""
     attack_engine: str = "native"
     """Who makes the images of PGD: native, or robustness, the library."""
     bootstrap: int = 2000
     """Resamples of people behind each interval."""
     seed: int = 0
-    """Of the bootstrap."""
+    """Seed of the bootstrap."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""

@@ -26,7 +26,7 @@ class Pretrained:
 
     Attributes:
         version: In the registry.
-        metrics: Of the best epoch, and of the probe.
+        metrics: Metrics of the best epoch, and of the probe.
         seconds_per_step: Median over the training steps.
     """
 

@@ -81,7 +81,7 @@ def write_summary(
     Args:
         run: The parent run.
         design: What the chain was asked.
-        audit: Of its dataset.
+        audit: Audit of its dataset.
         findings: ``clean`` and ``robust``.
         folder: Exists and can be written.
     """
@@ -152,7 +152,7 @@ def summarise(
 
     Args:
         design: What the chain was asked.
-        audit: Of its dataset.
+        audit: Audit of its dataset.
         findings: ``clean`` and ``robust``.
 
     Returns:

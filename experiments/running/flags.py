@@ -123,7 +123,7 @@ def parse(config_class: type[C], argv: Sequence[str] | None, *, name: str) -> C:
     Args:
         config_class: Frozen dataclass; field = flag.
         argv: Flags without the program's name; None reads the command line.
-        name: Of the entry point, for the help text.
+        name: Name of the entry point, for the help text.
 
     Raises:
         InputError: An unknown or missing flag, or a value that its type refuses.
@@ -163,7 +163,7 @@ def run_entry_point(
     code a shell gives them, and a run marked KILLED.
 
     Args:
-        name: Of the entry point.
+        name: Name of the entry point.
         config_class: Its flags.
         function: What it does.
         argv: Flags; None reads the command line.
@@ -194,7 +194,7 @@ def execute(
     Of several processes the first one records.
 
     Args:
-        name: Of the entry point.
+        name: Name of the entry point.
         function: What it does.
         config: Its flags.
         step: What stands before its lines on the console where it is a step of another run.

@@ -32,6 +32,8 @@ MOVES_NOTHING = frozenset(
     }
 )
 """Flags that do not decide how a training goes; the dataset and the start count by content."""
+FORMER_FLAGS = {"recipe": "method", "watchdog": "overfitting_monitor"}
+"""Names up to release 0.6.0, whose unfinished trainings go on."""
 
 
 @contextmanager
@@ -46,7 +48,7 @@ def resumable(
     """Keep a training on disk during the block, and delete what was kept when it ends well.
 
     Args:
-        name: Of the entry point.
+        name: Name of the entry point.
         config: Its flags.
         run: Is marked as going on with the run that was killed.
         dataset: What is learned from.
@@ -74,7 +76,11 @@ def resumable(
         return
     with alone_in(folder, TRAINING, named=f"checkpoints={folder}"):
         checkpoints = Checkpoints(
-            folder, identity, minutes=config.checkpoint_minutes, note={"run_id": run.run_id}
+            folder,
+            identity,
+            minutes=config.checkpoint_minutes,
+            note={"run_id": run.run_id},
+            renamed=FORMER_FLAGS,
         )
         if earlier := checkpoints.found_note.get("run_id"):
             run.continue_from(earlier)

@@ -31,7 +31,7 @@ class StartConfig(Protocol):
 
     @property
     def seed(self) -> int:
-        """Of the random weights."""
+        """Seed of the random weights."""
 
 
 def start_classifier(

@@ -50,7 +50,7 @@ def apgd(
         leave_solved: Images that are named wrongly, by their fp32 logit, are finished.
         final_check: As in :func:`fundus_ml.attacks.pgd`.
         eight_bit: Round the result to 8 bits, still inside the ball.
-        precision: Of the passes: ``auto``, ``fp32`` or ``bf16``.
+        precision: Precision of the passes: ``auto``, ``fp32`` or ``bf16``.
         generator: Draws the random start.
 
     Returns:

@@ -6,7 +6,7 @@ from torch.fx.proxy import TraceError
 from torch.nn.modules.batchnorm import _BatchNorm
 
 FEWEST_STEPS = 10
-"""Of an attack, from which on folding is worth its time."""
+"""Steps of an attack from which on folding is worth its time."""
 
 _UNTRACEABLE = (TraceError, TypeError, ValueError, AttributeError, RuntimeError)
 """What tracing raises where ``forward`` decides by what it sees."""

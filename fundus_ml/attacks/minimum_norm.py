@@ -18,11 +18,11 @@ COARSE, FINE = 0.05, 0.001
 BEYOND = 1.05
 """How far past the boundary that a linear network would have the first balls reach."""
 GROWTH = 1.2
-"""Of the ball, at least, from step to step until a first point is solved."""
+"""Least growth of the ball from step to step until a first point is solved."""
 SMALLEST = 1e-5
 """Radius of the first ball where an image lies on the boundary."""
 HALVINGS = 10
-"""Of the way between the image and the point found, at the end: a thousandth of it is left."""
+"""Halvings of the segment from the image to the point found; a thousandth of it is left."""
 CLEAR, CLEAR_SHARE = 1e-4, 0.002
 """Logit past the boundary where halving ends, at most this share of the image's own: in a batch of
 another size the fp32 logit of the same image differs by some 1e-5."""
@@ -65,7 +65,7 @@ def minimum_norm(
         mask: Where the image may change, as :class:`ThreatModel` takes it.
         attack_steps: Gradients taken of each image.
         target: ``(N,)``, 0 or 1: the class to be reached instead.
-        precision: Of the passes; that a change turns the image is told in fp32.
+        precision: Precision of the passes; that a change turns the image is told in fp32.
 
     Raises:
         InputError: As :func:`fundus_ml.attacks.pgd`.

@@ -70,7 +70,7 @@ def pgd(
         final_check: Score what was found in fp32; where it is no worse than the start, that comes
             back.
         eight_bit: Round the result to 8 bits, still inside the ball.
-        precision: Of the forward and backward passes: ``auto``, ``fp32`` or ``bf16``.
+        precision: Precision of the forward and backward passes: ``auto``, ``fp32`` or ``bf16``.
         generator: Draws the random start.
 
     Returns:

@@ -79,7 +79,7 @@ def robustness_pgd(
         keep_best: Return the iterate with the best loss of each image, not the last.
         momentum: 0.
         target: ``(N,)``, 0 or 1: descend towards this class instead of away from ``labels``.
-        precision: Of the forward and backward passes: ``auto``, ``fp32`` or ``bf16``.
+        precision: Precision of the forward and backward passes: ``auto``, ``fp32`` or ``bf16``.
         generator: Draws the random start; the library's own would move the global generator.
 
     Returns:

@@ -28,7 +28,7 @@ class Problem:
         images: ``(N, 3, H, W)`` float32 in [0, 1], detached.
         aim: ``(N,)``, +1 where the logit should rise and -1 where it should fall.
         threat: Ball around each image.
-        precision: Of the passes.
+        precision: Precision of the passes.
         loss: Whose gradient is climbed. ``margin`` never vanishes; ``ce`` does in float32 where
             the network is sure (a logit beyond 100, or 17 where it is to be strengthened).
         enhance: Whether ``ce`` is descended towards a target rather than climbed off the label.

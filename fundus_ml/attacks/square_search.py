@@ -48,7 +48,7 @@ def square(
         final_check: Score what was found in fp32; where it is no worse than the image itself, the
             image comes back.
         p_init: Share of the region's pixels that the first squares cover.
-        precision: Of the forward passes: ``auto``, ``fp32`` or ``bf16``.
+        precision: Precision of the forward passes: ``auto``, ``fp32`` or ``bf16``.
         generator: Draws the seed of each image, one after the other.
 
     Returns:

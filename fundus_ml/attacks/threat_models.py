@@ -13,7 +13,7 @@ SMALLEST_NORM = 1e-10
 LEVELS = 255
 """Steps between black and white of an 8-bit picture."""
 SLACK = 1e-4
-"""Of one level: how far a pixel may be from 8 bits through rounding in float32."""
+"""Share of one grey level that a pixel may be off 8 bits by rounding in float32."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -50,7 +50,7 @@ def audit_dataset(
         rejected: ``image_id``, ``reason``, ``detail`` of the photographs not taken; None reads them
             where the dataset lies.
         permutations: Shuffles of the labels behind every p-value.
-        seed: Of folds, shuffles and intervals.
+        seed: Seed of folds, shuffles and intervals.
         on_progress: Called with (steps done, steps in all as far as known).
 
     Raises:
@@ -189,7 +189,7 @@ def _shortcut_words(baselines: Sequence[Baseline]) -> list[str]:
 
 
 def _source_words(sources: Sequence[SourcePredictability], *, source_named: bool) -> list[str]:
-    telling = [item for item in sources if item.tells]
+    telling = [item for item in sources if item.predictable]
     if not telling:
         return []
     best = max(telling, key=lambda item: item.auroc)

@@ -6,7 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from fundus_ml.auditing.forward_selection import DISMISSED_ABOVE, Naming, OnProgress, Trial, listed
+from fundus_ml.auditing.forward_selection import (
+    DISMISSED_ABOVE,
+    ForwardSelection,
+    OnProgress,
+    Trial,
+    listed,
+)
 from fundus_ml.auditing.shortcuts import Shortcut
 from fundus_ml.statistics.bootstrap import Interval
 
@@ -15,7 +21,7 @@ CHANCE = 0.95
 FEWEST_PEOPLE = 20
 """People of each sex below which no shortcut is judged."""
 FEWEST_PERMUTATIONS = 299
-"""Shuffles with which a p-value can pass a third of ``naming.FAMILY_LEVEL``."""
+"""Shuffles with which a p-value can pass a third of ``forward_selection.FAMILY_LEVEL``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +29,7 @@ class Baseline:
     """How well one shortcut alone predicts sex.
 
     Attributes:
-        name: Of the shortcut.
+        name: Name of the shortcut.
         verdict: ``named``: it predicts sex beyond those named before it; ``open``: so does it, but
             it was measured on the retina, so that what a model is meant to find may be behind it
             and it is not called a shortcut; ``explained``: it predicts
@@ -82,7 +88,7 @@ def judge_shortcuts(
         shortcuts: From :func:`fundus_ml.auditing.shortcuts.find_shortcuts`.
         frame: Manifest rows, in the order of the designs.
         permutations: Number of shuffles.
-        seed: Of folds, shuffles and intervals.
+        seed: Seed of folds, shuffles and intervals.
         on_progress: Called with (rounds of shuffles done, rounds in all as far as known).
 
     Returns:
@@ -100,7 +106,7 @@ def judge_shortcuts(
     trial = Trial(frame, permutations=permutations, seed=seed, on_progress=on_progress)
     judged = {shortcut.name: shortcut for shortcut in shortcuts if not shortcut.missing}
     measured = {name: trial.measure(shortcut) for name, shortcut in judged.items()}
-    found = Naming(trial, list(judged.values())).run()
+    found = ForwardSelection(trial, list(judged.values())).run()
     return [
         _judged(shortcut, measured[shortcut.name], found, trial)
         if shortcut.name in judged
@@ -109,7 +115,9 @@ def judge_shortcuts(
     ]
 
 
-def _judged(shortcut: Shortcut, measured: Interval, found: Naming, trial: Trial) -> Baseline:
+def _judged(
+    shortcut: Shortcut, measured: Interval, found: ForwardSelection, trial: Trial
+) -> Baseline:
     name = shortcut.name
     null, explained_by = found.null[name], found.explained_by.get(name, "")
     p = trial.p(name, null)
@@ -138,7 +146,7 @@ def _judged(shortcut: Shortcut, measured: Interval, found: Naming, trial: Trial)
     )
 
 
-def _hint(p: float, found: Naming, permutations: int) -> str:
+def _hint(p: float, found: ForwardSelection, permutations: int) -> str:
     if permutations < FEWEST_PERMUTATIONS:
         doubt = f"{permutations} shuffles are too few, {FEWEST_PERMUTATIONS} are needed"
     elif found.named:

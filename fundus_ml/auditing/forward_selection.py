@@ -35,7 +35,7 @@ class Trial:
     Args:
         frame: Manifest rows.
         permutations: Number of shuffles.
-        seed: Of folds, shuffles and intervals.
+        seed: Seed of folds, shuffles and intervals.
         on_progress: Called with (rounds of shuffles done, rounds in all as far as known).
 
     Attributes:
@@ -96,7 +96,7 @@ class Trial:
         return pd.factorize(equal)[0]
 
 
-class Naming:
+class ForwardSelection:
     """Forward selection: name, shuffle within what was named, ask again.
 
     Attributes:
@@ -115,7 +115,7 @@ class Naming:
         self.named: list[str] = []
         self.explained_by: dict[str, str] = {}
 
-    def run(self) -> "Naming":
+    def run(self) -> "ForwardSelection":
         """Name until nothing is left that predicts sex."""
         for known in (True, False):
             while self._name_one(known=known):

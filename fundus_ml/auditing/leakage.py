@@ -69,8 +69,8 @@ def measure_leakage(
     Args:
         frame: Manifest rows.
         rejected: ``image_id``, ``reason``, ``detail`` of the photographs not taken.
-        seed: Of the split by file.
-        linkage: Of a composite.
+        seed: Seed of the split by file.
+        linkage: Record linkage of a composite.
     """
     ids = frame.groupby("person_group")["patient_id"].transform("nunique")
     splits = frame.groupby("person_group")["split"].nunique()

@@ -103,7 +103,7 @@ def _sources(audit: Audit) -> list[Section]:
             "source": [item.source for item in audit.sources],
             "AUROC": [item.auroc for item in audit.sources],
             "95 % interval": [f"{item.low:.3f} to {item.high:.3f}" for item in audit.sources],
-            "can be read off": [item.tells for item in audit.sources],
+            "can be read off": [item.predictable for item in audit.sources],
         }
     )
     words = (

@@ -11,7 +11,14 @@ from fundus_ml.auditing.leakage import Leakage, Shared
 from fundus_ml.auditing.source_predictability import SourcePredictability
 from fundus_ml.errors import InputError
 
-FORMAT = "fundus-audit-1"
+FORMAT = "fundus-audit-2"
+FORMER = "fundus-audit-1"
+"""Written by releases up to 0.6.0, under other names."""
+_RENAMED = {
+    "floor": "shortcut_baseline",
+    "floor_by": "shortcut_baseline_by",
+    "floor_words": "shortcut_baseline_words",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +68,7 @@ class Audit:
         dataset: Its sources, joined by ``+``.
         digest: Version of its content.
         permutations: Shuffles behind every p-value.
-        seed: Of folds, shuffles and intervals.
+        seed: Seed of folds, shuffles and intervals.
         verdicts: What a reader should leave with, in sentences.
         shortcut_baseline: AUROC below which a model on this dataset has shown nothing: the higher
             of the level that chance stays below 95 times in 100 on the test split, and the
@@ -75,7 +82,7 @@ class Audit:
         counts: Eyes and people by value.
         rejections: Photographs not taken, by reason.
         flags: Eyes by remark.
-        balance: Of the training eyes.
+        balance: Sampling weights of the training eyes.
         quality: Per source and measure, percentiles 0 to 100.
     """
 
@@ -120,6 +127,8 @@ def read_audit(path: Path) -> Audit:
         raise InputError(f"{path}: no such audit; make one with audit") from None
     except (ValueError, OSError) as error:
         raise InputError(f"{path}: not an audit: {error}") from None
+    if isinstance(found, dict) and found.get("format") == FORMER:
+        found = _renamed(found)
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise InputError(f"{path}: not an audit of format {FORMAT}; make one with audit")
     missing = sorted({field.name for field in fields(Audit)} - set(found))
@@ -130,6 +139,17 @@ def read_audit(path: Path) -> Audit:
         return _rebuilt(found)
     except (TypeError, AttributeError, KeyError) as error:
         raise InputError(f"{path}: not a whole audit: {error}") from None
+
+
+def _renamed(former: dict[str, Any]) -> dict[str, Any]:
+    """Give an audit of the former format the names of this one."""
+    found = {_RENAMED.get(name, name): value for name, value in former.items()}
+    for item in found.get("baselines", ()):
+        if isinstance(item, dict) and "carried_by" in item:
+            item["explained_by"] = item.pop("carried_by")
+            if item.get("verdict") == "carried":
+                item["verdict"] = "explained"
+    return found | {"format": FORMAT}
 
 
 def _rebuilt(found: dict[str, Any]) -> Audit:

@@ -41,7 +41,7 @@ def chance_level(labels: ArrayLike, groups: ArrayLike, *, seed: int) -> float:
     Args:
         labels: ``(n,)``, 0 or 1, of the test eyes.
         groups: ``(n,)`` their people.
-        seed: Of the scores.
+        seed: Seed of the scores.
 
     Returns:
         A number from 0.5 to 1: 1 where one sex is absent.

@@ -36,7 +36,7 @@ class SourcePredictability:
     high: float
 
     @property
-    def tells(self) -> bool:
+    def predictable(self) -> bool:
         """Whether the source can be read off the photograph by this shortcut alone."""
         return self.low >= PREDICTABLE_FROM
 
@@ -49,7 +49,7 @@ def predict_sources(
     Args:
         shortcuts: From :func:`fundus_ml.auditing.shortcuts.find_shortcuts`.
         frame: Manifest rows, in the order of the designs.
-        seed: Of folds and intervals.
+        seed: Seed of folds and intervals.
 
     Returns:
         One per measured shortcut and source; of two sources the first stands for both. Empty where

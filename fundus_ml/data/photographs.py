@@ -30,7 +30,7 @@ class Photograph(NamedTuple):
     Attributes:
         image: ``(H, W, 3)`` uint8 RGB, upright.
         regions: ``(H, W)`` uint8 map of ``REGION_FLAGS``, or None where the source has none.
-        width: Of the original photograph, pixels; ``W`` may be less.
+        width: Width of the original photograph, pixels; ``W`` may be less.
         height: Likewise.
         sha256: 64 hexadecimal digits: of the file, or of the pixels where it never was one.
         remarks: Flags the photograph itself gives its eye, such as ``scaled from 16 bits``.

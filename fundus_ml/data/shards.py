@@ -29,7 +29,7 @@ class ShardWriter:
     Args:
         folder: Where the shards go.
         kind: Such as ``pixels`` or ``regions``.
-        shape: Of one row, such as ``(size, size, 3)``.
+        shape: Shape of one row, such as ``(size, size, 3)``.
         shard_eyes: Rows per shard.
         written: Rows that lie there already and stay; what follows them is cut off.
     """

@@ -14,7 +14,7 @@ def labels_to_learn(dataset: FundusDataset, labels: str, *, seed: int) -> Fundus
         labels: ``true``, or ``shuffled``: of training and validation, the sexes are dealt out anew
             among the people of each split, so that both eyes of a person keep one sex and each
             split its number of women. The test split keeps the truth.
-        seed: Of the deal.
+        seed: Seed of the deal.
 
     Raises:
         InputError: As :func:`check_labels`.

@@ -141,7 +141,7 @@ def clustered_measures(
         groups: ``(n,)`` cluster of each row.
         calibration: Fitted on other eyes.
         resamples: Number of bootstrap samples.
-        seed: Of the draw.
+        seed: Seed of the draw.
 
     Returns:
         An interval for each of :data:`MEASURES`.

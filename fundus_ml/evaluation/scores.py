@@ -53,7 +53,7 @@ def predictions(
         attack_steps: PGD steps.
         step_size: Length of one step, or ``auto``.
         batch_size: Eyes per pass.
-        precision: Of the attack's passes; clean scores are fp32.
+        precision: Precision of the attack's passes; clean scores are fp32.
         attack_engine: Who attacks: ``native`` or ``robustness``.
         on_step: Called with (eyes done, eyes in all), over all budgets.
 
@@ -157,7 +157,7 @@ def scores(
     Args:
         predicted: Rows as :func:`predictions` returns them.
         resamples: Bootstrap resamples of people.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
         calibration: Temperature and threshold, fitted on other eyes; the same for eyes and people.
 
     Returns:

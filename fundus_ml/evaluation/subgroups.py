@@ -40,7 +40,7 @@ def subgroup_scores(
         manifest: Rows of these eyes, and maybe of others.
         calibration: Temperature and threshold of the whole, fitted on other eyes.
         resamples: Bootstrap resamples of people, drawn within each subgroup.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         One row per attribute and group, the whole first: ``attribute group eyes people women men

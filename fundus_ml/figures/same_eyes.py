@@ -75,8 +75,8 @@ def align_second(
 
     Args:
         view: ``(side, side, 3)`` uint8.
-        rotation: Of the second against the first, degrees clockwise.
-        scale: Of the second over the first.
+        rotation: Rotation of the second against the first, degrees clockwise.
+        scale: Scale of the second over the first.
         shift_x: Where the first's centre lies in the second, radii to the right of its centre.
         shift_y: Likewise, downwards.
 

@@ -37,12 +37,12 @@ class Agreement(NamedTuple):
     """Shares, 0 to 1, that say how well a circle explains what is lit.
 
     Attributes:
-        edge: Of the lit area's edge, without straight cuts, on the circle.
-        sectors: Of the circle's sectors between frame or cuts, with edge on them.
-        filled: Of the circle inside the frame, lit.
-        turn: Of all its sectors, with edge on them.
-        unseen: Of the radius, by which it may be off where it is not seen; 0 where enough is.
-        beside: Of the radius, that the largest disc of light outside it has; 0 if it is small.
+        edge: Share of the lit area's edge, without straight cuts, on the circle.
+        sectors: Share of the circle's sectors between frame or cuts, with edge on them.
+        filled: Share of the circle inside the frame, lit.
+        turn: Share of all its sectors, with edge on them.
+        unseen: Share of the radius, by which it may be off where it is not seen; 0 where enough is.
+        beside: Share of the radius that the largest disc of light outside it has; 0 if it is small.
         rim: Brightness just inside it, from the surround's to the retina's.
         step: By how much brightness falls across it, in the same unit.
     """
@@ -105,7 +105,7 @@ def measure_agreement(
         circle: The circle, in the pixels of ``lit``.
         points: ``(n, 2)`` columns and rows of the lit area's edge inside the frame.
         lit: ``(H, W)`` uint8, 1 where lit.
-        light: Of the same pixels.
+        light: Light of the same pixels.
     """
     on_circle = circle.holds(points)
     left, top, right, bottom = _window(circle, points[~on_circle], lit.shape)

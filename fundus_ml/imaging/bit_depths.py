@@ -29,7 +29,7 @@ def eight_bits(image: NDArray[np.uint16] | NDArray[np.uint8], bits: int) -> NDAr
 
     Args:
         image: ``(H, W, 3)`` samples.
-        bits: Of each sample, 1 to 16.
+        bits: Bits of each sample, 1 to 16.
     """
     return np.asarray(cv2.convertScaleAbs(image, alpha=255 / (2**bits - 1)), np.uint8)
 

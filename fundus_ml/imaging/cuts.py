@@ -86,7 +86,7 @@ def find_cuts(image: Pixels, light: Light, circle: Circle) -> tuple[Cut, ...]:
 
     Args:
         image: ``(H, W, 3)`` uint8 RGB in which the circle was found.
-        light: Of the same pixels.
+        light: Light of the same pixels.
         circle: The circle, which the frame may cut as well.
     """
     cuts = []

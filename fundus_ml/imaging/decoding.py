@@ -30,7 +30,7 @@ class Decoded(NamedTuple):
 
     Attributes:
         image: ``(H, W, 3)`` uint8 RGB, upright, contiguous.
-        width: Of the stored photograph held upright, pixels; ``W`` may be less.
+        width: Width of the stored photograph held upright, pixels; ``W`` may be less.
         height: Likewise.
         remarks: What was done to the samples, such as ``scaled from 16 bits``.
     """

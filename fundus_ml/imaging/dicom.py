@@ -85,7 +85,7 @@ class Samples(NamedTuple):
 
     Attributes:
         image: ``(H, W, 3)`` uint8 or uint16 RGB.
-        bits: Of each sample: those that the file says are stored; a palette's, as found.
+        bits: Bits of each sample: those that the file says are stored; a palette's, as found.
     """
 
     image: NDArray[np.uint8] | NDArray[np.uint16]

@@ -52,7 +52,7 @@ def read_header(content: bytes, formats: tuple[str, ...] = FORMATS) -> ImageFile
 
     Args:
         content: The file, not empty.
-        formats: Of :data:`FORMATS`, those it may have.
+        formats: Names among :data:`FORMATS`, those it may have.
 
     Returns:
         Pillow's file, at the largest page of a TIFF, of a mode that has colours.

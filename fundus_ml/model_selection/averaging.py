@@ -58,8 +58,8 @@ def average_classifiers(
         method: ``uniform`` takes all. ``greedy`` takes the best on ``val``, then each other from
             the second best on where the AUROC of the average does not fall.
         batch_size: Eyes per pass.
-        precision: Of the passes that estimate BatchNorm; scores are fp32.
-        seed: Of the order of the training eyes.
+        precision: Precision of the passes that estimate BatchNorm; scores are fp32.
+        seed: Seed of the order of the training eyes.
         on_step: Called with (eyes passed, eyes in all).
 
     Raises:
@@ -178,8 +178,8 @@ def reestimate_statistics(
         model: Maps pixels in [0, 1] to logits.
         train: Eyes to pass through it, once.
         batch_size: Eyes per pass.
-        precision: Of the passes.
-        seed: Of the order.
+        precision: Precision of the passes.
+        seed: Seed of the order.
         on_step: Called with the eyes of each pass.
     """
     device = next(model.parameters()).device

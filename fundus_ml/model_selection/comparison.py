@@ -44,10 +44,10 @@ def compare_scorers(
 
     Args:
         eyes: ``label person_group`` of each eye.
-        logits: Of each scorer.
+        logits: Logits of each scorer.
         reference: The scorer the others are subtracted from.
         resamples: Bootstrap resamples of people; scorers are resampled together.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         One row per unit (``per``: eye or person) and scorer (``model``): ``count people auroc

@@ -70,7 +70,7 @@ def decide(
     """Judge a version by its intervals.
 
     Args:
-        auroc: Of the version.
+        auroc: AUROC of the version.
         shortcut_baseline: What shortcuts or chance reach on the same eyes.
         gains: AUROC of the version minus that of the champion, paired, by the champion's name;
             empty where there is no champion but the version.

@@ -1,4 +1,4 @@
-"""Of which architecture a file of weights looks to be, for the line that refuses it."""
+"""The architecture that a file of weights seems to come from, for the line that refuses it."""
 
 import re
 from collections.abc import Mapping

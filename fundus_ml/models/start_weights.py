@@ -60,7 +60,8 @@ def fill_backbone(
 
     Args:
         classifier: Whose last layer and head stay random where the file has others.
-        state: Of the torchvision model, of a :class:`Classifier`, or of something around one.
+        state: State dict of the torchvision model, of a :class:`Classifier`, or of something around
+            one.
         weights: Where they come from, for the line that refuses them.
 
     Returns:

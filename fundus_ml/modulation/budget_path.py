@@ -17,7 +17,7 @@ from fundus_ml.modulation.options import OBJECTIVES, ModulationOptions
 VERSION = "2"
 """Raised when the same options make other pictures: a killed modulation is then begun anew."""
 CLOSE = 0.25
-"""Of the way that the path has come towards the boundary: who lacks no more is run from the image
+"""Share of the way to the boundary: an eye that lacks no more is run from the image
 too, which elsewhere could not turn it."""
 
 

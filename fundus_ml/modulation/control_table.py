@@ -33,23 +33,23 @@ def control_table(
             columns where there is one.
         min_norms: By condition that searched them, ``(N,)`` minimal perturbation norms.
         resamples: Bootstrap resamples of people.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         One row per condition: ``condition eyes eps l2`` at the largest budget; there ``success``
-        and, with an independent evaluator, ``transfer``; ``area``, the mean of P(target) over the
-        budgets, and ``evaluator_area``; ``min_norm``, the median over eyes that did not look like
-        the target already. Each with ``_low`` and ``_high``; NaN where it was not measured.
+        and, with an independent evaluator, ``transferred``; ``area``, the mean of P(target) over
+        the budgets, and ``evaluator_area``; ``min_norm``, the median over eyes that did not look
+        like the target already. Each with ``_low`` and ``_high``; NaN where it was not measured.
     """
     rows = []
     for condition, eyes in effects.items():
         strongest = eyes[eyes["eps"] == eyes["eps"].max()]
-        people = strongest["patient_id"].to_numpy()
+        people = strongest["person_group"].to_numpy()
         mean = partial(clustered_mean, groups=people, resamples=resamples, seed=seed)
         area = partial(area_under_path, eyes, resamples=resamples, seed=seed)
         measured = {"success": mean(strongest["success"].to_numpy(float)), "area": area()}
-        if "transfer" in eyes:
-            measured["transfer"] = mean(strongest["transfer"].to_numpy(float))
+        if "transferred" in eyes:
+            measured["transferred"] = mean(strongest["transferred"].to_numpy(float))
             measured["evaluator_area"] = area(column="evaluator_prob_target")
         asked = (
             _asked(min_norms[condition])
@@ -85,14 +85,14 @@ def min_norm_table(
         min_norms: By condition and region, ``(N,)`` minimal perturbation norms.
         eyes: Manifest rows of the N eyes.
         resamples: Bootstrap resamples of people.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         One row each: ``condition region eyes flipped min_norm min_norm_low min_norm_high``:
         ``eyes`` that show the region and did not already look like the target, the share of them
         that some change flipped, and their median, inf where fewer than half were.
     """
-    people = eyes["patient_id"].to_numpy()
+    people = eyes["person_group"].to_numpy()
     rows = []
     for condition, by_region in min_norms.items():
         for region, found in by_region.items():

@@ -15,9 +15,9 @@ Floats = NDArray[np.float32]
 CENTRE_SPREAD = 0.25
 """Standard deviation of the centre prior, in sides of the square."""
 VESSEL_WIDTH = 0.04
-"""Of the widest vessel the vessel map shows, in sides of the square."""
+"""Width of the widest vessel that the vessel map shows, in sides of the square."""
 TRIES = 30
-"""Of scales until a change has its length."""
+"""Scales tried until a change has its length."""
 NEAR_ENOUGH, AIM = 0.995, 0.998
 """Shares of its length at which a change is long enough, and that the next scale aims at."""
 LARGEST_SCALE = 2.0**12
@@ -40,7 +40,7 @@ def control_pictures(
         control: One of :data:`CONTROL_DIRECTIONS`, or ``contrast blend``: towards another eye.
         pixels: ``(N, H, W, 3)`` uint8 eyes.
         lengths: ``(E, N)`` Euclidean lengths, of pixels in [0, 1].
-        seed: Of the noise.
+        seed: Seed of the noise.
         allowed: ``(N, H, W)`` where each eye may change; None is everywhere.
         partners: ``(N, H, W, 3)`` uint8, the eyes that ``contrast blend`` goes towards.
 
@@ -81,7 +81,7 @@ def blend_partners(
         frame: Manifest rows to draw from.
         chosen: Manifest rows of N eyes.
         target: ``(N,)``, 0 female, 1 male.
-        seed: Of the draw.
+        seed: Seed of the draw.
 
     Returns:
         ``(N,)`` positions in ``frame``.

@@ -38,8 +38,8 @@ def effect_rows(
         options: What was asked for.
 
     Returns:
-        One row per eye and budget: ``image_id patient_id split label target mode constraint eps
-        attack_steps step_size prob_target_before prob_target success l2 linf rms``.
+        One row per eye and budget: ``image_id patient_id person_group split label target mode
+        constraint eps attack_steps step_size prob_target_before prob_target success l2 linf rms``.
         ``success`` says that the network sees the target (P > 0.5); ``rms`` is the per-value
         root mean square of the change, in units of [0, 1].
     """
@@ -53,6 +53,7 @@ def effect_rows(
                 {
                     "image_id": frame["image_id"].to_numpy(),
                     "patient_id": frame["patient_id"].to_numpy(),
+                    "person_group": frame["person_group"].to_numpy(),
                     "split": frame["split"].to_numpy(),
                     "label": frame["label"].to_numpy().astype(int),
                     "target": [SEXES[int(t)] for t in target],
@@ -84,9 +85,9 @@ def judged(
     """Ask another network what it sees in the same pictures.
 
     Returns:
-        ``evaluator_prob_before evaluator_prob_target transfer``, one row per eye and budget, in the
-        order of :func:`effect_rows`. ``transfer`` says that the independent evaluator sees the
-        target.
+        ``evaluator_prob_before evaluator_prob_target transferred``, one row per eye and budget, in
+        the order of :func:`effect_rows`. ``transferred`` says that the independent evaluator sees
+        the target.
     """
     before = prob_of_target(independent, pixels, target, batch_size=batch_size)
     rows = []
@@ -97,7 +98,7 @@ def judged(
                 {
                     "evaluator_prob_before": before,
                     "evaluator_prob_target": after,
-                    "transfer": after > SEEN,
+                    "transferred": after > SEEN,
                 }
             )
         )
@@ -109,16 +110,16 @@ def effect_by_eps(effects: pd.DataFrame, *, resamples: int, seed: int) -> pd.Dat
 
     Returns:
         One row per budget: ``eps eyes unchanged success success_low success_high prob_target
-        prob_target_low prob_target_high prob_target_before l2 rms``, and ``transfer`` and
+        prob_target_low prob_target_high prob_target_before l2 rms``, and ``transferred`` and
         ``evaluator_prob_target`` with theirs where an independent evaluator was asked;
         ``unchanged`` counts the eyes whose picture is the original's, because the gradient is zero
         or rounding took the change.
     """
     measures = ["success", "prob_target"]
-    measures += [name for name in ("transfer", "evaluator_prob_target") if name in effects]
+    measures += [name for name in ("transferred", "evaluator_prob_target") if name in effects]
     rows = []
     for eps, eyes in effects.groupby("eps"):
-        people = eyes["patient_id"].to_numpy()
+        people = eyes["person_group"].to_numpy()
         row = {"eps": eps, "eyes": len(eyes), "unchanged": int((eyes["l2"] == 0).sum())}
         for measure in measures:
             interval = clustered_mean(
@@ -139,7 +140,7 @@ def area_under_path(
         effects: Rows of :func:`effect_rows`.
         column: ``prob_target``, or ``evaluator_prob_target``.
         resamples: Bootstrap resamples of people.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         In [0, 1]: 0.5 where the eyes lie between the classes and nothing moves them.
@@ -154,7 +155,7 @@ def area_under_path(
         eps = np.concatenate([[0.0], eye["eps"].to_numpy()])
         prob = np.concatenate([eye[before].to_numpy()[:1], eye[column].to_numpy()])
         areas.append(np.trapezoid(prob, eps) / eps[-1])
-        people.append(eye["patient_id"].iloc[0])
+        people.append(eye["person_group"].iloc[0])
     return clustered_mean(np.asarray(areas), np.asarray(people), resamples=resamples, seed=seed)
 
 

@@ -48,7 +48,7 @@ class Evaluator:
         eyes: Manifest rows of the N eyes.
         regions: ``(N, H, W)`` uint8 region maps, or None.
         chosen: Their pixels and targets.
-        options: Of the modulation.
+        options: Options of the modulation.
         independent: Scores everything again; None where nobody does.
     """
 
@@ -102,7 +102,7 @@ def same_length_controls(
         evaluator: The eyes.
         split: Where the contrast blend finds other people's eyes.
         lengths: ``(E, N)`` lengths of the modulation's changes.
-        seed: Of the noise and of the draw of partners.
+        seed: Seed of the noise and of the draw of partners.
     """
     chosen = evaluator.chosen
     partners = blend_partners(split.frame, evaluator.eyes, chosen.target, seed=seed)

@@ -18,7 +18,7 @@ def choose_eyes(frame: pd.DataFrame, *, images: int, mode: str, seed: int) -> ND
         frame: Manifest rows of one split.
         images: How many eyes.
         mode: ``female`` and ``male`` take the other sex's eyes, all others both sexes.
-        seed: Of the draw.
+        seed: Seed of the draw.
 
     Returns:
         Row positions in ``frame``, ascending.
@@ -74,7 +74,7 @@ def noise_like(pixels: NDArray[np.uint8], *, seed: int) -> NDArray[np.uint8]:
 
     Args:
         pixels: ``(N, H, W, 3)`` uint8.
-        seed: Of the draw; an eye's noise does not depend on the other eyes.
+        seed: Seed of the draw; an eye's noise does not depend on the other eyes.
 
     Returns:
         The same shape: nothing of the eye's structure is left, neither disc nor border.

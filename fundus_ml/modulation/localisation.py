@@ -106,7 +106,7 @@ def enrichment_by_condition(
         eyes: Their N rows: ``image_id person_group``.
         eps: E budgets.
         resamples: Bootstrap resamples of people.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         Rows of :func:`enrichment_by_part` with ``condition``.
@@ -132,7 +132,7 @@ def enrichment_by_part(
         shares: Rows as :func:`region_shares` returns them.
         eyes: Manifest rows, which say whose eye each ``image_id`` is.
         resamples: Bootstrap resamples of people.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         ``eps part eyes energy_share area_share enrichment low high``, over the ``eyes`` that

@@ -46,7 +46,7 @@ class ModulationOptions:
     batch_size: int = 16
     """Eyes per pass."""
     precision: str = "auto"
-    """Of the passes that make the pictures (auto, fp32, bf16); scores are always fp32."""
+    """Precision of the passes that make the pictures (auto, fp32, bf16); scores are always fp32."""
     attack_engine: str = "native"
     """Who makes the pictures: native, or robustness, the library, each budget from the eye."""
 

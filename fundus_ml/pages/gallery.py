@@ -28,7 +28,7 @@ SAMPLED = 8
 MIDDLE, SPAN = 128, 127
 """A change of 0 is stored as 128; the largest of its picture, as 128 - 127 or 128 + 127."""
 COLOUR_STEPS = 129
-"""Of the difference view, from darker to brighter."""
+"""Colours of the difference view, from darker to brighter."""
 EYE_COLUMNS = (
     "image_id", "sex", "eye", "target", "prob_target_before", "min_norm", "most_changed",
 )  # fmt: skip
@@ -59,7 +59,7 @@ def gallery_page(
     and what it blinks between or subtracts differs by the change alone.
 
     Args:
-        title: Of the page.
+        title: Title of the page.
         words: One line: version, dataset, constraint, mode, region.
         eyes: N rows: ``image_id sex eye target prob_target_before min_norm most_changed``.
             ``min_norm`` is inf where no budget flipped the eye and NaN where none was searched;

@@ -35,7 +35,7 @@ def summary_page(
     """Write one self-contained page: pictures inside, no request to anywhere, light and dark.
 
     Args:
-        title: Of the page.
+        title: Title of the page.
         headline: The few numbers a reader should leave with, by name.
         tables: By heading; the columns are shown, the index is not.
         figures: By heading, the PNG file's content and its caption, which is also its alt text.
@@ -68,10 +68,10 @@ class Section:
     """One heading of a page with what stands under it, in this order.
 
     Attributes:
-        heading: Of the section.
+        heading: Heading of the section.
         words: A paragraph, perhaps empty.
         figure: A PNG file's content, perhaps None.
-        caption: Of the figure, also its alt text.
+        caption: Caption of the figure, also its alt text.
         table: Perhaps None.
     """
 
@@ -93,7 +93,7 @@ def audit_page(
     """Write the page of an audit: verdict and shortcut baseline in words, then their grounds.
 
     Args:
-        title: Of the page.
+        title: Title of the page.
         verdicts: Sentences.
         shortcut_baseline: The score below which nothing is shown, as a sentence.
         headline: The few numbers a reader should leave with, by name.

@@ -41,7 +41,7 @@ def assemble(
             columns stay.
         kinds: What the shards hold: ``pixels``, perhaps ``regions`` and ``keypoints``. The digest
             leaves out keypoints, which follow from the photographs and the code.
-        name: Of the source.
+        name: Name of the source.
         split_by: ``person`` or ``file``.
         recipe: Everything that decided the content.
         rejected: ``image_id``, ``reason``, ``detail`` of every photograph not taken.

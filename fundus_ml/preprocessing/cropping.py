@@ -41,7 +41,7 @@ def crop_eye(row: dict[str, object], *, load: Load, options: CropOptions) -> Cro
     """Load one photograph, find its eye and cut it out.
 
     Args:
-        row: Of the release's table.
+        row: Row of the release's table.
         load: The release's way to its photographs.
         options: How to cut, and what is good enough.
 

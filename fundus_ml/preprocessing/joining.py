@@ -76,7 +76,7 @@ def write_evidence(pairs: pd.DataFrame, eyes: pd.DataFrame, *, work: Path, out: 
     """Write :data:`SAME_PERSON` and, where there are pairs, :data:`SAME_EYES`.
 
     Args:
-        pairs: Of :class:`Joined`.
+        pairs: Pairs as in :class:`Joined`.
         eyes: All eyes read, as given to :func:`join_same_people`.
         work: Folder of their ``pixels``.
         out: Folder the two files go to.

@@ -58,7 +58,7 @@ class PreprocessingOptions(CropOptions):
     permutations: int = 1000
     """Shuffled labels behind the audit's chance levels."""
     seed: int = 0
-    """Of the split, the audit and, for synthetic, the people."""
+    """Seed of the split, the audit and, for synthetic, the people."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""

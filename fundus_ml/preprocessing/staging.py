@@ -64,8 +64,8 @@ def staged(out: Path, *, key: str) -> Iterator[Stage]:
 
     Args:
         out: Dataset folder.
-        key: Of everything that decides the content, up to 64 letters and digits; work done for
-            another key is thrown away.
+        key: Fingerprint of everything that decides the content, up to 64 letters and digits; work
+            done for another key is thrown away.
 
     Raises:
         InputError: ``out`` cannot be written, is a file, is a folder that holds other things, or

@@ -31,7 +31,7 @@ class PretrainingObjective:
         val: Eyes that choose the epoch by the loss alone.
         options: How to learn.
         pairs: What the second view is made from: ``photograph`` or ``person``.
-        coefficients: Of the three terms.
+        coefficients: Coefficients of the three terms.
 
     Raises:
         InputError: A split has fewer than two eyes, or none can be paired.

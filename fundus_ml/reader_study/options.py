@@ -22,7 +22,7 @@ class StudyOptions:
     catch_trials: int = 6
     """Pairs nobody attentive gets wrong; they measure the lapses."""
     seed: int = 0
-    """Of the choice of eyes, of the sides and of the bootstrap."""
+    """Seed of the choice of eyes, of the sides and of the bootstrap."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""

@@ -86,7 +86,7 @@ def study_page(trials: pd.DataFrame, pairs: Sequence[Sequence[bytes]], *, digest
     Args:
         trials: The key.
         pairs: Left and right PNG file content of every trial.
-        digest: Of the study.
+        digest: Digest of the study.
     """
     question = str(trials["question"].iloc[0])
     shown, truths = [], []

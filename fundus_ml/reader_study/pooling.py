@@ -29,7 +29,7 @@ def crossed_errors(
         statistic: The measures of the answers.
         answers: ``reader patient_id`` of n answers.
         resamples: Bootstrap samples of each of the three kinds.
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Returns:
         ``(measures,)``. With one reader it says nothing about others.

@@ -28,7 +28,7 @@ def score_readers(
         answers: As :func:`~fundus_ml.reader_study.answers.read_answers` returns them.
         catch_allowed: Catch trials a reader may get wrong without being flagged.
         resamples: Bootstrap samples behind each interval that has no exact form.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         One row per condition and reader, then ``all readers`` and, where some but not all are
@@ -72,7 +72,7 @@ def modulated_minus_real(
     Args:
         answers: As for :func:`score_readers`.
         resamples: Bootstrap samples of each kind.
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Returns:
         In [-1, 1]; None where a condition has no answers.

@@ -28,7 +28,7 @@ def of_one(answers: pd.DataFrame, *, resamples: int, seed: int) -> Measured:
     Args:
         answers: One reader's under one condition, catch trials included.
         resamples: Number of bootstrap samples.
-        seed: Of the draw.
+        seed: Seed of the draw.
     """
     tallies = tally_rows(answers)
     totals = tallies.sum(axis=0)
@@ -49,7 +49,7 @@ def of_many(answers: pd.DataFrame, *, resamples: int, seed: int) -> Measured:
     Args:
         answers: Theirs under one condition, catch trials included.
         resamples: Number of bootstrap samples of each kind.
-        seed: Of the draws.
+        seed: Seed of the draws.
 
     Returns:
         Intervals for other readers and other eyes, see

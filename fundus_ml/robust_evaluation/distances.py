@@ -2,11 +2,10 @@
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
 
 from fundus_ml.data.manifest import SEXES
-from fundus_ml.statistics.bootstrap import CONFIDENCE, Counts, Floats, Interval, row_replicates
-from fundus_ml.statistics.clustered import clustered_mean
+from fundus_ml.statistics.bootstrap import Interval
+from fundus_ml.statistics.clustered import clustered_mean, clustered_median
 
 CURVE_POINTS = 41
 """Budgets at which the curve is read, evenly from 0 to the largest distance that was found."""
@@ -18,7 +17,7 @@ def flip_curve(probes: pd.DataFrame, *, resamples: int, seed: int) -> pd.DataFra
     Args:
         probes: ``person_group label min_norm``, one row per eye.
         resamples: Bootstrap resamples of people.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         ``sex eps share low high``. At 0 stand the eyes named wrongly unchanged. Where the search
@@ -50,7 +49,7 @@ def median_distances(probes: pd.DataFrame, *, resamples: int, seed: int) -> dict
     Args:
         probes: ``person_group label min_norm``.
         resamples: Bootstrap resamples of people.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         By sex; inf where half of the eyes or more were never flipped.
@@ -61,39 +60,6 @@ def median_distances(probes: pd.DataFrame, *, resamples: int, seed: int) -> dict
         )
         for sex, eyes in _of_each_sex(probes).items()
     }
-
-
-def clustered_median(
-    values: ArrayLike, groups: ArrayLike, *, resamples: int = 2000, seed: int = 0
-) -> Interval:
-    """Median over rows, the lower of two middle ones, with its interval over clusters.
-
-    Args:
-        values: ``(n,)``; inf is larger than any number.
-        groups: ``(n,)`` cluster of each row.
-        resamples: Number of bootstrap samples.
-        seed: Of the draw.
-
-    Raises:
-        InputError: As :func:`fundus_ml.statistics.bootstrap.row_replicates`.
-    """
-    numbers = np.asarray(values, dtype=np.float64)
-    order = np.argsort(numbers, kind="stable")
-    ascending = numbers[order]
-
-    def medians(weights: "Counts | NDArray[np.float64]") -> Floats:
-        sums = weights.cumsum(axis=1)
-        middle: Floats = ascending[(2 * sums >= sums[:, -1:]).argmax(axis=1)]
-        return middle
-
-    value = float(medians(np.ones((1, len(numbers))))[0])
-    replicates = row_replicates(medians, np.asarray(groups)[order], resamples=resamples, seed=seed)
-    if not len(replicates):
-        return Interval(value, float("nan"), float("nan"))
-    tail = (1 - CONFIDENCE) / 2
-    # A quantile between two replicates would be inf - inf.
-    low, high = np.quantile(replicates, [tail, 1 - tail], method="inverted_cdf")
-    return Interval(value, float(low), float(high))
 
 
 def _of_each_sex(probes: pd.DataFrame) -> dict[str, pd.DataFrame]:

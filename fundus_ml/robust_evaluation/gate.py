@@ -69,10 +69,10 @@ def judge_robustness(
 
     Args:
         attacked: What an attack suite found at ``eps``.
-        signs: Of gradient masking, in the same attack suite.
+        signs: Signs of gradient masking, in the same attack suite.
         eps: Budget the version was trained for.
         resamples: Bootstrap resamples of people.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
     """
     male = float(attacked.probes["label"].mean())
     criterion = Criterion(
@@ -91,7 +91,7 @@ def worst_accuracy(predicted: pd.DataFrame, *, eps: float, resamples: int, seed:
         predicted: With rows of the attack ``worst``.
         eps: Which budget.
         resamples: Bootstrap resamples of people.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
     """
     eyes = predicted[(predicted["attack"] == WORST) & (predicted["eps"] == eps)]
     right = (eyes["logit"] > 0) == (eyes["label"] > 0)

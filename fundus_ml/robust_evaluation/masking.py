@@ -56,7 +56,7 @@ class Sign:
     """One sign of gradient masking, raised or not.
 
     Attributes:
-        name: Of :data:`TOLERANCES`.
+        name: One of :data:`TOLERANCES`.
         eps: Budget; inf where there was none.
         measured: Share of eyes with its 95 % interval.
         tolerance: What the lower end may not lie above.
@@ -98,7 +98,7 @@ def masking_signs(attacked: Attacked, *, resamples: int, seed: int) -> list[Sign
     Args:
         attacked: What an attack suite found.
         resamples: Bootstrap resamples of people.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         Those without a budget first, then budget by budget; none where no eye is named rightly.

@@ -28,16 +28,16 @@ class AttackSuite:
     Attributes:
         constraint: ``l2`` or ``linf``.
         eps: Budgets, each above 0.
-        attacks: Of :data:`ATTACKS`.
-        attack_steps: Of both APGD, and of the search for the smallest change.
-        restarts: Of both APGD, from random points of the ball.
-        queries: Of Square.
+        attacks: Names among :data:`ATTACKS`.
+        attack_steps: Attack steps of both APGD, and of the search for the smallest change.
+        restarts: Restarts of both APGD, from random points of the ball.
+        queries: Queries of Square.
         distances: Whether the smallest change that flips each eye is searched for.
         leave_solved: An eye that is named wrongly is attacked no further. The worst-case accuracy
             is the same then, and whatever ranks eyes or moves the threshold too good.
         batch_size: Eyes per pass.
-        precision: Of the attacks' passes; what counts is scored in fp32.
-        seed: Of random starts and of Square.
+        precision: Precision of the attacks' passes; what counts is scored in fp32.
+        seed: Seed of random starts and of Square.
 
     Raises:
         InputError: A field is outside its range.

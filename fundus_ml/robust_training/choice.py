@@ -32,11 +32,11 @@ def make_method(
         step_size: Length of one attack step; ``auto`` is 2.5·eps/attack_steps for ``pgd`` and
             ``trades``, 1.25·eps for ``fast`` under ``linf``, and eps for ``fast`` under ``l2`` and
             for ``free``.
-        attack_steps: Of ``pgd`` and ``trades``.
-        random_start: Of ``pgd``; the others have their own.
-        beta: Of ``trades``.
-        replays: Of ``free``.
-        precision: Of the attack's passes.
+        attack_steps: Attack steps of ``pgd`` and ``trades``.
+        random_start: Random start of ``pgd``; the others have their own.
+        beta: Parameter of ``trades``.
+        replays: Replays of ``free``.
+        precision: Precision of the attack's passes.
 
     Raises:
         InputError: ``method`` is none of :data:`~fundus_ml.robust_training.options.METHODS`, or a

@@ -24,7 +24,7 @@ class FastTraining:
         step_size: Length of the step.
         random_start: Begin at a random point; at the image itself otherwise, which overfits to the
             one step far sooner.
-        precision: Of the step's pass.
+        precision: Precision of the step's pass.
 
     Source:
         Wong et al. 2020, arXiv:2001.03994. Theirs is for ``linf``. The step sees the model in

@@ -35,9 +35,9 @@ class Method(Protocol):
         Args:
             model: To call; :func:`fundus_ml.training.distribution.bare` gives the network itself.
             batch: What to learn from.
-            share: Of the radius, and of the step sizes with it; from 0 to 1.
+            share: Share of the radius, and of the step sizes with it; from 0 to 1.
             errors: Cross-entropy against the labels of ``batch``.
-            generator: Of this part of the batch, the same in all its replays.
+            generator: Generator of this part of the batch, the same in all its replays.
         """
 
 

@@ -27,7 +27,7 @@ class PGDTraining:
         attack_steps: Attack steps per batch.
         random_start: Start each attack from a random point of the ball.
         keep_best: Take the worst point seen of each image, not the last.
-        precision: Of the attack's passes.
+        precision: Precision of the attack's passes.
         attack_engine: Who makes the images, one of :data:`fundus_ml.attacks.engines.ENGINES`.
 
     Source:

@@ -31,7 +31,7 @@ class TradesTraining:
         step_size: Length of one attack step.
         attack_steps: Attack steps per batch.
         beta: Weight of the divergence, 1/λ of the paper.
-        precision: Of the attack's passes.
+        precision: Precision of the attack's passes.
 
     Source:
         Zhang et al. 2019, arXiv:1901.08573. Of one logit, the divergence from a prediction grows

@@ -39,9 +39,9 @@ def cluster_counts(groups: ArrayLike, *, resamples: int, seed: int) -> Counts:
     """Draw whole clusters with replacement, as many as there are.
 
     Args:
-        groups: ``(n,)`` cluster of each row, for example ``patient_id``.
+        groups: ``(n,)`` cluster of each row, for example ``person_group``.
         resamples: Number of bootstrap samples, 1 or more.
-        seed: Of the draw; the same seed gives the same counts whatever the order of the rows.
+        seed: Seed of the draw; the same seed gives the same counts whatever the order of the rows.
 
     Returns:
         ``(resamples, n)`` how often each row's cluster was drawn.
@@ -85,7 +85,7 @@ def count_blocks(clusters: int, rows: int, *, resamples: int, seed: int) -> Iter
         clusters: Number of clusters.
         rows: Number of rows they hold: a block stays near ``BLOCK_VALUES`` row weights.
         resamples: Number of bootstrap samples, 1 or more.
-        seed: Of the draw.
+        seed: Seed of the draw.
 
     Yields:
         ``(block, clusters)``; the blocks together are the same draws whatever their size.
@@ -114,7 +114,7 @@ def row_replicates(
         statistic: Maps ``(block, n)`` how often each row counts to ``(..., block)``.
         groups: ``(n,)`` cluster of each row; its order is that of the weights.
         resamples: Number of bootstrap samples, 1 or more.
-        seed: Of the draw.
+        seed: Seed of the draw.
 
     Returns:
         ``(..., resamples)``; with one cluster ``(..., 0)``, for there is nothing to resample.

@@ -86,7 +86,7 @@ def clustered_auroc(
         scores: ``(n,)`` finite numbers, larger for label 1.
         groups: ``(n,)`` cluster of each row.
         resamples: Number of bootstrap samples.
-        seed: Of the draw.
+        seed: Seed of the draw.
 
     Returns:
         AUROC in [0, 1]; resamples that hold one class only are left out.
@@ -123,7 +123,7 @@ def paired_auroc_difference(
         other_scores: ``(n,)`` of the other.
         groups: ``(n,)`` cluster of each row.
         resamples: Number of bootstrap samples.
-        seed: Of the draw.
+        seed: Seed of the draw.
 
     Returns:
         Difference in [-1, 1]; an interval without 0 tells the two apart.
@@ -153,7 +153,7 @@ def clustered_mean(
         values: ``(n,)`` finite numbers.
         groups: ``(n,)`` cluster of each row.
         resamples: Number of bootstrap samples.
-        seed: Of the draw.
+        seed: Seed of the draw.
 
     Returns:
         The mean, in the unit of ``values``.
@@ -174,7 +174,7 @@ def clustered_median(
         values: ``(n,)`` numbers; inf counts as larger than any other.
         groups: ``(n,)`` cluster of each row.
         resamples: Number of bootstrap samples.
-        seed: Of the draw.
+        seed: Seed of the draw.
 
     Returns:
         In the unit of ``values``, each end one of them: none lies between a number and inf.
@@ -218,7 +218,7 @@ def clustered_ratio(
         denominators: ``(n,)`` finite numbers, 0 or more, not all 0.
         groups: ``(n,)`` cluster of each row.
         resamples: Number of bootstrap samples.
-        seed: Of the draw.
+        seed: Seed of the draw.
 
     Returns:
         ``sum(numerators) / sum(denominators)``; resamples whose denominators sum to 0 are left

@@ -29,7 +29,7 @@ class Camera:
         glare: Strength of the pale ring of stray light inside the field's edge.
         blur: Width of its point spread, pixels.
         noise: Standard deviation of sensor noise, 8-bit levels.
-        jpeg_quality: Of the file it writes, 1 to 100.
+        jpeg_quality: JPEG quality of the file it writes, 1 to 100.
         surround: Level of the frame outside the circle, 8-bit.
         edge: Softness of the circle's border, pixels.
         tab: Whether the aperture has the small tab that marks the upper right.

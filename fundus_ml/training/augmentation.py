@@ -202,7 +202,7 @@ def warp(images: Tensor, draws: Draws) -> Tensor:
 
     Args:
         images: ``(n, 3, H, W)`` float32.
-        draws: Of which ``mirrored``, ``angle``, ``scale`` and ``shift`` are used.
+        draws: Draws, of which ``mirrored``, ``angle``, ``scale`` and ``shift`` are used.
 
     Returns:
         ``(n, 3, H, W)``; what comes from outside the image is black.
@@ -257,7 +257,7 @@ def recolour(images: Tensor, draws: Draws) -> Tensor:
 
     Args:
         images: ``(n, 3, H, W)`` float32 in [0, 1].
-        draws: Of which ``brightness``, ``contrast``, ``saturation`` and ``hue`` are used.
+        draws: Draws, of which ``brightness``, ``contrast``, ``saturation`` and ``hue`` are used.
 
     Returns:
         ``(n, 3, H, W)`` in [0, 1], clamped once at the end; black stays black.

@@ -75,6 +75,7 @@ class Checkpoints:
         minutes: Time between checkpoints inside an epoch; 0 writes at the ends of epochs only.
         note: What a later process may want to know, such as the run that trains; not compared.
         writes: Whether this process describes the training; one of several does.
+        renamed: What an earlier release called parts of the identity, by that name.
 
     Raises:
         InputError: The folder holds a training that differs, by the name of what differs, or is
@@ -89,6 +90,7 @@ class Checkpoints:
         minutes: float = 0.0,
         note: Mapping[str, str] | None = None,
         writes: bool = True,
+        renamed: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.found_note: Mapping[str, str] = {}
@@ -100,7 +102,9 @@ class Checkpoints:
         described = folder / IDENTITY_FILE
         if described.is_file():
             found = _read_json(described)
-            _check_same(folder, found["identity"], identity)
+            new = renamed or {}
+            begun = {new.get(name, name): value for name, value in found["identity"].items()}
+            _check_same(folder, begun, identity)
             self.found_note = found["note"]
         if writes:
             write_object(described, {"identity": identity, "note": dict(note or {})})

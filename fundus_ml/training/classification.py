@@ -119,7 +119,7 @@ class SexObjective:
         Args:
             model: As in :meth:`loss`.
             batch: Its images are augmented.
-            generator: Of this part of the batch.
+            generator: Generator of this part of the batch.
         """
         images = batch.images
         if self.perturb is not None:

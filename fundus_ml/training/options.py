@@ -36,7 +36,7 @@ class TrainingOptions:
     warmup: float = 0.0
     """Epochs over which the rate rises linearly to its schedule."""
     momentum: float = 0.9
-    """Of sgd."""
+    """Momentum of sgd."""
     weight_decay: float = 0.05
     """Decoupled in adamw, L2 in sgd."""
     layer_decay: float = 1.0
@@ -59,7 +59,7 @@ class TrainingOptions:
     precision: str = "auto"
     """auto (bf16 where the hardware multiplies it, else fp16 on a GPU), fp32, bf16 or fp16."""
     seed: int = 0
-    """Of the weights, the order, the augmentation, dropout and the perturbations."""
+    """Seed of the weights, the order, the augmentation, dropout and the perturbations."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""

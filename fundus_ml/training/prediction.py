@@ -32,7 +32,7 @@ def predict(
         batch_size: Images per pass.
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         perturb: Attacks each batch first, away from its labels.
-        seed: Of the perturbation's random start.
+        seed: Seed of the perturbation's random start.
         on_step: Called with (eyes done, eyes in all).
 
     Returns:
@@ -69,7 +69,7 @@ def each_eye(
         dataset: Eyes, whose order the result keeps.
         batch_size: Images per call.
         device: Where they go.
-        seed: Of the generator.
+        seed: Seed of the generator.
         on_step: Called with (eyes done, eyes in all).
 
     Returns:

@@ -29,7 +29,7 @@ def epoch_order(dataset: FundusDataset, *, seed: int, epoch: int, weighted: bool
 
     Args:
         dataset: The training split.
-        seed: Of the training.
+        seed: Seed of the training.
         epoch: From 1.
         weighted: Draw with replacement by the manifest's ``weight`` instead of shuffling.
 

@@ -19,9 +19,9 @@ class TrainingState:
         batch: Batches of it that were learned.
         steps: Steps in all.
         history: Rows of the epochs that are over.
-        losses: Of the batches of this epoch.
-        rates: Of the same.
-        seconds: Of every step.
+        losses: Loss of each batch of this epoch.
+        rates: Rates likewise.
+        seconds: Seconds of every step.
         epoch_seconds: Spent in this epoch.
         best_epoch: With the highest criterion, 0 before any.
         best_value: Its criterion.

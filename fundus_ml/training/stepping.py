@@ -62,7 +62,7 @@ class Stepper:
         Args:
             called: The model as :func:`fundus_ml.training.distribution.shared` gives it.
             batch: This process's share.
-            seed: Of the step, alike in all processes.
+            seed: Seed of the step, alike in all processes.
 
         Returns:
             The mean loss of ``batch``, detached, possibly not finite.

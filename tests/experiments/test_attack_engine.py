@@ -76,8 +76,8 @@ def test_robustify_learns_alike(versions):
         (robustify, {"attack_engine": "foolbox"}, "attack_engine=foolbox: allowed: native, rob"),
         (
             robustify,
-            {"attack_engine": "robustness", "recipe": "trades"},
-            "attack_engine=robustness: makes the images of recipe=pgd only, not of recipe=trades",
+            {"attack_engine": "robustness", "method": "trades"},
+            "attack_engine=robustness: makes the images of method=pgd only, not of method=trades",
         ),
     ],
 )

@@ -57,7 +57,7 @@ def _versions():
         (robustify, {"budget": 3}, "budget: unknown parameter; allowed: "),
         (robustify, {"eps": -1}, "eps=-1.0: must be a finite number, 0 or more"),
         (robustify, {"eps": "abc"}, "eps=abc: must be a number, or a fraction such as 4/255"),
-        (robustify, {"recipe": "magic"}, "recipe=magic: allowed: pgd, fast, free, trades"),
+        (robustify, {"method": "magic"}, "method=magic: allowed: pgd, fast, free, trades"),
         (robustify, {"beta": -1}, "beta=-1.0: must be a finite number, 0 or more"),
         (robustify, {"replays": 0}, "replays=0: must be at least 1"),
         (robustify, {"eps_warmup": 6}, "eps_warmup=6.0: must be from 0 to epochs=5"),

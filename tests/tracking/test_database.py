@@ -1,21 +1,25 @@
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, event, select
 from sqlalchemy.exc import IntegrityError
 
 from tracking import database
 from tracking.database import session, upsert
 from tracking.errors import TrackingError
-from tracking.tables import SCHEMA_VERSION, RegionShare
+from tracking.tables import REVISION, Base, RegionShare
 
 ROW = {
     "run_id": "r1", "model_id": "m", "dataset_digest": "d", "image_id": "odir/0_left",
     "mode": "flip", "target": "male", "constraint": "l2", "eps": 0.5, "region": "", "seed": 0,
-    "part": "disc", "energy_share": 0.4, "area_share": 0.1, "density": 4.0,
+    "part": "disc", "energy_share": 0.4, "area_share": 0.1, "enrichment": 4.0,
 }  # fmt: skip
-KEY = [name for name in ROW if name not in {"run_id", "energy_share", "area_share", "density"}]
+KEY = [name for name in ROW if name not in {"run_id", "energy_share", "area_share", "enrichment"}]
 
 
 @pytest.fixture
@@ -47,12 +51,12 @@ def test_nothing_to_write_is_fine(uri):
 
 
 def test_the_same_key_replaces(uri):
-    again = ROW | {"run_id": "r2", "density": None}
+    again = ROW | {"run_id": "r2", "enrichment": None}
     write(uri, ROW)
     write(uri, again)
     assert read(uri) == [again]
-    write(uri, ROW, again | {"density": 9.0})
-    assert read(uri) == [again | {"density": 9.0}]
+    write(uri, ROW, again | {"enrichment": 9.0})
+    assert read(uri) == [again | {"enrichment": 9.0}]
 
 
 @pytest.mark.parametrize("name", KEY)
@@ -74,39 +78,91 @@ def test_what_raises_is_rolled_back_and_closed(uri):
 
 def test_a_database_of_another_layout_is_refused(uri, tmp_path):
     write(uri, ROW)
-    for version in (SCHEMA_VERSION + 1, 0):
+    for version in ("9999", "0"):
         with closing(sqlite3.connect(tmp_path / "results.db")) as connection:
-            connection.execute("update schema_version set version = ?", (version,))
+            connection.execute("update alembic_version set version_num = ?", (version,))
             connection.commit()
-        told = rf"has layout {version}, this code reads layout {SCHEMA_VERSION}; use"
+        told = rf"has layout {version}, this code reads layout {REVISION}; use"
         with pytest.raises(TrackingError, match=told) as error:
             read(uri)
         assert "\n" not in str(error.value)
 
 
-def test_an_older_layout_gains_its_tables_and_keeps_its_rows(uri, tmp_path):
-    write(uri, ROW)
-    with closing(sqlite3.connect(tmp_path / "results.db")) as connection:
-        connection.execute("drop table minimal_perturbations")
-        connection.execute("drop table transfers")
-        connection.execute("update schema_version set version = 1")
+def lowered(path, layout):
+    """Make a database of today one of layout 1 or 2, as releases without Alembic wrote them."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            "drop table minimal_perturbations; drop table transfers; drop table alembic_version;"
+            "alter table region_shares rename column enrichment to density;"
+            "create table schema_version (version integer primary key);"
+        )
+        connection.execute("insert into schema_version values (?)", (layout,))
         connection.commit()
-        assert read(uri) == [ROW]
+
+
+@pytest.mark.parametrize("layout", [1, 2])
+def test_an_earlier_layout_is_migrated_and_keeps_its_rows(uri, tmp_path, layout):
+    write(uri, ROW)
+    lowered(tmp_path / "results.db", layout)
+    assert read(uri) == [ROW]
+    with closing(sqlite3.connect(tmp_path / "results.db")) as connection:
         tables = {name for (name,) in connection.execute("select name from sqlite_master")}
-        assert {"minimal_perturbations", "transfers"} <= tables
-        versions = connection.execute("select version from schema_version").fetchall()
-    assert versions == [(SCHEMA_VERSION,)]
+        revisions = connection.execute("select version_num from alembic_version").fetchall()
+    assert {"minimal_perturbations", "transfers"} <= tables
+    assert "schema_version" not in tables
+    assert revisions == [(REVISION,)]
 
 
-def test_an_interrupted_creation_is_completed(uri, monkeypatch):
-    def stop(*_):
-        raise OSError("disk full")
+@pytest.mark.parametrize("step", range(1, 14))
+def test_an_interrupted_migration_is_completed(uri, tmp_path, monkeypatch, step):
+    """SQLite commits each statement of a step by itself."""
+    write(uri, ROW)
+    lowered(tmp_path / "results.db", 1)
+    done = []
+
+    def stop(_connection, _cursor, statement, *_):
+        if statement.split()[0] in {"CREATE", "DROP", "ALTER", "INSERT", "UPDATE"}:
+            done.append(statement)
+            if len(done) == step:
+                raise OSError("disk full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(database, "insert", stop)
+        made = database._engine
+
+        def watched(address):
+            engine = made(address)
+            event.listen(engine, "before_cursor_execute", stop)
+            return engine
+
+        patch.setattr(database, "_engine", watched)
         with pytest.raises(OSError, match="disk full"):
             read(uri)
-    assert read(uri) == []
+    assert len(done) == step
+    assert read(uri) == [ROW]
+
+
+def differences(address):
+    """What a migrated database has otherwise than the tables of the code."""
+    engine = create_engine(address)
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        found = compare_metadata(context, Base.metadata)
+    engine.dispose()
+    return found
+
+
+def test_the_last_migration_makes_the_tables_of_the_code(uri):
+    write(uri, ROW)
+    assert differences(uri) == []
+    scripts = ScriptDirectory(str(Path(database.__file__).parent / "migrations"))
+    assert scripts.get_current_head() == REVISION
+
+
+@pytest.mark.slow
+def test_postgresql_is_migrated_alike(postgresql):
+    write(postgresql, ROW)
+    assert read(postgresql) == [ROW]
+    assert differences(postgresql) == []
 
 
 def test_other_databases_are_refused():

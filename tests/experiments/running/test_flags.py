@@ -132,7 +132,7 @@ def test_a_table_with_names_that_the_locale_cannot_write_is_shown():
         "import pandas as pd\n"
         "from experiments.running import console, flags\n"
         "frame = pd.DataFrame({'camera': ['\\u738b']})\n"
-            "flags.execute = lambda *_: console.table(frame, final=True)\n"
+        "flags.execute = lambda *_: console.table(frame, final=True)\n"
         f"from {Config.__module__} import Config\n"
         "flags.run_entry_point('test', Config, None, ['--folder', 'here'])\n"
     )

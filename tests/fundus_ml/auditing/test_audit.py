@@ -158,9 +158,9 @@ def test_permutations_are_checked(cohort):
     ("content", "complaint"),
     [
         ("{", "not an audit: "),
-        ("[1]", "not an audit of format fundus-audit-1"),
-        ('{"format": "other"}', "not an audit of format fundus-audit-1"),
-        ('{"format": "fundus-audit-1"}', "not a whole audit, lacks balance, baselines"),
+        ("[1]", "not an audit of format fundus-audit-2"),
+        ('{"format": "other"}', "not an audit of format fundus-audit-2"),
+        ('{"format": "fundus-audit-2"}', "not a whole audit, lacks balance, baselines"),
     ],
 )
 def test_a_foreign_file_is_refused_in_one_line(tmp_path, content, complaint):

@@ -59,7 +59,7 @@ def test_over_twenty_seeds_the_tie_is_named_and_no_other(judge, tie):
     assert sum(names == wanted for names in found) >= 19, found
 
 
-def test_what_tells_cameras_apart_is_carried_by_the_camera(judge):
+def test_what_tells_cameras_apart_is_explained_by_the_camera(judge):
     judged = judge(draw_cohort(tie="camera"))
     for name in ("field-of-view geometry", TOGETHER):
         assert judged[name].verdict == "explained"
@@ -195,7 +195,7 @@ def test_a_cut_that_differs_tells_the_sources_apart(tmp_path, sources):
         (f"s{place}", name) for place in range({1: 0, 2: 1, 3: 3}[sources]) for name in measured
     ]
     for item in told:
-        assert item.tells == (item.shortcut == "border and padding")
+        assert item.predictable == (item.shortcut == "border and padding")
         assert item.low <= item.auroc <= item.high
 
 

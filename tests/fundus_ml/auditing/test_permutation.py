@@ -129,6 +129,30 @@ def test_family_error_is_what_it_says(rng):
     assert 20 <= alarms <= 62
 
 
+def test_p_values_step_down(rng):
+    """By the definition: each against the largest of what is left, none below a stronger one's."""
+    nulls = rng.normal(0.5, [[0.01], [0.05], [0.02], [0.03]], (4, 300))
+    observed = np.array([0.522, 0.70, 0.545, 0.51])
+    spread, middle = nulls.std(axis=1), nulls.mean(axis=1)
+    striking = (observed - middle) / spread
+    wanted, floor = {}, 0.0
+    for place, one in enumerate(order := sorted(range(4), key=lambda i: -striking[i])):
+        left = order[place:]
+        beaten = sum(
+            max((nulls[i, column] - middle[i]) / spread[i] for i in left) >= striking[one]
+            for column in range(300)
+        )
+        floor = max(floor, (1 + beaten) / 301)
+        wanted[one] = floor
+    found = family_p_values(observed, nulls)
+    np.testing.assert_allclose(found, [wanted[i] for i in range(4)])
+    single = [
+        (1 + (((nulls.T - middle) / spread).max(axis=1) >= each).sum()) / 301 for each in striking
+    ]
+    assert (found <= single).all()
+    assert (found < single).any()
+
+
 def test_a_null_that_never_moves_is_no_evidence(rng):
     nulls = np.stack([np.full(50, 0.7), rng.normal(0.5, 0.02, 50)])
     p = family_p_values(np.array([0.7, 0.9]), nulls)

@@ -19,6 +19,7 @@ def effects(seed, *, independent=False):
         {
             "image_id": [f"e{i}" for i in range(12)] * 2,
             "patient_id": PEOPLE * 2,
+            "person_group": PEOPLE * 2,
             "eps": np.repeat([1.0, 3.0], 12),
             "prob_target_before": np.tile(generator.random(12), 2),
             "prob_target": prob.ravel(),
@@ -29,7 +30,7 @@ def effects(seed, *, independent=False):
     if independent:
         seen = generator.random(24)
         frame = frame.assign(
-            evaluator_prob_before=0.4, evaluator_prob_target=seen, transfer=seen > 0.5
+            evaluator_prob_before=0.4, evaluator_prob_target=seen, transferred=seen > 0.5
         )
     return frame
 
@@ -47,7 +48,7 @@ def test_one_row_per_origin():
         assert (row["eyes"], row["eps"], row["l2"]) == (12, 3.0, pytest.approx(2.7))
         for name, interval in {
             "success": clustered_mean(strongest["success"].to_numpy(float), PEOPLE, **how),
-            "transfer": clustered_mean(strongest["transfer"].to_numpy(float), PEOPLE, **how),
+            "transferred": clustered_mean(strongest["transferred"].to_numpy(float), PEOPLE, **how),
             "area": area_under_path(eyes, **how),
             "evaluator_area": area_under_path(eyes, column="evaluator_prob_target", **how),
         }.items():
@@ -61,12 +62,12 @@ def test_one_row_per_origin():
 def test_without_evaluator_and_search_nothing_is_claimed():
     """No columns of either."""
     table = control_table({MODULATION: effects(0)}, {}, resamples=20, seed=0)
-    assert not {"transfer", "evaluator_area", "min_norm"} & set(table)
+    assert not {"transferred", "evaluator_area", "min_norm"} & set(table)
 
 
 def test_minimal_norms_count_who_was_asked():
     """Neither eyes that looked like the target already nor those without the region."""
-    eyes = pd.DataFrame({"patient_id": PEOPLE})
+    eyes = pd.DataFrame({"person_group": PEOPLE})
     disc = np.r_[0.0, np.nan, np.full(5, np.inf), 1.0, 2.0, 3.0, 4.0, 5.0]
     whole = np.r_[np.zeros(2), np.linspace(1, 2, 10)]
     min_norms = {MODULATION: {"whole": whole, "disc": disc, "macula": np.full(12, np.nan)}}

@@ -23,7 +23,8 @@ def frame():
     return pd.DataFrame(
         {
             "image_id": [f"x/{i}" for i in range(5)],
-            "patient_id": ["x/a", "x/b", "x/b", "x/c", "x/d"],
+            "patient_id": ["x/a", "x/b", "x/b2", "x/c", "x/d"],
+            "person_group": ["x/a", "x/b", "x/b", "x/c", "x/d"],
             "split": "test",
             "label": LABELS,
         }
@@ -93,7 +94,7 @@ def test_effect_has_a_closed_form(  # noqa: PLR0917 (fixtures and parameters)
         np.testing.assert_allclose(rows["rms"], np.sqrt((flat**2).mean(axis=1)), rtol=1e-5)
         behind = {0.5: 0.0, 2.0: 0.5}[eps]
         assert rows["step_size"].tolist() == pytest.approx([(2.5 * eps - 1.25 * behind) / 5] * 5)
-        for name in ("image_id", "patient_id", "split", "label"):
+        for name in ("image_id", "patient_id", "person_group", "split", "label"):
             assert rows[name].tolist() == frame[name].tolist()
     assert 0 < effects["success"].sum() < 10
     assert effects["target"].tolist() == [("female", "male")[int(t)] for t in target] * 2
@@ -142,7 +143,7 @@ def test_effect_is_averaged_over_eyes(pixels, frame, paths):
             assert getattr(row, name) == pytest.approx(part[name].mean())
         for name in ("success", "prob_target"):
             interval = clustered_mean(
-                part[name].to_numpy(float), part["patient_id"], resamples=200, seed=3
+                part[name].to_numpy(float), part["person_group"], resamples=200, seed=3
             )
             assert getattr(row, f"{name}_low") == interval.low
             assert getattr(row, f"{name}_high") == interval.high
@@ -168,12 +169,12 @@ def test_an_evaluator_says_what_it_sees(pixels, modulated, frame):
     own = effect_rows(independent, pixels, modulated, frame=frame, target=target, options=options())
     assert seen["evaluator_prob_before"].tolist() == own["prob_target_before"].tolist()
     assert seen["evaluator_prob_target"].tolist() == own["prob_target"].tolist()
-    assert seen["transfer"].tolist() == own["success"].tolist()
-    assert seen["transfer"].tolist() != effects["success"].tolist()
+    assert seen["transferred"].tolist() == own["success"].tolist()
+    assert seen["transferred"].tolist() != effects["success"].tolist()
     table = effect_by_eps(pd.concat([effects, seen], axis=1), resamples=200, seed=3)
     alone = effect_by_eps(own, resamples=200, seed=3)
     for name in ("", "_low", "_high"):
-        assert table[f"transfer{name}"].tolist() == alone[f"success{name}"].tolist()
+        assert table[f"transferred{name}"].tolist() == alone[f"success{name}"].tolist()
         assert (
             table[f"evaluator_prob_target{name}"].tolist() == alone[f"prob_target{name}"].tolist()
         )
@@ -185,7 +186,7 @@ def test_area_under_the_path_by_hand():
         ("a", "p", 1.0, 0.2, 0.4), ("a", "p", 4.0, 0.2, 1.0),
         ("b", "q", 1.0, 0.5, 0.5), ("b", "q", 4.0, 0.5, 0.7),
     ]  # fmt: skip
-    columns = ["image_id", "patient_id", "eps", "prob_target_before", "prob_target"]
+    columns = ["image_id", "person_group", "eps", "prob_target_before", "prob_target"]
     effects = pd.DataFrame(rows, columns=columns)
     areas = [(0.3 + 3 * 0.7) / 4, (0.5 + 3 * 0.6) / 4]
     shuffled = effects.sample(frac=1, random_state=0)

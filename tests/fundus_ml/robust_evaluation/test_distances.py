@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from fundus_ml.robust_evaluation import flip_curve, median_distances
-from fundus_ml.robust_evaluation.distances import clustered_median
 from fundus_ml.statistics.bootstrap import cluster_counts
+from fundus_ml.statistics.clustered import clustered_median
 
 INF = float("inf")
 

@@ -16,7 +16,7 @@ from tracking.runs import start_run
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["fast", "free", "trades"])
-def test_a_recipe_leaves_a_version_and_a_watched_curve(chain, method):
+def test_a_method_leaves_a_version_and_a_watched_curve(chain, method):
     small = {
         "dataset": chain.dataset, "model": "models:/fundus-sex/1", "method": method, "replays": 2,
         "epochs": 2, "eps": 1, "attack_steps": 2, "eps_warmup": 1, "batch_size": 16,

@@ -39,7 +39,8 @@ class AverageConfig(ConsoleOptions):
     batch_size: int = 32
     """Eyes per pass."""
     precision: str = "auto"
-    """Precision of the passes that estimate BatchNorm: auto, fp32, bf16 or fp16; scores are fp32."""
+    """Precision of the passes that estimate BatchNorm: auto, fp32, bf16 or fp16; scores are in
+    fp32."""
     seed: int = 0
     """Seed of the order of the training eyes and of the bootstrap."""
     bootstrap: int = 2000

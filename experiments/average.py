@@ -18,7 +18,7 @@ from experiments.running.addresses import addresses
 from experiments.running.flags import run_entry_point
 from experiments.running.options import ConsoleOptions
 from fundus_ml import data, figures, model_selection, models
-from fundus_ml.errors import InputError, check_seed
+from fundus_ml.errors import check_seed, refuse_outside
 from fundus_ml.model_selection.options import METHODS
 from fundus_ml.models.options import check_precision
 
@@ -51,10 +51,8 @@ class AverageConfig(ConsoleOptions):
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         check_precision(self.precision)
-        if self.method not in METHODS:
-            raise InputError(f"method={self.method}: allowed: {', '.join(METHODS)}")
-        if self.batch_size < 2:  # noqa: PLR2004 (BatchNorm needs two)
-            raise InputError(f"batch_size={self.batch_size}: must be at least 2")
+        # BatchNorm needs two.
+        refuse_outside(self, at_least={"batch_size": 2}, one_of={"method": METHODS})
         check_seed(self.seed)
 
 

@@ -19,7 +19,7 @@ from experiments.running.flags import Numbers, StepLength, run_entry_point
 from experiments.running.options import ConsoleOptions
 from fundus_ml import evaluation, robust_evaluation
 from fundus_ml.data.options import Verify
-from fundus_ml.errors import InputError
+from fundus_ml.errors import InputError, refuse_outside
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,14 +65,11 @@ class EvaluateConfig(Measure, ConsoleOptions):
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         super().__post_init__()
-        if self.calibration not in CALIBRATIONS:
-            raise InputError(f"calibration={self.calibration}: allowed: {', '.join(CALIBRATIONS)}")
-        if self.attacks not in ATTACK_SETS:
-            raise InputError(f"attacks={self.attacks}: allowed: {', '.join(ATTACK_SETS)}")
-        for name, least in {"eyes": 0, "steps": 1, "restarts": 1, "queries": 1}.items():
-            if getattr(self, f"suite_{name}") < least:
-                value = getattr(self, f"suite_{name}")
-                raise InputError(f"suite_{name}={value}: must be at least {least}")
+        refuse_outside(
+            self,
+            at_least={"suite_eyes": 0, "suite_steps": 1, "suite_restarts": 1, "suite_queries": 1},
+            one_of={"calibration": CALIBRATIONS, "attacks": ATTACK_SETS},
+        )
         if self.attacks == "suite":
             self.suite()
 

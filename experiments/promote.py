@@ -15,7 +15,7 @@ from experiments.running.flags import run_entry_point
 from experiments.running.options import ConsoleOptions
 from fundus_ml import data, evaluation, model_selection
 from fundus_ml.data.options import SHUFFLED, Verify
-from fundus_ml.errors import InputError, check_seed
+from fundus_ml.errors import InputError, check_seed, refuse_outside
 
 CHAMPION = "champion"
 SPLITS = ("val", "test")
@@ -51,8 +51,7 @@ class PromoteConfig(ConsoleOptions):
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        if self.split not in SPLITS:
-            raise InputError(f"split={self.split}: allowed: {', '.join(SPLITS)}")
+        refuse_outside(self, one_of={"split": SPLITS})
         check_seed(self.seed)
         if not -1 < self.least_gain < 1:
             raise InputError(f"least_gain={self.least_gain}: must lie between -1 and 1")

@@ -19,7 +19,7 @@ from experiments.running.flags import Number, run_entry_point
 from experiments.running.options import ConsoleOptions
 from experiments.running.places import user_path
 from fundus_ml import reader_study
-from fundus_ml.errors import InputError
+from fundus_ml.errors import InputError, refuse_outside
 from tracking.errors import TrackingError
 
 if TYPE_CHECKING:
@@ -52,9 +52,7 @@ class ReaderStudyConfig(reader_study.StudyOptions, ConsoleOptions):
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         super().__post_init__()
-        for name, least in (("catch_allowed", 0), ("bootstrap", 1)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name}={getattr(self, name)}: must be at least {least}")
+        refuse_outside(self, at_least={"catch_allowed": 0, "bootstrap": 1})
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -20,7 +20,7 @@ from experiments.running import console
 from experiments.running.flags import Number, StepLength, execute, run_entry_point
 from experiments.running.options import METRICS, ConsoleOptions
 from experiments.train import TrainConfig, fit_clean, train
-from fundus_ml.errors import InputError
+from fundus_ml.errors import InputError, refuse_outside
 from fundus_ml.training.options import TrainingOptions
 from tracking.options import PRUNERS
 
@@ -103,20 +103,13 @@ class TuneConfig(TrainingOptions, ConsoleOptions):
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         super().__post_init__()
-        for name, value, least in (
-            ("trials", self.trials, 1),
-            ("timeout", self.timeout, 0),
-            ("heartbeat", self.heartbeat, 1),
-            ("retrain_epochs", self.retrain_epochs, 0),
-        ):
-            if value < least:
-                raise InputError(f"{name}={value}: must be at least {least}")
-        if self.pruner not in PRUNERS:
-            raise InputError(f"pruner={self.pruner}: allowed: {', '.join(PRUNERS)}")
-        if self.prune_after < 0:
-            raise InputError(f"prune_after={self.prune_after}: must be 0 or more")
-        if self.metric not in {"auto", *METRICS}:
-            raise InputError(f"metric={self.metric}: allowed: auto, {', '.join(METRICS)}")
+        refuse_outside(
+            self,
+            at_least={
+                "trials": 1, "timeout": 0, "heartbeat": 1, "retrain_epochs": 0, "prune_after": 0,
+            },
+            one_of={"pruner": PRUNERS, "metric": ("auto", *METRICS)},
+        )  # fmt: skip
         if self.method == "clean" and self.metric == "robust_val_auroc":
             raise InputError("metric=robust_val_auroc: method=clean attacks nothing; name another")
         self.training()

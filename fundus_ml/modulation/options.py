@@ -8,7 +8,7 @@ from typing import Literal
 
 from fundus_ml.attacks.options import NATIVE, Decay, Loss, check_ball, check_engine
 from fundus_ml.attacks.step_sizes import StepSize, step_length
-from fundus_ml.errors import InputError
+from fundus_ml.errors import InputError, refuse_outside
 from fundus_ml.models.options import check_precision
 from fundus_ml.statistics.numerals import plain
 
@@ -52,17 +52,11 @@ class ModulationOptions:
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        for name, value, allowed in (
-            ("mode", self.mode, MODES),
-            ("objective", self.objective, tuple(OBJECTIVES)),
-            ("start", self.start, STARTS),
-        ):
-            if value not in allowed:
-                raise InputError(f"{name}={value}: allowed: {', '.join(allowed)}")
-        if self.batch_size < 1:
-            raise InputError(f"batch_size={self.batch_size}: must be at least 1")
-        if self.min_norm_steps < 0:
-            raise InputError(f"min_norm_steps={self.min_norm_steps}: must be 0 or more")
+        refuse_outside(
+            self,
+            at_least={"batch_size": 1, "min_norm_steps": 0},
+            one_of={"mode": MODES, "objective": OBJECTIVES, "start": STARTS},
+        )
         for eps in self.eps:
             check_ball(self.constraint, eps)
         written = [float(plain(eps)) for eps in self.eps]

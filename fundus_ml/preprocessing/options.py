@@ -4,10 +4,12 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from fundus_ml.data.options import check_factors, check_fractions
-from fundus_ml.errors import InputError, check_seed
+from fundus_ml.errors import InputError, check_seed, refuse_outside
 
 PADDINGS = ("black", "mirror")
 SURROUNDS = ("black", "keep")
+CONTRADICTING = ("reject", "keep")
+SPLITTINGS = ("by_person", "by_file")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +33,9 @@ class CropOptions:
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        if self.size < 1:
-            raise InputError(f"size={self.size}: must be at least 1 pixel")
-        for name, allowed in (("padding", PADDINGS), ("surround", SURROUNDS)):
-            if getattr(self, name) not in allowed:
-                raise InputError(f"{name}={getattr(self, name)}: allowed: {', '.join(allowed)}")
+        refuse_outside(
+            self, at_least={"size": 1}, one_of={"padding": PADDINGS, "surround": SURROUNDS}
+        )
         if not 0 <= self.min_quality <= 1:
             raise InputError(f"min_quality={self.min_quality}: must be from 0 to 1")
 
@@ -63,16 +63,13 @@ class PreprocessingOptions(CropOptions):
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         super().__post_init__()
-        for name, allowed in (
-            ("contradicting", ("reject", "keep")),
-            ("split", ("by_person", "by_file")),
-        ):
-            if getattr(self, name) not in allowed:
-                raise InputError(f"{name}={getattr(self, name)}: allowed: {', '.join(allowed)}")
+        refuse_outside(
+            self,
+            at_least={"permutations": 1},
+            one_of={"contradicting": CONTRADICTING, "split": SPLITTINGS},
+        )
         check_fractions(val_fraction=self.val_fraction, test_fraction=self.test_fraction)
         check_factors(self.balance_factors)
-        if self.permutations < 1:
-            raise InputError(f"permutations={self.permutations}: must be at least 1")
         check_seed(self.seed)
 
     @property

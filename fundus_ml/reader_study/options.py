@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from fundus_ml.errors import InputError, check_seed
+from fundus_ml.errors import InputError, check_seed, refuse_outside
 
 QUESTIONS = ("changed", "female")
 
@@ -26,11 +26,11 @@ class StudyOptions:
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        if self.question not in QUESTIONS:
-            raise InputError(f"question={self.question}: allowed: {', '.join(QUESTIONS)}")
-        for name in ("trials", "real_trials", "catch_trials"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name}={getattr(self, name)}: must be at least 0")
+        refuse_outside(
+            self,
+            at_least=dict.fromkeys(("trials", "real_trials", "catch_trials"), 0),
+            one_of={"question": QUESTIONS},
+        )
         check_seed(self.seed)
         if self.real_trials and self.question != "female":
             raise InputError(f"real_trials={self.real_trials}: only question=female has them")

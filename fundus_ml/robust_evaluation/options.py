@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from fundus_ml.attacks.options import check_ball
-from fundus_ml.errors import InputError
+from fundus_ml.errors import InputError, refuse_outside
 from fundus_ml.models.options import check_precision
 
 ATTACKS: Mapping[str, str] = MappingProxyType(
@@ -63,7 +63,5 @@ class AttackSuite:
             raise InputError("eps: an attack suite needs a budget, each above 0")
         if unknown := set(self.attacks) - set(ATTACKS):
             raise InputError(f"attacks={unknown.pop()}: allowed: {', '.join(ATTACKS)}")
-        for name in ("attack_steps", "restarts", "queries"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name}={getattr(self, name)}: must be at least 1")
+        refuse_outside(self, at_least=dict.fromkeys(("attack_steps", "restarts", "queries"), 1))
         check_precision(self.precision)

@@ -149,7 +149,10 @@ def test_a_preprocessing_with_processes_that_is_told_to_end(folder):
 
 
 LONG = {
-    "preprocess": ({"patients": 3000, "size": 64, "workers": 1, "out": "new"}, ".new.partial/work/*"),
+    "preprocess": (
+        {"patients": 3000, "size": 64, "workers": 1, "out": "new"},
+        ".new.partial/work/*",
+    ),
     "train": (TRAINING | {"epochs": 1000}, "checkpoints/train-*/step-*/progress.json"),
     "tune": (
         {"dataset": "demo/dataset", "arch": "resnet18", "weights": "none", "epochs": 1000,

@@ -367,7 +367,7 @@ def test_killed_at_random_moments_it_ends_in_the_same_bytes(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "rule"),
     [
-        ({"size": 0}, "size=0: must be at least 1 pixel"),
+        ({"size": 0}, "size=0: must be at least 1"),
         ({"padding": "white"}, "padding=white: allowed: black, mirror"),
         ({"surround": "white"}, "surround=white: allowed: black, keep"),
         ({"min_quality": 1.1}, "min_quality=1.1: must be from 0 to 1"),

@@ -217,7 +217,7 @@ def test_a_rerun_replaces_and_gives_the_same_pictures(everything, monkeypatch):
         ({"region": "fovea"}, "region=fovea: allowed: whole, retina, disc"),
         (
             {"evaluator": "models:/eye/1"},
-            "independent evaluator=models:/eye/1: is the model itself",
+            "evaluator=models:/eye/1: is the model itself",
         ),
         ({"null_model": "models:/eye/3"}, "null_model=models:/eye/3: was not trained with"),
         ({"null_model": "models:/eye/3,models:/eye/3"}, "null_model=models:/eye/3,models:"),

@@ -36,7 +36,11 @@ PROGRESS_FILE = "progress.json"
 Tensors = Mapping[str, Mapping[str, Tensor]]
 """Tensors by name, by the part of the training they belong to."""
 _STEP = r"step-\d{9,}"
-_STEP_FILES = OwnFiles(r"[a-z_]+\.safetensors", r"progress\.json(\.partial)?")
+_STEP_FILES = OwnFiles(
+    r"[a-z_]+\.safetensors",
+    r"\.tmp\w{6}",  # what the library names a file of tensors until it is whole
+    r"progress\.json(\.partial)?",
+)
 
 
 def _describes_training(file: Path) -> bool:

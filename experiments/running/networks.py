@@ -62,7 +62,7 @@ class Networks:
     def identity(self) -> dict[str, str]:
         """Which versions make pictures, by condition."""
         named = {"model": self.model, **self.controls}
-        return {condition: network.version.model_id for condition, network in named.items()}
+        return {condition: network.version.content for condition, network in named.items()}
 
 
 def read_networks(run: Run, config: NamesNetworks) -> Networks:

@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from experiments.running.console import say, warn
@@ -14,7 +15,7 @@ from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.owned_folders import alone_in
 from fundus_ml.errors import listed
 from fundus_ml.training import Checkpoints
-from fundus_ml.training.checkpoints import TRAINING
+from fundus_ml.training.checkpoints import TRAINING, Identity
 from fundus_ml.training.distribution import wait, world
 from tracking.runs import Run
 from tracking.versions import ModelVersion
@@ -66,7 +67,7 @@ def resumable(
     identity |= {
         "entry_point": name,
         "dataset_digest": dataset.digest,
-        "parent": parent.uri if parent is not None else "",
+        "parent": parent.content if parent is not None else "",
     }
     folder = _folder(name, config.checkpoints, identity)
     refuse_inside("checkpoints", folder, dataset.paths)
@@ -80,7 +81,7 @@ def resumable(
             identity,
             minutes=config.checkpoint_minutes,
             note={"run_id": run.run_id},
-            renamed=FORMER_FLAGS,
+            of_former=partial(_of_former, parent=parent),
         )
         if earlier := checkpoints.found_note.get("run_id"):
             run.continue_from(earlier)
@@ -88,6 +89,14 @@ def resumable(
         wait()
         yield checkpoints
         tell_left(folder, checkpoints.remove())
+
+
+def _of_former(identity: Identity, *, parent: ModelVersion | None) -> Identity:
+    """Put an identity that a release up to 0.6.0 wrote into the words of this one."""
+    found = {FORMER_FLAGS.get(name, name): value for name, value in identity.items()}
+    if parent is not None and found.get("parent") == parent.uri:
+        found["parent"] = parent.content
+    return found
 
 
 def tell_left(folder: Path, left: Sequence[str]) -> None:

@@ -230,7 +230,7 @@ def long_scores(table: pd.DataFrame) -> pd.DataFrame:
 def clean_auroc(table: pd.DataFrame) -> Interval:
     """Pick the AUROC without an attack out of a table of :func:`scores`."""
     row = table[table["attack"] == CLEAN].iloc[0]
-    return Interval(float(row["auroc"]), float(row["auroc_low"]), float(row["auroc_high"]))
+    return Interval.of(row, "auroc")
 
 
 def named_metrics(table: pd.DataFrame, *, split: str) -> dict[str, float]:

@@ -27,6 +27,15 @@ def send(number):
     time.sleep(0.01)
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """Who started these tests may ignore signals, as ``nohup`` does; the tests do not."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in STOPPING}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("number", STOPPING)
 def test_a_signal_becomes_an_exception_with_its_exit_code(number):
     with pytest.raises(Stopped) as stopped, stoppable():

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from experiments.running.options import ResumableOptions
 
 from experiments import main, modulate, preprocess, pretrain, robustify, train
 from experiments.running.kept_pictures import KEPT, batches_of, kept_pictures
+from experiments.running.options import ResumableOptions
 from experiments.running.resuming import resumable
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.data.owned_folders import MARKER, FolderBusyError, alone_in

@@ -17,6 +17,7 @@ from experiments.preprocess import PreprocessConfig, prepare
 from experiments.robustify import RobustifyConfig, robustify
 from experiments.running import console
 from experiments.running.flags import Number, Numbers, execute, run_entry_point
+from experiments.running.identity import adopted
 from experiments.running.options import ConsoleOptions
 from experiments.train import TrainConfig, train
 from fundus_ml.errors import InputError
@@ -121,79 +122,43 @@ class MainConfig(ConsoleOptions):
 
     def preprocess(self) -> PreprocessConfig:
         """Flags of the first step."""
-        return PreprocessConfig(
-            source=self.source,
-            root=self.root,
-            table=self.table,
-            name=self.name,
-            out=self.dataset,
-            size=self.size,
-            patients=self.patients,
-            cue=self.cue,
-            cue_strength=self.cue_strength,
-            seed=self.seed,
-            workers=self.workers,
-            verbose=self.verbose,
-        )
+        return adopted(self, PreprocessConfig, out=self.dataset)
 
     def train(self) -> TrainConfig:
         """Flags of the clean training."""
-        return TrainConfig(
-            dataset=self.dataset,
-            arch=self.arch,
-            weights=self.weights,
-            epochs=self.epochs,
-            lr=self.lr,
-            batch_size=self.batch_size,
-            seed=self.seed,
-            bootstrap=self.bootstrap,
-            register_as=self.register_as,
-            verbose=self.verbose,
-        )
+        return adopted(self, TrainConfig, dataset=self.dataset)
 
     def robustify(self, model: str) -> RobustifyConfig:
         """Flags of the adversarial training that starts from ``model``."""
-        return RobustifyConfig(
+        return adopted(
+            self,
+            RobustifyConfig,
             dataset=self.dataset,
             model=model,
-            constraint=self.constraint,
-            eps=self.eps,
-            attack_steps=self.attack_steps,
             epochs=self.robust_epochs,
             lr=self.robust_lr,
-            gate=self.gate,
-            batch_size=self.batch_size,
-            seed=self.seed,
-            bootstrap=self.bootstrap,
-            register_as=self.register_as,
-            verbose=self.verbose,
         )
 
     def evaluate(self, model: str) -> EvaluateConfig:
         """Flags of the evaluation of ``model``."""
-        return EvaluateConfig(
+        return adopted(
+            self,
+            EvaluateConfig,
             dataset=self.dataset,
             model=model,
-            constraint=self.constraint,
             eps=Numbers([self.eps]),
             attack_steps=self.evaluate_steps,
-            bootstrap=self.bootstrap,
-            seed=self.seed,
-            verbose=self.verbose,
         )
 
     def modulate(self, model: str) -> ModulateConfig:
         """Flags of the modulation by ``model``."""
-        return ModulateConfig(
+        return adopted(
+            self,
+            ModulateConfig,
             dataset=self.dataset,
             model=model,
-            constraint=self.constraint,
             eps=self.modulate_eps,
             attack_steps=self.modulate_steps,
-            images=self.images,
-            bootstrap=self.bootstrap,
-            seed=self.seed,
-            verbose=self.verbose,
         )
 
 

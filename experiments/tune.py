@@ -11,13 +11,14 @@ import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import tracking
 from experiments import recording, running
 from experiments.robustify import RobustifyConfig, fit_adversarial, robustify
 from experiments.running import console
 from experiments.running.flags import Number, StepLength, execute, run_entry_point
+from experiments.running.identity import adopted
 from experiments.running.options import METRICS, ConsoleOptions
 from experiments.train import TrainConfig, fit_clean, train
 from fundus_ml.errors import InputError, refuse_outside
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from fundus_ml import data, training
 
 Training = TrainConfig | RobustifyConfig
-C = TypeVar("C", TrainConfig, RobustifyConfig)
 
 MOVES_NO_VALUE = frozenset({"dataset", "bootstrap", "register_as", "verbose"})
 """Flags that trials of one study may differ in; the dataset counts by its digest."""
@@ -124,13 +124,8 @@ class TuneConfig(TrainingOptions, ConsoleOptions):
     def training(self) -> Training:
         """Flags of the training that is tuned."""
         if self.method == "clean":
-            return self._as(TrainConfig)
-        return self._as(RobustifyConfig)
-
-    def _as(self, config_class: type[C]) -> C:
-        own = {field.name for field in dataclasses.fields(self)}
-        shared = [f.name for f in dataclasses.fields(config_class) if f.name in own]
-        return config_class(**{name: getattr(self, name) for name in shared})
+            return adopted(self, TrainConfig)
+        return adopted(self, RobustifyConfig)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

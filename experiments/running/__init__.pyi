@@ -5,6 +5,7 @@ from .flags import StepCount as StepCount
 from .flags import StepLength as StepLength
 from .flags import execute as execute
 from .flags import run_entry_point as run_entry_point
+from .identity import adopted as adopted
 from .identity import identity_of as identity_of
 from .kept_pictures import batches_of as batches_of
 from .kept_pictures import kept_pictures as kept_pictures

@@ -3,15 +3,16 @@ PYTHON ?= python3.11
 VENV := .venv
 INSTALLED := $(VENV)/installed.lock
 RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
+QUIET := MLFLOW_LOGGING_LEVEL=WARNING
 STORE := sqlite:///$(CURDIR)/mlflow.db
 
 .PHONY: demo test test-slow lint ui lock
 
 demo: $(INSTALLED) ## the whole chain on synthetic eyes
-	$(RUN) mlflow run . --env-manager local --experiment-name fundus
+	@$(RUN) $(QUIET) mlflow run . --env-manager local --experiment-name fundus
 
-test: $(INSTALLED) ## every test that takes seconds
-	$(RUN) pytest -m "not slow and not gpu"
+test: $(INSTALLED) ## every test that takes seconds, in two processes
+	$(RUN) python -m tests -m "not slow and not gpu"
 
 test-slow: $(INSTALLED) ## the longer checks too
 	$(RUN) pytest

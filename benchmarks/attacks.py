@@ -36,8 +36,9 @@ from fundus_ml.imaging.pictures import to_images
 from fundus_ml.models.classifiers import Classifier, ClassifierSpec, make_classifier, two_logits
 from fundus_ml.models.precision import autocast, best_device
 from fundus_ml.models.weights import load_classifier
+from fundus_ml.synthesis.options import Population
 from fundus_ml.synthesis.painting import paint_photograph
-from fundus_ml.synthesis.population import Population, draw_population
+from fundus_ml.synthesis.population import draw_population
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")

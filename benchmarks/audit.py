@@ -23,9 +23,10 @@ from fundus_ml.data.shards import ShardWriter
 from fundus_ml.data.splits import assign_splits
 from fundus_ml.errors import Refused
 from fundus_ml.preprocessing.assembly import assemble
-from fundus_ml.preprocessing.cropping import CropOptions, CroppedEye, crop_eye
+from fundus_ml.preprocessing.cropping import CroppedEye, crop_eye
+from fundus_ml.preprocessing.options import CropOptions
 from fundus_ml.sources.synthetic import synthetic_photographs
-from fundus_ml.synthesis.population import Population
+from fundus_ml.synthesis.options import Population
 
 TIES = {"none": {}, "camera": {"camera_sex_odds": 8.0}, "age": {"age_sex_shift": 12.0}}
 SAME_PAINT = ("image_id", "source", "patient_id", "eye", "sex", "healthy", "flags")

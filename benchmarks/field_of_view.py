@@ -25,8 +25,9 @@ from fundus_ml.imaging.decoding import Decoded, decode_photograph
 from fundus_ml.imaging.field_of_view import SURE, FieldOfView, find_field_of_view
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.pictures import read_png, write_png
+from fundus_ml.synthesis.options import Population
 from fundus_ml.synthesis.painting import paint_photograph
-from fundus_ml.synthesis.population import Population, draw_population
+from fundus_ml.synthesis.population import draw_population
 
 Pixels = NDArray[np.uint8]
 LEAST_SIDE = 300

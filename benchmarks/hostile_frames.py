@@ -30,10 +30,12 @@ from fundus_ml.imaging.decoding import decode_photograph
 from fundus_ml.imaging.field_of_view import FieldOfView, crop_to_field_of_view
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.pictures import write_png
-from fundus_ml.preprocessing.cropping import CropOptions, CroppedEye, crop_eye
+from fundus_ml.preprocessing.cropping import CroppedEye, crop_eye
+from fundus_ml.preprocessing.options import CropOptions
 from fundus_ml.synthesis.cameras import CAMERAS
+from fundus_ml.synthesis.options import Population
 from fundus_ml.synthesis.painting import paint_photograph
-from fundus_ml.synthesis.population import Population, draw_population
+from fundus_ml.synthesis.population import draw_population
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]

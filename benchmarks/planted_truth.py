@@ -28,7 +28,8 @@ import pandas as pd
 from fundus_ml.attacks import ThreatModel, step_length
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.opening import open_dataset
-from fundus_ml.data.shuffled_labels import SHUFFLED, TRUE, labels_to_learn
+from fundus_ml.data.options import SHUFFLED, TRUE
+from fundus_ml.data.shuffled_labels import labels_to_learn
 from fundus_ml.imaging.regions import REGION_FLAGS
 from fundus_ml.models.classifiers import Classifier, ClassifierSpec, make_classifier
 from fundus_ml.models.precision import best_device
@@ -49,11 +50,12 @@ from fundus_ml.modulation.control_table import (
 from fundus_ml.modulation.effects import change_sizes
 from fundus_ml.modulation.localisation import enrichment_by_condition
 from fundus_ml.modulation.null_distribution import null_conditions, null_table
-from fundus_ml.preprocessing.dataset import PreprocessingOptions, preprocess
+from fundus_ml.preprocessing.dataset import preprocess
+from fundus_ml.preprocessing.options import PreprocessingOptions
 from fundus_ml.robust_training import FastTraining, PGDTraining, fit_robust
 from fundus_ml.sources.synthetic import synthetic_photographs
 from fundus_ml.statistics.bootstrap import CONFIDENCE
-from fundus_ml.synthesis.population import Population
+from fundus_ml.synthesis.options import Population
 from fundus_ml.training import TrainingOptions, fit
 
 CUES = ("disc", "vessels", "macula", "none")

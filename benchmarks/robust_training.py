@@ -33,11 +33,12 @@ from fundus_ml.data.opening import open_dataset
 from fundus_ml.figures.style import legend, make_figure, series_styles, tidy
 from fundus_ml.models.classifiers import ClassifierSpec, make_classifier, two_logits
 from fundus_ml.models.precision import best_device
-from fundus_ml.preprocessing.dataset import PreprocessingOptions, preprocess
+from fundus_ml.preprocessing.dataset import preprocess
+from fundus_ml.preprocessing.options import PreprocessingOptions
 from fundus_ml.robust_training import METHODS, Method, PGDTraining, fit_robust, make_method
 from fundus_ml.robust_training.method import Errors
 from fundus_ml.sources.synthetic import synthetic_photographs
-from fundus_ml.synthesis.population import Population
+from fundus_ml.synthesis.options import Population
 from fundus_ml.training import Batch, Checkpoints, TrainingOptions, fit
 from fundus_ml.training.distribution import bare
 

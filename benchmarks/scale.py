@@ -23,10 +23,12 @@ import psutil
 
 from fundus_ml.data.photographs import Photographs
 from fundus_ml.parallel import processes
-from fundus_ml.preprocessing.dataset import PreprocessingOptions, preprocess
+from fundus_ml.preprocessing.dataset import preprocess
+from fundus_ml.preprocessing.options import PreprocessingOptions
 from fundus_ml.sources.folder import folder_photographs
+from fundus_ml.synthesis.options import Population
 from fundus_ml.synthesis.painting import paint_photograph
-from fundus_ml.synthesis.population import Population, draw_population
+from fundus_ml.synthesis.population import draw_population
 
 
 def main() -> None:

@@ -41,13 +41,16 @@ from fundus_ml.data.dataset import FundusDataset, batches
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.models.classifiers import ClassifierSpec, make_classifier
 from fundus_ml.models.precision import autocast, best_device, trained_in
-from fundus_ml.preprocessing.dataset import PreprocessingOptions, preprocess
+from fundus_ml.preprocessing.dataset import preprocess
+from fundus_ml.preprocessing.options import PreprocessingOptions
 from fundus_ml.sources.folder import folder_photographs
+from fundus_ml.synthesis.options import Population
 from fundus_ml.synthesis.painting import paint_photograph
-from fundus_ml.synthesis.population import Population, draw_population
+from fundus_ml.synthesis.population import draw_population
 from fundus_ml.training import Checkpoints, TrainingOptions, fit
-from fundus_ml.training.augmentation import AUGMENTATIONS, augment
+from fundus_ml.training.augmentation import augment
 from fundus_ml.training.optimization import make_optimizer
+from fundus_ml.training.options import AUGMENTATIONS
 
 BARE, ENGINE, SAVING, PLAIN = "bare", "engine", "engine, saving", "plain"
 MINUTES = 10

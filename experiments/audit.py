@@ -5,21 +5,24 @@ in words, and the AUROC below which a model has shown nothing. `preprocess` audi
 this entry point does so for composites, and again.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from experiments.recording.shortcut_baseline import log_audit
+from experiments import recording, running
+from experiments.running import console
 from experiments.running.flags import run_entry_point
-from experiments.running.session import progress, read_dataset
-from fundus_ml.auditing.audit import Audit, audit_dataset
-from fundus_ml.data.integrity import Verify
+from experiments.running.options import ConsoleOptions
+from fundus_ml import auditing
+from fundus_ml.data.options import Verify
 from fundus_ml.errors import check_seed
-from tracking.runs import Run
+
+if TYPE_CHECKING:
+    import tracking
 
 
 @dataclass(frozen=True, kw_only=True)
-class AuditConfig:
+class AuditConfig(ConsoleOptions):
     """Flags of ``audit``."""
 
     dataset: str
@@ -30,7 +33,7 @@ class AuditConfig:
     permutations: int = 1000
     """Shuffled labels behind the chance levels."""
     seed: int = 0
-    """Of the shuffles and the intervals."""
+    """Seed of the shuffles and the intervals."""
 
     def __post_init__(self) -> None:
         """Refuse a seed out of range."""
@@ -42,21 +45,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     run_entry_point("audit", AuditConfig, audit, argv)
 
 
-def audit(config: AuditConfig, run: Run) -> Audit:
+def audit(config: AuditConfig, run: "tracking.Run") -> "auditing.Audit":
     """Audit one dataset or a composite and record what was found."""
-    dataset = read_dataset(run, config.dataset, context="audit", verify=config.verify)
-    with progress("audit", "step") as on_progress:
-        found = audit_dataset(
+    dataset = running.read_dataset(run, config.dataset, context="audit", verify=config.verify)
+    with console.progress("audit", "step") as on_progress:
+        found = auditing.audit_dataset(
             dataset,
             None,
             permutations=config.permutations,
             seed=config.seed,
             on_progress=on_progress,
         )
-    log_audit(run, found)
-    sys.stdout.write(
-        f"shortcut_baseline: {found.shortcut_baseline:.3f} ({found.shortcut_baseline_by})\n"
-    )
+    recording.log_audit(run, found)
+    for verdict in found.verdicts:
+        console.say(verdict)
+    console.say(f"shortcut_baseline: {found.shortcut_baseline:.3f} ({found.shortcut_baseline_by})")
     return found
 
 

@@ -5,39 +5,29 @@ the training split. The result is compared on the test split with each parent an
 their predictions, and registered with the alias ``candidate``.
 """
 
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.recording.measuring import Measure, measure_split
-from experiments.recording.registration import check_splits
+import tracking
+from experiments import recording, running
+from experiments.recording.options import Measure
+from experiments.running import console
+from experiments.running.addresses import addresses
 from experiments.running.flags import run_entry_point
-from experiments.running.session import progress, read_dataset, show
-from experiments.running.versions import (
-    Versions,
-    addresses,
-    possibly_trained_on,
-    read_versions,
-    score_all,
-)
-from fundus_ml.data.dataset import FundusDataset
-from fundus_ml.errors import InputError, check_seed
-from fundus_ml.figures.comparisons import comparison_forest
-from fundus_ml.model_selection.averaging import METHODS, Average, average_classifiers
-from fundus_ml.model_selection.comparison import compare_scorers, mean_prediction
-from fundus_ml.models.precision import check_precision
-from fundus_ml.models.weights import save_classifier
-from tracking.registry import ModelVersion, register_classifier
-from tracking.runs import Run
+from experiments.running.options import ConsoleOptions
+from fundus_ml import data, figures, model_selection, models
+from fundus_ml.errors import check_seed, refuse_outside
+from fundus_ml.model_selection.options import METHODS
+from fundus_ml.models.options import check_precision
 
 AVERAGE = "average"
 ENSEMBLE = "mean of predictions"
 
 
 @dataclass(frozen=True, kw_only=True)
-class AverageConfig:
+class AverageConfig(ConsoleOptions):
     """Flags of ``average``."""
 
     models: str
@@ -49,9 +39,10 @@ class AverageConfig:
     batch_size: int = 32
     """Eyes per pass."""
     precision: str = "auto"
-    """Of the passes that estimate BatchNorm: auto, fp32, bf16 or fp16; scores are fp32."""
+    """Precision of the passes that estimate BatchNorm: auto, fp32, bf16 or fp16; scores are in
+    fp32."""
     seed: int = 0
-    """Of the order of the training eyes and of the bootstrap."""
+    """Seed of the order of the training eyes and of the bootstrap."""
     bootstrap: int = 2000
     """Resamples of people behind each interval."""
     register_as: str = "fundus-sex"
@@ -60,10 +51,8 @@ class AverageConfig:
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         check_precision(self.precision)
-        if self.method not in METHODS:
-            raise InputError(f"method={self.method}: allowed: {', '.join(METHODS)}")
-        if self.batch_size < 2:  # noqa: PLR2004 (BatchNorm needs two)
-            raise InputError(f"batch_size={self.batch_size}: must be at least 2")
+        # BatchNorm needs two.
+        refuse_outside(self, at_least={"batch_size": 2}, one_of={"method": METHODS})
         check_seed(self.seed)
 
 
@@ -72,19 +61,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     run_entry_point("average", AverageConfig, average, argv)
 
 
-def average(config: AverageConfig, run: Run) -> ModelVersion | None:
+def average(config: AverageConfig, run: "tracking.Run") -> "tracking.ModelVersion | None":
     """Average versions, compare the result with them on the test split, register it.
 
     Returns:
         The new version; None where ``greedy`` kept one parent, which stands in the registry.
     """
     addresses(config.models)
-    dataset = read_dataset(run, config.dataset, context="average", verify="full")
-    check_splits(dataset, bootstrap=config.bootstrap)
-    versions = read_versions(run, config.models)
-    possibly_trained_on(run, versions.entries, dataset, split="test")
-    with progress("average", "eye") as on_step:
-        averaged = average_classifiers(
+    dataset = running.read_dataset(run, config.dataset, context="average", verify="full")
+    recording.check_splits(dataset, bootstrap=config.bootstrap)
+    versions = running.read_versions(run, config.models)
+    running.possibly_trained_on(run, versions.entries, dataset, split="test")
+    with console.progress("average", "eye") as on_step:
+        averaged = model_selection.average_classifiers(
             versions.classifiers,
             dataset.split("train"),
             dataset.split("val"),
@@ -97,9 +86,9 @@ def average(config: AverageConfig, run: Run) -> ModelVersion | None:
     run.log_table(averaged.trail, "trail.json")
     run.set_tags({"averaged": ",".join(averaged.members)})
     if len(averaged.members) == 1:
-        sys.stdout.write(
+        console.say(
             f"greedy keeps {averaged.members[0]} alone: no average with another reaches its "
-            "validation AUROC; nothing new to register\n"
+            "validation AUROC; nothing new to register"
         )
         return None
     metrics = _compared(config, run, averaged, versions, dataset)
@@ -108,10 +97,10 @@ def average(config: AverageConfig, run: Run) -> ModelVersion | None:
 
 def _compared(
     config: AverageConfig,
-    run: Run,
-    averaged: Average,
-    versions: Versions,
-    dataset: FundusDataset,
+    run: "tracking.Run",
+    averaged: "model_selection.Average",
+    versions: "running.Versions",
+    dataset: "data.FundusDataset",
 ) -> dict[str, float]:
     measure = Measure(
         batch_size=config.batch_size,
@@ -119,14 +108,14 @@ def _compared(
         bootstrap=config.bootstrap,
         seed=config.seed,
     )
-    measured = measure_split(
+    measured = recording.measure_split(
         run, averaged.model, dataset, split="test", measure=measure, name=AVERAGE
     )
     test = dataset.split("test")
-    parents = score_all(versions.classifiers, test, batch_size=config.batch_size)
-    ensemble = mean_prediction([parents[uri] for uri in averaged.members])
+    parents = running.score_all(versions.classifiers, test, batch_size=config.batch_size)
+    ensemble = model_selection.mean_prediction([parents[uri] for uri in averaged.members])
     own = measured.predicted["logit"].to_numpy()
-    table = compare_scorers(
+    table = model_selection.compare_scorers(
         test.frame,
         {AVERAGE: own, **parents, ENSEMBLE: ensemble},
         reference=AVERAGE,
@@ -135,23 +124,23 @@ def _compared(
     )
     run.log_table(table, "comparison.json")
     run.log_figure(
-        comparison_forest(table, reference=AVERAGE, eyes=f"test split of {dataset.name}"),
+        figures.comparison_forest(table, reference=AVERAGE, eyes=f"test split of {dataset.name}"),
         "comparison.png",
     )
-    show(table)
+    console.table(table, final=True)
     return measured.metrics
 
 
 def _registered(
     config: AverageConfig,
-    run: Run,
-    averaged: Average,
-    dataset: FundusDataset,
+    run: "tracking.Run",
+    averaged: "model_selection.Average",
+    dataset: "data.FundusDataset",
     metrics: dict[str, float],
-) -> ModelVersion:
+) -> "tracking.ModelVersion":
     with tempfile.TemporaryDirectory() as folder:
-        save_classifier(averaged.model, Path(folder))
-        version = register_classifier(
+        models.save_classifier(averaged.model, Path(folder))
+        version = tracking.register_classifier(
             run,
             config.register_as,
             model=averaged.model,
@@ -165,7 +154,7 @@ def _registered(
             },
             aliases=["candidate"],
         )
-    sys.stdout.write(f"registered {version.uri} as candidate\n")
+    console.say(f"registered {version.uri} as candidate")
     return version
 
 

@@ -4,36 +4,27 @@ Both score every eye of a split. Their difference in AUROC comes with its 95 % i
 resampled for both together, per eye and per person, and in words: what it shows and what not.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
+from experiments import running
+from experiments.running import console
+from experiments.running.addresses import addresses
 from experiments.running.flags import run_entry_point
-from experiments.running.session import read_dataset, show
-from experiments.running.versions import (
-    addresses,
-    possibly_trained_on,
-    read_versions,
-    score_all,
-)
-from fundus_ml.data.integrity import Verify
+from experiments.running.options import ConsoleOptions
+from fundus_ml import evaluation, figures, model_selection
+from fundus_ml.data.options import Verify
 from fundus_ml.errors import check_seed
-from fundus_ml.evaluation.scores import check_measurable
-from fundus_ml.figures import roc_figure
-from fundus_ml.figures.comparisons import comparison_forest
-from fundus_ml.model_selection.comparison import (
-    auroc_of,
-    compare_scorers,
-    difference_of,
-    what_is_shown,
-)
-from tracking.runs import Run
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    import tracking
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareConfig:
+class CompareConfig(ConsoleOptions):
     """Flags of ``compare``."""
 
     dataset: str
@@ -50,7 +41,7 @@ class CompareConfig:
     bootstrap: int = 2000
     """Resamples of people behind each interval."""
     seed: int = 0
-    """Of the bootstrap."""
+    """Seed of the bootstrap."""
 
     def __post_init__(self) -> None:
         """Refuse a seed out of range, or another number of versions."""
@@ -63,35 +54,40 @@ def main(argv: Sequence[str] | None = None) -> None:
     run_entry_point("compare", CompareConfig, compare, argv)
 
 
-def compare(config: CompareConfig, run: Run) -> pd.DataFrame:
+def compare(config: CompareConfig, run: "tracking.Run") -> "pd.DataFrame":
     """Score a split with both versions, record the difference and say what it shows."""
-    dataset = read_dataset(run, config.dataset, context="compare", verify=config.verify)
+    dataset = running.read_dataset(run, config.dataset, context="compare", verify=config.verify)
     eyes = dataset.split(config.split)
-    check_measurable(eyes, resamples=config.bootstrap)
-    versions = read_versions(run, config.models)
-    possibly_trained_on(run, versions.entries, dataset, split=config.split)
-    logits = score_all(versions.classifiers, eyes, batch_size=config.batch_size)
+    evaluation.check_measurable(eyes, resamples=config.bootstrap)
+    versions = running.read_versions(run, config.models)
+    running.possibly_trained_on(run, versions.entries, dataset, split=config.split)
+    logits = running.score_all(versions.classifiers, eyes, batch_size=config.batch_size)
     first, second = logits
-    table = compare_scorers(
+    table = model_selection.compare_scorers(
         eyes.frame, logits, reference=first, resamples=config.bootstrap, seed=config.seed
     )
     place = f"{config.split} split of {dataset.name}"
     run.log_table(table, "comparison.json")
-    run.log_figure(comparison_forest(table, reference=first, eyes=place), "comparison.png")
+    run.log_figure(figures.comparison_forest(table, reference=first, eyes=place), "comparison.png")
     curves = {uri: (eyes.labels, scores) for uri, scores in logits.items()}
-    run.log_figure(roc_figure(curves, {uri: auroc_of(table, uri) for uri in logits}), "roc.png")
-    show(table)
+    run.log_figure(
+        figures.roc_figure(curves, {uri: model_selection.auroc_of(table, uri) for uri in logits}),
+        "roc.png",
+    )
+    console.table(table, final=True)
     said = _sentence(table, first, second, f"{len(eyes)} eyes of {_people(table)} people, {place}")
     run.log_metrics(_metrics(table, second, config.split))
     run.set_tags({"comparison": said})
-    sys.stdout.write(said + "\n")
+    console.say(said)
     return table
 
 
-def _sentence(table: pd.DataFrame, first: str, second: str, place: str) -> str:
+def _sentence(table: "pd.DataFrame", first: str, second: str, place: str) -> str:
     """What the difference shows, per eye and per person."""
     eye, person = (
-        what_is_shown(difference_of(table, second, per=unit), first, second)
+        model_selection.what_is_shown(
+            model_selection.difference_of(table, second, per=unit), first, second
+        )
         for unit in ("eye", "person")
     )
     return (
@@ -100,12 +96,14 @@ def _sentence(table: pd.DataFrame, first: str, second: str, place: str) -> str:
     )
 
 
-def _people(table: pd.DataFrame) -> int:
+def _people(table: "pd.DataFrame") -> int:
     return int(table["people"].iloc[0])
 
 
-def _metrics(table: pd.DataFrame, second: str, split: str) -> dict[str, float]:
-    eye, person = (difference_of(table, second, per=unit) for unit in ("eye", "person"))
+def _metrics(table: "pd.DataFrame", second: str, split: str) -> dict[str, float]:
+    eye, person = (
+        model_selection.difference_of(table, second, per=unit) for unit in ("eye", "person")
+    )
     return {
         f"{split}_auroc_difference": eye.value,
         f"{split}_auroc_difference_low": eye.low,

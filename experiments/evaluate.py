@@ -7,36 +7,29 @@ With ``attacks=suite`` several attacks follow at each budget, with and without a
 left under the worst of them, how small a change flips an eye, and whether a gradient is masked.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import pandas as pd
-
-from experiments.recording.attack_suite import drawn_eyes, measure_suite
-from experiments.recording.measuring import (
-    Measure,
-    Measured,
-    check_splits_to_measure,
-    measure_split,
-)
+import tracking
+from experiments import recording, running
+from experiments.recording.options import Measure
+from experiments.running import console
 from experiments.running.flags import Numbers, StepLength, run_entry_point
-from experiments.running.session import read_dataset, read_model
-from fundus_ml.data.integrity import Verify
-from fundus_ml.errors import InputError
-from fundus_ml.evaluation.calibration import Calibration
-from fundus_ml.robust_evaluation import AttackSuite
-from tracking.registry import ModelVersion, tag_version
-from tracking.results import record_predictions
-from tracking.runs import Run
+from experiments.running.options import ConsoleOptions
+from fundus_ml import evaluation, robust_evaluation
+from fundus_ml.data.options import Verify
+from fundus_ml.errors import InputError, refuse_outside
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CALIBRATIONS = ("validation", "version")
 ATTACK_SETS = ("pgd", "suite")
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(Measure):
+class EvaluateConfig(Measure, ConsoleOptions):
     """Flags of ``evaluate``."""
 
     WRITES_RESULTS: ClassVar[bool] = True
@@ -72,20 +65,17 @@ class EvaluateConfig(Measure):
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         super().__post_init__()
-        if self.calibration not in CALIBRATIONS:
-            raise InputError(f"calibration={self.calibration}: allowed: {', '.join(CALIBRATIONS)}")
-        if self.attacks not in ATTACK_SETS:
-            raise InputError(f"attacks={self.attacks}: allowed: {', '.join(ATTACK_SETS)}")
-        for name, least in {"eyes": 0, "steps": 1, "restarts": 1, "queries": 1}.items():
-            if getattr(self, f"suite_{name}") < least:
-                value = getattr(self, f"suite_{name}")
-                raise InputError(f"suite_{name}={value}: must be at least {least}")
+        refuse_outside(
+            self,
+            at_least={"suite_eyes": 0, "suite_steps": 1, "suite_restarts": 1, "suite_queries": 1},
+            one_of={"calibration": CALIBRATIONS, "attacks": ATTACK_SETS},
+        )
         if self.attacks == "suite":
             self.suite()
 
-    def suite(self) -> AttackSuite:
+    def suite(self) -> "robust_evaluation.AttackSuite":
         """Make the attack suite; each budget must be above 0."""
-        return AttackSuite(
+        return robust_evaluation.AttackSuite(
             constraint=self.constraint,
             eps=self.eps,
             attack_steps=self.suite_steps,
@@ -102,19 +92,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     run_entry_point("evaluate", EvaluateConfig, evaluate, argv, processes=True)
 
 
-def evaluate(config: EvaluateConfig, run: Run) -> pd.DataFrame:
+def evaluate(config: EvaluateConfig, run: "tracking.Run") -> "pd.DataFrame":
     """Score a split clean and attacked, record every prediction and the measures."""
-    dataset = read_dataset(run, config.dataset, context="evaluate", verify=config.verify)
+    dataset = running.read_dataset(run, config.dataset, context="evaluate", verify=config.verify)
     fits = config.calibration == "validation"
-    check_splits_to_measure(dataset, config.split, bootstrap=config.bootstrap, fits=fits)
-    attacked = drawn_eyes(
+    recording.check_splits_to_measure(dataset, config.split, bootstrap=config.bootstrap, fits=fits)
+    attacked = recording.drawn_eyes(
         dataset.split(config.split),
         eyes=config.suite_eyes,
         seed=config.seed,
         resamples=config.bootstrap,
     )
-    classifier, version = read_model(run, config.model)
-    measured = measure_split(
+    classifier, version = running.read_model(run, config.model)
+    measured = recording.measure_split(
         run,
         classifier,
         dataset,
@@ -125,49 +115,51 @@ def evaluate(config: EvaluateConfig, run: Run) -> pd.DataFrame:
     )
     predicted, metrics, tags = measured.predicted, measured.metrics, {}
     if config.attacks == "suite":
-        suite = measure_suite(
+        suite = recording.measure_suite(
             run,
             classifier,
             attacked,
             config.suite(),
             split=config.split,
-            calibration=Calibration.from_tags(measured.tags),
+            calibration=evaluation.Calibration.from_tags(measured.tags),
             resamples=config.bootstrap,
         )
-        predicted = pd.concat([predicted, suite.predicted], ignore_index=True)
+        predicted = suite.added_to(predicted)
         metrics, tags = metrics | suite.metrics, suite.tags
-    record_predictions(predicted.assign(dataset_digest=dataset.digest), run=run, model=version)
+    tracking.record_predictions(
+        predicted.assign(dataset_digest=dataset.digest), run=run, model=version
+    )
     run.log_metrics(metrics)
     if not run.silent:
-        tag_version(version, tags)
+        tracking.tag_version(version, tags)
         if fits:
             _keep(version, measured)
     return measured.table
 
 
-def stored_calibration(version: ModelVersion) -> Calibration:
+def stored_calibration(version: "tracking.ModelVersion") -> "evaluation.Calibration":
     """Read the temperature and the threshold that a version carries.
 
     Raises:
         InputError: It carries none.
     """
     try:
-        return Calibration.from_tags(version.tags)
+        return evaluation.Calibration.from_tags(version.tags)
     except InputError as error:
         raise InputError(
             f"calibration=version: {version.uri}: {error}; calibration=validation fits one"
         ) from None
 
 
-def _keep(version: ModelVersion, measured: Measured) -> None:
+def _keep(version: "tracking.ModelVersion", measured: "recording.Measured") -> None:
     """Store the calibration with the version, unless it has one from other eyes."""
     theirs = version.tags.get("calibrated_on")
     if theirs in (None, measured.tags["calibrated_on"]):
-        tag_version(version, measured.tags)
+        tracking.tag_version(version, measured.tags)
     else:
-        sys.stdout.write(
+        console.remark(
             f"{version.uri} keeps the temperature and threshold it has from dataset {theirs}; "
-            "those of this run are in its calibration.json\n"
+            "those of this run are in its calibration.json"
         )
 
 

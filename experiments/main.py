@@ -6,27 +6,32 @@ robust, both are evaluated under the same attack, and both modulate the same eye
 eyes, where the place of the difference between the sexes is known.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from experiments import recording, running
 from experiments.evaluate import EvaluateConfig, evaluate
 from experiments.modulate import ModulateConfig, modulate_eyes
 from experiments.preprocess import PreprocessConfig, prepare
-from experiments.recording.registration import Trained
-from experiments.recording.summary import ModelFindings, remove_summary, write_summary
 from experiments.robustify import RobustifyConfig, robustify
+from experiments.running import console
 from experiments.running.flags import Number, Numbers, execute, run_entry_point
-from experiments.running.session import make_folder
+from experiments.running.identity import adopted
+from experiments.running.options import ConsoleOptions
 from experiments.train import TrainConfig, train
 from fundus_ml.errors import InputError
 from fundus_ml.statistics.numerals import plain
-from tracking.runs import Run
+
+if TYPE_CHECKING:
+    import tracking
+
+
+STEPS = 7
 
 
 @dataclass(frozen=True, kw_only=True)
-class MainConfig:
+class MainConfig(ConsoleOptions):
     """Flags of ``main``."""
 
     WRITES_RESULTS: ClassVar[bool] = True
@@ -83,7 +88,7 @@ class MainConfig:
     bootstrap: int = 2000
     """Resamples of people behind each interval."""
     seed: int = 0
-    """Of the synthetic people, the split, the weights, the training and the choice of eyes."""
+    """Seed of the synthetic people, the split, the weights, the training and the choice of eyes."""
     workers: int = 0
     """Processes that read photographs; 0 is one per core."""
     register_as: str = "fundus-sex"
@@ -106,81 +111,54 @@ class MainConfig:
         """Where the dataset folder goes."""
         return f"{self.out}/dataset"
 
-    @property
-    def planted(self) -> str | None:
-        """Where the sexes were made to differ; None for photographs, where nobody knows."""
-        return self.cue if self.source == "synthetic" else None
+    def design(self) -> "recording.Design":
+        """What the summary says was asked; photographs have no planted difference."""
+        return recording.Design(
+            planted=self.cue if self.source == "synthetic" else None,
+            size=self.size,
+            constraint=self.constraint,
+            eps=float(self.eps),
+        )
 
     def preprocess(self) -> PreprocessConfig:
         """Flags of the first step."""
-        return PreprocessConfig(
-            source=self.source,
-            root=self.root,
-            table=self.table,
-            name=self.name,
-            out=self.dataset,
-            size=self.size,
-            patients=self.patients,
-            cue=self.cue,
-            cue_strength=self.cue_strength,
-            seed=self.seed,
-            workers=self.workers,
-        )
+        return adopted(self, PreprocessConfig, out=self.dataset)
 
     def train(self) -> TrainConfig:
         """Flags of the clean training."""
-        return TrainConfig(
-            dataset=self.dataset,
-            arch=self.arch,
-            weights=self.weights,
-            epochs=self.epochs,
-            lr=self.lr,
-            batch_size=self.batch_size,
-            seed=self.seed,
-            bootstrap=self.bootstrap,
-            register_as=self.register_as,
-        )
+        return adopted(self, TrainConfig, dataset=self.dataset)
 
     def robustify(self, model: str) -> RobustifyConfig:
         """Flags of the adversarial training that starts from ``model``."""
-        return RobustifyConfig(
+        return adopted(
+            self,
+            RobustifyConfig,
             dataset=self.dataset,
             model=model,
-            constraint=self.constraint,
-            eps=self.eps,
-            attack_steps=self.attack_steps,
             epochs=self.robust_epochs,
             lr=self.robust_lr,
-            gate=self.gate,
-            batch_size=self.batch_size,
-            seed=self.seed,
-            bootstrap=self.bootstrap,
-            register_as=self.register_as,
         )
 
     def evaluate(self, model: str) -> EvaluateConfig:
         """Flags of the evaluation of ``model``."""
-        return EvaluateConfig(
+        return adopted(
+            self,
+            EvaluateConfig,
             dataset=self.dataset,
             model=model,
-            constraint=self.constraint,
             eps=Numbers([self.eps]),
             attack_steps=self.evaluate_steps,
-            bootstrap=self.bootstrap,
-            seed=self.seed,
         )
 
     def modulate(self, model: str) -> ModulateConfig:
         """Flags of the modulation by ``model``."""
-        return ModulateConfig(
+        return adopted(
+            self,
+            ModulateConfig,
             dataset=self.dataset,
             model=model,
-            constraint=self.constraint,
             eps=self.modulate_eps,
             attack_steps=self.modulate_steps,
-            images=self.images,
-            bootstrap=self.bootstrap,
-            seed=self.seed,
         )
 
 
@@ -189,23 +167,45 @@ def main(argv: Sequence[str] | None = None) -> None:
     run_entry_point("main", MainConfig, run_chain, argv)
 
 
-def run_chain(config: MainConfig, run: Run) -> None:
+def run_chain(config: MainConfig, run: "tracking.Run") -> None:
     """Run every step as a child of this run, then write the summary."""
-    folder = make_folder(config.out)
-    remove_summary(folder)
-    prepared = execute("preprocess", prepare, config.preprocess())
-    clean = execute("train", train, config.train())
-    robust = execute("robustify", robustify, config.robustify(clean.version.uri))
-    findings = {"clean": _examine(config, clean), "robust": _examine(config, robust)}
-    write_summary(run, config, prepared.audit, findings, folder)
-    sys.stdout.write(f"\nopen {folder / 'summary.html'}, or `make ui` for every run and picture\n")
+    folder = running.make_folder(config.out)
+    recording.remove_summary(folder)
+    prepared = execute("preprocess", prepare, config.preprocess(), step=_step(1, "preprocess"))
+    clean = execute("train", train, config.train(), step=_step(2, "train"))
+    robust = execute(
+        "robustify",
+        robustify,
+        config.robustify(clean.version.uri),
+        step=_step(3, "robustify"),
+    )
+    findings = {
+        "clean": _examine(config, clean, "clean", first=4),
+        "robust": _examine(config, robust, "robust", first=6),
+    }
+    recording.write_summary(run, config.design(), prepared.audit, findings, folder)
+    console.say(f"open {folder / 'summary.html'}, or `make ui` for every run and picture")
 
 
-def _examine(config: MainConfig, trained: Trained) -> ModelFindings:
-    return ModelFindings(
+def _step(number: int, name: str) -> str:
+    return f"[{number}/{STEPS}] {name}"
+
+
+def _examine(
+    config: MainConfig, trained: "recording.Trained", name: str, *, first: int
+) -> "recording.ModelFindings":
+    uri = trained.version.uri
+    scores = execute(
+        "evaluate", evaluate, config.evaluate(uri), step=_step(first, f"evaluate {name}")
+    )
+    modulated = execute(
+        "modulate", modulate_eyes, config.modulate(uri), step=_step(first + 1, f"modulate {name}")
+    )
+    return recording.ModelFindings(
         trained=trained,
-        scores=execute("evaluate", evaluate, config.evaluate(trained.version.uri)),
-        modulated=execute("modulate", modulate_eyes, config.modulate(trained.version.uri)),
+        scores=scores,
+        effect=modulated.effect,
+        enrichment=modulated.enrichment,
     )
 
 

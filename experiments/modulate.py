@@ -11,41 +11,35 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
-
-from experiments.recording.modulation import ModulationRecord, record_modulation
+from experiments import recording, running
+from experiments.running import console
 from experiments.running.flags import Numbers, StepCount, StepLength, run_entry_point
-from experiments.running.kept_pictures import batches_of, kept_pictures
-from experiments.running.modulated_eyes import ModulatedEyes, choose
-from experiments.running.networks import Networks, read_networks
-from experiments.running.session import progress, read_dataset, show
-from fundus_ml.data.dataset import FundusDataset
-from fundus_ml.data.integrity import Verify
+from experiments.running.identity import identity_of
+from experiments.running.options import ConsoleOptions
+from fundus_ml import data, modulation
+from fundus_ml.data.options import Verify
 from fundus_ml.errors import check_seed
-from fundus_ml.modulation import (
-    ModulationOptions,
-    ModulationResult,
-    push,
-    read_pictures,
-    write_pictures,
-)
-from fundus_ml.modulation.control_table import MODULATION
-from fundus_ml.modulation.effects import effect_by_eps
-from fundus_ml.modulation.evaluator import (
-    Evaluator,
-    Measurements,
-    compare_conditions,
-    same_length_controls,
-)
-from tracking.runs import Run
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    import tracking
+
+MOVES_NOTHING = frozenset(
+    {
+        "dataset", "verify", "model", "evaluator", "clean_model", "null_model", "controls", "kept",
+        "bootstrap", "verbose",
+    }
+)  # fmt: skip
+"""Flags that do not decide what the networks make; eyes and versions count by content."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModulateConfig(ModulationOptions):
+class ModulateConfig(modulation.ModulationOptions, ConsoleOptions):
     """Flags of ``modulate``."""
 
     WRITES_RESULTS: ClassVar[bool] = True
@@ -89,7 +83,7 @@ class ModulateConfig(ModulationOptions):
     kept: str = ""
     """Folder of the unfinished modulation; checkpoints/modulate-DIGEST, by its flags, if empty."""
     seed: int = 0
-    """Of the choice of eyes, the controls and the bootstrap."""
+    """Seed of the choice of eyes, the controls and the bootstrap."""
     bootstrap: int = 2000
     """Resamples of people behind each interval."""
 
@@ -109,9 +103,9 @@ class Modulated:
         controls: The modulation beside its controls.
     """
 
-    effect: pd.DataFrame
-    enrichment: pd.DataFrame
-    controls: pd.DataFrame
+    effect: "pd.DataFrame"
+    enrichment: "pd.DataFrame"
+    controls: "pd.DataFrame"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -119,29 +113,38 @@ def main(argv: Sequence[str] | None = None) -> None:
     run_entry_point("modulate", ModulateConfig, modulate_eyes, argv)
 
 
-def modulate_eyes(config: ModulateConfig, run: Run) -> Modulated:
+def modulate_eyes(config: ModulateConfig, run: "tracking.Run") -> Modulated:
     """Modulate chosen eyes, measure the change from the saved pictures, tie all to the version."""
-    split = read_dataset(run, config.dataset, context="modulate", verify=config.verify).split(
-        config.split
+    split = running.read_dataset(
+        run, config.dataset, context="modulate", verify=config.verify
+    ).split(config.split)
+    networks = running.read_networks(run, config)
+    eyes = running.choose(
+        config,
+        split,
+        networks.model.module,
+        run,
+        images=config.images,
+        seed=config.seed,
+        region=config.region,
+        min_norm_regions=config.min_norm_regions,
     )
-    networks = read_networks(run, config)
-    eyes = choose(config, split, networks.model.module, run)
-    identity = eyes.identity(config) | networks.identity
+    identity = identity_of(config, ignoring=MOVES_NOTHING) | eyes.identity | networks.identity
     with (
-        kept_pictures(config.kept, identity, run, datasets=split.paths) as kept,
+        running.kept_pictures(config.kept, identity, run, datasets=split.paths) as kept,
         tempfile.TemporaryDirectory() as made,
     ):
         pushed = _push(config, networks, eyes, kept)
         folder = Path(made)
         image_ids = eyes.frame["image_id"].tolist()
-        paths = write_pictures(
+        paths = modulation.write_pictures(
             eyes.chosen.pixels,
-            pushed[MODULATION].modulated,
+            pushed[modulation.MODULATION].modulated,
             image_ids,
             config.eps,
             folder / "pictures",
         )
-        evaluator = Evaluator(
+        evaluator = modulation.Evaluator(
             eyes=eyes.frame,
             regions=eyes.regions,
             chosen=eyes.chosen,
@@ -149,17 +152,22 @@ def modulate_eyes(config: ModulateConfig, run: Run) -> Modulated:
             independent=None if networks.evaluator is None else networks.evaluator.module,
         )
         found = _measure(
-            config, evaluator, networks, pushed, pictures=read_pictures(paths), split=split
+            config,
+            evaluator,
+            networks,
+            pushed,
+            pictures=modulation.read_pictures(paths),
+            split=split,
         )
-        compared = compare_conditions(
+        compared = modulation.compare_conditions(
             evaluator, found, resamples=config.bootstrap, seed=config.seed
         )
-        effect = effect_by_eps(
-            found[MODULATION].effects, resamples=config.bootstrap, seed=config.seed
+        effect = modulation.effect_by_eps(
+            found[modulation.MODULATION].effects, resamples=config.bootstrap, seed=config.seed
         )
-        record = ModulationRecord(
+        record = recording.ModulationRecord(
             evaluator=evaluator,
-            modulated=pushed[MODULATION].modulated,
+            modulated=pushed[modulation.MODULATION].modulated,
             pictures=[path for row in paths for path in row],
             seed=config.seed,
             dataset_digest=split.digest,
@@ -168,30 +176,30 @@ def modulate_eyes(config: ModulateConfig, run: Run) -> Modulated:
             effect=effect,
             independent=None if networks.evaluator is None else networks.evaluator.version,
         )
-        record_modulation(run, networks.model.version, record, folder)
-    show(effect)
-    show(compared.controls)
-    if len(compared.null):
-        show(compared.null)
+        recording.record_modulation(run, networks.model.version, record, folder)
+    console.table(effect, final=True)
+    console.table(compared.controls)
+    console.table(compared.null)
+    console.say(record.conclusion)
     return Modulated(
         effect=effect,
-        enrichment=compared.enrichment[compared.enrichment["condition"] == MODULATION],
+        enrichment=compared.enrichment[compared.enrichment["condition"] == modulation.MODULATION],
         controls=compared.controls,
     )
 
 
 def _push(
-    config: ModulateConfig, networks: Networks, eyes: ModulatedEyes, kept: Path
-) -> dict[str, ModulationResult]:
+    config: ModulateConfig, networks: "running.Networks", eyes: "running.ModulatedEyes", kept: Path
+) -> "dict[str, modulation.ModulationResult]":
     """Have the model, and every network that is a control, modulate the same eyes."""
     pushed = {}
-    for condition, network in {MODULATION: networks.model, **networks.controls}.items():
-        with progress(condition, "eye") as on_step:
-            pushed[condition] = push(
+    for condition, network in {modulation.MODULATION: networks.model, **networks.controls}.items():
+        with console.progress(condition, "eye") as on_step:
+            pushed[condition] = modulation.push(
                 network.module,
                 eyes.chosen,
                 config,
-                keep=batches_of(kept, condition),
+                keep=running.batches_of(kept, condition),
                 on_step=on_step,
             )
     return pushed
@@ -199,23 +207,27 @@ def _push(
 
 def _measure(
     config: ModulateConfig,
-    evaluator: Evaluator,
-    networks: Networks,
-    pushed: dict[str, ModulationResult],
+    evaluator: "modulation.Evaluator",
+    networks: "running.Networks",
+    pushed: "dict[str, modulation.ModulationResult]",
     *,
-    pictures: NDArray[np.uint8],
-    split: FundusDataset,
-) -> dict[str, Measurements]:
+    pictures: "NDArray[np.uint8]",
+    split: "data.FundusDataset",
+) -> "dict[str, modulation.Measurements]":
     """Measure the saved pictures, and those of every control, by condition."""
-    own = evaluator.measure(networks.model.module, pictures, pushed[MODULATION].min_norms)
-    found = {MODULATION: own}
+    own = evaluator.measure(
+        networks.model.module, pictures, pushed[modulation.MODULATION].min_norms
+    )
+    found = {modulation.MODULATION: own}
     for condition, network in networks.controls.items():
         found[condition] = evaluator.measure(
             network.module, pushed[condition].modulated, pushed[condition].min_norms
         )
     if config.controls:
         lengths = own.effects["l2"].to_numpy().reshape(len(config.eps), -1)
-        for condition, made in same_length_controls(evaluator, split, lengths, seed=config.seed):
+        for condition, made in modulation.same_length_controls(
+            evaluator, split, lengths, seed=config.seed
+        ):
             found[condition] = evaluator.measure(networks.model.module, made)
     return found
 

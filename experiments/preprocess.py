@@ -7,38 +7,36 @@ in ``rejected.csv`` with their reason. A killed run goes on where it stopped whe
 """
 
 import math
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
-from matplotlib.figure import Figure
-
-from experiments.recording.shortcut_baseline import log_audit
+import fundus_ml
+from experiments import recording, running
+from experiments.running import console
 from experiments.running.flags import run_entry_point
+from experiments.running.options import ConsoleOptions
 from experiments.running.places import out_place, refuse_overlap
-from experiments.running.preflight import Space, check_space
-from experiments.running.session import read_dataset, show, stages
-from fundus_ml.data.dataset import FundusDataset
-from fundus_ml.figures import quality_distribution, sample_sheet
-from fundus_ml.imaging.keypoints import FEATURE_SHAPE
-from fundus_ml.parallel import processes
-from fundus_ml.preprocessing.dataset import Preprocessed, PreprocessingOptions, preprocess
-from fundus_ml.preprocessing.joining import SAME_EYES, SAME_PERSON
-from fundus_ml.sources.releases import read_release
-from fundus_ml.synthesis.population import Population
-from tracking.runs import Run
+from fundus_ml import data, figures, imaging, preprocessing, sources
+from fundus_ml.preprocessing.options import PreprocessingOptions
+from fundus_ml.sources.options import check_source
+from fundus_ml.synthesis.options import Population
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    import tracking
 
 SHEET_EYES = 40
 CHANNELS = 4
 """Bytes of a pixel: red, green, blue, region."""
-NOT_CONTENT = ("out", "workers", "backend", "scheduler")
+NOT_CONTENT = ("out", "workers", "backend", "scheduler", "verbose")
 """Flags that move no byte of the dataset."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class PreprocessConfig(PreprocessingOptions):
+class PreprocessConfig(PreprocessingOptions, ConsoleOptions):
     """Flags of ``preprocess``."""
 
     source: str = "synthetic"
@@ -70,43 +68,54 @@ class PreprocessConfig(PreprocessingOptions):
     scheduler: str = ""
     """dask: address of its scheduler, such as tcp://host:8786."""
 
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        super().__post_init__()
+        check_source(self.source)
+        self.population()
+
+    def population(self) -> Population:
+        """Whom ``synthetic`` draws."""
+        return Population(
+            patients=self.patients,
+            cue=self.cue,
+            cue_strength=self.cue_strength,
+            age_sex_shift=self.age_sex_shift,
+            camera_sex_odds=self.camera_sex_odds,
+            seed=self.seed,
+        )
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run from the command line."""
     run_entry_point("preprocess", PreprocessConfig, prepare, argv)
 
 
-def prepare(config: PreprocessConfig, run: Run) -> Preprocessed:
+def prepare(config: PreprocessConfig, run: "tracking.Run") -> "preprocessing.Preprocessed":
     """Read a release, write its dataset folder, record both."""
     out = out_place(config.out)
     if config.source != "synthetic":
         refuse_overlap("out", out, "root", config.root)
-    population = Population(
-        patients=config.patients,
-        cue=config.cue,
-        cue_strength=config.cue_strength,
-        age_sex_shift=config.age_sex_shift,
-        camera_sex_odds=config.camera_sex_odds,
-        seed=config.seed,
-    )
-    photographs = read_release(
+    photographs = sources.read_release(
         config.source,
         config.root,
         table=config.table,
         name=config.name,
         healthy_only=config.healthy_only,
-        population=population,
+        population=config.population(),
     )
-    check_space([_space(out, config, len(photographs.table))])
+    running.check_space([_space(out, config, len(photographs.table))])
     recipe = {name: value for name, value in asdict(config).items() if name not in NOT_CONTENT}
     if photographs.assumed:
         _say(photographs.assumed, run)
         recipe["assumed"] = list(photographs.assumed)
     with (
-        processes(workers=config.workers, backend=config.backend, scheduler=config.scheduler),
-        stages({"read": "eye", "compare": "eye", "audit": "step"}) as on_progress,
+        fundus_ml.parallel.processes(
+            workers=config.workers, backend=config.backend, scheduler=config.scheduler
+        ),
+        console.stages({"read": "eye", "compare": "eye", "audit": "step"}) as on_progress,
     ):
-        written = preprocess(
+        written = preprocessing.preprocess(
             photographs,
             out,
             config,
@@ -117,30 +126,38 @@ def prepare(config: PreprocessConfig, run: Run) -> Preprocessed:
     return written
 
 
-def _say(assumed: Sequence[str], run: Run) -> None:
+def _say(assumed: Sequence[str], run: "tracking.Run") -> None:
     for line in assumed:
-        sys.stderr.write(f"assumed: {line}\n")
+        console.warn(f"assumed: {line}")
     run.set_tags({"assumed": "; ".join(assumed)})
 
 
-def _space(out: Path, config: PreprocessConfig, eyes: int) -> Space:
+def _space(out: Path, config: PreprocessConfig, eyes: int) -> "running.Space":
     """What the dataset takes while it is written: the eyes read so far, and the whole folder."""
-    described = math.prod(FEATURE_SHAPE) if config.same_person else 0
-    return Space(out, 2 * eyes * (config.size**2 * CHANNELS + described))
+    described = math.prod(imaging.FEATURE_SHAPE) if config.same_person else 0
+    return running.Space(out, 2 * eyes * (config.size**2 * CHANNELS + described))
 
 
-def _record(config: PreprocessConfig, run: Run, written: Preprocessed) -> None:
-    dataset = read_dataset(run, str(written.path), context="preprocess", verify="quick")
-    figures = {
+def _record(
+    config: PreprocessConfig, run: "tracking.Run", written: "preprocessing.Preprocessed"
+) -> None:
+    dataset = running.read_dataset(run, str(written.path), context="preprocess", verify="quick")
+    pictures = {
         "sample_sheet.png": _sample(dataset),
-        "quality.png": quality_distribution(dataset.frame, min_quality=config.min_quality),
+        "quality.png": figures.quality_distribution(dataset.frame, min_quality=config.min_quality),
     }
-    for name, figure in figures.items():
+    for name, figure in pictures.items():
         figure.savefig(written.path / name)
-    for name in (*figures, "dataset.json", "rejected.csv", SAME_PERSON, SAME_EYES):
+    for name in (
+        *pictures,
+        "dataset.json",
+        "rejected.csv",
+        preprocessing.SAME_PERSON,
+        preprocessing.SAME_EYES,
+    ):
         if (written.path / name).is_file():
             run.log_artifact(written.path / name)
-    log_audit(run, written.audit)
+    recording.log_audit(run, written.audit)
     run.log_metrics(
         {
             "kept": written.kept,
@@ -150,17 +167,22 @@ def _record(config: PreprocessConfig, run: Run, written: Preprocessed) -> None:
         }
         | {f"{split}_eyes": count for split, count in written.splits.items()}
     )
-    counts = {"kept": written.kept} | {f"rejected: {k}": n for k, n in written.rejected.items()}
-    show(pd.DataFrame({"eyes": list(counts), "count": list(counts.values())}))
-    sys.stdout.write(f"audit: {written.path / 'audit.html'}\n")
+    reasons = ", ".join(f"{count} {reason}" for reason, count in written.rejected.items())
+    console.say(f"kept {written.kept} eyes, rejected {reasons or 'none'}")
+    for verdict in written.audit.verdicts:
+        console.remark(verdict)
+    console.say(
+        f"shortcut baseline {written.audit.shortcut_baseline:.3f} "
+        f"({written.audit.shortcut_baseline_by}): {written.path / 'audit.html'}"
+    )
 
 
-def _sample(dataset: FundusDataset) -> Figure:
+def _sample(dataset: "data.FundusDataset") -> "Figure":
     shown = dataset.frame.sort_values("sha256").index[:SHEET_EYES].to_numpy()
     captions = [
         f"{eye.sex} {eye.age:.0f} {eye.eye}" for eye in dataset.frame.loc[shown].itertuples()
     ]
-    return sample_sheet(dataset.pixels(shown), captions)
+    return figures.sample_sheet(dataset.pixels(shown), captions)
 
 
 if __name__ == "__main__":

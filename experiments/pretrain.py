@@ -10,20 +10,17 @@ each batch.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from experiments.recording.pretraining import (
-    Pretrained,
-    probed,
-    refuse_supervision,
-    register_pretrained,
-)
+from experiments import recording, running
+from experiments.running import console
 from experiments.running.flags import run_entry_point
-from experiments.running.resuming import ResumableOptions, resumable
-from experiments.running.session import progress, read_dataset
-from experiments.running.start import start_classifier
-from fundus_ml.pretraining import Coefficients, Encoder, PretrainingObjective
-from fundus_ml.training import learn
-from tracking.runs import Run
+from experiments.running.options import ResumableOptions
+from fundus_ml import pretraining, training
+from fundus_ml.errors import InputError
+
+if TYPE_CHECKING:
+    import tracking
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +65,32 @@ class PretrainConfig(ResumableOptions):
     def __post_init__(self) -> None:
         """Refuse values outside their range, and flags of learning with labels."""
         super().__post_init__()
-        refuse_supervision(self)
+        self._refuse_supervision()
         self.coefficients()
 
-    def coefficients(self) -> Coefficients:
+    def _refuse_supervision(self) -> None:
+        """Refuse flags that mean nothing where no label is seen.
+
+        Raises:
+            InputError: The first of them that is set.
+        """
+        for name, only, reason in (
+            ("balance", "none", "it goes by sex, and no label is looked at"),
+            ("label_smoothing", 0, "no label is looked at"),
+            ("patience", 0, "the schedule needs all its epochs; set epochs"),
+            ("augment", "full", "the views have ranges of their own"),
+        ):
+            value = getattr(self, name)
+            if value != only:
+                raise InputError(f"{name}={value}: pretrain takes {only} only, {reason}")
+        if self.freeze == "backbone":
+            raise InputError(
+                "freeze=backbone: the backbone is what pretrain learns; pass freeze=none"
+            )
+
+    def coefficients(self) -> "pretraining.Coefficients":
         """What each term of the loss counts."""
-        return Coefficients(
+        return pretraining.Coefficients(
             invariance=self.invariance, variance=self.variance, covariance=self.covariance
         )
 
@@ -83,22 +100,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     run_entry_point("pretrain", PretrainConfig, pretrain, argv, processes=True)
 
 
-def pretrain(config: PretrainConfig, run: Run) -> Pretrained:
+def pretrain(config: PretrainConfig, run: "tracking.Run") -> "recording.Pretrained":
     """Learn from the training split, choose on validation, register the feature extractor."""
-    dataset = read_dataset(run, config.dataset, context="pretrain", verify="full")
-    objective = PretrainingObjective(
+    dataset = running.read_dataset(run, config.dataset, context="pretrain", verify="full")
+    objective = pretraining.PretrainingObjective(
         train=dataset.split("train"),
         val=dataset.split("val"),
         options=config,
         pairs=config.pairs,
         coefficients=config.coefficients(),
     )
-    classifier, parent = start_classifier(config, dataset, run)
-    encoder = Encoder(classifier, projector=config.projector, seed=config.seed)
-    start = probed("start_probe_val_auroc", encoder, objective, config)
-    with resumable("pretrain", config, run, dataset=dataset, parent=parent) as checkpoints:
-        with progress("pretrain", "step") as on_step:
-            fitted = learn(
+    classifier, parent = running.start_classifier(config, dataset, run)
+    encoder = pretraining.Encoder(classifier, projector=config.projector, seed=config.seed)
+    start = recording.probed(encoder, objective) if config.probe else None
+    with running.resumable("pretrain", config, run, dataset=dataset, parent=parent) as checkpoints:
+        with console.progress("pretrain", "step") as on_step:
+            fitted = training.learn(
                 encoder,
                 objective.train,
                 objective,
@@ -107,8 +124,15 @@ def pretrain(config: PretrainConfig, run: Run) -> Pretrained:
                 on_step=on_step,
                 on_epoch_end=run.log_epoch,
             )
-        return register_pretrained(
-            run, config, fitted, classifier, objective=objective, start=start, parent=parent
+        return recording.register_pretrained(
+            run,
+            config.register_as,
+            fitted,
+            classifier,
+            objective=objective,
+            weights=config.weights,
+            start_probe=start,
+            parent=parent,
         )
 
 

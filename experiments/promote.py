@@ -5,24 +5,17 @@ eyes and, where another version is the champion, the interval of the paired diff
 ``least_gain``. The validation split decides, so that the test split stays a measurement.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments.recording.shortcut_baseline import audit_of
+import tracking
+from experiments import recording, running
+from experiments.running import console
 from experiments.running.flags import run_entry_point
-from experiments.running.session import read_dataset, read_model, show
-from experiments.running.versions import possibly_trained_on, score_all
-from fundus_ml.data.dataset import FundusDataset
-from fundus_ml.data.integrity import Verify
-from fundus_ml.data.shuffled_labels import SHUFFLED
-from fundus_ml.errors import InputError, check_seed
-from fundus_ml.evaluation.scores import check_measurable
-from fundus_ml.model_selection.comparison import auroc_of, compare_scorers, difference_of
-from fundus_ml.model_selection.promotion import Decision, decide, shortcut_baseline_of
-from tracking.decisions import record_decision
-from tracking.registry import ModelVersion, find_alias, set_alias, tag_version
-from tracking.runs import Run
+from experiments.running.options import ConsoleOptions
+from fundus_ml import data, evaluation, model_selection
+from fundus_ml.data.options import SHUFFLED, Verify
+from fundus_ml.errors import InputError, check_seed, refuse_outside
 
 CHAMPION = "champion"
 SPLITS = ("val", "test")
@@ -34,7 +27,7 @@ WORN = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class PromoteConfig:
+class PromoteConfig(ConsoleOptions):
     """Flags of ``promote``."""
 
     dataset: str
@@ -54,12 +47,11 @@ class PromoteConfig:
     bootstrap: int = 2000
     """Resamples of people behind each interval."""
     seed: int = 0
-    """Of the bootstrap."""
+    """Seed of the bootstrap."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        if self.split not in SPLITS:
-            raise InputError(f"split={self.split}: allowed: {', '.join(SPLITS)}")
+        refuse_outside(self, one_of={"split": SPLITS})
         check_seed(self.seed)
         if not -1 < self.least_gain < 1:
             raise InputError(f"least_gain={self.least_gain}: must lie between -1 and 1")
@@ -70,32 +62,32 @@ def main(argv: Sequence[str] | None = None) -> None:
     run_entry_point("promote", PromoteConfig, promote, argv)
 
 
-def promote(config: PromoteConfig, run: Run) -> Decision:
+def promote(config: PromoteConfig, run: "tracking.Run") -> "model_selection.Decision":
     """Ask whether a version has earned the alias, move it or not, and say why."""
-    dataset = read_dataset(run, config.dataset, context="promote", verify=config.verify)
+    dataset = running.read_dataset(run, config.dataset, context="promote", verify=config.verify)
     eyes = dataset.split(config.split)
-    check_measurable(eyes, resamples=config.bootstrap)
-    classifier, version = read_model(run, config.model)
+    evaluation.check_measurable(eyes, resamples=config.bootstrap)
+    classifier, version = running.read_model(run, config.model)
     if version.tags.get("labels") == SHUFFLED:
         raise InputError(f"model={config.model}: learned shuffled labels; no champion, a control")
-    champion = find_alias(version.name, CHAMPION)
+    champion = tracking.find_alias(version.name, CHAMPION)
     rivals = _rivals(champion, version)
     models = {version.uri: classifier} | {
-        rival.uri: read_model(run, rival.uri)[0] for rival in rivals
+        rival.uri: running.read_model(run, rival.uri)[0] for rival in rivals
     }
     run.set_tags({"model_version": version.uri, "champion_before": _uri(champion)})
-    possibly_trained_on(run, [version, *rivals], dataset, split=config.split)
-    table = compare_scorers(
+    running.possibly_trained_on(run, [version, *rivals], dataset, split=config.split)
+    table = model_selection.compare_scorers(
         eyes.frame,
-        score_all(models, eyes, batch_size=config.batch_size),
+        running.score_all(models, eyes, batch_size=config.batch_size),
         reference=version.uri,
         resamples=config.bootstrap,
         seed=config.seed,
     )
-    decision = decide(
-        auroc_of(table, version.uri),
-        shortcut_baseline_of(audit_of(dataset), eyes),
-        gains={rival.uri: difference_of(table, rival.uri) for rival in rivals},
+    decision = model_selection.decide(
+        model_selection.auroc_of(table, version.uri),
+        model_selection.shortcut_baseline_of(recording.audit_of(dataset), eyes),
+        gains={rival.uri: model_selection.difference_of(table, rival.uri) for rival in rivals},
         least_gain=config.least_gain,
         holds_already=_uri(champion) == version.uri,
     )
@@ -104,23 +96,30 @@ def promote(config: PromoteConfig, run: Run) -> Decision:
     return decision
 
 
-def _rivals(champion: ModelVersion | None, version: ModelVersion) -> list[ModelVersion]:
+def _rivals(
+    champion: "tracking.ModelVersion | None", version: "tracking.ModelVersion"
+) -> "list[tracking.ModelVersion]":
     """The champion, unless there is none or it is the version itself."""
     return [] if champion is None or champion.uri == version.uri else [champion]
 
 
-def _uri(champion: ModelVersion | None) -> str:
+def _uri(champion: "tracking.ModelVersion | None") -> str:
     return "none" if champion is None else champion.uri
 
 
 def _carry_out(
-    decision: Decision, run: Run, version: ModelVersion, dataset: FundusDataset, *, split: str
+    decision: "model_selection.Decision",
+    run: "tracking.Run",
+    version: "tracking.ModelVersion",
+    dataset: "data.FundusDataset",
+    *,
+    split: str,
 ) -> None:
     """Record a decision, move the alias where it says so, and print it."""
     place = f"{split} split of {dataset.name}"
     run.log_table(decision.table(), "decision.json")
-    show(decision.table())
-    made = record_decision(
+    console.table(decision.table(), final=True)
+    made = tracking.record_decision(
         run,
         dataset_digest=dataset.digest,
         split=split,
@@ -129,13 +128,13 @@ def _carry_out(
     )
     if decision.promoted:
         passed_on = {"promoted_on": f"{place}, {dataset.digest}", "promoted_for": decision.reason}
-        tag_version(version, passed_on)
-        set_alias(version, CHAMPION)
+        tracking.tag_version(version, passed_on)
+        tracking.set_alias(version, CHAMPION)
     verdict = "promoted to champion" if decision.promoted else "not promoted"
-    sys.stdout.write(
-        f"{version.uri} {verdict}: {decision.reason}\n"
+    console.say(f"{version.uri} {verdict}: {decision.reason}")
+    console.say(
         f"decision {made} made on the {place}; each can promote by luck once in forty; "
-        f"{WORN[split]}\n"
+        f"{WORN[split]}"
     )
 
 

@@ -6,36 +6,24 @@ offline task of two alternatives that a reader opens in a browser and hands back
 intervals, as answered and corrected for lapses.
 """
 
-import sys
+import math
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
-
+import tracking
+from experiments.running import console
 from experiments.running.flags import Number, run_entry_point
+from experiments.running.options import ConsoleOptions
 from experiments.running.places import user_path
-from experiments.running.session import show
-from fundus_ml.errors import InputError
-from fundus_ml.reader_study import (
-    ALL,
-    ASKED,
-    TABLE,
-    StudyOptions,
-    make_study,
-    modulated_minus_real,
-    read_answers,
-    reader_forest,
-    score_readers,
-    study_of,
-    warning_about,
-    what_readers_show,
-)
+from fundus_ml import reader_study
+from fundus_ml.errors import InputError, refuse_outside
 from tracking.errors import TrackingError
-from tracking.runs import Run
-from tracking.stores import fetch, initialise_tracking
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MODULATION, FOLDER = "modulation", "reader_study"
 """Where a ``modulate`` run keeps what it made, and the studies made of it."""
@@ -47,7 +35,7 @@ SHOWN = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReaderStudyConfig(StudyOptions):
+class ReaderStudyConfig(reader_study.StudyOptions, ConsoleOptions):
     """Flags of ``reader_study``."""
 
     run: str
@@ -64,103 +52,105 @@ class ReaderStudyConfig(StudyOptions):
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         super().__post_init__()
-        for name, least in (("catch_allowed", 0), ("bootstrap", 1)):
-            if getattr(self, name) < least:
-                raise InputError(f"{name}={getattr(self, name)}: must be at least {least}")
+        refuse_outside(self, at_least={"catch_allowed": 0, "bootstrap": 1})
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run from the command line."""
-    run_entry_point("reader_study", ReaderStudyConfig, reader_study, argv)
+    run_entry_point("reader_study", ReaderStudyConfig, study_readers, argv)
 
 
-def reader_study(config: ReaderStudyConfig, run: Run) -> pd.DataFrame:
+def study_readers(config: ReaderStudyConfig, run: "tracking.Run") -> "pd.DataFrame":
     """Score the answers given, or make the page of a study; returns the scores or the key."""
     return score_answers(config, run) if config.answers else make_page(config, run)
 
 
-def make_page(config: ReaderStudyConfig, run: Run) -> pd.DataFrame:
+def make_page(config: ReaderStudyConfig, run: "tracking.Run") -> "pd.DataFrame":
     """Draw the trials of a study; keep its page and its key on the ``modulate`` run."""
     modulated = _finished(config.run)
-    study = make_study(fetch(modulated.artifact_uri(MODULATION)), config)
+    study = reader_study.make_study(tracking.fetch(modulated.artifact_uri(MODULATION)), config)
     place = _place(study.digest)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / PAGE).write_text(study.page, encoding="utf-8")
         study.trials.to_parquet(Path(folder) / KEY, index=False)
         modulated.log_artifacts(Path(folder), place)
     run.set_tags({"modulate_run": config.run, "study": study.digest})
-    if warning := warning_about(study.trials):
-        sys.stderr.write(f"{warning}\n")
+    if warning := reader_study.warning_about(study.trials):
+        console.warn(warning)
     counts = study.trials["condition"].value_counts().sort_index()
     said = ", ".join(f"{count} {condition}" for condition, count in counts.items())
-    sys.stdout.write(f"{modulated.artifact_uri(place)}/{PAGE}: {said} trials\n")
+    console.say(f"{modulated.artifact_uri(place)}/{PAGE}: {said} trials")
     return study.trials
 
 
-def score_answers(config: ReaderStudyConfig, run: Run) -> pd.DataFrame:
+def score_answers(config: ReaderStudyConfig, run: "tracking.Run") -> "pd.DataFrame":
     """Score the CSV files of readers against the key of their study; record table and figure."""
     paths = [user_path(path) for path in config.answers.split(",")]
-    digest = study_of(paths)
+    digest = reader_study.study_of(paths)
     trials = _key(config, digest)
-    answers = read_answers(paths, trials)
-    table = score_readers(
+    answers = reader_study.read_answers(paths, trials)
+    table = reader_study.score_readers(
         answers, catch_allowed=config.catch_allowed, resamples=config.bootstrap, seed=config.seed
     )
     question, eps = str(trials["question"].iloc[0]), float(trials["eps"].max())
-    said = what_readers_show(
+    said = reader_study.what_readers_show(
         table,
         question=question,
         eps=eps,
-        difference=modulated_minus_real(answers, resamples=config.bootstrap, seed=config.seed),
+        difference=reader_study.modulated_minus_real(
+            answers, resamples=config.bootstrap, seed=config.seed
+        ),
     )
     run.log_table(table, "readers.json")
     run.log_table(answers, "answers.json")
-    run.log_figure(reader_forest(table, title=ASKED[question]), "readers.png")
+    run.log_figure(
+        reader_study.reader_forest(table, title=reader_study.ASKED[question]), "readers.png"
+    )
     run.log_metrics(_metrics(table))
     run.set_tags({"modulate_run": config.run, "study": digest, "readers": said})
-    show(table[list(SHOWN)])
-    sys.stdout.write(said + "\n")
+    console.table(table[list(SHOWN)], final=True)
+    console.say(said)
     return table
 
 
-def _finished(run_id: str) -> Run:
+def _finished(run_id: str) -> "tracking.Run":
     """Open a run to add to.
 
     Raises:
         InputError: It has not finished.
         TrackingError: There is no such run, or it holds no modulation.
     """
-    client = initialise_tracking()
-    run = Run(client, run_id)
-    fetch(run.artifact_uri(f"{MODULATION}/{TABLE}"))
+    client = tracking.initialise_tracking()
+    run = tracking.Run(client, run_id)
+    tracking.fetch(run.artifact_uri(f"{MODULATION}/{reader_study.TABLE}"))
     status = client.get_run(run_id).info.status
     if status != "FINISHED":
         raise InputError(f"run={run_id}: is {status}, must be a finished modulate run")
     return run
 
 
-def _key(config: ReaderStudyConfig, digest: str) -> pd.DataFrame:
+def _key(config: ReaderStudyConfig, digest: str) -> "pd.DataFrame":
     """Read the key of a study.
 
     Raises:
         InputError: The run keeps no such study.
     """
     try:
-        path = fetch(f"runs:/{config.run}/{_place(digest)}/{KEY}")
+        path = tracking.fetch(f"runs:/{config.run}/{_place(digest)}/{KEY}")
     except TrackingError as error:
         raise InputError(
             f"answers={config.answers}: study={digest}: run={config.run} keeps no such study"
         ) from error
-    return pd.read_parquet(path)
+    return reader_study.read_trials(path)
 
 
 def _place(digest: str) -> str:
     return f"{FOLDER}/{digest}"
 
 
-def _metrics(table: pd.DataFrame) -> dict[str, float]:
+def _metrics(table: "pd.DataFrame") -> dict[str, float]:
     """What all readers together reached, as metrics; an open end is left out."""
-    pooled = table[table["reader"] == ALL].set_index("condition")
+    pooled = table[table["reader"] == reader_study.ALL].set_index("condition")
     columns = [
         f"{name}{end}"
         for name in ("accuracy", "d_prime", "corrected_accuracy", "corrected_d_prime", "criterion")
@@ -170,7 +160,7 @@ def _metrics(table: pd.DataFrame) -> dict[str, float]:
         f"{condition}_{name}": float(row[name])
         for condition, row in pooled.iterrows()
         for name in [*columns, "lapse", "reaction_ms"]
-        if np.isfinite(row[name])
+        if math.isfinite(row[name])
     }
 
 

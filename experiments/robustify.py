@@ -6,32 +6,25 @@ registered with its parent. It gets the alias ``robust`` only where, on the test
 several attacks leaves more than the commoner sex is common and no gradient is masked.
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from experiments.recording.attack_suite import ask_gate
-from experiments.recording.augmentation import log_augmentation
-from experiments.recording.measuring import Measure
-from experiments.recording.registration import Trained, check_splits, register_fitted
+from experiments import recording, running
+from experiments.recording.options import Measure
+from experiments.running import console
 from experiments.running.flags import Number, StepLength, run_entry_point
-from experiments.running.resuming import ResumableOptions, resumable
-from experiments.running.session import progress, read_dataset, read_model
-from fundus_ml.attacks import ThreatModel, step_length
-from fundus_ml.data.dataset import FundusDataset
-from fundus_ml.data.shuffled_labels import TRUE, check_labels, labels_to_learn
+from experiments.running.options import ResumableOptions
+from fundus_ml import attacks, data, models, robust_training, training
+from fundus_ml.attacks.options import check_ball, check_engine
+from fundus_ml.attacks.step_sizes import step_length
+from fundus_ml.data.options import TRUE, check_labels
 from fundus_ml.errors import InputError
-from fundus_ml.robust_training import (
-    Method,
-    OverfittingMonitor,
-    PGDTraining,
-    check_eps_warmup,
-    fit_robust,
-    make_method,
-)
+from fundus_ml.robust_training.options import check_eps_warmup, check_margin, check_method
 from fundus_ml.statistics.numerals import plain
-from fundus_ml.training import Fitted
-from tracking.runs import Run
+
+if TYPE_CHECKING:
+    import tracking
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +79,10 @@ class RobustifyConfig(ResumableOptions):
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         super().__post_init__()
-        self.made_method()
+        check_ball(self.constraint, self.eps)
+        check_method(self.method, beta=self.beta, replays=self.replays)
+        step_length(self.step_size, eps=self.eps, attack_steps=self.attack_steps)
+        check_engine(self.attack_engine)
         if self.attack_engine != "native" and self.method != "pgd":
             raise InputError(
                 f"attack_engine={self.attack_engine}: makes the images of method=pgd only, "
@@ -99,18 +95,18 @@ class RobustifyConfig(ResumableOptions):
                 "eps=0: must be above 0 for the gate; gate=false asks none and gives no alias"
             )
         if self.overfitting_monitor:
-            OverfittingMonitor(margin=self.overfitting_monitor)
+            check_margin(self.overfitting_monitor)
 
     @property
     def validation_step(self) -> StepLength:
         """Length of a step of PGD where it judges: steps of fast and free are long ones."""
         return self.step_size if self.method in {"pgd", "trades"} else "auto"
 
-    def made_method(self) -> Method:
+    def made_method(self) -> "robust_training.Method":
         """Make the method that says what is learned from each batch."""
-        method = make_method(
+        method = robust_training.make_method(
             self.method,
-            threat=ThreatModel(constraint=self.constraint, eps=self.eps),
+            threat=attacks.ThreatModel(constraint=self.constraint, eps=self.eps),
             step_size=self.step_size,
             attack_steps=self.attack_steps,
             random_start=self.random_start,
@@ -121,11 +117,11 @@ class RobustifyConfig(ResumableOptions):
         # With the library, what judges is what is learned from.
         return method if self.attack_engine == "native" else self.validation_attack()
 
-    def validation_attack(self) -> PGDTraining:
+    def validation_attack(self) -> "robust_training.PGDTraining":
         """Make the attack that every epoch is validated under."""
-        return PGDTraining(
+        return robust_training.PGDTraining(
             attack_engine=self.attack_engine,
-            threat=ThreatModel(constraint=self.constraint, eps=self.eps),
+            threat=attacks.ThreatModel(constraint=self.constraint, eps=self.eps),
             step_size=step_length(
                 self.validation_step, eps=self.eps, attack_steps=self.attack_steps
             ),
@@ -140,11 +136,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     run_entry_point("robustify", RobustifyConfig, robustify, argv, processes=True)
 
 
-def robustify(config: RobustifyConfig, run: Run) -> Trained:
+def robustify(config: RobustifyConfig, run: "tracking.Run") -> "recording.Trained":
     """Continue a version's training on adversarial images and register the result."""
-    dataset = read_dataset(run, config.dataset, context="robustify", verify="full")
-    check_splits(dataset, bootstrap=config.bootstrap)
-    classifier, parent = read_model(run, config.model)
+    dataset = running.read_dataset(run, config.dataset, context="robustify", verify="full")
+    recording.check_splits(dataset, bootstrap=config.bootstrap)
+    classifier, parent = running.read_model(run, config.model)
     measure = Measure(
         bootstrap=config.bootstrap,
         seed=config.seed,
@@ -156,26 +152,20 @@ def robustify(config: RobustifyConfig, run: Run) -> Trained:
         precision=config.precision,
         attack_engine=config.attack_engine,
     )
-    learned = labels_to_learn(dataset, config.labels, seed=config.seed)
-    log_augmentation(run, dataset.split("train"), config)
-    with resumable("robustify", config, run, dataset=dataset, parent=parent) as checkpoints:
-        with progress("robustify", "step") as on_step:
-            fitted = fit_robust(
-                classifier,
-                learned.split("train"),
-                learned.split("val"),
+    recording.log_augmentation(run, dataset.split("train"), config)
+    with running.resumable("robustify", config, run, dataset=dataset, parent=parent) as checkpoints:
+        with console.progress("robustify", "step") as on_step:
+            fitted = fit_adversarial(
                 config,
-                method=config.made_method(),
-                validation_attack=config.validation_attack(),
-                eps_warmup=config.eps_warmup,
-                overfitting_monitor=config.overfitting_monitor,
+                classifier,
+                dataset,
                 checkpoints=checkpoints,
                 on_step=on_step,
                 on_epoch_end=run.log_epoch,
             )
         seen = monitor_tags(run, fitted)
         passed, asked = ask_or_skip(run, fitted, dataset, config)
-        return register_fitted(
+        return recording.register_fitted(
             run,
             config.register_as,
             fitted,
@@ -194,8 +184,37 @@ def robustify(config: RobustifyConfig, run: Run) -> Trained:
         )
 
 
+def fit_adversarial(
+    config: RobustifyConfig,
+    classifier: "models.Classifier",
+    dataset: "data.FundusDataset",
+    *,
+    on_epoch_end: "training.OnEpochEnd",
+    checkpoints: "training.Checkpoints | None" = None,
+    on_step: "training.OnStep | None" = None,
+) -> "training.Fitted":
+    """Train on adversarial images with the flags of ``robustify``, as it and ``tune`` do."""
+    learned = data.labels_to_learn(dataset, config.labels, seed=config.seed)
+    return robust_training.fit_robust(
+        classifier,
+        learned.split("train"),
+        learned.split("val"),
+        config,
+        method=config.made_method(),
+        validation_attack=config.validation_attack(),
+        eps_warmup=config.eps_warmup,
+        overfitting_monitor=config.overfitting_monitor,
+        checkpoints=checkpoints,
+        on_step=on_step,
+        on_epoch_end=on_epoch_end,
+    )
+
+
 def ask_or_skip(
-    run: Run, fitted: Fitted, dataset: FundusDataset, config: RobustifyConfig
+    run: "tracking.Run",
+    fitted: "training.Fitted",
+    dataset: "data.FundusDataset",
+    config: RobustifyConfig,
 ) -> tuple[bool, dict[str, str]]:
     """Ask the gate whether the network may be called robust; where it is not asked, it may not.
 
@@ -203,21 +222,21 @@ def ask_or_skip(
         Whether it may, and the tags of its version, as :func:`ask_gate`.
     """
     if config.gate and config.labels == TRUE:
-        return ask_gate(run, fitted.model, dataset.split("test"), config, eps=config.eps)
+        return recording.ask_gate(run, fitted.model, dataset.split("test"), config, eps=config.eps)
     why = "gate=false" if config.labels == TRUE else f"labels={config.labels}"
     if not run.silent:
-        sys.stdout.write(f"alias robust not given: {why} asks no gate\n")
+        console.say(f"alias robust not given: {why} asks no gate")
     return False, {"robust_gate": "skipped"}
 
 
-def monitor_tags(run: Run, fitted: Fitted) -> dict[str, str]:
+def monitor_tags(run: "tracking.Run", fitted: "training.Fitted") -> dict[str, str]:
     """Tag the run with what the overfitting monitor saw, print it, and return the tags."""
     if not fitted.ended:
         return {}
     seen = {"overfitting_monitor": f"{fitted.ended}; epoch {fitted.best_epoch} is kept"}
     run.set_tags(seen)
     if not run.silent:
-        sys.stdout.write(seen["overfitting_monitor"] + "\n")
+        console.say(seen["overfitting_monitor"])
     return seen
 
 

@@ -7,22 +7,18 @@ when the same command is given again; under ``torchrun`` several processes share
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from experiments.recording.augmentation import log_augmentation
-from experiments.recording.measuring import Measure
-from experiments.recording.registration import (
-    Trained,
-    check_splits,
-    register_fitted,
-)
+from experiments import recording, running
+from experiments.recording.options import Measure
+from experiments.running import console
 from experiments.running.flags import run_entry_point
-from experiments.running.resuming import ResumableOptions, resumable
-from experiments.running.session import progress, read_dataset
-from experiments.running.start import start_classifier
-from experiments.running.tuned import with_tuned
-from fundus_ml.data.shuffled_labels import TRUE, check_labels, labels_to_learn
-from fundus_ml.training import fit
-from tracking.runs import Run
+from experiments.running.options import ResumableOptions
+from fundus_ml import data, models, training
+from fundus_ml.data.options import TRUE, check_labels
+
+if TYPE_CHECKING:
+    import tracking
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,26 +56,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     run_entry_point("train", TrainConfig, train, argv, processes=True)
 
 
-def train(config: TrainConfig, run: Run) -> Trained:
+def train(config: TrainConfig, run: "tracking.Run") -> "recording.Trained":
     """Fit on the training split, choose on validation, measure on test, register."""
-    config = with_tuned(config, run)
-    dataset = read_dataset(run, config.dataset, context="train", verify="full")
-    check_splits(dataset, bootstrap=config.bootstrap)
-    classifier, parent = start_classifier(config, dataset, run)
-    learned = labels_to_learn(dataset, config.labels, seed=config.seed)
-    log_augmentation(run, dataset.split("train"), config)
-    with resumable("train", config, run, dataset=dataset, parent=parent) as checkpoints:
-        with progress("train", "step") as on_step:
-            fitted = fit(
-                classifier,
-                learned.split("train"),
-                learned.split("val"),
+    config = running.with_tuned(config, run)
+    dataset = running.read_dataset(run, config.dataset, context="train", verify="full")
+    recording.check_splits(dataset, bootstrap=config.bootstrap)
+    classifier, parent = running.start_classifier(config, dataset, run)
+    recording.log_augmentation(run, dataset.split("train"), config)
+    with running.resumable("train", config, run, dataset=dataset, parent=parent) as checkpoints:
+        with console.progress("train", "step") as on_step:
+            fitted = fit_clean(
                 config,
+                classifier,
+                dataset,
                 checkpoints=checkpoints,
                 on_step=on_step,
                 on_epoch_end=run.log_epoch,
             )
-        return register_fitted(
+        return recording.register_fitted(
             run,
             config.register_as,
             fitted,
@@ -91,6 +85,28 @@ def train(config: TrainConfig, run: Run) -> Trained:
             alias="candidate" if config.labels == TRUE else None,
             parent=parent,
         )
+
+
+def fit_clean(
+    config: TrainConfig,
+    classifier: "models.Classifier",
+    dataset: "data.FundusDataset",
+    *,
+    on_epoch_end: "training.OnEpochEnd",
+    checkpoints: "training.Checkpoints | None" = None,
+    on_step: "training.OnStep | None" = None,
+) -> "training.Fitted":
+    """Fit a classifier with the flags of ``train``, as this entry point and ``tune`` do."""
+    learned = data.labels_to_learn(dataset, config.labels, seed=config.seed)
+    return training.fit(
+        classifier,
+        learned.split("train"),
+        learned.split("val"),
+        config,
+        checkpoints=checkpoints,
+        on_step=on_step,
+        on_epoch_end=on_epoch_end,
+    )
 
 
 if __name__ == "__main__":

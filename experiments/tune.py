@@ -6,46 +6,36 @@ as ``tuned``. A study that was interrupted goes on where it stood. Any number of
 one, each begun by the same command; a trial whose process dies is run again by another.
 """
 
+import copy
 import dataclasses
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from experiments.recording.registration import check_splits
-from experiments.recording.study_page import write_study_page
-from experiments.robustify import RobustifyConfig, robustify
+import tracking
+from experiments import recording, running
+from experiments.robustify import RobustifyConfig, fit_adversarial, robustify
+from experiments.running import console
 from experiments.running.flags import Number, StepLength, execute, run_entry_point
-from experiments.running.session import progress, read_dataset
-from experiments.running.space_files import SpaceFile, own_values, read_space
-from experiments.running.trial_objectives import (
-    METRICS,
-    Training,
-    make_objective,
-    pinned,
-)
-from experiments.train import TrainConfig, train
-from fundus_ml.data.dataset import FundusDataset
-from fundus_ml.errors import InputError
-from fundus_ml.training import TrainingOptions
-from tracking.retraining import retrain_once
-from tracking.runs import Run
-from tracking.search_spaces import outside
-from tracking.studies import PRUNERS, Study, best_trial, make_pruner, open_study
-from tracking.study_figures import log_study
-from tracking.trial_claims import finished
-from tracking.trials import run_trials
-from tracking.versions import ModelVersion
+from experiments.running.identity import adopted
+from experiments.running.options import METRICS, ConsoleOptions
+from experiments.train import TrainConfig, fit_clean, train
+from fundus_ml.errors import InputError, refuse_outside
+from fundus_ml.training.options import TrainingOptions
+from tracking.options import PRUNERS
 
-C = TypeVar("C", TrainConfig, RobustifyConfig)
+if TYPE_CHECKING:
+    from fundus_ml import data, training
 
-MOVES_NO_VALUE = frozenset({"dataset", "bootstrap", "register_as"})
+Training = TrainConfig | RobustifyConfig
+
+MOVES_NO_VALUE = frozenset({"dataset", "bootstrap", "register_as", "verbose"})
 """Flags that trials of one study may differ in; the dataset counts by its digest."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class TuneConfig(TrainingOptions):
+class TuneConfig(TrainingOptions, ConsoleOptions):
     """Flags of ``tune``."""
 
     dataset: str
@@ -113,20 +103,13 @@ class TuneConfig(TrainingOptions):
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         super().__post_init__()
-        for name, value, least in (
-            ("trials", self.trials, 1),
-            ("timeout", self.timeout, 0),
-            ("heartbeat", self.heartbeat, 1),
-            ("retrain_epochs", self.retrain_epochs, 0),
-        ):
-            if value < least:
-                raise InputError(f"{name}={value}: must be at least {least}")
-        if self.pruner not in PRUNERS:
-            raise InputError(f"pruner={self.pruner}: allowed: {', '.join(PRUNERS)}")
-        if self.prune_after < 0:
-            raise InputError(f"prune_after={self.prune_after}: must be 0 or more")
-        if self.metric not in {"auto", *METRICS}:
-            raise InputError(f"metric={self.metric}: allowed: auto, {', '.join(METRICS)}")
+        refuse_outside(
+            self,
+            at_least={
+                "trials": 1, "timeout": 0, "heartbeat": 1, "retrain_epochs": 0, "prune_after": 0,
+            },
+            one_of={"pruner": PRUNERS, "metric": ("auto", *METRICS)},
+        )  # fmt: skip
         if self.method == "clean" and self.metric == "robust_val_auroc":
             raise InputError("metric=robust_val_auroc: method=clean attacks nothing; name another")
         self.training()
@@ -141,13 +124,8 @@ class TuneConfig(TrainingOptions):
     def training(self) -> Training:
         """Flags of the training that is tuned."""
         if self.method == "clean":
-            return self._as(TrainConfig)
-        return self._as(RobustifyConfig)
-
-    def _as(self, config_class: type[C]) -> C:
-        own = {field.name for field in dataclasses.fields(self)}
-        shared = [f.name for f in dataclasses.fields(config_class) if f.name in own]
-        return config_class(**{name: getattr(self, name) for name in shared})
+            return adopted(self, TrainConfig)
+        return adopted(self, RobustifyConfig)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -155,34 +133,68 @@ def main(argv: Sequence[str] | None = None) -> None:
     run_entry_point("tune", TuneConfig, tune, argv)
 
 
-def tune(config: TuneConfig, run: Run) -> Mapping[str, Any]:
+def tune(config: TuneConfig, run: "tracking.Run") -> Mapping[str, Any]:
     """Run trials until the study is full; hand back and record the best parameters."""
     run.set_tags({"study": config.study})
-    training = pinned(config.training())
-    file = read_space(config.space, training, default=_entry_point(training))
-    dataset = read_dataset(run, config.dataset, context="tune", verify="full")
+    base = _pinned(config.training())
+    file = running.read_space(config.space, base, default=_entry_point(base))
+    dataset = running.read_dataset(run, config.dataset, context="tune", verify="full")
     if config.retrain:
-        check_splits(dataset, bootstrap=config.bootstrap)
-    objective = make_objective(training, dataset, run, metric=config.sought)
-    study = _open(config, file, _about(config, training, dataset))
-    with progress("tune", "trial") as on_trial:
-        run_trials(
+        recording.check_splits(dataset, bootstrap=config.bootstrap)
+    objective = _objective(base, dataset, run, metric=config.sought)
+    study = _open(config, file, _about(config, base, dataset))
+    with console.progress("tune", "trial") as on_trial:
+        tracking.run_trials(
             study,
             objective,
             trials=config.trials,
             timeout=config.timeout or None,
-            on_trial=lambda _: on_trial(finished(study), config.trials),
+            on_trial=lambda _: on_trial(tracking.finished(study), config.trials),
         )
     best = _record(study, run, metric=config.sought, dataset=dataset.name)
     if config.retrain:
-        sys.stdout.write(_retrain(config, training, study, run) + "\n")
+        console.say(_retrain(config, base, study, run))
     return best
 
 
-def _about(config: TuneConfig, training: Training, dataset: FundusDataset) -> dict[str, object]:
+def _pinned(base: Training) -> Training:
+    """Let every trial start from the version that an alias means now."""
+    if isinstance(base, RobustifyConfig):
+        return dataclasses.replace(base, model=tracking.resolve(base.model).uri)
+    if base.weights.startswith(running.REGISTERED):
+        return dataclasses.replace(base, weights=tracking.resolve(base.weights).uri)
+    return base
+
+
+def _objective(
+    base: Training, dataset: "data.FundusDataset", run: "tracking.Run", *, metric: str
+) -> "running.Objective":
+    """Make what a trial does: the training with the drawn values in place of its flags."""
+    if isinstance(base, TrainConfig):
+
+        def clean(
+            trial: "tracking.Trial", on_epoch_end: "training.OnEpochEnd"
+        ) -> "training.Fitted":
+            drawn = dataclasses.replace(base, **trial.parameters)
+            model, _ = running.start_classifier(drawn, dataset, trial.run)
+            return fit_clean(drawn, model, dataset, on_epoch_end=on_epoch_end)
+
+        return running.objective_of(clean, epochs=base.epochs, metric=metric)
+    start, _ = running.read_model(run, base.model)
+
+    def adversarial(
+        trial: "tracking.Trial", on_epoch_end: "training.OnEpochEnd"
+    ) -> "training.Fitted":
+        drawn = dataclasses.replace(base, **trial.parameters)
+        return fit_adversarial(drawn, copy.deepcopy(start), dataset, on_epoch_end=on_epoch_end)
+
+    return running.objective_of(adversarial, epochs=base.epochs, metric=metric)
+
+
+def _about(config: TuneConfig, base: Training, dataset: "data.FundusDataset") -> dict[str, object]:
     """Say what makes the trials of a study comparable."""
     own = {field.name for field in dataclasses.fields(config)} - MOVES_NO_VALUE
-    about = {name: value for name, value in dataclasses.asdict(training).items() if name in own}
+    about = {name: value for name, value in dataclasses.asdict(base).items() if name in own}
     return about | {
         "method": config.method,
         "metric": config.sought,
@@ -192,50 +204,60 @@ def _about(config: TuneConfig, training: Training, dataset: FundusDataset) -> di
     }
 
 
-def _open(config: TuneConfig, file: SpaceFile, about: Mapping[str, object]) -> Study:
-    own = own_values(file.space, config)
-    if beyond := outside(file.space, own):
-        sys.stderr.write(f"not tried first: {beyond} lies outside {file.path}\n")
-    return open_study(
+def _open(
+    config: TuneConfig, file: "running.SpaceFile", about: Mapping[str, object]
+) -> "tracking.Study":
+    own = running.own_values(file.space, config)
+    if beyond := tracking.outside(file.space, own):
+        console.warn(f"not tried first: {beyond} lies outside {file.path}")
+    return tracking.open_study(
         config.study,
         config.storage,
         space=file.space,
         starts=file.starts if beyond else [own, *file.starts],
         settings={name: value for name, value in about.items() if name not in file.space},
         direction=METRICS[config.sought],
-        pruner=make_pruner(config.pruner, epochs=config.epochs, prune_after=config.prune_after),
+        pruner=tracking.make_pruner(
+            config.pruner, epochs=config.epochs, prune_after=config.prune_after
+        ),
         seed=config.seed,
         heartbeat=config.heartbeat,
     )
 
 
-def _record(study: Study, run: Run, *, metric: str, dataset: str) -> dict[str, Any]:
-    pictures = log_study(study, run, metric=metric)
-    best = best_trial(study)
+def _record(
+    study: "tracking.Study", run: "tracking.Run", *, metric: str, dataset: str
+) -> dict[str, Any]:
+    pictures = tracking.log_study(study, run, metric=metric)
+    best = tracking.best_trial(study)
     run.log_json(best.params, "best_parameters.json")
     run.log_metrics({f"best_{metric}": study.optuna.best_value, "best_trial": best.number})
-    write_study_page(study, run, pictures, metric=metric, dataset=dataset)
-    sys.stdout.write(
-        f"best {metric} {best.value:.3f} by trial {best.number} with {json.dumps(best.params)}\n"
-        f"train with it: -P tuned={run.artifact_uri('best_parameters.json')}\n"
+    recording.write_study_page(study, run, pictures, metric=metric, dataset=dataset)
+    console.say(
+        f"best {metric} {best.value:.3f} by trial {best.number} with {json.dumps(best.params)}"
     )
+    console.say(f"train with it: -P tuned={run.artifact_uri('best_parameters.json')}")
     return best.params
 
 
-def _retrain(config: TuneConfig, training: Training, study: Study, run: Run) -> str:
+def _retrain(
+    config: TuneConfig, base: Training, study: "tracking.Study", run: "tracking.Run"
+) -> str:
     epochs = config.retrain_epochs or config.epochs
 
-    def once(values: Mapping[str, Any]) -> ModelVersion:
-        whole = dataclasses.replace(training, **values, epochs=epochs)
+    def once(values: Mapping[str, Any]) -> "tracking.ModelVersion":
+        whole = dataclasses.replace(base, **values, epochs=epochs)
         if isinstance(whole, TrainConfig):
-            return execute("train", train, whole).version
-        return execute("robustify", robustify, whole).version
+            return execute("train", train, whole, step="retrain").version
+        return execute("robustify", robustify, whole, step="retrain").version
 
-    return retrain_once(study, once, run=run, epochs=epochs, register_as=config.register_as)
+    return tracking.retrain_once(
+        study, once, run=run, epochs=epochs, register_as=config.register_as
+    )
 
 
-def _entry_point(training: Training) -> str:
-    return "train" if isinstance(training, TrainConfig) else "robustify"
+def _entry_point(base: Training) -> str:
+    return "train" if isinstance(base, TrainConfig) else "robustify"
 
 
 if __name__ == "__main__":

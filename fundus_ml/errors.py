@@ -1,7 +1,8 @@
 """What this package raises for a user's mistake, and for a photograph that cannot be taken."""
 
+import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 LARGEST_SEED = 2**32 - 1
 """What every generator in use takes."""
@@ -42,6 +43,32 @@ def listed(names: Sequence[str], *, shown: int = 3) -> str:
     """
     rest = len(names) - shown
     return ", ".join(names[:shown]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def refuse_outside(
+    config: object,
+    *,
+    at_least: Mapping[str, float] | None = None,
+    one_of: Mapping[str, Collection[str]] | None = None,
+) -> None:
+    """Refuse a config of which a field is out of range.
+
+    Args:
+        config: Holds the fields as attributes.
+        at_least: Smallest value of each number; none may be infinite or no number.
+        one_of: Choices of each word.
+
+    Raises:
+        InputError: The first field that is out of range, its value and the rule.
+    """
+    for name, least in (at_least or {}).items():
+        value = getattr(config, name)
+        if not least <= value < math.inf:
+            raise InputError(f"{name}={value}: must be at least {least}")
+    for name, allowed in (one_of or {}).items():
+        word = getattr(config, name)
+        if word not in allowed:
+            raise InputError(f"{name}={word}: allowed: {', '.join(allowed)}")
 
 
 def check_seed(seed: int) -> None:

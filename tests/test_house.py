@@ -27,7 +27,7 @@ ALLOWED = {
 }
 BARE = {
     "torch", "torchvision", "numpy", "scipy", "pandas", "pyarrow", "cv2", "sklearn", "matplotlib",
-    "mpl_toolkits", "joblib", "safetensors",
+    "mpl_toolkits", "joblib", "safetensors", "lazy_loader",
 }  # fmt: skip
 ADAPTERS = {
     "fundus_ml/imaging/decoding.py": {"PIL", "simplejpeg"},
@@ -185,6 +185,22 @@ def test_no_module_imports_itself_through_others(package):
     assert circles(modules_of(package)) == []
 
 
+def entry_points_imported(modules):
+    """Imports of an entry point by what entry points share."""
+    shared = ("experiments.running", "experiments.recording")
+    entry_points = {f"experiments.{name}" for name in ENTRY_POINTS}
+    return [
+        f"{name} imports {taken}"
+        for name, imported in modules.items()
+        for taken in imported & entry_points
+        if name.startswith(shared)
+    ]
+
+
+def test_what_entry_points_share_imports_none_of_them():
+    assert entry_points_imported(modules_of("experiments")) == []
+
+
 def test_chains_of_imports_are_short():
     chain = longest_chain(modules_of("fundus_ml"))
     assert len(chain) <= LONGEST_CHAIN, "\n".join(chain)
@@ -206,6 +222,16 @@ def test_a_breach_of_each_rule_is_seen(tmp_path):
     )
     broken = modules_of("fundus_ml", root=tmp_path)
     assert climbing(broken) == ["fundus_ml.statistics.means imports fundus_ml.data.table"]
+    room = tmp_path / "experiments" / "recording"
+    room.mkdir(parents=True)
+    (room.parent / "train.py").touch()
+    (room / "page.py").write_text(
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n"
+        "    from experiments.train import TrainConfig\n"
+    )
+    assert entry_points_imported(modules_of("experiments", root=tmp_path)) == [
+        "experiments.recording.page imports experiments.train"
+    ]
     assert set(circles(broken)) == {"fundus_ml.statistics.means", "fundus_ml.data.table"}
 
 

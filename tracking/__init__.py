@@ -1,1 +1,5 @@
 """The memory of the platform: runs, model registry, lineage, results database, studies."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -33,14 +33,12 @@ from tracking.programs import log_program, read_program
 from tracking.runs import Run
 from tracking.stores import initialise_tracking
 from tracking.version_files import (
-    DIGESTS_TAG,
     PROGRAM,
     RECIPE,
-    WEIGHTS,
     checked_copy,
     digests_of,
 )
-from tracking.versions import ModelVersion
+from tracking.versions import DIGESTS_TAG, WEIGHTS, ModelVersion
 
 __all__ = [
     "FORMATS",

@@ -8,7 +8,7 @@ import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
@@ -26,13 +26,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tracking.errors import TrackingError
 from tracking.faults import first_line
+from tracking.options import PRUNERS, Direction
 from tracking.reachable import check_answers, check_writable
 from tracking.search_spaces import SearchSpace, check_space, outside
 from tracking.stores import studies_uri
 from tracking.study_locks import locked
 
-Direction = Literal["maximize", "minimize"]
-PRUNERS = ("hyperband", "asha", "median", "none")
 SETTINGS = "settings"
 MISSED_BEATS = 6
 """Signs of life a worker may miss before its trial is given to another."""

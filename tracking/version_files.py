@@ -18,11 +18,9 @@ import mlflow
 from mlflow.exceptions import MlflowException
 
 from tracking.errors import TrackingError
-from tracking.versions import ModelVersion
+from tracking.versions import DIGESTS_TAG, WEIGHTS, ModelVersion
 
-DIGESTS_TAG = "files_sha256"
 PROGRAM = "data/model.pt2"
-WEIGHTS = "extra_files/weights.safetensors"
 RECIPE = "extra_files/classifier.json"
 WRITTEN = frozenset(
     {

@@ -1,7 +1,12 @@
 """The two versioned things a run reads: datasets and registered models."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+DIGESTS_TAG = "files_sha256"
+"""Tag of a version: the SHA-256 of each file that was registered with it, as JSON."""
+WEIGHTS = "extra_files/weights.safetensors"
 
 
 @dataclass(frozen=True)
@@ -45,3 +50,14 @@ class ModelVersion:
     def uri(self) -> str:
         """The address that always means this version, ``models:/fundus-sex/3``."""
         return f"models:/{self.name}/{self.version}"
+
+    @property
+    def content(self) -> str:
+        """SHA-256 of its weights, alike for versions of equal weights; ``model_id`` before 0.6.0.
+
+        What was begun with a version goes on with another one of the same content.
+        """
+        try:
+            return str(json.loads(self.tags[DIGESTS_TAG])[WEIGHTS])
+        except (KeyError, ValueError, TypeError):
+            return self.model_id

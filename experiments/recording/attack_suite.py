@@ -1,6 +1,5 @@
 """An attack suite as a run keeps it: tables, figure, metrics, signs of masking; the gate."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -8,7 +7,8 @@ from typing import Protocol
 import pandas as pd
 from torch import nn
 
-from experiments.running.session import progress, show
+from experiments.running import console
+from experiments.running.console import progress, say
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.evaluation.calibration import Calibration
@@ -53,6 +53,10 @@ class SuiteMeasured:
     metrics: dict[str, float]
     tags: dict[str, str]
 
+    def added_to(self, predicted: pd.DataFrame) -> pd.DataFrame:
+        """Append the rows of the suite to those of another measurement."""
+        return pd.concat([predicted, self.predicted], ignore_index=True)
+
 
 def drawn_eyes(
     eyes_of_split: FundusDataset, *, eyes: int, seed: int, resamples: int
@@ -90,7 +94,7 @@ def measure_suite(
         suite: What to run.
         split: Where they come from.
         calibration: Temperature and threshold.
-        resamples: Of people.
+        resamples: Resamples of people.
     """
     with progress("suite", "eye") as on_step:
         attacked = run_attack_suite(model, eyes, suite, on_step=on_step)
@@ -104,7 +108,7 @@ def measure_suite(
     run.log_table(signs_table(signs), "masking.json")
     figure = attack_suite_figure(table, curve, constraint=suite.constraint, attacks=tuple(ATTACKS))
     run.log_figure(figure, "attack_suite.png")
-    show(table[list(SHOWN)])
+    console.table(table[list(SHOWN)], final=True)
     _tell(signs, medians, eyes=len(eyes), split=split)
     tags = {FLAGS_TAG: raised_names(signs)}
     run.set_tags(tags)
@@ -129,7 +133,7 @@ class Gated(Protocol):
 
     @property
     def precision(self) -> str:
-        """Of the attacks' passes."""
+        """Precision of the attacks' passes."""
 
     @property
     def bootstrap(self) -> int:
@@ -137,7 +141,7 @@ class Gated(Protocol):
 
     @property
     def seed(self) -> int:
-        """Of the attacks and the bootstrap."""
+        """Seed of the attacks and the bootstrap."""
 
 
 def ask_gate(
@@ -170,7 +174,7 @@ def ask_gate(
     }
     run.set_tags(tags)
     given = "given" if verdict.passed else "refused"
-    sys.stdout.write(f"alias robust {given}: {verdict.reason}\n")
+    say(f"alias robust {given}: {verdict.reason}")
     return verdict.passed, tags
 
 
@@ -200,4 +204,5 @@ def _tell(signs: Sequence[Sign], medians: dict[str, Interval], *, eyes: int, spl
         )
     raised = [sign for sign in signs if sign.raised]
     lines += [f"gradient masking: {sign}" for sign in raised] or ["no sign of gradient masking"]
-    sys.stdout.write("\n".join(lines) + "\n")
+    for line in lines:
+        say(line)

@@ -1,12 +1,12 @@
 """How a network is measured: scored, logged, shown, compared with the shortcut baseline."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 from torch import nn
 
+from experiments.recording.options import Measure
 from experiments.recording.scores import (
     SUBGROUP_COLUMNS,
     counted,
@@ -14,13 +14,13 @@ from experiments.recording.scores import (
     log_scores,
     log_subgroups,
     readable_scores,
+    under_attack,
 )
 from experiments.recording.shortcut_baseline import against_shortcut_baseline, audit_of
-from experiments.running.session import progress, show
-from fundus_ml.attacks import StepSize, ThreatModel, step_length
-from fundus_ml.attacks.engines import check_engine
+from experiments.running import console
+from experiments.running.console import as_text, progress, remark, say
 from fundus_ml.data.dataset import FundusDataset
-from fundus_ml.errors import InputError, check_seed
+from fundus_ml.errors import InputError
 from fundus_ml.evaluation.calibration import Calibration, fit_calibration
 from fundus_ml.evaluation.scores import (
     CLEAN,
@@ -32,46 +32,10 @@ from fundus_ml.evaluation.scores import (
     scores,
 )
 from fundus_ml.evaluation.subgroups import subgroup_scores
-from fundus_ml.statistics.numerals import plain
 from tracking.runs import Run
 
 VALIDATION = "val"
 """The split that temperature and threshold are fitted to."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Measure:
-    """How a network is measured; without budgets it is measured clean only."""
-
-    constraint: str = "l2"
-    """Ball of the attack: l2 or linf."""
-    eps: Sequence[float] = ()
-    """Budgets of the attack with commas between them; the clean score is always there."""
-    attack_steps: int = 20
-    """Steps of the attack."""
-    step_size: StepSize = "auto"
-    """Length of one attack step; auto is 2.5·eps/attack_steps."""
-    batch_size: int = 32
-    """Eyes per pass."""
-    precision: str = "auto"
-    """Of the attack's passes: auto, fp32 or bf16; scores are fp32."""
-    attack_engine: str = "native"
-    """Who makes the images of PGD: native, or robustness, the library."""
-    bootstrap: int = 2000
-    """Resamples of people behind each interval."""
-    seed: int = 0
-    """Of the bootstrap."""
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        check_engine(self.attack_engine)
-        check_seed(self.seed)
-        if len(set(map(plain, self.eps))) < len(set(self.eps)):
-            given = ",".join(str(eps) for eps in self.eps)
-            raise InputError(f"eps={given}: two budgets are the same to six digits")
-        for eps in self.eps:
-            ThreatModel(constraint=self.constraint, eps=eps)
-            step_length(self.step_size, eps=eps, attack_steps=self.attack_steps)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,17 +124,39 @@ def measure_split(
         seed=measure.seed,
     )
     log_subgroups(run, subgroups, title=f"{name}, {split} split of {dataset.name}")
-    show(readable_scores(table))
-    show(subgroups[list(SUBGROUP_COLUMNS)])
-    sys.stdout.write(f"{counted(table)}\n{_told(calibration, fitted_on)}\n")
     audit = audit_of(dataset)
-    sys.stdout.write(against_shortcut_baseline(clean_auroc(table), audit) + "\n")
+    _tell(
+        run,
+        readable_scores(table),
+        subgroups[list(SUBGROUP_COLUMNS)],
+        remarks=(counted(table), _told(calibration, fitted_on)),
+        conclusion=f"{split} split: {against_shortcut_baseline(clean_auroc(table), audit)}"
+        f"{under_attack(table)}",
+    )
     return Measured(
         predicted=predicted,
         table=table,
         metrics=named_metrics(table, split=split) | {"shortcut_baseline": audit.shortcut_baseline},
         tags=calibration.tags() | {"calibrated_on": dataset.digest},
     )
+
+
+def _tell(
+    run: Run,
+    readable: pd.DataFrame,
+    subgroups: pd.DataFrame,
+    *,
+    remarks: Sequence[str],
+    conclusion: str,
+) -> None:
+    """Print the scores and the conclusion; keep these and the subgroups as ``scores.txt``."""
+    written = [as_text(readable), as_text(subgroups), *(f"{line}\n" for line in remarks)]
+    run.log_text("\n".join([*written, f"{conclusion}\n"]), "scores.txt")
+    console.table(readable, final=True)
+    console.table(subgroups)
+    for line in remarks:
+        remark(line)
+    say(conclusion)
 
 
 def _predictions(

@@ -34,8 +34,8 @@ class ModulationRecord:
         evaluator: The eyes, their pixels and targets, the options, the independent evaluator.
         modulated: ``(E, N, H, W, 3)`` uint8.
         pictures: E·N paths of the saved pictures, budget by budget.
-        seed: Of the choice of eyes.
-        dataset_digest: Of the dataset they come from.
+        seed: Seed of the choice of eyes.
+        dataset_digest: Digest of the dataset they come from.
         found: What was found in the pictures of each condition.
         compared: Tables over all conditions.
         effect: Rows of ``effect_by_eps`` of the modulation.
@@ -51,6 +51,17 @@ class ModulationRecord:
     compared: Compared
     effect: pd.DataFrame
     independent: ModelVersion | None
+
+    @property
+    def conclusion(self) -> str:
+        """What the strongest budget reached, in one sentence."""
+        strongest = self.effect.iloc[-1]
+        unchanged = int(strongest["unchanged"])
+        return (
+            f"{len(self.evaluator.eyes)} eyes; at eps {strongest['eps']:g} "
+            f"{strongest['success']:.0%} are seen as the target"
+            + (f", {unchanged} did not change" if unchanged else "")
+        )
 
 
 def record_modulation(
@@ -89,7 +100,7 @@ def record_modulation(
     _log_sliders(run, record)
     _log_measures(run, record)
     address = attach_pictures(
-        run, version, folder, thumbnails=thumbnails, caption=_caption(record), folder_name=FOLDER
+        run, version, folder, thumbnails=thumbnails, caption=record.conclusion, folder_name=FOLDER
     )
     rows = effects.assign(picture=[f"{address}/{picture}" for picture in effects["picture"]])
     record_modulations(rows, run=run, model=version)
@@ -164,16 +175,6 @@ def _summary(record: ModulationRecord) -> dict[str, float]:
         if np.isfinite(row["min_norm"]) and region.isidentifier():
             found[f"min_norm_{region}"] = float(row["min_norm"])
     return found
-
-
-def _caption(record: ModulationRecord) -> str:
-    strongest = record.effect.iloc[-1]
-    unchanged = int(strongest["unchanged"])
-    return (
-        f"{len(record.evaluator.eyes)} eyes; at eps {strongest['eps']:g} "
-        f"{strongest['success']:.0%} are seen as the target"
-        + (f", {unchanged} did not change" if unchanged else "")
-    )
 
 
 def _share_rows(record: ModulationRecord, effects: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from experiments.running.session import progress
+from experiments.running.console import progress
 from fundus_ml.figures import (
     contact_sheet,
     figure_png,
@@ -32,7 +32,7 @@ THUMBNAILS = 3
 THUMBNAIL_WIDTH = 720
 """Pixels; what the version's page has room for."""
 SHEET_EYES = 48
-"""Of a contact sheet; the gallery holds them all."""
+"""Eyes of a contact sheet; the gallery holds them all."""
 WORTH_PROCESSES = 32
 """Panels from which on processes of their own draw them."""
 FIGURE_RESAMPLES = 1000

@@ -1,6 +1,5 @@
 """What the trainings share: a measured end, a registered version."""
 
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,13 +7,15 @@ from pathlib import Path
 
 from torch import nn
 
-from experiments.recording.measuring import Measure, check_splits_to_measure, measure_split
-from experiments.running.launch import from_first
+from experiments.recording.measuring import check_splits_to_measure, measure_split
+from experiments.recording.options import Measure
+from experiments.running.console import say
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.figures import training_curves
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.models.weights import save_classifier
 from fundus_ml.training import Fitted
+from fundus_ml.training.distribution import from_first
 from tracking.registry import ModelVersion, register_classifier
 from tracking.runs import Run
 
@@ -122,5 +123,5 @@ def register_model(
             parent=parent,
         )
     named = "without an alias" if alias is None else f"as {alias}"
-    sys.stdout.write(f"registered {version.uri} {named}\n")
+    say(f"registered {version.uri} {named}")
     return version

@@ -104,6 +104,15 @@ def readable_scores(table: pd.DataFrame) -> pd.DataFrame:
     return wide.loc[list(MEASURES), columns].rename_axis(columns=None).reset_index()
 
 
+def under_attack(table: pd.DataFrame) -> str:
+    """Say the AUROC at each budget, to follow that of clean eyes; empty without attacks."""
+    attacked = table[table["attack"] != CLEAN]
+    return "".join(
+        f"; {_name(row)}: {row['auroc']:.3f} ({row['auroc_low']:.3f} to {row['auroc_high']:.3f})"
+        for row in attacked.to_dict("records")
+    )
+
+
 def counted(table: pd.DataFrame) -> str:
     """Say how many eyes and people a table of scores stands on."""
     row = table.iloc[0]

@@ -1,10 +1,9 @@
 """What shortcuts alone reach on a dataset, beside which every score of a model is read."""
 
-import sys
 import tempfile
 from pathlib import Path
 
-from experiments.running.session import progress
+from experiments.running.console import progress
 from fundus_ml.auditing.audit import (
     AUDIT,
     AUDIT_PAGE,
@@ -40,8 +39,6 @@ def log_audit(run: Run, audit: Audit) -> None:
     run.set_tags(
         {"shortcut_baseline_by": audit.shortcut_baseline_by, "audit": " ".join(audit.verdicts)}
     )
-    for verdict in audit.verdicts:
-        sys.stdout.write(f"{verdict}\n")
 
 
 def against_shortcut_baseline(auroc: Interval, audit: Audit) -> str:

@@ -26,7 +26,7 @@ def write_study_page(
 
     Args:
         study: With at least one complete trial.
-        run: Of the worker.
+        run: Run of the worker.
         pictures: From :func:`tracking.study_figures.log_study`.
         metric: What the values are.
         dataset: Name of the dataset.

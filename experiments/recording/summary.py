@@ -6,13 +6,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import Any, cast
 
 import pandas as pd
 
-from experiments.modulate import Modulated
 from experiments.recording.registration import Trained
-from experiments.running.session import show
+from experiments.running import console
+from experiments.running.console import say
 from fundus_ml.auditing.audit import AUDIT_PAGE, Audit
 from fundus_ml.data.owned_folders import read_object
 from fundus_ml.errors import InputError, listed
@@ -20,9 +20,6 @@ from fundus_ml.figures import auroc_by_eps, figure_png, region_enrichment_figure
 from fundus_ml.pages.template import summary_page
 from fundus_ml.statistics.numerals import plain
 from tracking.runs import Run
-
-if TYPE_CHECKING:
-    from experiments.main import MainConfig
 
 FILES = ("summary.json", "summary.html")
 TITLE = "What does the network see in a retina?"
@@ -45,17 +42,36 @@ class ModelFindings:
     Attributes:
         trained: The registered version, and how long a step of its training took.
         scores: Rows of ``fundus_ml.evaluation.scores.scores``.
-        modulated: Result of the ``modulate`` run.
+        effect: Success and P(target) by budget, from the ``modulate`` run.
+        enrichment: Enrichment by budget and part; empty where the dataset has no region maps.
     """
 
     trained: Trained
     scores: pd.DataFrame
-    modulated: Modulated
+    effect: pd.DataFrame
+    enrichment: pd.DataFrame
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """What was decided before anything was measured.
+
+    Attributes:
+        planted: Where the sexes of the synthetic eyes differ; None for photographs.
+        size: Side of the eyes, pixels.
+        constraint: Ball of the attacks.
+        eps: Radius of adversarial training and evaluation.
+    """
+
+    planted: str | None
+    size: int
+    constraint: str
+    eps: float
 
 
 def write_summary(
     run: Run,
-    config: "MainConfig",
+    design: Design,
     audit: Audit,
     findings: Mapping[str, ModelFindings],
     folder: Path,
@@ -64,25 +80,45 @@ def write_summary(
 
     Args:
         run: The parent run.
-        config: Of the chain.
-        audit: Of its dataset.
+        design: What the chain was asked.
+        audit: Audit of its dataset.
         findings: ``clean`` and ``robust``.
         folder: Exists and can be written.
     """
-    summary = summarise(config, audit, findings)
-    page = _page(config, summary, findings)
+    summary = summarise(design, audit, findings)
+    page = _page(design, summary, findings)
     for name, text in zip(FILES, (json.dumps(summary, indent=2) + "\n", page), strict=True):
         (folder / name).write_text(text, encoding="utf-8")
         run.log_artifact(folder / name)
     run.log_metrics({key: value for key, value in summary.items() if isinstance(value, float)})
-    show(_scores(findings))
-    show(_effects(findings))
-    enrichments = _enrichments(findings, config.eps)
+    console.table(_scores(findings)[list(SCORE_COLUMNS)], final=True)
+    console.table(_effects(findings))
+    enrichments = _enrichments(findings, design.eps)
     if not enrichments.empty:
         wide = enrichments.pivot_table(
             index="part", columns="model", values="enrichment", sort=False
         )
-        show(wide.reset_index())
+        console.table(wide.reset_index())
+    say(conclusion_of(summary))
+
+
+def conclusion_of(summary: Mapping[str, Any]) -> str:
+    """Say in one sentence what the chain found."""
+    eps = plain(summary["eps"])
+    robust = summary["region_enrichment"]["robust"]
+    where = "; the dataset has no region maps"
+    if robust:
+        part = max(robust, key=robust.__getitem__)
+        planted = f" (planted: {summary['cue']})" if summary["cue"] else ""
+        where = (
+            f"; its changes are densest in: {part}, {robust[part]:.2g} times their area{planted}"
+        )
+    return (
+        f"clean AUROC {summary['clean_auroc']:.3f}, shortcuts reach "
+        f"{summary['shortcut_baseline']:.3f}; under attack at eps {eps} the robust version keeps "
+        f"{summary['robust_auroc']:.3f}, the clean one "
+        f"{summary['clean_model_robust_auroc']:.3f}{where}"
+    )
 
 
 def remove_summary(folder: Path) -> None:
@@ -110,13 +146,13 @@ def _is_summary(file: Path) -> bool:
 
 
 def summarise(
-    config: "MainConfig", audit: Audit, findings: Mapping[str, ModelFindings]
+    design: Design, audit: Audit, findings: Mapping[str, ModelFindings]
 ) -> dict[str, object]:
     """Collect the figures of the chain under the names that ``summary.json`` keeps.
 
     Args:
-        config: Of the chain.
-        audit: Of its dataset.
+        design: What the chain was asked.
+        audit: Audit of its dataset.
         findings: ``clean`` and ``robust``.
 
     Returns:
@@ -126,13 +162,13 @@ def summarise(
         ``region_enrichment`` is measured at budget ``eps``; ``rms`` is that budget per value of the
         image.
     """
-    clean, robust, eps = findings["clean"], findings["robust"], float(config.eps)
+    clean, robust, eps = findings["clean"], findings["robust"], design.eps
     return {
-        "cue": config.planted,
-        "size": config.size,
-        "constraint": config.constraint,
+        "cue": design.planted,
+        "size": design.size,
+        "constraint": design.constraint,
         "eps": eps,
-        "rms": eps / math.sqrt(3 * config.size**2),
+        "rms": eps / math.sqrt(3 * design.size**2),
         "shortcut_baseline": audit.shortcut_baseline,
         "shortcut_baseline_by": audit.shortcut_baseline_by,
         "clean_auroc": _score(clean, 0, "auroc"),
@@ -152,25 +188,25 @@ def summarise(
 
 
 def _page(
-    config: "MainConfig", summary: Mapping[str, object], findings: Mapping[str, ModelFindings]
+    design: Design, summary: Mapping[str, object], findings: Mapping[str, ModelFindings]
 ) -> str:
     scores, effects = _scores(findings), _effects(findings)
-    enrichments = _enrichments(findings, config.eps)
+    enrichments = _enrichments(findings, design.eps)
     tables = {"Scores on test eyes": scores, "Modulation": effects[list(EFFECT_COLUMNS)]}
     figures = {
         "How small a change makes the network see the other sex": (
-            figure_png(success_curve(effects, size=config.size, constraint=config.constraint)),
+            figure_png(success_curve(effects, size=design.size, constraint=design.constraint)),
             f"Share of eyes seen as the target, and mean P(target), by budget; bands are {CI}.",
         ),
         "What the attack leaves": (
-            figure_png(auroc_by_eps(scores.rename(columns=_BOUNDS), constraint=config.constraint)),
+            figure_png(auroc_by_eps(scores.rename(columns=_BOUNDS), constraint=design.constraint)),
             f"AUROC on test eyes, clean (eps 0) and under PGD; bands are {CI}.",
         ),
     }
     if not enrichments.empty:
-        planted = enrichments.assign(planted=enrichments["part"] == config.planted)
+        planted = enrichments.assign(planted=enrichments["part"] == design.planted)
         tables["Where the change goes"] = enrichments
-        caption = f"Share of change energy over share of area at eps {config.eps:g}, bars {CI}."
+        caption = f"Share of change energy over share of area at eps {design.eps:g}, bars {CI}."
         figures["Where the change goes"] = (figure_png(region_enrichment_figure(planted)), caption)
     return summary_page(
         title=TITLE,
@@ -200,11 +236,11 @@ def _scores(findings: Mapping[str, ModelFindings]) -> pd.DataFrame:
 
 
 def _effects(findings: Mapping[str, ModelFindings]) -> pd.DataFrame:
-    return _joined({name: found.modulated.effect for name, found in findings.items()})
+    return _joined({name: found.effect for name, found in findings.items()})
 
 
 def _enrichments(findings: Mapping[str, ModelFindings], eps: float) -> pd.DataFrame:
-    rows = _joined({name: found.modulated.enrichment for name, found in findings.items()})
+    rows = _joined({name: found.enrichment for name, found in findings.items()})
     at_eps = rows[rows["eps"] == eps].reset_index(drop=True)
     return at_eps[["model", *(name for name in at_eps if name != "model")]]
 
@@ -217,13 +253,13 @@ def _by_model(findings: Mapping[str, ModelFindings], measure: str) -> dict[str, 
     return {
         name: {
             plain(cast("float", eps)): float(value)
-            for eps, value in found.modulated.effect.set_index("eps")[measure].items()
+            for eps, value in found.effect.set_index("eps")[measure].items()
         }
         for name, found in findings.items()
     }
 
 
 def _enrichment(found: ModelFindings, eps: float) -> dict[str, float]:
-    enrichment = found.modulated.enrichment
+    enrichment = found.enrichment
     at_eps = enrichment[enrichment["eps"] == eps].set_index("part")["enrichment"]
     return {str(part): float(value) for part, value in at_eps.items()}

@@ -1,1 +1,5 @@
 """How a run goes: flags, checks beforehand, processes, inputs, resuming."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

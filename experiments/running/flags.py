@@ -12,6 +12,7 @@ from typing import (
     Any,
     ClassVar,
     Literal,
+    NoReturn,
     Protocol,
     Self,
     TypeVar,
@@ -22,16 +23,16 @@ from typing import (
 from jsonargparse import ArgumentError, ArgumentParser, set_parsing_settings
 from jsonargparse.typing import register_type
 
+import tracking
+from experiments import running
+from experiments.running import console
 from experiments.running.launch import is_first_process, process_group
-from experiments.running.preflight import check_ready
 from experiments.running.stopping import Stopped, stoppable
 from experiments.running.temporary import temporary_folder
+from fundus_ml import training
 from fundus_ml.errors import InputError
 from fundus_ml.statistics.numerals import RangeError, plain, read_number, read_whole, shortened
-from fundus_ml.training.distribution import world
 from tracking.errors import TrackingError
-from tracking.runs import Run, record_failure, start_run
-from tracking.silent import SilentRun
 
 if TYPE_CHECKING:
     from dataclasses import Field
@@ -107,6 +108,10 @@ class Config(Protocol):
 
     __dataclass_fields__: ClassVar[dict[str, "Field[Any]"]]
 
+    @property
+    def verbose(self) -> bool:
+        """Whether details are printed too."""
+
 
 C = TypeVar("C", bound=Config)
 T = TypeVar("T")
@@ -118,7 +123,7 @@ def parse(config_class: type[C], argv: Sequence[str] | None, *, name: str) -> C:
     Args:
         config_class: Frozen dataclass; field = flag.
         argv: Flags without the program's name; None reads the command line.
-        name: Of the entry point, for the help text.
+        name: Name of the entry point, for the help text.
 
     Raises:
         InputError: An unknown or missing flag, or a value that its type refuses.
@@ -145,7 +150,7 @@ def parse(config_class: type[C], argv: Sequence[str] | None, *, name: str) -> C:
 def run_entry_point(
     name: str,
     config_class: type[C],
-    function: Callable[[C, Run], T],
+    function: "Callable[[C, tracking.Run], T]",
     argv: Sequence[str] | None,
     *,
     processes: bool = False,
@@ -158,7 +163,7 @@ def run_entry_point(
     code a shell gives them, and a run marked KILLED.
 
     Args:
-        name: Of the entry point.
+        name: Name of the entry point.
         config_class: Its flags.
         function: What it does.
         argv: Flags; None reads the command line.
@@ -169,7 +174,10 @@ def run_entry_point(
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with stoppable(), temporary_folder():
-            config = _parsed(config_class, argv, name=name)
+            try:
+                config = parse(config_class, argv, name=name)
+            except InputError as error:
+                _refuse(name, str(error))
             with process_group(allowed=processes):
                 execute(name, function, config)
     except (InputError, TrackingError) as error:
@@ -178,16 +186,29 @@ def run_entry_point(
         _stop(name, f"{stopped}; the same command goes on", stopped.exit_code)
 
 
-def execute(name: str, function: Callable[[C, Run], T], config: C) -> T:
+def execute(
+    name: str, function: "Callable[[C, tracking.Run], T]", config: C, *, step: str = ""
+) -> T:
     """Run ``function`` with ``config`` as one recorded run, nested where a run is open.
 
     Of several processes the first one records.
+
+    Args:
+        name: Name of the entry point.
+        function: What it does.
+        config: Its flags.
+        step: What stands before its lines on the console where it is a step of another run.
     """
-    if not world().first:
-        return function(config, SilentRun())
+    with console.speaking(verbose=config.verbose, step=step):
+        return _recorded(name, function, config)
+
+
+def _recorded(name: str, function: "Callable[[C, tracking.Run], T]", config: C) -> T:
+    if not training.world().first:
+        return function(config, tracking.SilentRun())
     parameters = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
-    with start_run(name, parameters) as run:
-        check_ready(config, run)
+    with tracking.start_run(name, parameters) as run:
+        running.check_ready(config, run)
         return function(config, run)
 
 
@@ -212,22 +233,26 @@ def _typed(field: "Field[Any]", value: object) -> object:
     return Numbers(value) if field.type is Numbers and isinstance(value, tuple) else value
 
 
-def _parsed(config_class: type[C], argv: Sequence[str] | None, *, name: str) -> C:
-    """Parse the flags; leave a FAILED run behind where they are wrong and a store is there."""
-    try:
-        return parse(config_class, argv, name=name)
-    except InputError as error:
+def _refuse(name: str, line: str) -> NoReturn:
+    """Answer wrong flags at once, then leave a FAILED run behind where a store is there."""
+    _say(name, line)
+    if is_first_process():
         try:
-            record_failure(name, str(error))
-        except TrackingError as unrecorded:
-            raise InputError(f"{error} (not recorded: {unrecorded})") from error
-        raise
+            tracking.record_failure(name, line)
+        except TrackingError as error:
+            _say(name, f"not recorded: {error}")
+    sys.exit(USER_MISTAKE)
 
 
-def _stop(name: str, line: str, code: int) -> None:
+def _stop(name: str, line: str, code: int) -> NoReturn:
+    _say(name, line)
+    sys.exit(code)
+
+
+def _say(name: str, line: str) -> None:
     if is_first_process():
         sys.stderr.write(f"{name}: {line}\n")
-    sys.exit(code)
+        sys.stderr.flush()
 
 
 def _one_line(message: str, config_class: type[Config], arguments: Sequence[str]) -> str:

@@ -3,12 +3,12 @@
 import hashlib
 import json
 import re
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from experiments.running.console import say, warn
 from experiments.running.places import place, refuse_inside
 from experiments.running.resuming import tell_left
 from fundus_ml.data.own_files import OwnFiles
@@ -77,7 +77,7 @@ def kept_pictures(
         try:
             stack.enter_context(alone_in(folder, KEPT, named=f"kept={folder}"))
         except FolderBusyError:
-            sys.stderr.write(f"{folder}: another process works there; this one keeps its own\n")
+            warn(f"{folder}: another process works there; this one keeps its own")
             yield Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="modulate-")))
             return
         _go_on(folder / _NOTE, digest, run)
@@ -100,7 +100,7 @@ def _go_on(note: Path, digest: str, run: Run) -> None:
                 "another folder, or delete it"
             )
         run.continue_from(str(found["run_id"]))
-        sys.stdout.write(f"goes on with the modulation in {note.parent}\n")
+        say(f"goes on with the modulation in {note.parent}")
     try:
         write_object(note, {"digest": digest, "run_id": run.run_id})
     except OSError as error:

@@ -1,10 +1,7 @@
 """The eyes that a modulation starts from, and where each may change."""
 
-import dataclasses
-import sys
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -12,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from experiments.running.console import warn
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.regions import REGION_FLAGS
@@ -19,6 +17,7 @@ from fundus_ml.modulation import (
     VERSION,
     WHOLE,
     Chosen,
+    ModulationOptions,
     allowed_pixels,
     check_region,
     choose_eyes,
@@ -28,18 +27,8 @@ from fundus_ml.modulation import (
 from fundus_ml.modulation.effects import logits_of
 from tracking.runs import Run
 
-if TYPE_CHECKING:
-    from experiments.modulate import ModulateConfig
-
 AUTO, NONE = "auto", "none"
 AUTO_REGIONS = ("disc", "macula", "vessels", "periphery")
-MOVES_NOTHING = frozenset(
-    {
-        "dataset", "verify", "model", "evaluator", "clean_model", "null_model", "controls", "kept",
-        "bootstrap",
-    }
-)  # fmt: skip
-"""Flags that do not decide what the networks make; eyes and versions count by content."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,15 +47,11 @@ class ModulatedEyes:
     regions: NDArray[np.uint8] | None
     chosen: Chosen
 
-    def identity(self, config: "ModulateConfig") -> dict[str, object]:
-        """Everything of the flags and of the eyes that decides the pictures."""
-        flags = {
-            field.name: getattr(config, field.name)
-            for field in dataclasses.fields(config)
-            if field.name not in MOVES_NOTHING
-        }
+    @property
+    def identity(self) -> dict[str, object]:
+        """Everything of the eyes that decides the pictures."""
         mask = self.chosen.allowed
-        return flags | {
+        return {
             "modulation": VERSION,
             "dataset_digest": self.split.digest,
             "allowed": None if mask is None else sha256(np.packbits(mask).tobytes()).hexdigest(),
@@ -74,26 +59,44 @@ class ModulatedEyes:
 
 
 def choose(
-    config: "ModulateConfig", split: FundusDataset, model: nn.Module, run: Run
+    options: ModulationOptions,
+    split: FundusDataset,
+    model: nn.Module,
+    run: Run,
+    *,
+    images: int,
+    seed: int,
+    region: str,
+    min_norm_regions: str,
 ) -> ModulatedEyes:
     """Choose the eyes, say how they begin, towards which class they go and where they may change.
+
+    Args:
+        options: Direction and start of the modulation.
+        split: Eyes to choose from.
+        model: Says where each eye begins.
+        run: Gets a tag for each region that some eyes do not show.
+        images: Number of eyes, one per person.
+        seed: Seed of the choice and of the noise.
+        region: Where the eyes may change.
+        min_norm_regions: Further regions, with commas between them, ``auto`` or ``none``.
 
     Raises:
         InputError: Too few people, or a region that there is no map of.
     """
-    rows = choose_eyes(split.frame, images=config.images, mode=config.mode, seed=config.seed)
+    rows = choose_eyes(split.frame, images=images, mode=options.mode, seed=seed)
     eyes = split.select(rows)
     everyone = np.arange(len(eyes))
     pixels, regions = eyes.pixels(everyone), eyes.regions(everyone)
-    check_region(config.region, has_regions=regions is not None)
-    confined = _min_norm_regions(config, regions)
-    if config.start == "noise":
-        pixels = noise_like(pixels, seed=config.seed)
-    logit = torch.from_numpy(logits_of(model, pixels, batch_size=config.batch_size))
-    target = targets_for(config.mode, torch.from_numpy(eyes.labels), logit).numpy()
+    check_region(region, has_regions=regions is not None)
+    confined = _min_norm_regions(min_norm_regions, region, regions)
+    if options.start == "noise":
+        pixels = noise_like(pixels, seed=seed)
+    logit = torch.from_numpy(logits_of(model, pixels, batch_size=options.batch_size))
+    target = targets_for(options.mode, torch.from_numpy(eyes.labels), logit).numpy()
     shape = (len(eyes), eyes.size, eyes.size)
-    allowed = allowed_pixels(config.region, regions, shape=shape)
-    _count_abstained(run, config.region, allowed)
+    allowed = allowed_pixels(region, regions, shape=shape)
+    _count_abstained(run, region, allowed)
     masks = {name: allowed_pixels(name, regions, shape=shape) for name in confined}
     for name, mask in masks.items():
         _count_abstained(run, name, mask)
@@ -104,34 +107,34 @@ def choose(
         chosen=Chosen(
             pixels=pixels,
             target=target,
-            region=config.region,
+            region=region,
             allowed=allowed,
             confined={name: mask for name, mask in masks.items() if mask is not None},
         ),
     )
 
 
-def _min_norm_regions(config: "ModulateConfig", regions: NDArray[np.uint8] | None) -> list[str]:
+def _min_norm_regions(given: str, region: str, regions: NDArray[np.uint8] | None) -> list[str]:
     """Name the regions for which a minimal perturbation norm is searched, besides ``region``."""
     has_regions = regions is not None
-    if config.min_norm_regions == NONE or (config.min_norm_regions == AUTO and regions is None):
+    if given == NONE or (given == AUTO and regions is None):
         return []
-    if config.min_norm_regions == AUTO:
+    if given == AUTO:
         assert regions is not None
         shown = [name for name in AUTO_REGIONS if (regions & REGION_FLAGS[name]).any()]
-        return [name for name in shown if name != config.region]
-    names = [name.strip() for name in config.min_norm_regions.split(",")]
+        return [name for name in shown if name != region]
+    names = [name.strip() for name in given.split(",")]
     for name in names:
         try:
             check_region(name, has_regions=has_regions)
         except InputError as error:
             raise InputError(f"min_norm_regions: {error}") from None
-    return [name for name in dict.fromkeys(names) if name not in (config.region, WHOLE)]
+    return [name for name in dict.fromkeys(names) if name not in (region, WHOLE)]
 
 
 def _count_abstained(run: Run, region: str, allowed: NDArray[np.bool_] | None) -> None:
     """Say how many eyes do not show a region."""
     lacking = 0 if allowed is None else int((~allowed.any(axis=(1, 2))).sum())
     if lacking:
-        sys.stderr.write(f"modulate: region={region}: {lacking} eyes do not show it\n")
+        warn(f"region={region}: {lacking} eyes do not show it")
         run.set_tags({f"without_{region.replace('+', '_')}": str(lacking)})

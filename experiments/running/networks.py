@@ -1,11 +1,11 @@
 """The networks of a modulation: who makes the pictures, who judges them, who is the control."""
 
-import sys
 from dataclasses import dataclass
 from typing import Protocol
 
+from experiments.running.console import warn
 from experiments.running.session import read_model
-from fundus_ml.data.shuffled_labels import SHUFFLED
+from fundus_ml.data.options import SHUFFLED
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.modulation.control_table import CLEAN_MODEL
@@ -62,7 +62,7 @@ class Networks:
     def identity(self) -> dict[str, str]:
         """Which versions make pictures, by condition."""
         named = {"model": self.model, **self.controls}
-        return {condition: network.version.model_id for condition, network in named.items()}
+        return {condition: network.version.content for condition, network in named.items()}
 
 
 def read_networks(run: Run, config: NamesNetworks) -> Networks:
@@ -97,7 +97,7 @@ def read_networks(run: Run, config: NamesNetworks) -> Networks:
             f"{model.version.uri} has not the alias robust: what its gradient changes need not "
             "mean anything to an eye"
         )
-        sys.stderr.write(f"modulate: {warning}\n")
+        warn(warning)
         run.set_tags({"warning": warning})
     null_models = others["null_model"]
     for uri, network in zip(asked["null_model"], null_models, strict=True):

@@ -3,44 +3,38 @@
 import dataclasses
 import hashlib
 import json
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from experiments.running.console import say, warn
+from experiments.running.options import ResumableOptions
 from experiments.running.places import place, refuse_inside
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.owned_folders import alone_in
-from fundus_ml.errors import InputError, listed
-from fundus_ml.training import Checkpoints, TrainingOptions
-from fundus_ml.training.checkpoints import TRAINING
+from fundus_ml.errors import listed
+from fundus_ml.training import Checkpoints
+from fundus_ml.training.checkpoints import TRAINING, Identity
 from fundus_ml.training.distribution import wait, world
 from tracking.runs import Run
 from tracking.versions import ModelVersion
 
 MOVES_NOTHING = frozenset(
-    {"dataset", "model", "tuned", "bootstrap", "register_as", "checkpoints", "checkpoint_minutes"}
+    {
+        "dataset",
+        "model",
+        "tuned",
+        "bootstrap",
+        "register_as",
+        "checkpoints",
+        "checkpoint_minutes",
+        "verbose",
+    }
 )
 """Flags that do not decide how a training goes; the dataset and the start count by content."""
 FORMER_FLAGS = {"recipe": "method", "watchdog": "overfitting_monitor"}
 """Names up to release 0.6.0, whose unfinished trainings go on."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ResumableOptions(TrainingOptions):
-    """Flags of a training that is kept on disk while it lasts."""
-
-    checkpoints: str = ""
-    """Folder of the unfinished training; checkpoints/NAME-DIGEST, by its flags, if empty."""
-    checkpoint_minutes: float = 10.0
-    """Time between checkpoints inside an epoch; each epoch ends with one."""
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        super().__post_init__()
-        if not self.checkpoint_minutes > 0:
-            raise InputError(f"checkpoint_minutes={self.checkpoint_minutes}: must be above 0")
 
 
 @contextmanager
@@ -55,7 +49,7 @@ def resumable(
     """Keep a training on disk during the block, and delete what was kept when it ends well.
 
     Args:
-        name: Of the entry point.
+        name: Name of the entry point.
         config: Its flags.
         run: Is marked as going on with the run that was killed.
         dataset: What is learned from.
@@ -73,7 +67,7 @@ def resumable(
     identity |= {
         "entry_point": name,
         "dataset_digest": dataset.digest,
-        "parent": parent.uri if parent is not None else "",
+        "parent": parent.content if parent is not None else "",
     }
     folder = _folder(name, config.checkpoints, identity)
     refuse_inside("checkpoints", folder, dataset.paths)
@@ -87,20 +81,28 @@ def resumable(
             identity,
             minutes=config.checkpoint_minutes,
             note={"run_id": run.run_id},
-            renamed=FORMER_FLAGS,
+            of_former=partial(_of_former, parent=parent),
         )
         if earlier := checkpoints.found_note.get("run_id"):
             run.continue_from(earlier)
-            sys.stdout.write(f"goes on with the training in {folder}\n")
+            say(f"goes on with the training in {folder}")
         wait()
         yield checkpoints
         tell_left(folder, checkpoints.remove())
 
 
+def _of_former(identity: Identity, *, parent: ModelVersion | None) -> Identity:
+    """Put an identity that a release up to 0.6.0 wrote into the words of this one."""
+    found = {FORMER_FLAGS.get(name, name): value for name, value in identity.items()}
+    if parent is not None and found.get("parent") == parent.uri:
+        found["parent"] = parent.content
+    return found
+
+
 def tell_left(folder: Path, left: Sequence[str]) -> None:
     """Say what stays in a folder that was to be deleted."""
     if left:
-        sys.stderr.write(f"{folder}: stays, for it holds {listed(left)}\n")
+        warn(f"{folder}: stays, for it holds {listed(left)}")
 
 
 def _folder(name: str, given: str, identity: dict[str, object]) -> Path:

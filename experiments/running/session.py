@@ -1,27 +1,19 @@
-"""What every entry point does around its science: open inputs, show progress, print tables."""
+"""What every entry point does around its science: open inputs, make the folder of its results."""
 
-import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
-from tqdm import tqdm
-
+from experiments.running.console import stages, warn
 from experiments.running.places import out_place
 from fundus_ml.data.dataset import FundusDataset
-from fundus_ml.data.integrity import Verify
 from fundus_ml.data.opening import open_dataset
+from fundus_ml.data.options import Verify
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.models.precision import best_device
-from fundus_ml.training.distribution import world
 from tracking.registry import ModelVersion, load_classifier, resolve
 from tracking.runs import DatasetVersion, Run
-
-Progress = Callable[[int, int], None]
 
 LINKS = Path("data") / ".links"
 """Where pairs of alike eyes are kept, beside the datasets of a project folder."""
@@ -61,7 +53,8 @@ def read_dataset(run: Run, paths: str, *, context: str, verify: Verify) -> Fundu
         )
     run.set_tags(tags)
     if not run.silent:
-        sys.stderr.writelines(f"{line}\n" for line in said)
+        for line in said:
+            warn(line)
     return dataset
 
 
@@ -73,46 +66,6 @@ def read_model(run: Run, uri: str) -> tuple[Classifier, ModelVersion]:
     run.log_inputs(models=[version])
     run.set_tags({"model_version": version.uri})
     return classifier.to(best_device()), version
-
-
-@contextmanager
-def progress(description: str, unit: str) -> Iterator[Progress]:
-    """Show a bar, in the first process only; yields a callback that takes (done, in all)."""
-    with tqdm(
-        desc=description,
-        unit=f" {unit}",
-        file=sys.stderr,
-        dynamic_ncols=True,
-        disable=not world().first,
-    ) as bar:
-
-        def advance(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield advance
-
-
-@contextmanager
-def stages(units: Mapping[str, str]) -> Iterator[Callable[[str, int, int], None]]:
-    """Show a bar for each stage of a job while it runs.
-
-    Args:
-        units: What each stage counts, by its name.
-
-    Yields:
-        A callback that takes (stage, done, in all).
-    """
-    with ExitStack() as stack:
-        bars: dict[str, Progress] = {}
-
-        def advance(stage: str, done: int, total: int) -> None:
-            if stage not in bars:
-                stack.close()  # the bar of the stage before
-                bars[stage] = stack.enter_context(progress(stage, units[stage]))
-            bars[stage](done, total)
-
-        yield advance
 
 
 def make_folder(path: str) -> Path:
@@ -129,8 +82,3 @@ def make_folder(path: str) -> Path:
     except OSError as error:
         raise InputError(f"out={path}: cannot be written ({error.strerror})") from error
     return folder
-
-
-def show(table: pd.DataFrame) -> None:
-    """Print a table of results."""
-    sys.stdout.write(table.to_string(index=False, float_format="{:.3f}".format) + "\n")

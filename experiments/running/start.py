@@ -1,9 +1,9 @@
 """What a training starts from, also where that is a registered version."""
 
-import sys
 from collections.abc import Sequence
 from typing import Protocol
 
+from experiments.running.console import remark
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.models.classifiers import Classifier, ClassifierSpec, make_classifier
 from fundus_ml.models.precision import best_device
@@ -31,7 +31,7 @@ class StartConfig(Protocol):
 
     @property
     def seed(self) -> int:
-        """Of the random weights."""
+        """Seed of the random weights."""
 
 
 def start_classifier(
@@ -59,9 +59,9 @@ def start_classifier(
     classifier = make_classifier(spec, seed=config.seed)
     parent = _fill(classifier, config.weights, run)
     if classifier.spec != spec:
-        sys.stdout.write(
+        remark(
             f"weights={config.weights}: pixels are normalised as there, "
-            f"mean={_rounded(classifier.spec.mean)}, std={_rounded(classifier.spec.std)}\n"
+            f"mean={_rounded(classifier.spec.mean)}, std={_rounded(classifier.spec.std)}"
         )
     return classifier.to(best_device()), parent
 
@@ -77,7 +77,7 @@ def _fill(classifier: Classifier, weights: str, run: Run) -> ModelVersion | None
     else:
         random = load_start_weights(classifier, weights)
     if random:
-        sys.stdout.write(f"weights={weights}: start at random: {', '.join(random)}\n")
+        remark(f"weights={weights}: start at random: {', '.join(random)}")
     return version
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import current_thread, main_thread
 from types import FrameType
 
-from fundus_ml.parallel import end_with_parent
+import fundus_ml
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SHELL = 128
@@ -51,7 +51,7 @@ def stoppable() -> Iterator[None]:
         if handler is not signal.SIG_IGN:
             signal.signal(number, stop)
     if _has_launcher():
-        end_with_parent(os.getppid(), signal.SIGTERM)
+        fundus_ml.parallel.end_with_parent(os.getppid(), signal.SIGTERM)
     try:
         yield
     finally:

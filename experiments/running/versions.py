@@ -1,13 +1,14 @@
 """Several registered versions at once: read, told what they have seen, scored on the same eyes."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.running.session import progress, read_model
+from experiments.running.addresses import addresses
+from experiments.running.console import progress, warn
+from experiments.running.session import read_model
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import Classifier
@@ -28,22 +29,6 @@ class Versions:
 
     entries: tuple[ModelVersion, ...]
     classifiers: dict[str, Classifier]
-
-
-def addresses(models: str, *, least: int = 2, most: int | None = None) -> list[str]:
-    """Split a comma list of addresses.
-
-    Raises:
-        InputError: Fewer than ``least`` or more than ``most``.
-    """
-    found = [uri.strip() for uri in models.split(",") if uri.strip()]
-    if len(found) < least or len(found) > (most or len(found)):
-        many = f"{least}" if most == least else f"{least} or more"
-        raise InputError(
-            f"models={models}: {len(found)} given, {many} needed, "
-            "such as models:/fundus-sex/1,models:/fundus-sex/2"
-        )
-    return found
 
 
 def read_versions(run: Run, models: str) -> Versions:
@@ -78,7 +63,7 @@ def possibly_trained_on(
         elsewhere = {digest for digest in seen.values() if digest not in dataset.same_training}
         if elsewhere or split == "train":
             suspects.append(version.uri)
-            sys.stderr.write(f"{version.uri}: {_why(elsewhere, split)}\n")
+            warn(f"{version.uri}: {_why(elsewhere, split)}")
     run.set_tags({"possibly_trained_on": ",".join(suspects) or "none"})
 
 

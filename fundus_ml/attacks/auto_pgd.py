@@ -4,14 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from fundus_ml.attacks.folding import FEWEST_STEPS
-from fundus_ml.attacks.search import (
-    Best,
-    Loss,
-    Problem,
-    check_restarts,
-    frozen,
-    worst_of_restarts,
-)
+from fundus_ml.attacks.options import Loss
+from fundus_ml.attacks.search import Best, Problem, check_restarts, frozen, worst_of_restarts
 from fundus_ml.attacks.threat_models import ThreatModel
 from fundus_ml.errors import InputError
 

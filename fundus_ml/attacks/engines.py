@@ -4,21 +4,8 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+from fundus_ml.attacks.options import NATIVE, check_engine
 from fundus_ml.attacks.projected_gradient import pgd
-from fundus_ml.errors import InputError
-
-NATIVE = "native"
-ENGINES = (NATIVE, "robustness")
-
-
-def check_engine(attack_engine: str) -> None:
-    """Refuse a name that is none of :data:`ENGINES`, before any work is done.
-
-    Raises:
-        InputError: It is none.
-    """
-    if attack_engine not in ENGINES:
-        raise InputError(f"attack_engine={attack_engine}: allowed: {', '.join(ENGINES)}")
 
 
 def attack_by(attack_engine: str) -> Callable[..., Tensor]:

@@ -1,15 +1,14 @@
 """Projected gradient steps."""
 
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from fundus_ml.attacks.folding import FEWEST_STEPS
+from fundus_ml.attacks.options import DECAYS, Decay, Loss
 from fundus_ml.attacks.search import (
     Best,
-    Loss,
     Problem,
     check_restarts,
     frozen,
@@ -18,8 +17,6 @@ from fundus_ml.attacks.search import (
 from fundus_ml.attacks.threat_models import ThreatModel
 from fundus_ml.errors import InputError
 
-Decay = Literal["none", "linear"]
-DECAYS = get_args(Decay)
 SMALLEST_MEAN = 1e-20
 """Added to a gradient's mean size before dividing, where steps gather momentum."""
 

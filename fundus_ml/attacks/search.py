@@ -3,19 +3,16 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from fundus_ml.attacks.folding import folded
+from fundus_ml.attacks.options import LOSSES, Loss
 from fundus_ml.attacks.threat_models import ThreatModel
 from fundus_ml.errors import InputError
 from fundus_ml.models.precision import autocast, half_type
-
-Loss = Literal["margin", "ce"]
-LOSSES = ("margin", "ce")
 
 
 @dataclass(frozen=True, kw_only=True)

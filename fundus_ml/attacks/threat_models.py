@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from fundus_ml.attacks.options import check_constraint, check_radius
 from fundus_ml.errors import InputError
 
-CONSTRAINTS = ("l2", "linf")
 SMALLEST_NORM = 1e-10
 """Added to a gradient's length before dividing, as `robustness` does."""
 LEVELS = 255
@@ -37,16 +37,15 @@ class ThreatModel:
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        if self.constraint not in CONSTRAINTS:
-            raise InputError(f"constraint={self.constraint}: allowed: {', '.join(CONSTRAINTS)}")
+        check_constraint(self.constraint)
         if isinstance(self.eps, Tensor):
             if self.eps.ndim != 1:
                 raise InputError(f"eps: shape must be (N,), not {tuple(self.eps.shape)}")
             wrong = self.eps[~(torch.isfinite(self.eps) & (self.eps >= 0))]
             if len(wrong):
                 raise InputError(f"eps={float(wrong[0])}: must be a finite number, 0 or more")
-        elif not 0 <= self.eps < float("inf"):
-            raise InputError(f"eps={self.eps}: must be a finite number, 0 or more")
+        else:
+            check_radius(self.eps)
         if self.mask is None:
             return
         if self.mask.ndim != 2 and (self.mask.ndim != 4 or self.mask.shape[1] != 1):  # noqa: PLR2004

@@ -9,10 +9,8 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 from fundus_ml.data.ages import UNKNOWN, age_bands
 from fundus_ml.data.manifest import SEXES, SPLITS
+from fundus_ml.data.options import FACTORS, check_factors
 from fundus_ml.errors import InputError
-
-FACTORS = ("sex", "source", "age")
-"""What weights can make equal; ages are taken in bands."""
 
 
 def balance_weights(frame: pd.DataFrame, *, by: Sequence[str] = FACTORS) -> pd.Series:
@@ -50,19 +48,6 @@ def balance_weights(frame: pd.DataFrame, *, by: Sequence[str] = FACTORS) -> pd.S
     for name in by:
         weights *= _balanced(*steps[name])
     return weights
-
-
-def check_factors(by: Sequence[str]) -> None:
-    """Refuse factors that no weight can balance.
-
-    Raises:
-        InputError: One is unknown or stands twice.
-    """
-    for name in by:
-        if name not in FACTORS:
-            raise InputError(f"balance={name}: allowed: {', '.join(FACTORS)}")
-    if len(set(by)) < len(by):
-        raise InputError(f"balance={','.join(by)}: a factor stands twice")
 
 
 def unbalanced_cells(frame: pd.DataFrame) -> list[str]:

@@ -4,13 +4,14 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from fundus_ml.data.options import Verify
 from fundus_ml.data.record import (
     KEYPOINTS,
     MANIFEST,
@@ -21,9 +22,6 @@ from fundus_ml.data.record import (
 )
 from fundus_ml.data.shards import READ_AT_ONCE, read_shard, shard_path
 from fundus_ml.errors import InputError
-
-Verify = Literal["quick", "full"]
-"""``quick``: manifest, sizes and a sample of eyes; ``full``: every byte, and the digest itself."""
 
 ROW_HASHES = "row_hashes.npy"
 """``(n, 1 + kinds, 16)`` uint8: a hash of each manifest row and of its row in each kind of shard,

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from fundus_ml.data.integrity import (
-    Verify,
     check_content,
     check_manifest,
     check_sizes,
@@ -17,6 +16,7 @@ from fundus_ml.data.integrity import (
     stored_kinds,
 )
 from fundus_ml.data.manifest import read_manifest
+from fundus_ml.data.options import Verify
 from fundus_ml.data.record import KEYPOINTS, MANIFEST, DatasetRecord, read_dataset_json
 from fundus_ml.data.shards import read_shard
 from fundus_ml.errors import InputError

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from fundus_ml.data.dataset import FundusDataset, split_by_of
-from fundus_ml.data.integrity import Verify
 from fundus_ml.data.manifest import validate_manifest
 from fundus_ml.data.members import read_members
+from fundus_ml.data.options import Verify
 from fundus_ml.data.record_linkage import settle
 from fundus_ml.errors import InputError
 

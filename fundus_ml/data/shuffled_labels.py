@@ -3,19 +3,7 @@
 import numpy as np
 
 from fundus_ml.data.dataset import FundusDataset
-from fundus_ml.errors import InputError
-
-TRUE, SHUFFLED = "true", "shuffled"
-
-
-def check_labels(labels: str) -> None:
-    """Refuse a word that is neither ``true`` nor ``shuffled``.
-
-    Raises:
-        InputError: It is neither.
-    """
-    if labels not in (TRUE, SHUFFLED):
-        raise InputError(f"labels={labels}: allowed: {TRUE}, {SHUFFLED}")
+from fundus_ml.data.options import TRUE, check_labels
 
 
 def labels_to_learn(dataset: FundusDataset, labels: str, *, seed: int) -> FundusDataset:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from fundus_ml.data.ages import age_bands
 from fundus_ml.data.manifest import SPLITS
+from fundus_ml.data.options import check_fractions
 from fundus_ml.errors import InputError
 
 FEWEST_PEOPLE = 3
@@ -66,22 +67,6 @@ def assign_splits(
             f"leave no eye of {len(people)} people for train"
         )
     return split
-
-
-def check_fractions(*, val_fraction: float, test_fraction: float) -> None:
-    """Refuse fractions that no split can have, before any work is done for them.
-
-    Raises:
-        InputError: A fraction is negative, or nothing is left for ``train``.
-    """
-    for name, value in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
-        if not 0 <= value < 1:
-            raise InputError(f"{name}={value}: must be at least 0 and below 1")
-    if val_fraction + test_fraction >= 1:
-        raise InputError(
-            f"val_fraction={val_fraction} and test_fraction={test_fraction}: "
-            "must sum to less than 1, train gets the rest"
-        )
 
 
 def person_leakage(frame: pd.DataFrame, split: pd.Series) -> float:

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize_scalar
 from scipy.special import expit
-from sklearn.metrics import roc_curve
+from sklearn.metrics import brier_score_loss, roc_curve
 
 from fundus_ml.errors import InputError
 from fundus_ml.statistics.bootstrap import Floats
@@ -173,7 +173,7 @@ def brier(labels: ArrayLike, prob: ArrayLike) -> float:
     Source:
         Brier 1950, Monthly Weather Review 78(1), for one of the two classes.
     """
-    return float(np.mean((finite("prob", prob) - finite("labels", labels)) ** 2))
+    return float(brier_score_loss(finite("labels", labels), finite("prob", prob)))
 
 
 def ece(labels: ArrayLike, prob: ArrayLike) -> float:

@@ -16,7 +16,7 @@ from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.evaluation.calibration import UNCALIBRATED, Calibration
 from fundus_ml.evaluation.metrics import MEASURES, clustered_measures
-from fundus_ml.models.precision import check_precision
+from fundus_ml.models.options import check_precision
 from fundus_ml.statistics.bootstrap import Interval
 from fundus_ml.statistics.clustered import clustered_auroc
 from fundus_ml.statistics.numerals import plain
@@ -230,7 +230,7 @@ def long_scores(table: pd.DataFrame) -> pd.DataFrame:
 def clean_auroc(table: pd.DataFrame) -> Interval:
     """Pick the AUROC without an attack out of a table of :func:`scores`."""
     row = table[table["attack"] == CLEAN].iloc[0]
-    return Interval(float(row["auroc"]), float(row["auroc_low"]), float(row["auroc_high"]))
+    return Interval.of(row, "auroc")
 
 
 def named_metrics(table: pd.DataFrame, *, split: str) -> dict[str, float]:

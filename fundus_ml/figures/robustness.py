@@ -1,4 +1,4 @@
-"""What a attack suite leaves of a network, and how small a change flips an eye."""
+"""What an attack suite leaves of a network, and how small a change flips an eye."""
 
 from collections.abc import Mapping, Sequence
 

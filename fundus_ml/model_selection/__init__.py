@@ -1,1 +1,5 @@
 """From several versions one: comparison on the same eyes, promotion, weight averaging."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -13,12 +13,12 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 
 from fundus_ml.data.dataset import FundusDataset, batches
 from fundus_ml.errors import InputError
+from fundus_ml.model_selection.options import METHODS
 from fundus_ml.models.classifiers import Classifier
-from fundus_ml.models.precision import autocast, check_precision
+from fundus_ml.models.options import check_precision
+from fundus_ml.models.precision import autocast
 from fundus_ml.statistics.clustered import auroc
 from fundus_ml.training.prediction import predict
-
-METHODS = ("uniform", "greedy")
 
 
 @dataclass(frozen=True, kw_only=True)

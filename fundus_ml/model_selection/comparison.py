@@ -115,17 +115,9 @@ def _measures(
             resamples=resamples,
             seed=seed,
         )
-    return _named("auroc", own) | _named("difference", apart)
-
-
-def _named(measure: str, interval: Interval) -> dict[str, float]:
-    return {
-        measure: interval.value,
-        f"{measure}_low": interval.low,
-        f"{measure}_high": interval.high,
-    }
+    return own.columns("auroc") | apart.columns("difference")
 
 
 def _interval(table: pd.DataFrame, model: str, per: str, measure: str) -> Interval:
     (row,) = table[(table["model"] == model) & (table["per"] == per)].to_dict("records")
-    return Interval(*(float(row[measure + bound]) for bound in ("", "_low", "_high")))
+    return Interval.of(row, measure)

@@ -2,9 +2,7 @@
 
 import torch
 
-from fundus_ml.errors import InputError
-
-PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+from fundus_ml.models.options import check_precision
 
 
 def autocast(precision: str, device: torch.device) -> torch.autocast:
@@ -14,7 +12,7 @@ def autocast(precision: str, device: torch.device) -> torch.autocast:
     and fp32 elsewhere: emulated bf16 convolutions are more than ten times slower.
 
     Raises:
-        InputError: ``precision`` is none of :data:`PRECISIONS`.
+        InputError: ``precision`` is none of :data:`~fundus_ml.models.options.PRECISIONS`.
     """
     half = half_type(precision, device)
     return torch.autocast(device.type, dtype=half or torch.bfloat16, enabled=half is not None)
@@ -27,7 +25,7 @@ def half_type(precision: str, device: torch.device) -> torch.dtype | None:
     training engine does.
 
     Raises:
-        InputError: ``precision`` is none of :data:`PRECISIONS`.
+        InputError: ``precision`` is none of :data:`~fundus_ml.models.options.PRECISIONS`.
     """
     check_precision(precision)
     if precision == "auto":
@@ -43,16 +41,6 @@ def trained_in(precision: str, device: torch.device) -> str:
     if bf16_pays(device):
         return "bf16"
     return "fp16" if device.type == "cuda" else "fp32"
-
-
-def check_precision(precision: str) -> None:
-    """Refuse a name that is none of :data:`PRECISIONS`, before any work is done.
-
-    Raises:
-        InputError: It is none.
-    """
-    if precision not in PRECISIONS:
-        raise InputError(f"precision={precision}: allowed: {', '.join(PRECISIONS)}")
 
 
 def bf16_pays(device: torch.device) -> bool:

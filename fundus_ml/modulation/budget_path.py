@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fundus_ml.attacks.engines import NATIVE, attack_by
+from fundus_ml.attacks.engines import attack_by
+from fundus_ml.attacks.options import NATIVE
 from fundus_ml.attacks.search import Best, Problem, frozen
 from fundus_ml.attacks.threat_models import ThreatModel
 from fundus_ml.imaging.pictures import to_images, to_uint8

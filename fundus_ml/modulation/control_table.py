@@ -8,7 +8,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fundus_ml.modulation.effects import area_under_path
-from fundus_ml.statistics.bootstrap import Interval
 from fundus_ml.statistics.clustered import clustered_mean, clustered_median
 
 MODULATION = "modulation"
@@ -67,7 +66,7 @@ def control_table(
             "l2": strongest["l2"].mean(),
         }
         for name, interval in measured.items():
-            row |= _columns(name, interval)
+            row |= interval.columns(name)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -106,7 +105,7 @@ def min_norm_table(
                     "region": region,
                     "eyes": int(asked.sum()),
                     "flipped": float(np.isfinite(found[asked]).mean()),
-                    **_columns("min_norm", median),
+                    **median.columns("min_norm"),
                 }
             )
     columns = (
@@ -124,7 +123,3 @@ def min_norm_table(
 def _asked(min_norms: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Which eyes show the region and did not look like the target already."""
     return ~np.isnan(min_norms) & (min_norms > 0)
-
-
-def _columns(name: str, interval: Interval) -> dict[str, float]:
-    return {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}

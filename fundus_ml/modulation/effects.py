@@ -125,7 +125,7 @@ def effect_by_eps(effects: pd.DataFrame, *, resamples: int, seed: int) -> pd.Dat
             interval = clustered_mean(
                 eyes[measure].to_numpy(float), people, resamples=resamples, seed=seed
             )
-            row |= _columns(measure, interval)
+            row |= interval.columns(measure)
         row |= {name: eyes[name].mean() for name in ("prob_target_before", "l2", "rms")}
         rows.append(row)
     return pd.DataFrame(rows)
@@ -195,11 +195,3 @@ def logits_of(
             for first in range(0, len(pixels), batch_size)
         ]
     return torch.cat(parts).double().numpy()
-
-
-def _columns(measure: str, interval: Interval) -> dict[str, float]:
-    return {
-        measure: interval.value,
-        f"{measure}_low": interval.low,
-        f"{measure}_high": interval.high,
-    }

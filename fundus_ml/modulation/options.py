@@ -6,13 +6,10 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Literal
 
-from fundus_ml.attacks.engines import NATIVE, check_engine
-from fundus_ml.attacks.projected_gradient import Decay
-from fundus_ml.attacks.search import Loss
+from fundus_ml.attacks.options import NATIVE, Decay, Loss, check_ball, check_engine
 from fundus_ml.attacks.step_sizes import StepSize, step_length
-from fundus_ml.attacks.threat_models import ThreatModel
-from fundus_ml.errors import InputError
-from fundus_ml.models.precision import check_precision
+from fundus_ml.errors import InputError, refuse_outside
+from fundus_ml.models.options import check_precision
 from fundus_ml.statistics.numerals import plain
 
 MODES = ("flip", "female", "male", "disrupt", "enhance")
@@ -55,19 +52,13 @@ class ModulationOptions:
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        for name, value, allowed in (
-            ("mode", self.mode, MODES),
-            ("objective", self.objective, tuple(OBJECTIVES)),
-            ("start", self.start, STARTS),
-        ):
-            if value not in allowed:
-                raise InputError(f"{name}={value}: allowed: {', '.join(allowed)}")
-        if self.batch_size < 1:
-            raise InputError(f"batch_size={self.batch_size}: must be at least 1")
-        if self.min_norm_steps < 0:
-            raise InputError(f"min_norm_steps={self.min_norm_steps}: must be 0 or more")
+        refuse_outside(
+            self,
+            at_least={"batch_size": 1, "min_norm_steps": 0},
+            one_of={"mode": MODES, "objective": OBJECTIVES, "start": STARTS},
+        )
         for eps in self.eps:
-            ThreatModel(constraint=self.constraint, eps=eps)
+            check_ball(self.constraint, eps)
         written = [float(plain(eps)) for eps in self.eps]
         rising = all(low < high for low, high in pairwise(written))
         if not self.eps or self.eps[0] == 0 or not rising:

@@ -1,14 +1,13 @@
 """One photograph becomes one standard eye: a square, its measures, what tells it apart."""
 
 import math
-from dataclasses import dataclass, fields
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fundus_ml.data.photographs import Load, Photograph
-from fundus_ml.errors import InputError, Refused
+from fundus_ml.errors import Refused
 from fundus_ml.imaging.colours import check_colours
 from fundus_ml.imaging.field_of_view import (
     SURE,
@@ -19,39 +18,7 @@ from fundus_ml.imaging.field_of_view import (
 from fundus_ml.imaging.keypoints import VIEW_SIZE, describe_eye
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.quality import Quality, measure_quality
-
-PADDINGS = ("black", "mirror")
-SURROUNDS = ("black", "keep")
-
-
-@dataclass(frozen=True, kw_only=True)
-class CropOptions:
-    """How an eye is cut out of its photograph, and which are good enough."""
-
-    size: int = 300
-    """Side of the square eyes, pixels."""
-    padding: Literal["black", "mirror"] = "black"
-    """What fills the square where the circle leaves the frame: black or mirror."""
-    surround: Literal["black", "keep"] = "black"
-    """Outside the circle: black, or keep what the camera wrote there (dates, paper)."""
-    min_quality: float = 0.0
-    """Eyes of a lower quality, 0 to 1, are rejected."""
-    same_person: bool = True
-    """Look for the same eye under several ids, and let the ids count as one person."""
-
-    def plain(self) -> "CropOptions":
-        """Leave out what a subclass adds: a process that crops need not import the subclass."""
-        return CropOptions(**{f.name: getattr(self, f.name) for f in fields(CropOptions)})
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        if self.size < 1:
-            raise InputError(f"size={self.size}: must be at least 1 pixel")
-        for name, allowed in (("padding", PADDINGS), ("surround", SURROUNDS)):
-            if getattr(self, name) not in allowed:
-                raise InputError(f"{name}={getattr(self, name)}: allowed: {', '.join(allowed)}")
-        if not 0 <= self.min_quality <= 1:
-            raise InputError(f"min_quality={self.min_quality}: must be from 0 to 1")
+from fundus_ml.preprocessing.options import CropOptions
 
 
 class CroppedEye(NamedTuple):

@@ -7,22 +7,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 
 from fundus_ml.auditing.audit import Audit, audit_dataset, write_audit
-from fundus_ml.data.balance import balance_weights, check_factors
+from fundus_ml.data.balance import balance_weights
 from fundus_ml.data.manifest import SEXES, SPLITS
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.data.photographs import Photographs
-from fundus_ml.data.splits import assign_splits, check_fractions
-from fundus_ml.errors import InputError, check_seed
+from fundus_ml.data.splits import assign_splits
+from fundus_ml.errors import InputError
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.parallel import alone
 from fundus_ml.preprocessing.assembly import VERSION, assemble
-from fundus_ml.preprocessing.cropping import CropOptions
 from fundus_ml.preprocessing.joining import join_same_people, write_evidence
+from fundus_ml.preprocessing.options import PreprocessingOptions
 from fundus_ml.preprocessing.reading import read_eyes
 from fundus_ml.preprocessing.staging import staged
 from fundus_ml.sources.files import rejected_rows
@@ -30,47 +29,6 @@ from fundus_ml.sources.listing import as_path
 
 OnProgress = Callable[[str, int, int], None]
 """Stage (``read``, ``compare``, ``audit``), items done, items in all."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PreprocessingOptions(CropOptions):
-    """How photographs become a dataset."""
-
-    contradicting: Literal["reject", "keep"] = "reject"
-    """Eyes found to be of one person under both sexes: reject, or keep with a flag."""
-    val_fraction: float = 0.15
-    """Share of the eyes in the validation split."""
-    test_fraction: float = 0.15
-    """Share of the eyes in the test split."""
-    split: Literal["by_person", "by_file"] = "by_person"
-    """by_person; by_file only to show what leakage does: it tears people apart."""
-    balance: str = "sex,source"
-    """What the sampling weights in the manifest make equal: sex (within every source and age
-    band), source, age (bands), with commas; empty for none."""
-    permutations: int = 1000
-    """Shuffled labels behind the audit's chance levels."""
-    seed: int = 0
-    """Seed of the split, the audit and, for synthetic, the people."""
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        super().__post_init__()
-        for name, allowed in (
-            ("contradicting", ("reject", "keep")),
-            ("split", ("by_person", "by_file")),
-        ):
-            if getattr(self, name) not in allowed:
-                raise InputError(f"{name}={getattr(self, name)}: allowed: {', '.join(allowed)}")
-        check_fractions(val_fraction=self.val_fraction, test_fraction=self.test_fraction)
-        check_factors(self.balance_factors)
-        if self.permutations < 1:
-            raise InputError(f"permutations={self.permutations}: must be at least 1")
-        check_seed(self.seed)
-
-    @property
-    def balance_factors(self) -> tuple[str, ...]:
-        """``balance`` as names."""
-        return tuple(name.strip() for name in self.balance.split(",") if name.strip())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,8 @@ from fundus_ml.data.shards import ShardWriter
 from fundus_ml.errors import Refused
 from fundus_ml.imaging.keypoints import FEATURE_SHAPE
 from fundus_ml.parallel import in_order
-from fundus_ml.preprocessing.cropping import CropOptions, CroppedEye, crop_eye
+from fundus_ml.preprocessing.cropping import CroppedEye, crop_eye
+from fundus_ml.preprocessing.options import CropOptions
 
 _JOURNAL = "journal.jsonl"
 KEYPOINTS_SHARD = 2**40

@@ -4,20 +4,6 @@
 ``probe_auroc`` what a plain classifier makes of the features.
 """
 
-from fundus_ml.pretraining.encoder import Encoder
-from fundus_ml.pretraining.objective import PretrainingObjective
-from fundus_ml.pretraining.pairing import PAIRS, Pairing
-from fundus_ml.pretraining.probe import check_probe, probe_auroc
-from fundus_ml.pretraining.vicreg import Coefficients, Terms, vicreg
+import lazy_loader
 
-__all__ = [
-    "PAIRS",
-    "Coefficients",
-    "Encoder",
-    "Pairing",
-    "PretrainingObjective",
-    "Terms",
-    "check_probe",
-    "probe_auroc",
-    "vicreg",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.pretraining.encoder import Encoder
+from fundus_ml.pretraining.options import Coefficients
 from fundus_ml.pretraining.pairing import Pairing
 from fundus_ml.pretraining.passes import over_batches
-from fundus_ml.pretraining.vicreg import Coefficients, vicreg
+from fundus_ml.pretraining.vicreg import vicreg
 from fundus_ml.training.distribution import bare, sum_with_gradient, world
 from fundus_ml.training.objective import Batch
 from fundus_ml.training.options import TrainingOptions

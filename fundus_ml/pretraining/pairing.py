@@ -8,9 +8,9 @@ from torch import Tensor
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.pictures import to_images
+from fundus_ml.pretraining.options import PAIRS
 from fundus_ml.training.augmentation import Augmentation, augment, mirror
 
-PAIRS = ("photograph", "person")
 SIDES = ("left", "right")
 
 VIEW = Augmentation(

@@ -1,35 +1,17 @@
 """VICReg: two views of one eye agree, and no two numbers that describe it say the same."""
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
-from fundus_ml.errors import InputError
+from fundus_ml.pretraining.options import Coefficients
 
 WANTED_STD = 1.0
 """Standard deviation over the batch that each number of an embedding is held to."""
 _SHORTCUT_BASELINE = 1e-4
 """Added to a variance, so that its root has a gradient at 0; the paper's."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Coefficients:
-    """What each term of the loss counts."""
-
-    invariance: float = 25.0
-    variance: float = 25.0
-    covariance: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        for name, value in vars(self).items():
-            if not 0 <= value < math.inf:
-                raise InputError(f"{name}={value}: must be 0 or more")
-        if self.variance == 0:
-            raise InputError("variance=0: must be above 0, or every eye is described alike")
 
 
 @dataclass(frozen=True, kw_only=True)

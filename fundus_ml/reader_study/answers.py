@@ -43,6 +43,11 @@ def study_of(paths: Sequence[Path]) -> str:
     return digest
 
 
+def read_trials(path: Path) -> pd.DataFrame:
+    """Read the key of a study: what each trial showed, and on which side."""
+    return pd.read_parquet(path)
+
+
 def read_answers(paths: Sequence[Path], trials: pd.DataFrame) -> pd.DataFrame:
     """Read the answers of all readers and look up in the key what was right.
 

@@ -1,14 +1,13 @@
 """Which pairs readers are shown, and on which side the right one of each lies."""
 
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import numpy as np
 import pandas as pd
 
-from fundus_ml.errors import InputError, check_seed
+from fundus_ml.errors import InputError
+from fundus_ml.reader_study.options import StudyOptions
 
-QUESTIONS = ("changed", "female")
 SIDES = ("left", "right")
 MODULATED, REAL, CATCH = "modulated", "real", "catch"
 ORIGINAL = "original.png"
@@ -18,35 +17,6 @@ DRAWN = (
     "other_picture",
 )  # fmt: skip
 NEEDED = ("image_id", "patient_id", "label", "target", "eps", "l2", "picture")
-
-
-@dataclass(frozen=True, kw_only=True)
-class StudyOptions:
-    """What readers are asked, and how often."""
-
-    question: str = "changed"
-    """changed (which of the two was changed?) or female (which of the two is female?)."""
-    eps: float = 4.0
-    """Budget of the modulated pictures, one of those of the run."""
-    trials: int = 0
-    """Pairs of an eye and its modulated self, one per eye; 0 takes every eye."""
-    real_trials: int = 0
-    """question=female: pairs of a real woman's and a real man's eye, the baseline."""
-    catch_trials: int = 6
-    """Pairs nobody attentive gets wrong; they measure the lapses."""
-    seed: int = 0
-    """Seed of the choice of eyes, of the sides and of the bootstrap."""
-
-    def __post_init__(self) -> None:
-        """Refuse values outside their range."""
-        if self.question not in QUESTIONS:
-            raise InputError(f"question={self.question}: allowed: {', '.join(QUESTIONS)}")
-        for name in ("trials", "real_trials", "catch_trials"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name}={getattr(self, name)}: must be at least 0")
-        check_seed(self.seed)
-        if self.real_trials and self.question != "female":
-            raise InputError(f"real_trials={self.real_trials}: only question=female has them")
 
 
 def draw_trials(modulations: pd.DataFrame, options: StudyOptions) -> pd.DataFrame:

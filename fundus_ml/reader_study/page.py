@@ -13,7 +13,8 @@ from fundus_ml.errors import InputError
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.pages.template import rendered
 from fundus_ml.reader_study.answers import LEAST_MS, READER
-from fundus_ml.reader_study.drawing import CATCH, StudyOptions, draw_trials
+from fundus_ml.reader_study.drawing import CATCH, draw_trials
+from fundus_ml.reader_study.options import StudyOptions
 from fundus_ml.reader_study.showing import Picture, prompt_of, read_pairs
 from fundus_ml.statistics.numerals import plain
 

@@ -136,7 +136,7 @@ def _named(measured: Measured, answers: pd.DataFrame) -> dict[str, float]:
         "criterion": measured["criterion"],
     }
     return {
-        f"{name}{ending}": value
+        column: value
         for name, found in columns.items()
-        for ending, value in (("", found.value), ("_low", found.low), ("_high", found.high))
+        for column, value in found.columns(name).items()
     }

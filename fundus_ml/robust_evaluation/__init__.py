@@ -5,31 +5,6 @@ What is asked stands in :mod:`.attacking` and runs in :mod:`.running`; what misl
 :mod:`.gate` says what may be called robust.
 """
 
-from fundus_ml.robust_evaluation.attack_suite import ATTACKS, AttackSuite
-from fundus_ml.robust_evaluation.distances import flip_curve, median_distances
-from fundus_ml.robust_evaluation.gate import Verdict, gate_suite, judge_robustness
-from fundus_ml.robust_evaluation.masking import Sign, masking_signs, raised_names, signs_table
-from fundus_ml.robust_evaluation.running import (
-    WORST,
-    Attacked,
-    choose_people,
-    run_attack_suite,
-)
+import lazy_loader
 
-__all__ = [
-    "ATTACKS",
-    "WORST",
-    "AttackSuite",
-    "Attacked",
-    "Sign",
-    "Verdict",
-    "choose_people",
-    "flip_curve",
-    "gate_suite",
-    "judge_robustness",
-    "masking_signs",
-    "median_distances",
-    "raised_names",
-    "run_attack_suite",
-    "signs_table",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from fundus_ml.robust_evaluation.attack_suite import AttackSuite
 from fundus_ml.robust_evaluation.masking import Sign
+from fundus_ml.robust_evaluation.options import AttackSuite
 from fundus_ml.robust_evaluation.running import WORST, Attacked
 from fundus_ml.statistics.bootstrap import Interval
 from fundus_ml.statistics.clustered import clustered_mean

@@ -7,7 +7,8 @@ from types import MappingProxyType
 import numpy as np
 import pandas as pd
 
-from fundus_ml.robust_evaluation.attack_suite import ATTACKS, GRADIENT_ATTACKS
+from fundus_ml.robust_evaluation.attack_suite import GRADIENT_ATTACKS
+from fundus_ml.robust_evaluation.options import ATTACKS
 from fundus_ml.robust_evaluation.running import Attacked
 from fundus_ml.statistics.bootstrap import Interval
 from fundus_ml.statistics.clustered import clustered_mean

@@ -13,13 +13,12 @@ from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.evaluation.scores import CLEAN
 from fundus_ml.robust_evaluation.attack_suite import (
-    ATTACKS,
-    AttackSuite,
     ce_gradient,
     distance_of,
     make_attack,
     unbounded,
 )
+from fundus_ml.robust_evaluation.options import ATTACKS, AttackSuite
 from fundus_ml.training.prediction import Perturb, each_eye, predict
 
 WORST = "worst"

@@ -1,17 +1,14 @@
 """Methods by name."""
 
-import math
-
 from fundus_ml.attacks.step_sizes import StepSize, step_length
 from fundus_ml.attacks.threat_models import ThreatModel
-from fundus_ml.errors import InputError
 from fundus_ml.robust_training.fast import FastTraining
 from fundus_ml.robust_training.free import FreeTraining
 from fundus_ml.robust_training.method import Method
+from fundus_ml.robust_training.options import check_method
 from fundus_ml.robust_training.projected_gradient import PGDTraining
 from fundus_ml.robust_training.trades import TradesTraining
 
-METHODS = ("pgd", "fast", "free", "trades")
 FAST_STEP = 1.25
 """Radii that the one step of ``fast`` is long under ``linf`` (Wong et al. 2020)."""
 
@@ -30,7 +27,7 @@ def make_method(
     """Choose a method of adversarial training by name.
 
     Args:
-        method: One of :data:`METHODS`.
+        method: One of :data:`~fundus_ml.robust_training.options.METHODS`.
         threat: Ball the training images may move in; one radius for all.
         step_size: Length of one attack step; ``auto`` is 2.5·eps/attack_steps for ``pgd`` and
             ``trades``, 1.25·eps for ``fast`` under ``linf``, and eps for ``fast`` under ``l2`` and
@@ -42,14 +39,10 @@ def make_method(
         precision: Precision of the attack's passes.
 
     Raises:
-        InputError: ``method`` is none of :data:`METHODS`, or a number is outside its range.
+        InputError: ``method`` is none of :data:`~fundus_ml.robust_training.options.METHODS`, or a
+            number is outside its range.
     """
-    if method not in METHODS:
-        raise InputError(f"method={method}: allowed: {', '.join(METHODS)}")
-    if not 0 <= beta < math.inf:
-        raise InputError(f"beta={beta}: must be a finite number, 0 or more")
-    if replays < 1:
-        raise InputError(f"replays={replays}: must be at least 1")
+    check_method(method, beta=beta, replays=replays)
     assert isinstance(threat.eps, (int, float))
     length = step_length(step_size, eps=threat.eps, attack_steps=attack_steps)
     if method == "trades":

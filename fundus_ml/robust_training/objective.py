@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from fundus_ml.data.dataset import FundusDataset
-from fundus_ml.errors import InputError
 from fundus_ml.robust_training.method import Method, warmed
+from fundus_ml.robust_training.options import check_eps_warmup
 from fundus_ml.robust_training.overfitting_monitor import (
     MANY_STEPS,
     ONE_STEP,
@@ -85,16 +85,6 @@ def fit_robust(
         on_step=on_step,
         on_epoch_end=on_epoch_end,
     )
-
-
-def check_eps_warmup(eps_warmup: float, *, epochs: int) -> None:
-    """Refuse a warm-up that would never end.
-
-    Raises:
-        InputError: It is not from 0 to ``epochs``.
-    """
-    if not 0 <= eps_warmup <= epochs:
-        raise InputError(f"eps_warmup={eps_warmup}: must be from 0 to epochs={epochs}")
 
 
 @dataclass(frozen=True, kw_only=True)

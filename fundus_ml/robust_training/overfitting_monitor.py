@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fundus_ml.data.dataset import FundusDataset
-from fundus_ml.errors import InputError
+from fundus_ml.robust_training.options import check_margin
 from fundus_ml.robust_training.projected_gradient import PGDTraining
 
 EYES = 256
@@ -47,10 +47,7 @@ class OverfittingMonitor:
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        if not 0 < self.margin < 1:
-            raise InputError(
-                f"overfitting monitor={self.margin}: must be above 0 and below 1, or 0 for none"
-            )
+        check_margin(self.margin)
 
     def __call__(self, history: Sequence[Mapping[str, float]]) -> str:
         """Say in one line what was seen in the newest epoch; nothing where all is well."""

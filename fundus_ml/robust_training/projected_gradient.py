@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from fundus_ml.attacks.engines import NATIVE, attack_by
+from fundus_ml.attacks.engines import attack_by
+from fundus_ml.attacks.options import NATIVE
 from fundus_ml.attacks.threat_models import ThreatModel
 from fundus_ml.robust_training.method import Errors, scaled
 from fundus_ml.training.distribution import bare

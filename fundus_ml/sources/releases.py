@@ -9,9 +9,10 @@ from fundus_ml.sources.brset import brset_photographs
 from fundus_ml.sources.folder import folder_photographs
 from fundus_ml.sources.mbrset import mbrset_photographs
 from fundus_ml.sources.odir import odir_photographs
+from fundus_ml.sources.options import check_source
 from fundus_ml.sources.papila import papila_photographs
 from fundus_ml.sources.synthetic import synthetic_photographs
-from fundus_ml.synthesis.population import Population
+from fundus_ml.synthesis.options import Population
 
 _PUBLISHED = {
     "odir": odir_photographs,
@@ -19,7 +20,6 @@ _PUBLISHED = {
     "mbrset": mbrset_photographs,
     "papila": papila_photographs,
 }
-SOURCES = ("synthetic", *_PUBLISHED, "folder")
 
 
 def read_release(
@@ -28,7 +28,7 @@ def read_release(
     """Read the rows of a release; no photograph is opened yet.
 
     Args:
-        source: One of :data:`SOURCES`.
+        source: One of :data:`~fundus_ml.sources.options.SOURCES`.
         root: Folder of the release; not needed by ``synthetic``.
         table: File name of the table of ``folder``.
         name: What ``folder`` calls its release in every id.
@@ -40,8 +40,7 @@ def read_release(
         InputError: Unknown source, a root that is missing or cannot be read, or a table without
             its columns.
     """
-    if source not in SOURCES:
-        raise InputError(f"source={source}: allowed: {', '.join(SOURCES)}")
+    check_source(source)
     if source == "synthetic":
         return synthetic_photographs(population)
     folder = _readable(root, source)

@@ -5,8 +5,9 @@ import hashlib
 import pandas as pd
 
 from fundus_ml.data.photographs import Photograph, Photographs
+from fundus_ml.synthesis.options import Population
 from fundus_ml.synthesis.painting import paint_photograph
-from fundus_ml.synthesis.population import Population, draw_population
+from fundus_ml.synthesis.population import draw_population
 
 
 def synthetic_photographs(population: Population) -> Photographs:

@@ -1,7 +1,8 @@
 """The bootstrap over patients: two eyes of one patient are not two draws."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,6 +34,15 @@ class Interval:
     value: float
     low: float
     high: float
+
+    def columns(self, name: str) -> dict[str, float]:
+        """Spread over three columns of a table: ``name``, ``name_low``, ``name_high``."""
+        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}
+
+    @classmethod
+    def of(cls, row: "Mapping[Any, Any] | pd.Series[Any]", name: str) -> "Interval":
+        """Read back from the columns that :meth:`columns` makes."""
+        return cls(*(float(row[f"{name}{end}"]) for end in ("", "_low", "_high")))
 
 
 def cluster_counts(groups: ArrayLike, *, resamples: int, seed: int) -> Counts:

@@ -1,12 +1,13 @@
 """Intervals from bootstrap replicates where the percentiles of the replicates do not cover."""
 
 import numpy as np
+from scipy.stats import norm
 
 from fundus_ml.statistics.bootstrap import CONFIDENCE, Floats, Interval, percentile_interval
 
 __all__ = ["gap_interval", "logit_interval"]
 
-REACH = 1.959963984540054
+REACH = float(norm.ppf((1 + CONFIDENCE) / 2))
 """Standard errors from the middle of a normal distribution to either end of its middle 95 %."""
 
 

@@ -3,7 +3,6 @@
 import math
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -11,14 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fundus_ml.data.photographs import OFFERED_COLUMNS
-from fundus_ml.errors import InputError, check_seed
 from fundus_ml.synthesis.anatomy import TRAITS, anatomy_of_traits, place_landmarks
 from fundus_ml.synthesis.cameras import CAMERAS
+from fundus_ml.synthesis.options import AGE_SD, Population
 
 Floats = NDArray[np.float64]
-
-CUES = ("disc", "vessels", "macula", "none")
-"""Where the sexes may be made to differ."""
 
 _PLANTED_TRAIT: Mapping[str, str] = MappingProxyType(
     {"disc": "disc_trait", "vessels": "vessel_trait", "macula": "macula_trait"}
@@ -27,50 +23,7 @@ _MALE = 0.5
 _TWO_EYES = 0.8
 _LEFT_OF_ONE = 0.5
 _FELLOW_CORRELATION = 0.8
-_AGE_MEAN, _AGE_SD, _AGE_RANGE = 54.0, 14.0, (18.0, 90.0)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Population:
-    """Whom to draw, and how their sexes differ.
-
-    Attributes:
-        patients: Number of patients, one or two eyes each.
-        cue: Where the sexes differ, one of :data:`CUES`.
-        cue_strength: Distance between the sexes' means of the planted trait, in its standard
-            deviation within a sex; males higher.
-        age_sex_shift: Years by which males are older; 0 leaves age unrelated to sex.
-        camera_sex_odds: Odds ratio of a male rather than a female being taken with the first
-            half of the cameras; 1 leaves the camera unrelated to sex.
-        seed: Seed of every draw.
-    """
-
-    patients: int = 600
-    cue: str = "disc"
-    cue_strength: float = 4.0
-    age_sex_shift: float = 0.0
-    camera_sex_odds: float = 1.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse values no population can be drawn from.
-
-        Raises:
-            InputError: A field is outside what its description allows.
-        """
-        if self.patients < 1:
-            raise InputError(f"patients={self.patients}: allowed: 1 or more")
-        if self.cue not in CUES:
-            raise InputError(f"cue={self.cue}: allowed: {', '.join(CUES)}")
-        if not (math.isfinite(self.cue_strength) and self.cue_strength >= 0):
-            raise InputError(f"cue_strength={self.cue_strength}: allowed: a number from 0 up")
-        if not abs(self.age_sex_shift) <= _AGE_SD:
-            raise InputError(
-                f"age_sex_shift={self.age_sex_shift}: allowed: -{_AGE_SD:g} to {_AGE_SD:g} years"
-            )
-        if not (math.isfinite(self.camera_sex_odds) and self.camera_sex_odds > 0):
-            raise InputError(f"camera_sex_odds={self.camera_sex_odds}: allowed: a number above 0")
-        check_seed(self.seed)
+_AGE_MEAN, _AGE_RANGE = 54.0, (18.0, 90.0)
 
 
 def draw_population(population: Population) -> pd.DataFrame:
@@ -101,7 +54,7 @@ def _draw_patients(population: Population) -> pd.DataFrame:
     count, seed = population.patients, population.seed
     male = _stream(seed, "sex").random(count) < _MALE
     towards_male = np.where(male, 0.5, -0.5)
-    age = _stream(seed, "age").normal(_AGE_MEAN, _AGE_SD, count)
+    age = _stream(seed, "age").normal(_AGE_MEAN, AGE_SD, count)
     first_half = 1 / (1 + np.exp(-towards_male * math.log(population.camera_sex_odds)))
     camera = _stream(seed, "camera")
     names, half = list(CAMERAS), len(CAMERAS) // 2

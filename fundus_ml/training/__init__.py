@@ -3,22 +3,6 @@
 ``fit`` teaches a classifier sex, ``predict`` scores eyes, ``learn`` runs any other objective.
 """
 
-from fundus_ml.training.checkpoints import Checkpoints
-from fundus_ml.training.classification import SexObjective, fit
-from fundus_ml.training.engine import Fitted, learn
-from fundus_ml.training.objective import Batch, Objective
-from fundus_ml.training.options import TrainingOptions
-from fundus_ml.training.prediction import Perturb, predict
+import lazy_loader
 
-__all__ = [
-    "Batch",
-    "Checkpoints",
-    "Fitted",
-    "Objective",
-    "Perturb",
-    "SexObjective",
-    "TrainingOptions",
-    "fit",
-    "learn",
-    "predict",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, grid_sample, pad
 
 from fundus_ml.errors import InputError
+from fundus_ml.training.options import AUGMENTATIONS
 
 LUMA = (0.299, 0.587, 0.114)
 """Red, green and blue in a grey level (ITU-R BT.601), as torchvision weighs them."""
@@ -97,7 +98,6 @@ RECIPES: Mapping[str, Augmentation] = MappingProxyType(
         ),
     }
 )
-AUGMENTATIONS = tuple(RECIPES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +139,8 @@ def augment(
 
     Args:
         images: ``(n, 3, H, W)`` float32 in [0, 1].
-        augmentation: One of :data:`AUGMENTATIONS`, or ranges of one's own.
+        augmentation: One of :data:`~fundus_ml.training.options.AUGMENTATIONS`, or ranges of
+            one's own.
         generator: On the CPU; draws once for the whole batch, whatever ``augmentation`` is.
         first: Where the share starts in the whole batch.
         of: Images of the whole batch; ``n`` when not given.
@@ -149,7 +150,7 @@ def augment(
         is asked for. What was black around the eye stays black but for the blur's reach.
 
     Raises:
-        InputError: ``augmentation`` is none of :data:`AUGMENTATIONS`.
+        InputError: ``augmentation`` is none of :data:`~fundus_ml.training.options.AUGMENTATIONS`.
     """
     ranges = _ranges(augmentation)
     if ranges == RECIPES["none"]:

@@ -8,7 +8,7 @@ but files of these names in a folder that carries our marker.
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -33,10 +33,16 @@ from fundus_ml.errors import InputError, listed
 IDENTITY_FILE = "training.json"
 PROGRESS_FILE = "progress.json"
 
+Identity = Mapping[str, object]
+"""Everything that decides how a training goes, by name; plain JSON values."""
 Tensors = Mapping[str, Mapping[str, Tensor]]
 """Tensors by name, by the part of the training they belong to."""
 _STEP = r"step-\d{9,}"
-_STEP_FILES = OwnFiles(r"[a-z_]+\.safetensors", r"progress\.json(\.partial)?")
+_STEP_FILES = OwnFiles(
+    r"[a-z_]+\.safetensors",
+    r"\.tmp\w{6}",  # what the library names a file of tensors until it is whole
+    r"progress\.json(\.partial)?",
+)
 
 
 def _describes_training(file: Path) -> bool:
@@ -75,7 +81,7 @@ class Checkpoints:
         minutes: Time between checkpoints inside an epoch; 0 writes at the ends of epochs only.
         note: What a later process may want to know, such as the run that trains; not compared.
         writes: Whether this process describes the training; one of several does.
-        renamed: What an earlier release called parts of the identity, by that name.
+        of_former: Puts the identity that an earlier release wrote into the words of this one.
 
     Raises:
         InputError: The folder holds a training that differs, by the name of what differs, or is
@@ -90,7 +96,7 @@ class Checkpoints:
         minutes: float = 0.0,
         note: Mapping[str, str] | None = None,
         writes: bool = True,
-        renamed: Mapping[str, str] | None = None,
+        of_former: Callable[[Identity], Identity] | None = None,
     ) -> None:
         self.folder = folder
         self.found_note: Mapping[str, str] = {}
@@ -102,8 +108,7 @@ class Checkpoints:
         described = folder / IDENTITY_FILE
         if described.is_file():
             found = _read_json(described)
-            new = renamed or {}
-            begun = {new.get(name, name): value for name, value in found["identity"].items()}
+            begun = found["identity"] if of_former is None else of_former(found["identity"])
             _check_same(folder, begun, identity)
             self.found_note = found["note"]
         if writes:

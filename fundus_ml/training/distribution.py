@@ -1,8 +1,9 @@
 """One training over several processes: who does which share, and what they tell each other."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, distributed, nn
@@ -10,6 +11,8 @@ from torch.distributed.nn.functional import all_reduce as all_reduce_with_gradie
 from torch.nn.parallel import DistributedDataParallel
 
 from fundus_ml.training.optimization import is_batch_norm
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,36 @@ def world() -> World:
     if not (distributed.is_available() and distributed.is_initialized()):
         return World()
     return World(distributed.get_rank(), distributed.get_world_size())
+
+
+@contextmanager
+def joined(*, local_rank: int) -> Iterator[None]:
+    """Join the other processes during the block: NCCL between GPUs, gloo between CPUs.
+
+    At the end the group is gone, its threads too: one that still lived when Python ends would abort
+    the process. What keeps a group as the default of an argument (``torch.distributed.nn``) is
+    therefore imported by this module, before there is one.
+
+    Args:
+        local_rank: Number of the process on its machine, which is the number of its GPU.
+    """
+    if torch.cuda.is_available():
+        torch.cuda.set_device(local_rank)
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+def from_first(make: Callable[[], T]) -> T:
+    """Let the first process make something and hand it to the others."""
+    if world().size == 1:
+        return make()
+    box = [make() if world().first else None]
+    distributed.broadcast_object_list(box)
+    made: T = box[0]  # type: ignore[assignment]
+    return made
 
 
 def add_up(values: Tensor) -> Tensor:

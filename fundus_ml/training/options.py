@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from fundus_ml.errors import InputError, check_seed
-from fundus_ml.models.precision import check_precision
-from fundus_ml.training.augmentation import AUGMENTATIONS
+from fundus_ml.errors import InputError, check_seed, refuse_outside
+from fundus_ml.models.options import check_precision
 
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("cosine", "step", "onecycle", "constant")
 BALANCES = ("none", "sampler", "loss")
+AUGMENTATIONS = ("none", "flip", "geometry", "full")
 FREEZES = ("none", "backbone", "batchnorm")
 
 
@@ -63,12 +63,7 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        for name, least in _LEAST.items():
-            if not least <= getattr(self, name) < math.inf:
-                raise InputError(f"{name}={getattr(self, name)}: must be at least {least}")
-        for name, allowed in _CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise InputError(f"{name}={getattr(self, name)}: allowed: {', '.join(allowed)}")
+        refuse_outside(self, at_least=_LEAST, one_of=_CHOICES)
         check_precision(self.precision)
         check_seed(self.seed)
         self._check_shares()

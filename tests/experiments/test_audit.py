@@ -9,8 +9,9 @@ from mlflow import MlflowClient
 from experiments import audit, evaluate, preprocess
 from fundus_ml.auditing.audit import read_audit
 from fundus_ml.imaging.pictures import write_png
+from fundus_ml.synthesis.options import Population
 from fundus_ml.synthesis.painting import paint_photograph
-from fundus_ml.synthesis.population import Population, draw_population
+from fundus_ml.synthesis.population import draw_population
 from tests.experiments.conftest import flags
 
 

@@ -34,10 +34,12 @@ def newest(name):
     return next(run for run in found if run.info.run_name == name)
 
 
+def text(run, name):
+    return Path(download_artifacts(run_id=run.info.run_id, artifact_path=name)).read_text()
+
+
 def artifact(run, name):
-    return json.loads(
-        Path(download_artifacts(run_id=run.info.run_id, artifact_path=name)).read_text()
-    )
+    return json.loads(text(run, name))
 
 
 def start(chain, **values):
@@ -111,10 +113,12 @@ def test_a_run_leaves_tables_and_figures(chain, capsys):
     for said in (
         "clean, per person",
         "PGD, eps 1, per eye",
-        "too few: women",
         "the shortcut baseline of this",
     ):
         assert said in printed
+    kept = text(run, "scores.txt")
+    assert all(said in kept for said in (*printed.splitlines()[:11], "too few: women"))
+    assert "too few: women" not in printed
 
 
 def test_the_validation_split_can_be_the_one_scored(chain, capsys):

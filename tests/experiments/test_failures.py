@@ -12,7 +12,7 @@ from experiments import evaluate, main, modulate, preprocess, robustify, train, 
 from experiments.recording.summary import HEADLINE, TITLE
 from fundus_ml.imaging.pictures import write_png
 from fundus_ml.sources.synthetic import synthetic_photographs
-from fundus_ml.synthesis.population import Population
+from fundus_ml.synthesis.options import Population
 from tests.experiments.conftest import flags
 
 
@@ -64,7 +64,7 @@ def _versions():
         (
             robustify,
             {"overfitting_monitor": 1},
-            "overfitting monitor=1.0: must be above 0 and below 1, or 0 for none",
+            "overfitting_monitor=1.0: must be above 0 and below 1, or 0 for none",
         ),
         (evaluate, {"eps": "1,x"}, "eps=1,x: must be numbers or fractions with commas"),
         (evaluate, {"constraint": "l1"}, "constraint=l1: allowed: l2, linf"),

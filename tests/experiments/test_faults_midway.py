@@ -15,7 +15,7 @@ import pytest
 from mlflow import MlflowClient
 
 from experiments import train
-from experiments.recording import versions as learning
+from experiments.recording import registration as learning
 from tests.experiments import commands
 from tests.experiments.conftest import flags
 from tests.experiments.mounts import disk, fill

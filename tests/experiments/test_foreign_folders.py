@@ -7,7 +7,8 @@ import pytest
 
 from experiments import main, modulate, preprocess, pretrain, robustify, train
 from experiments.running.kept_pictures import KEPT, batches_of, kept_pictures
-from experiments.running.resuming import ResumableOptions, resumable
+from experiments.running.options import ResumableOptions
+from experiments.running.resuming import resumable
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.data.owned_folders import MARKER, FolderBusyError, alone_in
 from fundus_ml.errors import InputError

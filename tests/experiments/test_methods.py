@@ -54,12 +54,12 @@ def test_what_the_overfitting_monitor_saw_stands_on_the_run(chain, capsys):  # n
         assert monitor_tags(run, whole) == {}
 
 
-def test_long_steps_do_not_judge():
+def test_long_steps_do_not_validate():
     """PGD judges fast and free by its own rule, pgd and trades by the steps asked for."""
     asked = {"dataset": "any", "eps": 1.0, "attack_steps": 5, "step_size": 0.9}
     steps = {
-        method: RobustifyConfig(**asked, method=method).judge().step_size
+        method: RobustifyConfig(**asked, method=method).validation_attack().step_size
         for method in ("pgd", "fast", "free", "trades")
     }
     assert steps == {"pgd": 0.9, "fast": 0.5, "free": 0.5, "trades": 0.9}
-    assert isinstance(RobustifyConfig(**asked, method="free").judge(), PGDTraining)
+    assert isinstance(RobustifyConfig(**asked, method="free").validation_attack(), PGDTraining)

@@ -151,7 +151,8 @@ def test_several_networks_at_chance(versions, tmp_path, capsys):
     shuffled = "models:/eye/2, models:/eye/3,models:/eye/4"
     dataset = with_regions(versions.a, tmp_path / "mapped")
     quick = {"images": 4, "min_norm_steps": 0, "controls": "false", "bootstrap": 20}
-    modulate.main(flags(USUAL | quick | {"dataset": dataset, "null_model": shuffled}))
+    asked = {"dataset": dataset, "null_model": shuffled, "verbose": "true"}
+    modulate.main(flags(USUAL | quick | asked))
     assert "null_high" in capsys.readouterr().out
     run = newest("modulate")
     controls = logged_table(run, "controls.json")
@@ -216,7 +217,7 @@ def test_a_rerun_replaces_and_gives_the_same_pictures(everything, monkeypatch):
         ({"region": "fovea"}, "region=fovea: allowed: whole, retina, disc"),
         (
             {"evaluator": "models:/eye/1"},
-            "independent evaluator=models:/eye/1: is the model itself",
+            "evaluator=models:/eye/1: is the model itself",
         ),
         ({"null_model": "models:/eye/3"}, "null_model=models:/eye/3: was not trained with"),
         ({"null_model": "models:/eye/3,models:/eye/3"}, "null_model=models:/eye/3,models:"),

@@ -27,6 +27,15 @@ def send(number):
     time.sleep(0.01)
 
 
+@pytest.fixture(autouse=True)
+def heard():
+    """Who started these tests may ignore signals, as ``nohup`` does; the tests do not."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in STOPPING}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("number", STOPPING)
 def test_a_signal_becomes_an_exception_with_its_exit_code(number):
     with pytest.raises(Stopped) as stopped, stoppable():
@@ -146,6 +155,76 @@ def test_a_preprocessing_with_processes_that_is_told_to_end(folder):
     wait_until(lambda: any(folder.glob(".new.partial/work/*")), process)
     process.terminate()
     check_stopped(process, signal.SIGTERM, folder, "preprocess")
+
+
+LONG = {
+    "preprocess": (
+        {"patients": 3000, "size": 64, "workers": 1, "out": "new"},
+        ".new.partial/work/*",
+    ),
+    "train": (TRAINING | {"epochs": 1000}, "checkpoints/train-*/step-*/progress.json"),
+    "tune": (
+        {"dataset": "demo/dataset", "arch": "resnet18", "weights": "none", "epochs": 1000,
+         "batch_size": 16, "trials": 2, "study": "long"},
+        "optuna.db",
+    ),
+    "modulate": (
+        {"dataset": "demo/dataset", "model": "models:/fundus-sex/1", "eps": "1,2", "images": 8,
+         "batch_size": 1, "attack_steps": 200, "bootstrap": 50},
+        "checkpoints/modulate-*/modulation/*.npz",
+    ),
+    "main": (
+        {"source": "synthetic", "size": 40, "patients": 60, "epochs": 1000, "batch_size": 16,
+         "workers": 1, "out": "long"},
+        "checkpoints/train-*/step-*/progress.json",
+    ),
+}  # fmt: skip
+"""Commands that take long, and the file that shows that each is at work."""
+GOES_ON = {
+    "preprocess": "",
+    "train": "goes on with the training in checkpoints/train-",
+    "tune": "",
+    "modulate": "goes on with the modulation in checkpoints/modulate-",
+    "main": "[2/7] train: goes on with the training in checkpoints/train-",
+}
+"""What the same command says when it is given again."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LONG)
+def test_ctrl_c_ends_in_one_line_and_the_same_command_goes_on(folder, name):
+    values, sign = LONG[name]
+    process = commands.start(name, values, folder)
+    wait_until(lambda: any(folder.glob(sign)), process)
+    if name == "tune":  # a trial has begun
+        wait_until(lambda: len(commands.running(folder)) > 1, process)
+    process.send_signal(signal.SIGINT)
+    check_stopped(process, signal.SIGINT, folder, name)
+    process = commands.start(name, values, folder)
+    try:
+        wait_until(lambda: commands.running(folder), process)
+        said = process.stdout.readline() if GOES_ON[name] else ""
+        while GOES_ON[name] not in said:
+            assert said, process.communicate()
+            said = process.stdout.readline()
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LONG)
+@pytest.mark.parametrize("library", ["libtorch", "pandas", "sqlalchemy"])
+def test_ctrl_c_ends_imports_too(tmp_path, name, library):
+    """Nothing is recorded then: no run was begun."""
+    process = commands.start(name, LONG[name][0], tmp_path)
+    maps = Path(f"/proc/{process.pid}/maps")
+    wait_until(lambda: library in maps.read_text(), process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGINT, err
+    assert out == ""
+    assert err == f"{name}: interrupted by SIGINT; the same command goes on\n"
 
 
 @pytest.mark.slow

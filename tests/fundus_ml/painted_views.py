@@ -5,8 +5,9 @@ import numpy as np
 
 from fundus_ml.imaging.field_of_view import crop_to_field_of_view, find_field_of_view
 from fundus_ml.imaging.keypoints import VIEW_SIZE
+from fundus_ml.synthesis.options import Population
 from fundus_ml.synthesis.painting import paint_photograph
-from fundus_ml.synthesis.population import Population, draw_population
+from fundus_ml.synthesis.population import draw_population
 
 
 def paint_photographs(patients, *, seed):

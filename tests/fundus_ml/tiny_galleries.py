@@ -33,7 +33,7 @@ def make_modulation():
 
 
 def page_arguments():
-    """Arguments of a page: sexes, targets, parts and minimum budgets of every kind."""
+    """Arguments of a page: sexes, targets, parts and minimal norms of every kind."""
     pixels, modulated = make_modulation()
     image_ids = [f"odir/{n}_left" for n in (10, 9, 2, 1, 33, 4, 5)]
     before = np.array([0.1, 0.6, 0.2, 0.4, 0.3, 0.05, 0.45])

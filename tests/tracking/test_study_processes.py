@@ -104,7 +104,9 @@ def check_killed(study, number, trials):
     runs = {run.info.run_id: run for run in nested_runs()}
     assert len(runs) == trials + 1
     assert runs[dead.user_attrs["run_id"]].info.status == "KILLED"
-    assert runs[dead.user_attrs["run_id"]].data.tags["failure"].startswith("its worker died")
+    said = runs[dead.user_attrs["run_id"]].data.tags["failure"]
+    # By whichever process looks first: one that waits for its trial, or one that begins.
+    assert said.startswith(("its worker died", "its process was killed"))
     parent = MlflowClient().get_run(runs[dead.user_attrs["run_id"]].data.tags[PARENT])
     assert parent.info.status == "KILLED"
     assert runs[again.user_attrs["run_id"]].info.status == "FINISHED"

@@ -7,13 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fundus_ml.data.ages import age_bands
-from fundus_ml.data.balance import (
-    FACTORS,
-    balance_weights,
-    check_factors,
-    effective_size,
-    unbalanced_cells,
-)
+from fundus_ml.data.balance import balance_weights, effective_size, unbalanced_cells
+from fundus_ml.data.options import FACTORS, check_factors
 from fundus_ml.errors import InputError
 
 

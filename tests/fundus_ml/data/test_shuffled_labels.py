@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from fundus_ml.data.opening import open_dataset
-from fundus_ml.data.shuffled_labels import check_labels, labels_to_learn
+from fundus_ml.data.options import check_labels
+from fundus_ml.data.shuffled_labels import labels_to_learn
 from fundus_ml.errors import InputError
 from tests.fundus_ml.tiny_learning import make_dataset
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fundus_ml.data.ages import age_bands
-from fundus_ml.data.splits import FEWEST_PEOPLE, assign_splits, check_fractions, person_leakage
+from fundus_ml.data.options import check_fractions
+from fundus_ml.data.splits import FEWEST_PEOPLE, assign_splits, person_leakage
 from fundus_ml.errors import InputError
 
 

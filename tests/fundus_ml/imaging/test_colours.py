@@ -7,11 +7,13 @@ import pytest
 from fundus_ml.errors import Refused
 from fundus_ml.imaging.colours import check_colours
 from fundus_ml.imaging.pictures import write_png
-from fundus_ml.preprocessing.cropping import CropOptions, CroppedEye, crop_eye
+from fundus_ml.preprocessing.cropping import CroppedEye, crop_eye
+from fundus_ml.preprocessing.options import CropOptions
 from fundus_ml.sources.files import load_file
 from fundus_ml.synthesis.cameras import CAMERAS
+from fundus_ml.synthesis.options import Population
 from fundus_ml.synthesis.painting import paint_photograph
-from fundus_ml.synthesis.population import Population, draw_population
+from fundus_ml.synthesis.population import draw_population
 from tests.fundus_ml.painted_views import view_of
 
 

@@ -15,8 +15,9 @@ from fundus_ml.imaging import quality
 from fundus_ml.imaging.field_of_view import crop_to_field_of_view, find_field_of_view
 from fundus_ml.imaging.quality import WORST_CAST, measure_quality
 from fundus_ml.synthesis.cameras import CAMERAS
+from fundus_ml.synthesis.options import Population
 from fundus_ml.synthesis.painting import paint_photograph
-from fundus_ml.synthesis.population import Population, draw_population
+from fundus_ml.synthesis.population import draw_population
 
 ALONG = (np.arange(256) + 0.5) / 128 - 1
 RIGHT, DOWN = np.meshgrid(ALONG, ALONG)

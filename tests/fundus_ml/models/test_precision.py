@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from fundus_ml.errors import InputError
-from fundus_ml.models.precision import autocast, best_device, bf16_pays, check_precision
+from fundus_ml.models.options import check_precision
+from fundus_ml.models.precision import autocast, best_device, bf16_pays
 
 CPU = torch.device("cpu")
 

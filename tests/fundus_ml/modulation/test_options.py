@@ -13,7 +13,7 @@ from tests.fundus_ml.modulation.tiny_modulations import options
         ({"mode": "other"}, "mode=other: allowed: flip, female, male, disrupt, enhance"),
         ({"objective": "dlr"}, "objective=dlr: allowed: logit, cross_entropy"),
         ({"start": "blend"}, "start=blend: allowed: eye, noise"),
-        ({"min_norm_steps": -1}, "min_norm_steps=-1: must be 0 or more"),
+        ({"min_norm_steps": -1}, "min_norm_steps=-1: must be at least 0"),
         ({"attack_engine": "art"}, "attack_engine=art: allowed: native, robustness"),
         ({"batch_size": 0}, "batch_size=0: must be at least 1"),
         ({"eps": ()}, "eps=: budgets above 0, rising"),

@@ -237,7 +237,7 @@ def test_parts_are_named_only_where_some_are_known(given, visit):
         assert page.evaluate(filter_shown) is known
         assert page.evaluate(on_card).startswith("most changed") is known
         page.evaluate("eyes[0].card.click()")
-        page.wait_for("element('facts').textContent.includes('minimum budget')")
+        page.wait_for("element('facts').textContent.includes('minimal norm')")
         assert page.evaluate(in_facts) is known
 
 

@@ -22,11 +22,12 @@ from fundus_ml.data.splits import assign_splits
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.field_of_view import crop_to_field_of_view, find_field_of_view
 from fundus_ml.parallel import processes
-from fundus_ml.preprocessing.dataset import Preprocessed, PreprocessingOptions, preprocess
+from fundus_ml.preprocessing.dataset import Preprocessed, preprocess
+from fundus_ml.preprocessing.options import PreprocessingOptions
 from fundus_ml.sources.files import load_file
 from fundus_ml.sources.folder import folder_photographs
 from fundus_ml.sources.synthetic import synthetic_photographs
-from fundus_ml.synthesis.population import Population
+from fundus_ml.synthesis.options import Population
 from tests.fundus_ml.tiny_eyes import draw_field
 
 SIZE = 16
@@ -407,7 +408,7 @@ def test_killed_at_random_moments_it_ends_in_the_same_bytes(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "rule"),
     [
-        ({"size": 0}, "size=0: must be at least 1 pixel"),
+        ({"size": 0}, "size=0: must be at least 1"),
         ({"padding": "white"}, "padding=white: allowed: black, mirror"),
         ({"surround": "white"}, "surround=white: allowed: black, keep"),
         ({"min_quality": 1.1}, "min_quality=1.1: must be from 0 to 1"),

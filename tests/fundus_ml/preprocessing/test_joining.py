@@ -11,11 +11,13 @@ from fundus_ml.data.opening import open_dataset
 from fundus_ml.data.record import KEYPOINTS
 from fundus_ml.data.shards import read_shard
 from fundus_ml.parallel import processes
-from fundus_ml.preprocessing.dataset import PreprocessingOptions, preprocess
+from fundus_ml.preprocessing.dataset import preprocess
 from fundus_ml.preprocessing.joining import SAME_EYES, SAME_PERSON
+from fundus_ml.preprocessing.options import PreprocessingOptions
 from fundus_ml.sources.folder import folder_photographs
+from fundus_ml.synthesis.options import Population
 from fundus_ml.synthesis.painting import paint_photograph
-from fundus_ml.synthesis.population import Population, draw_population
+from fundus_ml.synthesis.population import draw_population
 
 
 @pytest.fixture(scope="module")

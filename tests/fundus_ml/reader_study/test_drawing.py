@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 
 from fundus_ml.errors import InputError
-from fundus_ml.reader_study.drawing import StudyOptions, draw_trials
+from fundus_ml.reader_study.drawing import draw_trials
+from fundus_ml.reader_study.options import StudyOptions
 from tests.fundus_ml.reader_study.tiny_modulation import write_modulation
 
 

@@ -5,7 +5,8 @@ import pytest
 
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.pictures import read_png, write_png
-from fundus_ml.reader_study.drawing import StudyOptions, draw_trials
+from fundus_ml.reader_study.drawing import draw_trials
+from fundus_ml.reader_study.options import StudyOptions
 from fundus_ml.reader_study.showing import prompt_of, read_pairs
 from tests.fundus_ml.reader_study.tiny_modulation import write_modulation
 

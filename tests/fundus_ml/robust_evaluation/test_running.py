@@ -161,8 +161,8 @@ def test_the_same_seed_finds_the_same_and_progress_ends_at_its_total(networks, e
 @pytest.mark.parametrize(
     ("changed", "line"),
     [
-        ({"eps": ()}, "eps: a attack suite needs a budget, each above 0"),
-        ({"eps": (0.0, 1.0)}, "eps: a attack suite needs a budget, each above 0"),
+        ({"eps": ()}, "eps: an attack suite needs a budget, each above 0"),
+        ({"eps": (0.0, 1.0)}, "eps: an attack suite needs a budget, each above 0"),
         ({"attacks": ("dlr",)}, "attacks=dlr: allowed: fgsm, pgd-20, "),
         ({"restarts": 0}, "restarts=0: must be at least 1"),
         ({"constraint": "l1"}, "constraint=l1: allowed: l2, linf"),

@@ -140,6 +140,6 @@ def test_accuracy_is_balanced_over_the_sexes():
 @pytest.mark.parametrize("margin", [-0.1, 1.0, float("nan")])
 def test_a_margin_that_is_none_is_refused(eyes, margin):
     with pytest.raises(
-        InputError, match=f"overfitting monitor={margin}: must be above 0 and below 1"
+        InputError, match=f"overfitting_monitor={margin}: must be above 0 and below 1"
     ):
         robust(eyes, VALIDATION_ATTACK, 1, overfitting_monitor=margin)

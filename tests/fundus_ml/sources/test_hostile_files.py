@@ -11,7 +11,8 @@ from PIL import Image
 
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.parallel import processes
-from fundus_ml.preprocessing.dataset import PreprocessingOptions, preprocess
+from fundus_ml.preprocessing.dataset import preprocess
+from fundus_ml.preprocessing.options import PreprocessingOptions
 from fundus_ml.sources.files import without_suffix
 from fundus_ml.sources.folder import folder_photographs
 from tests.fundus_ml.imaging.tiny_dicom import dicom_of

@@ -10,7 +10,8 @@ import pytest
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.figures import figure_png, quality_distribution, subgroup_forest
 from fundus_ml.parallel import processes
-from fundus_ml.preprocessing.dataset import PreprocessingOptions, preprocess
+from fundus_ml.preprocessing.dataset import preprocess
+from fundus_ml.preprocessing.options import PreprocessingOptions
 from fundus_ml.sources.folder import folder_photographs
 from tests.fundus_ml.pages.test_template import Page
 from tests.fundus_ml.tiny_eyes import draw_field

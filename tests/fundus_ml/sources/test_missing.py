@@ -3,7 +3,8 @@
 import pytest
 
 from fundus_ml.errors import InputError
-from fundus_ml.preprocessing.dataset import PreprocessingOptions, preprocess
+from fundus_ml.preprocessing.dataset import preprocess
+from fundus_ml.preprocessing.options import PreprocessingOptions
 from fundus_ml.sources.brset import brset_photographs
 from fundus_ml.sources.folder import folder_photographs
 from tests.fundus_ml.sources.tiny_releases import place, write_brset

@@ -3,8 +3,9 @@
 import pytest
 
 from fundus_ml.errors import InputError
-from fundus_ml.sources.releases import SOURCES, read_release
-from fundus_ml.synthesis.population import Population
+from fundus_ml.sources.options import SOURCES
+from fundus_ml.sources.releases import read_release
+from fundus_ml.synthesis.options import Population
 from tests.fundus_ml.sources.tiny_releases import (
     locked,
     odir_row,

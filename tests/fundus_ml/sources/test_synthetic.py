@@ -9,8 +9,9 @@ import pytest
 
 from fundus_ml.data.photographs import OFFERED_COLUMNS
 from fundus_ml.sources.synthetic import synthetic_photographs
+from fundus_ml.synthesis.options import CUES, Population
 from fundus_ml.synthesis.painting import paint_photograph
-from fundus_ml.synthesis.population import CUES, Population, draw_population
+from fundus_ml.synthesis.population import draw_population
 
 
 @pytest.mark.parametrize("cue", CUES)

@@ -5,8 +5,9 @@ import pytest
 
 from fundus_ml.imaging.field_of_view import crop_to_field_of_view, find_field_of_view
 from fundus_ml.synthesis.anatomy import Eye
+from fundus_ml.synthesis.options import CUES, Population
 from fundus_ml.synthesis.painting import paint_photograph
-from fundus_ml.synthesis.population import CUES, Population, draw_population
+from fundus_ml.synthesis.population import draw_population
 
 PLAIN = {
     "eye": "right",

@@ -10,7 +10,8 @@ from fundus_ml.data.photographs import OFFERED_COLUMNS
 from fundus_ml.errors import InputError
 from fundus_ml.synthesis.anatomy import DISC_DIAMETER, TRAIT_COLUMNS, TRAITS
 from fundus_ml.synthesis.cameras import CAMERAS
-from fundus_ml.synthesis.population import CUES, Population, draw_population
+from fundus_ml.synthesis.options import CUES, Population
+from fundus_ml.synthesis.population import draw_population
 
 PLANTED = {"disc": "disc_trait", "vessels": "vessel_trait", "macula": "macula_trait"}
 

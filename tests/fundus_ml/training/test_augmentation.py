@@ -11,7 +11,6 @@ from torchvision.transforms.v2 import functional as peer
 
 from fundus_ml.errors import InputError
 from fundus_ml.training.augmentation import (
-    AUGMENTATIONS,
     DARK,
     DRAWN,
     RECIPES,
@@ -23,6 +22,7 @@ from fundus_ml.training.augmentation import (
     recolour,
     warp,
 )
+from fundus_ml.training.options import AUGMENTATIONS
 from tests.fundus_ml.tiny_learning import is_channels_last, make_images
 
 STRONG = Augmentation(
@@ -46,7 +46,7 @@ def each(*values):
 
 
 def test_names_are_the_recipes():
-    assert AUGMENTATIONS == ("none", "flip", "geometry", "full")
+    assert tuple(RECIPES) == AUGMENTATIONS == ("none", "flip", "geometry", "full")
 
 
 def test_none_is_the_same_tensor():

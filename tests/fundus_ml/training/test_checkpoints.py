@@ -104,6 +104,9 @@ def test_what_was_half_written_is_not_read(eyes, tmp_path):
     half = whole.with_name("step-000000099.partial")
     shutil.copytree(whole, half)
     (half / "progress.json").write_text("{")
+    (half / ".tmpa1B2c3").write_bytes(
+        b"a file of tensors that was cut off, as the library names it"
+    )
     resumed, _ = run(eyes, tmp_path / "c", options)
     assert equal(resumed, run(eyes, tmp_path / "other", options)[0])
     assert not half.exists()

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import torch
 
-from experiments.running.launch import from_first, process_group
+from experiments.running.launch import process_group
 from fundus_ml.attacks import ThreatModel
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.robust_training import PGDTraining
 from fundus_ml.training import TrainingOptions, fit, predict
-from fundus_ml.training.distribution import world
+from fundus_ml.training.distribution import from_first, world
 from tests.fundus_ml.tiny_learning import SmallNetwork
 
 HOW = {

@@ -130,10 +130,11 @@ def test_a_table_with_names_that_the_locale_cannot_write_is_shown():
     """What a run took hours for is not lost to the line that reports it."""
     program = (
         "import pandas as pd\n"
-        "from experiments.protocol import parameters, session\n"
-        "parameters.execute = lambda *_: session.show(pd.DataFrame({'camera': ['\\u738b']}))\n"
+        "from experiments.running import console, flags\n"
+        "frame = pd.DataFrame({'camera': ['\\u738b']})\n"
+        "flags.execute = lambda *_: console.table(frame, final=True)\n"
         f"from {Config.__module__} import Config\n"
-        "parameters.run_entry_point('test', Config, None, ['--folder', 'here'])\n"
+        "flags.run_entry_point('test', Config, None, ['--folder', 'here'])\n"
     )
     ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     done = subprocess.run(

@@ -1,0 +1,9 @@
+from .audit import AUDIT as AUDIT
+from .audit import AUDIT_PAGE as AUDIT_PAGE
+from .audit import audit_dataset as audit_dataset
+from .audit import read_audit as read_audit
+from .audit import write_audit as write_audit
+from .record import Audit as Audit
+from .shortcut_baseline import ShortcutBaseline as ShortcutBaseline
+from .shortcut_baseline import chance_level as chance_level
+from .shortcut_baseline import make_shortcut_baseline as make_shortcut_baseline

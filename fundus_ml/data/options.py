@@ -1,0 +1,51 @@
+"""What a user may ask of a dataset; imports nothing that takes time."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from fundus_ml.errors import InputError
+
+Verify = Literal["quick", "full"]
+"""``quick``: manifest, sizes and a sample of eyes; ``full``: every byte, and the digest itself."""
+FACTORS = ("sex", "source", "age")
+"""What weights can make equal; ages are taken in bands."""
+TRUE, SHUFFLED = "true", "shuffled"
+
+
+def check_labels(labels: str) -> None:
+    """Refuse a word that is neither ``true`` nor ``shuffled``.
+
+    Raises:
+        InputError: It is neither.
+    """
+    if labels not in (TRUE, SHUFFLED):
+        raise InputError(f"labels={labels}: allowed: {TRUE}, {SHUFFLED}")
+
+
+def check_factors(by: Sequence[str]) -> None:
+    """Refuse factors that no weight can balance.
+
+    Raises:
+        InputError: One is unknown or stands twice.
+    """
+    for name in by:
+        if name not in FACTORS:
+            raise InputError(f"balance={name}: allowed: {', '.join(FACTORS)}")
+    if len(set(by)) < len(by):
+        raise InputError(f"balance={','.join(by)}: a factor stands twice")
+
+
+def check_fractions(*, val_fraction: float, test_fraction: float) -> None:
+    """Refuse fractions that no split can have, before any work is done for them.
+
+    Raises:
+        InputError: A fraction is negative, or nothing is left for ``train``.
+    """
+    for name, value in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
+        if not 0 <= value < 1:
+            raise InputError(f"{name}={value}: must be at least 0 and below 1")
+    if val_fraction + test_fraction >= 1:
+        raise InputError(
+            f"val_fraction={val_fraction} and test_fraction={test_fraction}: "
+            "must sum to less than 1, train gets the rest"
+        )

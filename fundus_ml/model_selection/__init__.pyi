@@ -1,0 +1,11 @@
+from .averaging import Average as Average
+from .averaging import average_classifiers as average_classifiers
+from .comparison import auroc_of as auroc_of
+from .comparison import compare_scorers as compare_scorers
+from .comparison import difference_of as difference_of
+from .comparison import mean_prediction as mean_prediction
+from .comparison import what_is_shown as what_is_shown
+from .options import METHODS as METHODS
+from .promotion import Decision as Decision
+from .promotion import decide as decide
+from .promotion import shortcut_baseline_of as shortcut_baseline_of

@@ -1,0 +1,15 @@
+from .classifiers import Classifier as Classifier
+from .classifiers import ClassifierSpec as ClassifierSpec
+from .classifiers import make_classifier as make_classifier
+from .classifiers import two_logits as two_logits
+from .classifiers import weight_bytes as weight_bytes
+from .feature_extractor import FeatureExtractor as FeatureExtractor
+from .options import check_precision as check_precision
+from .precision import autocast as autocast
+from .precision import best_device as best_device
+from .precision import half_type as half_type
+from .precision import trained_in as trained_in
+from .start_weights import fill_backbone as fill_backbone
+from .start_weights import load_start_weights as load_start_weights
+from .weights import load_classifier as load_classifier
+from .weights import save_classifier as save_classifier

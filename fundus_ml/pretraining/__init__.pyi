@@ -1,0 +1,9 @@
+from .encoder import Encoder as Encoder
+from .objective import PretrainingObjective as PretrainingObjective
+from .options import PAIRS as PAIRS
+from .options import Coefficients as Coefficients
+from .pairing import Pairing as Pairing
+from .probe import check_probe as check_probe
+from .probe import probe_auroc as probe_auroc
+from .vicreg import Terms as Terms
+from .vicreg import vicreg as vicreg

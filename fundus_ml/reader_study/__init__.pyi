@@ -1,0 +1,15 @@
+from .answers import read_answers as read_answers
+from .answers import read_trials as read_trials
+from .answers import study_of as study_of
+from .drawing import draw_trials as draw_trials
+from .figure import reader_forest as reader_forest
+from .options import StudyOptions as StudyOptions
+from .page import ASKED as ASKED
+from .page import TABLE as TABLE
+from .page import Study as Study
+from .page import make_study as make_study
+from .scoring import ALL as ALL
+from .scoring import modulated_minus_real as modulated_minus_real
+from .scoring import score_readers as score_readers
+from .wording import warning_about as warning_about
+from .wording import what_readers_show as what_readers_show

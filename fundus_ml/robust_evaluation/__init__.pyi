@@ -1,0 +1,15 @@
+from .distances import flip_curve as flip_curve
+from .distances import median_distances as median_distances
+from .gate import Verdict as Verdict
+from .gate import gate_suite as gate_suite
+from .gate import judge_robustness as judge_robustness
+from .masking import Sign as Sign
+from .masking import masking_signs as masking_signs
+from .masking import raised_names as raised_names
+from .masking import signs_table as signs_table
+from .options import ATTACKS as ATTACKS
+from .options import AttackSuite as AttackSuite
+from .running import WORST as WORST
+from .running import Attacked as Attacked
+from .running import choose_people as choose_people
+from .running import run_attack_suite as run_attack_suite

@@ -1,0 +1,12 @@
+from .choice import make_method as make_method
+from .fast import FastTraining as FastTraining
+from .free import FreeTraining as FreeTraining
+from .method import Errors as Errors
+from .method import Method as Method
+from .objective import RobustObjective as RobustObjective
+from .objective import fit_robust as fit_robust
+from .options import METHODS as METHODS
+from .options import check_eps_warmup as check_eps_warmup
+from .overfitting_monitor import OverfittingMonitor as OverfittingMonitor
+from .projected_gradient import PGDTraining as PGDTraining
+from .trades import TradesTraining as TradesTraining

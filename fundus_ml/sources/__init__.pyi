@@ -1,0 +1,5 @@
+from .files import rejected_rows as rejected_rows
+from .folder import folder_photographs as folder_photographs
+from .listing import as_path as as_path
+from .releases import read_release as read_release
+from .synthetic import synthetic_photographs as synthetic_photographs

@@ -78,7 +78,10 @@ def _excel_cells(path: Path) -> Cells:
             cells = pd.read_excel(
                 book, header=None, dtype="str", keep_default_na=False, na_values=[""]
             )
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, ParseError) as error:
+    except (
+        zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError, ParseError,
+        RuntimeError,  # an unknown compression, a file that says it is encrypted
+    ) as error:  # fmt: skip
         said = str(error).splitlines() or [type(error).__name__]
         raise InputError(f"{path}: not an Excel table: {said[0]}") from None
     several = f"{path.name}: sheet {sheets[0]!r} is read, the first of {len(sheets)}"

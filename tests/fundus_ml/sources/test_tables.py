@@ -160,6 +160,22 @@ def test_what_is_no_spreadsheet_is_refused(tmp_path):
         read_table(path, COLUMNS)
 
 
+@pytest.mark.parametrize(("field", "value"), [(6, 1), (8, 99)], ids=["encrypted", "compression"])
+def test_a_spreadsheet_that_cannot_be_unpacked_is_refused(tmp_path, field, value):
+    """Flags and compression method stand in both headers of every file of the archive."""
+    path = tmp_path / "table.xlsx"
+    write_excel(path, [["who", "age"], ["a", 1]])
+    content = bytearray(path.read_bytes())
+    for mark, later in ((b"PK\x03\x04", 0), (b"PK\x01\x02", 2)):
+        place = content.find(mark)
+        while place >= 0:
+            content[place + field + later] = value
+            place = content.find(mark, place + 4)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"table\.xlsx: not an Excel table: "):
+        read_table(path, COLUMNS)
+
+
 @given(data=st.data())
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

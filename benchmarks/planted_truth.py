@@ -1,7 +1,7 @@
 """Does modulation find what the sexes were made to differ in?
 
 For each cue and seed: paint people, train a network, make it robust, and let it modulate test
-eyes. The part that was planted should change most, and turn the eyes at the minimal perturbation
+eyes. The part that was planted should change most, and flip the eyes at the minimal perturbation
 norm:
 
     python -m benchmarks.planted_truth --seeds 3 --out planted

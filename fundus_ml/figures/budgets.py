@@ -48,7 +48,7 @@ def auroc_by_eps(frame: pd.DataFrame, *, constraint: str = "l2") -> Figure:
     figure = make_figure(6, 3.8)
     axes = figure.subplots()
     _lines(axes, frame, "auroc", "low", "high")
-    axes.axhline(0.5, color=FAINT, linewidth=1, linestyle="dotted", label="null")
+    axes.axhline(0.5, color=FAINT, linewidth=1, linestyle="dotted", label="chance")
     tidy(axes, xlabel=eps_label(constraint), ylabel="AUROC under attack")
     budget_axis(axes, frame["eps"].tolist())
     axes.set_ylim(-0.02, 1.02)

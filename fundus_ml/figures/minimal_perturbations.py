@@ -1,4 +1,4 @@
-"""How small a change turns the eyes, where only a part of them may change."""
+"""How small a change flips the eyes, where only a part of them may change."""
 
 import numpy as np
 import pandas as pd
@@ -65,7 +65,9 @@ def min_norm_figure(frame: pd.DataFrame, *, constraint: str = "l2") -> Figure:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_yticks(range(len(regions)), regions)
     axes.set_ylim(len(regions) - 0.5, -0.5)
-    tidy(axes, xlabel=f"least {eps_label(constraint)} that turns half of the eyes", ylabel="")
+    tidy(
+        axes, xlabel=f"minimal norm that flips half of the eyes: {eps_label(constraint)}", ylabel=""
+    )
     axes.grid(visible=False, axis="y")
     legend(axes, beside=True)
     return figure

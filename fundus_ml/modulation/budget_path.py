@@ -49,7 +49,7 @@ def modulate(
     Source:
         Gaziv, Lee, DiCarlo 2023, arXiv:2308.06887, who run every budget from the image. Ours goes
         on from what the budget before found, stretched to the new budget, and runs from the image
-        too where that nearly turns the eye. It climbs the one logit's way to the target, which
+        too where that nearly flips the eye. It climbs the one logit's way to the target, which
         steps as the cross-entropy does.
     """
     device = next(model.parameters()).device

@@ -43,7 +43,7 @@ def minimal_perturbations(
 
     Returns:
         ``(N,)`` in units of ``options.constraint``: 0 where the network sees the target as it is,
-        inf where no change was found that turns the eye, NaN where nothing of it may change.
+        inf where no change was found that flips the eye, NaN where nothing of it may change.
 
     Source:
         :func:`fundus_ml.attacks.minimum_norm`.

@@ -39,7 +39,7 @@ def test_linear_network_has_a_closed_form(masked):
 
 @pytest.mark.parametrize("constraint", ["l2", "linf"])
 def test_agrees_with_a_fine_sweep(constraint):
-    """The first of finely spaced budgets at which 200 steps of PGD turn the eye: within 3 %."""
+    """The first of finely spaced budgets at which 200 steps of PGD flip the eye: within 3 %."""
     model, pixels = SmallNetwork().eval(), make_pixels()
     with torch.no_grad():
         target = (model(to_images(pixels)) < 0).float()

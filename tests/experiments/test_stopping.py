@@ -112,13 +112,21 @@ def wait_until(true, process):
         time.sleep(0.05)
 
 
+def wait_for_none(left, seconds=10):
+    """Processes that clean up after others take a moment."""
+    end = time.monotonic() + seconds
+    while found := left():
+        assert time.monotonic() < end, found
+        time.sleep(0.05)
+
+
 def check_stopped(process, number, folder, name):
     out, err = process.communicate(timeout=60)
     assert process.returncode == 128 + number, err
     lines = [line for line in err.splitlines() if line.startswith(f"{name}: interrupted")]
     assert lines == [f"{name}: interrupted by {number.name}; the same command goes on"]
     assert "Traceback" not in err + out
-    assert not commands.processes(process.pid)
+    wait_for_none(lambda: commands.processes(process.pid))
     assert not commands.running(folder)
     newest = max(commands.runs(folder), key=lambda run: run.info.start_time)
     assert newest.info.status == "KILLED"

@@ -10,7 +10,6 @@ from types import MappingProxyType
 from typing import (
     TYPE_CHECKING,
     Any,
-    ClassVar,
     Literal,
     NoReturn,
     Protocol,
@@ -26,6 +25,7 @@ from jsonargparse.typing import register_type
 import tracking
 from experiments import running
 from experiments.running import console
+from experiments.running.identity import Flags
 from experiments.running.launch import is_first_process, process_group
 from experiments.running.stopping import Stopped, stoppable
 from experiments.running.temporary import temporary_folder
@@ -103,10 +103,8 @@ _READERS: Mapping[object, Callable[[str], object]] = MappingProxyType(
 """What reads the text of a number before the parser, which would take 1:30 for 90, does."""
 
 
-class Config(Protocol):
+class Config(Flags, Protocol):
     """A frozen dataclass whose fields are the flags of one entry point."""
-
-    __dataclass_fields__: ClassVar[dict[str, "Field[Any]"]]
 
     @property
     def verbose(self) -> bool:

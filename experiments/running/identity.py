@@ -31,7 +31,7 @@ def adopted(config: Flags, config_class: type[C], **own: object) -> C:
 
     Args:
         config: Flags of the whole.
-        config_class: Of the step.
+        config_class: Class of the step's config.
         own: Flags of the step that have another value, or no namesake.
     """
     names = {field.name for field in dataclasses.fields(config)}

@@ -6,8 +6,9 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any
 
+from experiments.running.identity import Flags
 from experiments.running.places import user_path
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import weight_bytes
@@ -17,9 +18,6 @@ from tracking.readiness import check_artifacts, stored_bytes
 from tracking.runs import Run
 from tracking.studies import check_studies
 
-if TYPE_CHECKING:
-    from dataclasses import Field
-
 MEBIBYTE = 2**20
 LEAST = 32 * MEBIBYTE
 """Free space for tables, figures and logs, whatever else is written."""
@@ -28,12 +26,6 @@ FOLDERS = {"out": "", "checkpoints": "checkpoints", "kept": "checkpoints"}
 VERSION, MAKING, UNFINISHED = 2, 3, 10
 """Copies of the weights in a registered version; in temporary files while it is made; and in
 checkpoints, of which there are two for a moment, each with optimizer, average and best epoch."""
-
-
-class Flags(Protocol):
-    """A config: what an entry point needs is read from the names of its flags."""
-
-    __dataclass_fields__: ClassVar[dict[str, "Field[Any]"]]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from fundus_ml.auditing.forward_selection import (
     ForwardSelection,
     OnProgress,
     Trial,
-    listed,
+    joined_by_and,
 )
 from fundus_ml.auditing.shortcuts import Shortcut
 from fundus_ml.statistics.bootstrap import Interval
@@ -123,7 +123,7 @@ def _judged(
     p = trial.p(name, null)
     if name in found.named:
         before = found.named[: found.named.index(name)]
-        beyond = f", also among people of equal {listed(before)}" if before else ""
+        beyond = f", also among people of equal {joined_by_and(before)}" if before else ""
         verdict, finding = "named", f"predicts sex{beyond}"
         if shortcut.retinal:
             verdict, finding = "open", f"{finding}, but the eye's own anatomy may move it"
@@ -150,7 +150,7 @@ def _hint(p: float, found: ForwardSelection, permutations: int) -> str:
     if permutations < FEWEST_PERMUTATIONS:
         doubt = f"{permutations} shuffles are too few, {FEWEST_PERMUTATIONS} are needed"
     elif found.named:
-        doubt = f"less surely so among people of equal {listed(found.named)}"
+        doubt = f"less surely so among people of equal {joined_by_and(found.named)}"
     else:
         doubt = f"{len(found.null)} shortcuts were tried"
     return f"may predict sex (p = {p:.3f}), but {doubt}"

@@ -124,7 +124,7 @@ class ForwardSelection:
         if not self.named:
             self.named = self._passing(together)
         elif together and self._trial.p(TOGETHER, together[TOGETHER]) <= DISMISSED_ABOVE:
-            self.explained_by[TOGETHER] = listed(self.named)
+            self.explained_by[TOGETHER] = joined_by_and(self.named)
         return self
 
     def _name_one(self, *, known: bool) -> bool:
@@ -199,7 +199,7 @@ class ForwardSelection:
         return (self._trial.observed[name] - float(null.mean())) / float(null.std())
 
 
-def listed(names: Sequence[str]) -> str:
+def joined_by_and(names: Sequence[str]) -> str:
     """Join one name or more as a sentence does."""
     *rest, last = names
     return f"{', '.join(rest)} and {last}" if rest else last

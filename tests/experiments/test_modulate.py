@@ -86,7 +86,7 @@ def png(pixels):
 
 
 def prob_male(network, pixels):
-    """Of one eye."""
+    """P(male) of one eye."""
     with torch.no_grad():
         return torch.sigmoid(network(to_images(pixels))).item()
 

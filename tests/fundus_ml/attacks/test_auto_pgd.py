@@ -75,7 +75,7 @@ def test_linear_network_is_solved_in_closed_form():
 
 
 def test_looks_come_ever_sooner():
-    """Of 100 steps as the paper has them; never after the last step, never at the start."""
+    """At the steps of 100 that the paper has; never after the last step, never at the start."""
     assert looks_back(100) == [22, 41, 57, 70, 80, 87, 93, 99]
     for steps in range(1, 40):
         places = looks_back(steps)

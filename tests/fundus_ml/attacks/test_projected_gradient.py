@@ -116,7 +116,7 @@ def test_a_flat_network_gives_no_nan(constraint, loss, attack):
 
 @pytest.mark.parametrize("attack", ["pgd", "apgd"])
 def test_restarts_keep_the_worst(attack):
-    """Of several searches the highest margin comes back, image by image."""
+    """From several searches the highest margin comes back, image by image."""
     model, images = SmallNetwork().eval(), make_images()
     how = attacks("l2", 2.0, random_start=True, precision="fp32")
     several = how[attack](

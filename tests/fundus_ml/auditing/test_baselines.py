@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from fundus_ml.auditing.baselines import Baseline, judge_shortcuts
-from fundus_ml.auditing.forward_selection import listed
+from fundus_ml.auditing.forward_selection import joined_by_and
 from fundus_ml.auditing.shortcut_baseline import chance_level, make_shortcut_baseline
 from fundus_ml.auditing.shortcuts import TOGETHER, find_shortcuts
 from fundus_ml.auditing.source_predictability import predict_sources
@@ -138,8 +138,8 @@ def test_the_same_seed_judges_the_same_and_progress_is_told(judge):
 
 
 def test_names_are_joined_as_a_sentence_does():
-    assert listed(["age"]) == "age"
-    assert listed(["source", "camera", "age"]) == "source, camera and age"
+    assert joined_by_and(["age"]) == "age"
+    assert joined_by_and(["source", "camera", "age"]) == "source, camera and age"
 
 
 def test_chance_level_is_that_of_the_rank_sum():

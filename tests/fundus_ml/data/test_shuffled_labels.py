@@ -20,7 +20,7 @@ def dataset(tmp_path_factory):
 
 
 def test_people_keep_one_sex_and_splits_their_numbers(dataset):
-    """Of training and validation; the test split keeps the truth, and pixels their place."""
+    """In training and validation; the test split keeps the truth, and pixels their place."""
     learned = labels_to_learn(dataset, "shuffled", seed=3)
     frame, truth = learned.frame, dataset.frame
     assert frame.groupby("person_group")["label"].nunique().max() == 1

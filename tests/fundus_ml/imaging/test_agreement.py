@@ -10,7 +10,7 @@ from tests.fundus_ml.tiny_eyes import draw_field
 
 
 def agreement_of(image, circle):
-    """Of a circle with what is lit in a drawing."""
+    """Agreement of a circle with what is lit in a drawing."""
     light = measure_light(image)
     lit = light.lit(0.08)
     return measure_agreement(circle, edge_points(lit), lit, light)
@@ -99,7 +99,7 @@ def test_the_weakest_share_decides(shares, confidence, weakest):
 
 
 def agreement_with(confidence, step):
-    """Of a circle that is seen all around."""
+    """Agreement of a circle that is seen all around."""
     return Agreement(confidence, 1.0, 1.0, 1.0, unseen=0.0, beside=0.0, rim=1.0, step=step)
 
 

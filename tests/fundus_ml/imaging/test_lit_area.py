@@ -53,7 +53,7 @@ def test_paper_is_taken_away_only_where_it_reaches_a_corner():
 
 
 def test_the_edge_is_followed_in_order_without_the_frame():
-    """Of the largest area alone: neighbours touch, nothing lies on the frame."""
+    """The edge of the largest area alone: neighbours touch, nothing lies on the frame."""
     lit = np.zeros((60, 80), np.uint8)
     lit[20:, 30:60] = 1
     lit[5:10, 5:10] = 1

@@ -26,7 +26,7 @@ FORMATS = [True, False]
 
 
 def tensors():
-    """Of several types and layouts; two share their values."""
+    """Tensors of several types and layouts; two share their values."""
     base = torch.arange(24.0).view(2, 3, 4)
     return OrderedDict(
         weight=base, rotated=base.transpose(0, 2), half=base.half(), count=torch.tensor(7),

@@ -31,7 +31,7 @@ def test_structures_and_their_unions(regions):
 
 
 def test_any_mask(tmp_path, regions):
-    """Of a PNG, all that is not black, in every eye."""
+    """All of a PNG that is not black, in every eye."""
     mask = np.zeros((4, 5, 3), np.uint8)
     mask[1, 2], mask[3, 0] = (0, 0, 9), (255, 255, 255)
     write_png(mask, tmp_path / "mask.png")

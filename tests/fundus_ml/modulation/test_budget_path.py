@@ -23,7 +23,7 @@ def logits(model, pixels):
 
 
 def sizes(pixels, slab, constraint):
-    """Of each change of pixels in [0, 1], ``(N,)``."""
+    """Size of each change of pixels in [0, 1], ``(N,)``."""
     change = (slab.astype(float) - pixels) / 255
     if constraint == "l2":
         return np.sqrt((change**2).sum(axis=(1, 2, 3)))

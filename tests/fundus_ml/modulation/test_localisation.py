@@ -74,7 +74,7 @@ def test_shares_equal_a_loop_over_pixels(pixels, modulated, regions):
 
 
 def test_shares_of_a_picture_add_up_to_one(pixels, modulated, regions):
-    """Of energy and of area; a picture that did not change has no energy to share."""
+    """Shares of energy and of area; a picture that did not change has no energy to share."""
     shares = region_shares(pixels, modulated, regions, image_ids=IDS, eps=EPS)
     sums = shares.groupby(["eps", "image_id"])[["energy_share", "area_share"]].sum(min_count=6)
     assert sums["area_share"].to_numpy() == pytest.approx(np.ones(8))

@@ -46,7 +46,7 @@ def test_agrees_with_a_fine_sweep(constraint):
     found = minimal_perturbations(model, pixels, target.numpy(), options(constraint=constraint))
     assert np.isfinite(found).all()
     assert (found > 0).all()
-    images, turned_at = to_images(pixels), np.full(5, np.inf)
+    images, flipped_at = to_images(pixels), np.full(5, np.inf)
     for share in np.arange(0.96, 1.05, 0.01):
         budgets = torch.from_numpy(share * found).float()
         x_adv = pgd(
@@ -54,9 +54,9 @@ def test_agrees_with_a_fine_sweep(constraint):
             threat=ThreatModel(constraint=constraint, eps=budgets), step_size=budgets / 20,
         )  # fmt: skip
         with torch.no_grad():
-            turned = ((2 * target - 1) * model(x_adv) > 0).numpy()
-        turned_at = np.minimum(turned_at, np.where(turned, share, np.inf))
-    assert turned_at == pytest.approx(np.ones(5), abs=0.03)
+            flipped = ((2 * target - 1) * model(x_adv) > 0).numpy()
+        flipped_at = np.minimum(flipped_at, np.where(flipped, share, np.inf))
+    assert flipped_at == pytest.approx(np.ones(5), abs=0.03)
 
 
 def test_progress_counts_eyes():

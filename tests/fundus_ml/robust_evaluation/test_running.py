@@ -62,7 +62,7 @@ def test_an_attack_is_the_attack_of_its_name(networks, eyes, attacked):
 
 
 def test_each_pass_has_starts_of_its_own_and_as_many_as_asked(networks, eyes):
-    """Of the clean pass and both APGD, the last is the third: two restarts drawn by seed + 2."""
+    """Among the clean pass and both APGD, the last is the third: two restarts drawn by seed + 2."""
     test, model = eyes.split("test"), networks["robust"]
     suite = dataclasses.replace(
         SHORT, attacks=("apgd-ce", "apgd-margin"), eps=(0.5,), attack_steps=3, restarts=2, seed=7,

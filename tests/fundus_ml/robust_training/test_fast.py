@@ -60,7 +60,7 @@ def test_starts_lie_inside_the_ball(constraint):
     [("linf", "auto", 0.125), ("l2", "auto", 0.1), ("linf", 0.07, 0.07), ("l2", 0.07, 0.07)],
 )
 def test_its_step_is_its_own(constraint, step_size, wanted):
-    """Of 1.25 radii under linf, one under l2, or as asked for; attack_steps do not count."""
+    """A step of 1.25 radii under linf, one under l2, or as asked for; attack_steps do not count."""
     threat = ThreatModel(constraint=constraint, eps=0.1)
     method = make_method(
         "fast", threat=threat, step_size=step_size, attack_steps=7, random_start=False

@@ -101,7 +101,7 @@ def test_a_path_that_leaves_the_release_is_refused(tmp_path, name):
 
 
 def test_links_may_stay_inside_and_not_lead_out(tmp_path):
-    """Of files and of folders, also when the root itself is reached through a link."""
+    """Names of files and of folders, also when the root itself is reached through a link."""
     root = tmp_path / "root"
     place(tmp_path, "out/secret.jpg", "root/real/a.jpg")
     (root / "inside.jpg").symlink_to(root / "real/a.jpg")

@@ -60,7 +60,7 @@ def test_refused_rows_carry_their_reason(root):
 
 
 def test_ids_that_differ_by_their_ending_alone_do_not_collide_unseen(tmp_path):
-    """Of two files with one id the second is refused by name; one ending is cut off, not two."""
+    """The second of two files with one id is refused by name; one ending is cut off, not two."""
     files = ["a", "a.dcm", "a.jpg.dcm", "a.jpg.png", "a.jp2", "1.2.840", "1.2.840.dcm", "b.webp"]
     place(tmp_path, *files)
     lines = [f"{file},{number},f" for number, file in enumerate(files)]

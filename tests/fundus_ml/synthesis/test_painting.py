@@ -170,7 +170,7 @@ def test_a_missing_column_is_refused(make_row):
 
 @pytest.mark.parametrize("cue", PLANTED)
 def test_a_cue_changes_its_region_alone(painted, cue):
-    """Of the squared change of the same eye, nearly all lies in the planted region."""
+    """Nearly all of the squared change of the same eye lies in the planted region."""
     near, exact = [], []
     for plain, cued in zip(painted["none"][1], painted[cue][1], strict=True):
         energy = ((plain.image.astype(float) - cued.image) ** 2).sum(axis=2)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from multiprocessing import resource_tracker
 from threading import Thread
 from typing import TypeVar
 
@@ -21,6 +22,8 @@ TOGETHER = 8
 TURNS = 24
 """Times each process takes items before their results are handed on; bounds memory."""
 
+REQUESTS_TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 TIMEOUT = 10
 """Seconds a scheduler has to answer."""
 PARENT_SECONDS = 0.5
@@ -34,7 +37,8 @@ Result = TypeVar("Result")
 def processes(*, workers: int = 0, backend: str = "loky", scheduler: str = "") -> Iterator[None]:
     """Let :func:`in_order` work in parallel inside the block, whose processes end with it.
 
-    They end at once where the block is interrupted or this process is killed.
+    They end at once where the block is interrupted or this process is killed. Ctrl-C and requests
+    to end reach this process alone: what it started has no say in how it ends.
 
     Args:
         workers: Processes of this machine; 0 is one per core. Not read by ``dask``.
@@ -62,6 +66,7 @@ def processes(*, workers: int = 0, backend: str = "loky", scheduler: str = "") -
         initargs=(os.getpid(),),
     ):
         try:
+            _start()
             yield
         except BaseException:
             get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
@@ -116,6 +121,25 @@ def in_order(function: Callable[[Item], Result], items: Sequence[Item]) -> Itera
         window = TOGETHER * TURNS * effective_n_jobs(parallel.n_jobs)
         for start in range(0, len(items), window):
             yield from parallel(delayed(function)(item) for item in items[start : start + window])
+
+
+def _start() -> None:
+    """Start every process now, deaf to what asks this one to end.
+
+    A process interrupted while it starts would print a traceback, and so would one whose parent is
+    interrupted while it hands over the work. A blocked signal waits, and stays blocked in what is
+    started meanwhile, threads of loky included.
+    """
+    with Parallel() as parallel:
+        count = effective_n_jobs(parallel.n_jobs)
+        if count == 1:
+            return
+        resource_tracker.ensure_running()  # its own start unblocks signals
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, REQUESTS_TO_END)
+        try:
+            parallel(delayed(os.getpid)() for _ in range(count))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -105,6 +105,38 @@ def test_processes_end_with_the_one_that_started_them(number):
     assert not any(map(lives, workers))
 
 
+INTERRUPTED = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.path.insert(0, {root!r})
+from tests.fundus_ml.test_parallel import slow
+from fundus_ml.parallel import in_order, processes
+try:
+    print("open", flush=True)
+    with processes(workers=2):
+        list(in_order(slow, range(50)))
+except KeyboardInterrupt:
+    pass
+"""
+
+
+@pytest.mark.parametrize("seconds", [0.05, 0.3, 2])
+def test_ctrl_c_is_heard_by_the_one_that_started_them_alone(seconds):
+    """A terminal sends it to every process at once, also to those that are just starting."""
+    script = INTERRUPTED.format(root=str(Path(__file__).parents[2]))
+    with subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    ) as parent:
+        assert parent.stdout.readline() == b"open\n"
+        time.sleep(seconds)
+        os.killpg(parent.pid, signal.SIGINT)
+        _, said = parent.communicate(timeout=60)
+    assert (parent.returncode, said) == (0, b"")
+
+
 def test_no_more_than_a_window_is_taken_ahead_of_the_consumer():
     """Memory stays bounded however slow the consumer is."""
     taken = []

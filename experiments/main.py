@@ -55,7 +55,7 @@ class MainConfig(ConsoleOptions):
     cue_strength: float = 4.0
     """synthetic: distance between the sexes on the planted trait, standard deviations."""
     arch: str = "resnet18"
-    """Torchvision backbone."""
+    """Backbone, by its name in torchvision or timm."""
     weights: str = "none"
     """Start weights: imagenet, none, or a state-dict file."""
     epochs: int = 8

@@ -30,7 +30,7 @@ class PretrainConfig(ResumableOptions):
     dataset: str
     """Dataset folder, or several with commas between them."""
     arch: str = "resnet50"
-    """Torchvision backbone."""
+    """Backbone, by its name in torchvision or timm."""
     head_hidden: int = 256
     """Width of the layer between the backbone and the logit; both stay random."""
     weights: str = "none"

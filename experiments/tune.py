@@ -62,7 +62,7 @@ class TuneConfig(TrainingOptions, ConsoleOptions):
     heartbeat: int = 30
     """Seconds between signs of life; after six without one a process's trial is begun again."""
     arch: str = "resnet50"
-    """Torchvision backbone, of the clean method."""
+    """Backbone of the clean method, by its name in torchvision or timm."""
     head_hidden: int = 256
     """Width of the layer between the backbone and the logit, of the clean method."""
     weights: str = "imagenet"

@@ -30,6 +30,7 @@ BARE = {
     "mpl_toolkits", "joblib", "safetensors", "lazy_loader",
 }  # fmt: skip
 ADAPTERS = {
+    "fundus_ml/models/backbones.py": {"timm"},
     "fundus_ml/imaging/decoding.py": {"PIL", "simplejpeg"},
     "fundus_ml/imaging/dicom.py": {"pydicom"},
     "fundus_ml/imaging/image_headers.py": {"PIL"},

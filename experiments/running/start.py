@@ -19,7 +19,7 @@ class StartConfig(Protocol):
 
     @property
     def arch(self) -> str:
-        """Torchvision backbone."""
+        """Backbone, by its name in torchvision or timm."""
 
     @property
     def head_hidden(self) -> int:

@@ -1,17 +1,15 @@
-"""Any torchvision backbone with a 256→1 head, normalising its pixels inside itself."""
+"""Any backbone with a 256→1 head, normalising its pixels inside itself."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
 
 import torch
-import torchvision
 from torch import Tensor, nn
 
 from fundus_ml.errors import InputError, check_seed
+from fundus_ml.models.backbones import check_backbone, make_backbone, on_meta
 
-FIXED_SIZE = ("vit_", "maxvit_")
-AUXILIARY_OUTPUTS = ("googlenet", "inception_v3")
 LARGEST = 65_536
 """Largest ``head_hidden`` and ``size``: more is a slip of the pen, and no memory holds it."""
 
@@ -21,7 +19,7 @@ class ClassifierSpec:
     """All that is needed, with the weights, to rebuild a classifier.
 
     Attributes:
-        arch: Name of a torchvision classification model.
+        arch: Name of a network of torchvision or timm.
         head_hidden: Width of the layer between the backbone and the logit.
         mean: Per-channel mean of the training pixels, RGB in [0, 1].
         std: Per-channel standard deviation of the training pixels, each above 0.
@@ -39,11 +37,7 @@ class ClassifierSpec:
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        if self.arch not in backbones():
-            raise InputError(
-                f"arch={self.arch}: not a torchvision backbone that takes any image size; "
-                f"allowed: {', '.join(backbones())}"
-            )
+        check_backbone(self.arch)
         for name, value in (("head_hidden", self.head_hidden), ("size", self.size)):
             if value < 1:
                 raise InputError(f"{name}={value}: must be at least 1")
@@ -60,7 +54,7 @@ class Classifier(nn.Module):
     """Pixels in, logit out.
 
     The backbone's own last layer is built with ``head_hidden`` outputs in place of the 1,000
-    ImageNet classes, so that every torchvision family gets the same head without surgery.
+    ImageNet classes, so that every family gets the same head without surgery.
     """
 
     mean: Tensor
@@ -71,9 +65,7 @@ class Classifier(nn.Module):
         self.spec = spec
         self.register_buffer("mean", _channels(spec.mean))
         self.register_buffer("std", _channels(spec.std))
-        self.backbone = torchvision.models.get_model(
-            spec.arch, weights=None, num_classes=spec.head_hidden
-        )
+        self.backbone = make_backbone(spec.arch, outputs=spec.head_hidden, size=spec.size)
         self.head = nn.Sequential(nn.ReLU(), nn.Linear(spec.head_hidden, 1))
         self.register_forward_pre_hook(_refuse_whole_numbers)
 
@@ -114,16 +106,6 @@ def two_logits(model: nn.Module) -> TwoLogits:
     return TwoLogits(model)
 
 
-def backbones() -> list[str]:
-    """Names of the torchvision classification models that work at any image size.
-
-    Vision transformers with a fixed grid (``vit_*``, ``maxvit_*``) and models with auxiliary
-    training outputs (``googlenet``, ``inception_v3``) are left out.
-    """
-    names: Sequence[str] = torchvision.models.list_models(module=torchvision.models)
-    return [name for name in names if not name.startswith(FIXED_SIZE + AUXILIARY_OUTPUTS)]
-
-
 def make_classifier(spec: ClassifierSpec, *, seed: int) -> Classifier:
     """Build a classifier with random weights that depend on ``seed`` alone.
 
@@ -137,16 +119,16 @@ def make_classifier(spec: ClassifierSpec, *, seed: int) -> Classifier:
 
 
 def weight_bytes(arch: str, head_hidden: int) -> int:
-    """Size of a classifier's weights, without making them.
+    """Size of the weights of a classifier's backbone, without making them.
 
     Raises:
         InputError: From :class:`ClassifierSpec`.
     """
     spec = ClassifierSpec(
-        arch=arch, head_hidden=head_hidden, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), size=1
+        arch=arch, head_hidden=head_hidden, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), size=224
     )
-    with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        return sum(tensor.nbytes for tensor in Classifier(spec).state_dict().values())
+    backbone = on_meta(spec.arch, outputs=spec.head_hidden, size=spec.size)
+    return sum(tensor.nbytes for tensor in backbone.state_dict().values())
 
 
 def _refuse_whole_numbers(_model: nn.Module, inputs: tuple[Tensor, ...]) -> None:

@@ -4,6 +4,7 @@ import copy
 
 from torch import Tensor, nn
 
+from fundus_ml.models.backbones import last_layer_name
 from fundus_ml.models.classifiers import Classifier
 
 
@@ -14,7 +15,7 @@ class FeatureExtractor(nn.Module):
 
     Attributes:
         width: Number of features of an image.
-        backbone: The torchvision model, its last layer replaced by the identity.
+        backbone: The network, its last layer replaced by the identity.
     """
 
     mean: Tensor
@@ -53,9 +54,4 @@ class FeatureExtractor(nn.Module):
 
 def last_layer(classifier: Classifier) -> str:
     """Name of the backbone's layer whose outputs are ``head_hidden``, as it would be classes."""
-    width = classifier.spec.head_hidden
-    weights: dict[str, Tensor] = dict(classifier.backbone.named_parameters())
-    for name, weight in reversed(weights.items()):
-        if name.endswith(".weight") and weight.ndim > 1 and weight.shape[0] == width:
-            return name.removesuffix(".weight")
-    raise AssertionError(f"{classifier.spec.arch} has no classification layer")
+    return last_layer_name(classifier.backbone)

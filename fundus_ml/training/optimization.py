@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from fundus_ml.models.backbones import last_layer_name
 from fundus_ml.training.options import TrainingOptions
 
 PEAK = 0.3
@@ -25,9 +26,9 @@ def freeze(model: nn.Module, what: str) -> None:
             if is_batch_norm(module):
                 module.requires_grad_(requires_grad=False)
     elif what == "backbone":
-        last = _last_weighted(model.get_submodule("backbone"))
-        model.get_submodule("backbone").requires_grad_(requires_grad=False)
-        last.requires_grad_()
+        backbone = model.get_submodule("backbone")
+        backbone.requires_grad_(requires_grad=False)
+        backbone.get_submodule(last_layer_name(backbone)).requires_grad_()
 
 
 def training_mode(model: nn.Module, what: str) -> None:
@@ -128,7 +129,3 @@ def _by_depth(model: nn.Module, *, apart: bool) -> Iterator[tuple[int, list[nn.P
 def _stage(name: str) -> str:
     parts = [part for part in name.split(".")[:-1] if part != "features"]
     return ".".join(parts[:DEEPEST]) if parts[:1] == ["backbone"] else ".".join(parts[:1])
-
-
-def _last_weighted(module: nn.Module) -> nn.Module:
-    return [m for m in module.modules() if list(m.parameters(recurse=False))][-1]

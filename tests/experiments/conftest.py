@@ -17,6 +17,7 @@ SMALL = {
     "source": "synthetic",
     "size": 40,
     "patients": 60,
+    "arch": "test_resnet",
     "epochs": 2,
     "robust_epochs": 1,
     "eps": 1,

@@ -34,7 +34,7 @@ SLOW = [average, compare, modulate, pretrain, promote, robustify, tune]
 GIVEN = {
     average: {"models": "models:/eye/1,models:/eye/2"},
     evaluate: {"model": "models:/eye/1"},
-    train: {"weights": "none", "arch": "resnet18"},
+    train: {"weights": "none", "arch": "test_resnet"},
 }
 
 

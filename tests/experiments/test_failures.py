@@ -79,7 +79,7 @@ def _versions():
         (train, {"epochs": 1.5}, "epochs=1.5: must be a whole number"),
         (train, {"augment": "maybe"}, "augment=maybe: allowed: none, flip, geometry, full"),
         (train, {"precision": "fp8"}, "precision=fp8: allowed: auto, fp32, bf16"),
-        (train, {"arch": "resnet19"}, "arch=resnet19: not a torchvision backbone"),
+        (train, {"arch": "resnet19"}, "arch=resnet19: no backbone of torchvision or timm"),
         (train, {"weights": "nowhere.pt"}, "weights=nowhere.pt: no such file"),
         (train, {"tuned": "nowhere.json"}, "nowhere.json: nothing to read there"),
         (train, {"dataset": "nowhere"}, "dataset=nowhere: no such folder"),
@@ -155,7 +155,7 @@ def test_one_class_data(fails, tmp_path):
     )  # fmt: skip
     own = {"source": "folder", "root": tmp_path / "own", "out": tmp_path / "out", "workers": 1}
     preprocess.main(flags(own | {"size": 32}))
-    small = {"dataset": tmp_path / "out", "arch": "resnet18", "weights": "none", "batch_size": 2}
+    small = {"dataset": tmp_path / "out", "arch": "test_resnet", "weights": "none", "batch_size": 2}
     said = fails(train, **small)
     assert said == ("test split of folder cannot be measured: holds one sex only, both are needed")
 
@@ -163,7 +163,7 @@ def test_one_class_data(fails, tmp_path):
 def test_too_few_people_to_measure_are_refused_before_the_training(fails, tmp_path, capsys):
     small = {"patients": 12, "size": 40, "workers": 1, "out": tmp_path / "out"}
     preprocess.main(flags(small))
-    said = fails(train, dataset=tmp_path / "out", arch="resnet18", weights="none")
+    said = fails(train, dataset=tmp_path / "out", arch="test_resnet", weights="none")
     assert "cannot be measured" in said
     assert "more patients are needed" in said
     assert "epoch" not in capsys.readouterr().err

@@ -24,7 +24,7 @@ from tests.experiments.mounts import disk, fill
 pytestmark = pytest.mark.slow
 
 SMALL = {
-    "dataset": "demo/dataset", "arch": "resnet18", "weights": "none", "head_hidden": 8,
+    "dataset": "demo/dataset", "arch": "test_resnet", "weights": "none", "head_hidden": 8,
     "batch_size": 16, "bootstrap": 50, "epochs": 2, "checkpoints": "mine", "register_as": "late",
 }  # fmt: skip
 

@@ -23,9 +23,9 @@ IDENTITY = {"eps": [1]}
 FOREIGN = ["run.json", "training.json", "step-notes/a.txt", "modulation/a.txt"]
 TRAINING = {"epochs": 1, "batch_size": 8, "warmup": 0}
 MADE = {
-    train: {"flag": "checkpoints", **TRAINING, "arch": "resnet18", "weights": "none"},
+    train: {"flag": "checkpoints", **TRAINING, "arch": "test_resnet", "weights": "none"},
     robustify: {"flag": "checkpoints", **TRAINING, "model": "models:/eye/1", "eps": 1},
-    pretrain: {"flag": "checkpoints", **TRAINING, "arch": "resnet18", "probe": "false"},
+    pretrain: {"flag": "checkpoints", **TRAINING, "arch": "test_resnet", "probe": "false"},
     modulate: {"flag": "kept", "model": "models:/eye/1", "images": 2},
 }
 """Who keeps unfinished work in a folder: by which flag, and small."""

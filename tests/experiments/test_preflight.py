@@ -32,7 +32,7 @@ from tests.experiments.conftest import flags
 from tests.experiments.mounts import disk, fill
 
 LONG = {"bootstrap": 10**9}
-NETWORK = {"arch": "resnet18", "weights": "none", "epochs": 10**6}
+NETWORK = {"arch": "test_resnet", "weights": "none", "epochs": 10**6}
 BOTH = "models:/fundus-sex/1,models:/fundus-sex/2"
 COMMANDS = {
     preprocess: {"patients": 10**6, "out": "new", "workers": 1},

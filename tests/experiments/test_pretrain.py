@@ -19,7 +19,7 @@ from tracking import registry
 
 SMALL = {
     "dataset": "tiny",
-    "arch": "resnet18",
+    "arch": "test_resnet",
     "head_hidden": 7,
     "epochs": 3,
     "batch_size": 8,
@@ -144,7 +144,7 @@ def test_flags_that_mean_nothing_are_refused(changed, said):
         ({"projector": 0}, "projector=0: must be at least 1"),
         ({"batch_size": 32}, "batch_size=32: larger than the 24 training eyes"),
         ({"weights": "models:/absent/1"}, "no model is registered as 'absent'"),
-        ({"weights": "models:/fundus-pretrained/1", "arch": "resnet34"}, "not of arch=resnet34"),
+        ({"weights": "models:/fundus-pretrained/1", "arch": "resnet18"}, "not of arch=resnet18"),
     ],
 )
 def test_a_mistake_ends_in_one_line(pretrained, capsys, changed, said):

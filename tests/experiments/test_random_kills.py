@@ -22,7 +22,7 @@ KILLS = int(os.environ.get("FUNDUS_KILLS", "20"))
 SEED = int(os.environ.get("FUNDUS_KILLS_SEED", "0"))
 DATASET = {"dataset": "demo/dataset", "bootstrap": 50}
 NETWORK = {
-    "dataset": "demo/dataset", "head_hidden": 8, "batch_size": 16, "arch": "resnet18",
+    "dataset": "demo/dataset", "head_hidden": 8, "batch_size": 16, "arch": "test_resnet",
     "weights": "none",
 }  # fmt: skip
 CLEAN, ROBUST = "models:/fundus-sex/1", "models:/fundus-sex/2"

@@ -23,7 +23,7 @@ from tests.experiments.conftest import flags
 from tracking import registry, results
 
 SMALL = {
-    "arch": "resnet18", "weights": "none", "head_hidden": 8, "epochs": 3, "batch_size": 16,
+    "arch": "test_resnet", "weights": "none", "head_hidden": 8, "epochs": 3, "batch_size": 16,
     "bootstrap": 50, "precision": "fp32", "ema": 0.9, "augment": "full",
 }  # fmt: skip
 

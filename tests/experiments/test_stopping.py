@@ -17,7 +17,7 @@ from tests.experiments import commands
 from tracking.processes import this_process
 
 TRAINING = {
-    "dataset": "demo/dataset", "arch": "resnet18", "weights": "none", "head_hidden": 8,
+    "dataset": "demo/dataset", "arch": "test_resnet", "weights": "none", "head_hidden": 8,
     "batch_size": 16, "bootstrap": 50, "checkpoint_minutes": 1e-6,
 }  # fmt: skip
 
@@ -172,7 +172,7 @@ LONG = {
     ),
     "train": (TRAINING | {"epochs": 1000}, "checkpoints/train-*/step-*/progress.json"),
     "tune": (
-        {"dataset": "demo/dataset", "arch": "resnet18", "weights": "none", "epochs": 1000,
+        {"dataset": "demo/dataset", "arch": "test_resnet", "weights": "none", "epochs": 1000,
          "batch_size": 16, "trials": 2, "study": "long"},
         "optuna.db",
     ),

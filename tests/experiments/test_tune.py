@@ -14,7 +14,7 @@ from tracking.registry import resolve
 
 SMALL = {
     "dataset": "demo/dataset",
-    "arch": "resnet18",
+    "arch": "test_resnet",
     "weights": "none",
     "epochs": 1,
     "study": "small",

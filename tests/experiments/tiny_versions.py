@@ -46,7 +46,7 @@ def site(folder, name, seed):
 def teach(dataset, *, seed, head_hidden=6, steps=12):
     """A network that tells the sexes of the training eyes apart."""
     spec = ClassifierSpec(
-        arch="resnet18", head_hidden=head_hidden, size=SIZE,
+        arch="test_resnet", head_hidden=head_hidden, size=SIZE,
         mean=dataset.channel_mean, std=dataset.channel_std,
     )  # fmt: skip
     model = make_classifier(spec, seed=seed).train()

@@ -112,7 +112,7 @@ def test_a_description_in_another_encoding_is_refused(folder):
         ("size", -1, "size=-1: must be at least 1"),
         ("size", [40], r"size=\[40\]: must be a whole number"),
         ("arch", 18, "arch=18: must be a name"),
-        ("arch", "resnet19", "arch=resnet19: not a torchvision backbone"),
+        ("arch", "resnet19", "arch=resnet19: no backbone of torchvision or timm"),
         ("mean", "abc", 'mean="abc": must be a list of three finite numbers'),
         ("mean", ["0.1", 0.2, 0.3], "mean=.*: must be a list of three finite numbers"),
         ("mean", [0.1, 0.2], r"mean=\[0.1, 0.2\]: must be a list of three finite numbers"),

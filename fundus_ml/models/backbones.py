@@ -1,0 +1,126 @@
+"""Backbones by name, from torchvision and from timm, with a last layer of any width."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from difflib import get_close_matches
+from functools import cache
+from typing import Any
+
+import timm
+import torch
+import torchvision
+from torch import nn
+
+from fundus_ml.errors import InputError
+
+FIXED_SIZE = ("vit_", "maxvit_")
+AUXILIARY_OUTPUTS = ("googlenet", "inception_v3")
+NEAREST = 3
+"""Names that are suggested for one that is unknown."""
+GRIDS = (("img_size", "dynamic_img_size", "dynamic_img_pad"), ("img_size",), ())
+"""What timm's networks with positions may be told of their grid, the most willing first."""
+
+
+@cache
+def of_torchvision() -> frozenset[str]:
+    """Names of the torchvision classification models that work at any image size.
+
+    Vision transformers with a fixed grid (``vit_*``, ``maxvit_*``) and models with auxiliary
+    training outputs (``googlenet``, ``inception_v3``) are left out; timm has them for any size.
+    """
+    names = torchvision.models.list_models(module=torchvision.models)
+    return frozenset(name for name in names if not name.startswith(FIXED_SIZE + AUXILIARY_OUTPUTS))
+
+
+@cache
+def of_timm() -> frozenset[str]:
+    """Names of timm's models, without their weights' tags."""
+    return frozenset(timm.list_models())
+
+
+def check_backbone(arch: str) -> None:
+    """Refuse a name that neither library knows.
+
+    Raises:
+        InputError: It is unknown; the line names the nearest ones.
+    """
+    if arch not in of_torchvision() | of_timm():
+        near = get_close_matches(arch, sorted(of_torchvision() | of_timm()), NEAREST, cutoff=0.4)
+        raise InputError(
+            f"arch={arch}: no backbone of torchvision or timm"
+            + (f"; near it: {', '.join(near)}" if near else "")
+        )
+
+
+def make_backbone(arch: str, *, outputs: int, size: int) -> nn.Module:
+    """Build a network with random weights whose last layer has ``outputs`` outputs.
+
+    A name that both libraries know is torchvision's.
+
+    Args:
+        arch: Name of the network.
+        outputs: Width of its last layer.
+        size: Side of its training images, pixels. Networks that place their pieces on a grid are
+            built for it; vision transformers interpolate their positions to other sizes.
+
+    Raises:
+        InputError: The network cannot be built for that size, or has no single last layer.
+    """
+    if arch in of_torchvision():
+        network: nn.Module = torchvision.models.get_model(arch, weights=None, num_classes=outputs)
+        return network
+    try:
+        network = _of_timm(arch, outputs=outputs, size=size)
+    except NotImplementedError:
+        raise
+    except (AssertionError, RuntimeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"size={size}: arch={arch} cannot be built for it: {reason}") from error
+    if not isinstance(_configuration(network)["classifier"], str):
+        raise InputError(f"arch={arch}: has several last layers; allowed are networks with one")
+    return network
+
+
+def last_layer_name(backbone: nn.Module) -> str:
+    """Name of the layer of a made backbone whose outputs would be classes."""
+    if _configuration(backbone):
+        return str(_configuration(backbone)["classifier"])
+    weighted: list[str] = [
+        name for name, layer in backbone.named_modules() if isinstance(layer, nn.Linear | nn.Conv2d)
+    ]
+    return weighted[-1]
+
+
+def on_meta(arch: str, *, outputs: int, size: int) -> nn.Module:
+    """Build a network without memory for its weights, to ask it for their shapes.
+
+    Raises:
+        InputError: From :func:`make_backbone`.
+    """
+    with torch.random.fork_rng(devices=[]):
+        try:
+            with torch.device("meta"):
+                return make_backbone(arch, outputs=outputs, size=size)
+        except NotImplementedError:  # torchvision's RegNets compute their widths with tensors
+            return make_backbone(arch, outputs=outputs, size=size)
+
+
+def _of_timm(arch: str, *, outputs: int, size: int) -> nn.Module:
+    known = timm.get_pretrained_cfg(arch, allow_unregistered=True)
+    if known is None or not known.fixed_input_size:
+        return timm.create_model(arch, num_classes=outputs)
+    for names in GRIDS:
+        grid: dict[str, Any] = {name: size if name == "img_size" else True for name in names}
+        with suppress(TypeError):  # a word that this network does not know
+            with torch.random.fork_rng(devices=[]), torch.device("meta"):
+                # Some grids are told apart only by the pixels that do not fit them.
+                trial = timm.create_model(arch, num_classes=outputs, **grid)
+                trial.eval()(torch.empty(1, 3, size, size))
+            return timm.create_model(arch, num_classes=outputs, **grid)
+    raise InputError(f"arch={arch}: timm does not build it with {outputs} outputs")
+
+
+def _configuration(network: nn.Module) -> Mapping[str, Any]:
+    """What timm knows about a network of its own; nothing about torchvision's."""
+    found: Any = getattr(network, "pretrained_cfg", {})
+    return found if isinstance(found, Mapping) else {}

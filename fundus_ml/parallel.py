@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from threading import Thread
 from typing import TypeVar
 
 from joblib import Parallel, delayed, effective_n_jobs, parallel_config
-from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky import get_reusable_executor, process_executor
 from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 from fundus_ml.errors import InputError
@@ -62,7 +63,7 @@ def processes(*, workers: int = 0, backend: str = "loky", scheduler: str = "") -
         backend="loky",
         n_jobs=workers or -1,
         inner_max_num_threads=1,
-        initializer=end_with_parent,
+        initializer=_initialise,
         initargs=(os.getpid(),),
     ):
         try:
@@ -121,6 +122,16 @@ def in_order(function: Callable[[Item], Result], items: Sequence[Item]) -> Itera
         window = TOGETHER * TURNS * effective_n_jobs(parallel.n_jobs)
         for start in range(0, len(items), window):
             yield from parallel(delayed(function)(item) for item in items[start : start + window])
+
+
+def _initialise(parent: int) -> None:
+    """Make this a process that ends with its parent and no earlier.
+
+    loky replaces a process that grows by 300 MB after its first task, as one does that reads a
+    large photograph; a block has waited for ever for what such a process was given.
+    """
+    process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize  # noqa: SLF001 (no public name)
+    end_with_parent(parent)
 
 
 def _start() -> None:

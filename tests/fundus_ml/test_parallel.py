@@ -38,6 +38,24 @@ def test_processes_end_with_their_block():
         os.kill(process, 0)
 
 
+GROWN = []
+
+
+def grow(number):
+    """Grow beyond what loky takes for a leak, which it looks for once a second."""
+    if not GROWN:
+        GROWN.append(b"0123456789abcdef" * 25_000_000)
+    time.sleep(0.3)
+    return number, os.getpid()
+
+
+def test_a_process_that_grows_stays():
+    """As one does that reads a large photograph after many small ones."""
+    with processes(workers=2):
+        found = [process for _, process in in_order(grow, range(4 * TOGETHER))]
+    assert len(set(found)) == 2
+
+
 def slow(number):
     time.sleep(60)
     return number

@@ -52,6 +52,9 @@ def log_program(model: nn.Module, *, extra_files: Sequence[Path], step: int) -> 
             f"{package}=={installed_version(package)}" for package in ("torch", "torchvision")
         ],
         step=step,
+        # Reads the program back and runs it, which takes as long as the export; a failure would
+        # only be a warning.
+        validate_serving_input=False,
     )
     return str(logged.model_id)
 

@@ -106,7 +106,7 @@ def test_the_trunk_arrives_and_the_rest_is_random(capsys):
     for name, value in classifier.backbone.state_dict().items():
         wanted = fresh.backbone.state_dict() if name.startswith("fc.") else trained
         assert torch.equal(value, wanted[name]), name
-    assert not torch.equal(trained["conv1.weight"], fresh.backbone.conv1.weight)
+    assert not torch.equal(trained["conv1.0.weight"], fresh.backbone.state_dict()["conv1.0.weight"])
 
 
 @pytest.mark.usefixtures("pretrained")

@@ -48,17 +48,17 @@ class MainConfig(ConsoleOptions):
     """Folder for the dataset and the summary."""
     size: int = 64
     """Side of the square eyes, pixels."""
-    patients: int = 600
+    patients: int = 360
     """synthetic: people to draw; each has one or two eyes."""
     cue: str = "disc"
     """synthetic: where the sexes differ: disc, vessels, macula or none."""
     cue_strength: float = 4.0
     """synthetic: distance between the sexes on the planted trait, standard deviations."""
-    arch: str = "resnet18"
+    arch: str = "test_resnet"
     """Backbone, by its name in torchvision or timm."""
     weights: str = "none"
     """Start weights: imagenet, none, or a state-dict file."""
-    epochs: int = 8
+    epochs: int = 12
     """Clean passes over the training split."""
     lr: float = 1e-3
     """Peak learning rate of the clean epochs."""
@@ -68,9 +68,9 @@ class MainConfig(ConsoleOptions):
     """Ball of the attacks: l2 or linf."""
     eps: Number = Number("1/4")  # noqa: RUF009 (immutable)
     """Radius that adversarial training and evaluation use; pixels lie in [0, 1]."""
-    robust_epochs: int = 5
+    robust_epochs: int = 8
     """Adversarial passes over the training split."""
-    robust_lr: float = 1e-3
+    robust_lr: float = 3e-3
     """Peak learning rate of the adversarial epochs."""
     attack_steps: int = 3
     """Attack steps per batch of adversarial training."""
@@ -83,7 +83,7 @@ class MainConfig(ConsoleOptions):
     """Budgets of the modulation; `eps` must be among them."""
     modulate_steps: int = 10
     """Gradient steps per budget of the modulation."""
-    images: int = 12
+    images: int = 10
     """Eyes to modulate."""
     bootstrap: int = 2000
     """Resamples of people behind each interval."""

@@ -2,10 +2,13 @@
 
 import json
 import shutil
+import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 
 from experiments import main
 from tests.experiments import tiny_versions
@@ -16,7 +19,7 @@ from tracking.registry import ModelVersion
 SMALL = {
     "source": "synthetic",
     "size": 40,
-    "patients": 60,
+    "patients": 50,
     "arch": "test_resnet",
     "epochs": 2,
     "robust_epochs": 1,
@@ -38,10 +41,21 @@ def flags(values):
 
 
 def enter(folder, patch):
-    """Work in ``folder`` as a user who has set nothing."""
+    """Work in ``folder`` as a user who has set nothing, and whose store is migrated already."""
     for name in OURS:
         patch.delenv(name, raising=False)
     patch.chdir(folder)
+    if not (folder / "mlflow.db").exists():
+        (folder / "mlflow.db").write_bytes(migrated())
+
+
+@cache
+def migrated():
+    """Content of a store in which nothing has happened yet."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = Path(folder) / "mlflow.db"
+        MlflowClient(f"sqlite:///{store}").search_experiments()
+        return store.read_bytes()
 
 
 @dataclass(frozen=True)

@@ -188,7 +188,7 @@ def test_a_repeated_modulation_replaces_its_rows(children):
 
 def test_the_dataset_says_how_it_was_made(chain):
     record = json.loads((chain.folder / "demo" / "dataset" / "dataset.json").read_text())
-    assert (record["recipe"]["cue"], record["recipe"]["patients"]) == ("disc", 60)
+    assert (record["recipe"]["cue"], record["recipe"]["patients"]) == ("disc", 50)
     assert record["regions"] is True
 
 

@@ -6,7 +6,7 @@ from fundus_ml.models.classifiers import ClassifierSpec, make_classifier
 from fundus_ml.pretraining import Encoder
 from tests.fundus_ml.tiny_learning import SIZE, make_dataset
 
-ARCH = "shufflenet_v2_x0_5"
+ARCH = "test_resnet"
 
 
 @pytest.fixture(scope="session")

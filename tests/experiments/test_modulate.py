@@ -189,7 +189,8 @@ def test_a_rerun_replaces_and_gives_the_same_pictures(everything, monkeypatch):
     found, panels = [], []
     for panels_worth_processes in (99, 2):
         monkeypatch.setattr(modulation_figures, "WORTH_PROCESSES", panels_worth_processes)
-        modulate.main(flags(everything | {"controls": "false", "mode": "disrupt", "min_norm_steps": 0}))
+        quick = {"controls": "false", "mode": "disrupt", "min_norm_steps": 0}
+        modulate.main(flags(everything | quick))
         found.append(pictures_of(newest("modulate")))
         panels.append(pictures_of(newest("modulate"), "modulation/panels"))
     assert found[0] == found[1]

@@ -1,0 +1,16 @@
+"""What every test shares: migrations of MLflow and Optuna are loaded once, not for every store."""
+
+from functools import cache
+
+from alembic.util import pyfiles
+
+load = pyfiles.load_module_py
+load_once = cache(load)
+
+
+def load_module(module_id, path):
+    """Load a migration once; ``env.py`` is the script that runs them, each time anew."""
+    return load(module_id, path) if module_id.startswith("env") else load_once(module_id, path)
+
+
+pyfiles.load_module_py = load_module

@@ -34,8 +34,8 @@ class PretrainConfig(ResumableOptions):
     head_hidden: int = 256
     """Width of the layer between the backbone and the logit; both stay random."""
     weights: str = "none"
-    """Start weights: none, imagenet (downloaded by torchvision), a file, or a registered version
-    such as models:/fundus-pretrained@candidate."""
+    """Start weights: none, imagenet (installed for efficientnet_lite0 to 2, else downloaded), a
+    file, or a registered version such as models:/fundus-pretrained@candidate."""
     pairs: str = "photograph"
     """What the second view of an eye is made from: the same photograph, or person: another
     photograph of the same person, the fellow eye mirrored."""

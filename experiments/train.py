@@ -27,13 +27,13 @@ class TrainConfig(ResumableOptions):
 
     dataset: str
     """Dataset folder, or several with commas between them."""
-    arch: str = "resnet50"
+    arch: str = "efficientnet_lite0"
     """Backbone, by its name in torchvision or timm."""
     head_hidden: int = 256
     """Width of the layer between the backbone and the logit."""
     weights: str = "imagenet"
-    """Start weights: imagenet (downloaded by torchvision), none, a registered version such as
-    models:/fundus-pretrained@candidate, or a file of weights."""
+    """Start weights: imagenet (installed for efficientnet_lite0 to 2, else downloaded), none, a
+    registered version such as models:/fundus-pretrained@candidate, or a file of weights."""
     tuned: str = ""
     """Best parameters of a `tune` run, which replace these flags: a JSON file, or
     runs:/RUN_ID/best_parameters.json."""

@@ -61,7 +61,7 @@ class TuneConfig(TrainingOptions, ConsoleOptions):
     """Seconds after which no trial begins (one under way is finished); 0 is no limit."""
     heartbeat: int = 30
     """Seconds between signs of life; after six without one a process's trial is begun again."""
-    arch: str = "resnet50"
+    arch: str = "efficientnet_lite0"
     """Backbone of the clean method, by its name in torchvision or timm."""
     head_hidden: int = 256
     """Width of the layer between the backbone and the logit, of the clean method."""

@@ -6,12 +6,14 @@ from typing import Protocol
 from experiments.running.console import remark
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.models.classifiers import Classifier, ClassifierSpec, make_classifier
+from fundus_ml.models.imagenet import imagenet_source
 from fundus_ml.models.precision import best_device
 from fundus_ml.models.start_weights import fill_backbone, load_start_weights
 from tracking.registry import ModelVersion, load_classifier, resolve
 from tracking.runs import Run
 
 REGISTERED = "models:/"
+IMAGENET = "imagenet"
 
 
 class StartConfig(Protocol):
@@ -39,7 +41,8 @@ def start_classifier(
 ) -> tuple[Classifier, ModelVersion | None]:
     """Build the network a training starts from.
 
-    It normalises by the dataset's own channels, or as a checkpoint of `robustness` does.
+    It normalises by the dataset's own channels, or as weights of ImageNet and checkpoints of
+    `robustness` do.
 
     Returns:
         The classifier, on the best device; the registered version that its backbone comes from,
@@ -75,6 +78,8 @@ def _fill(classifier: Classifier, weights: str, run: Run) -> ModelVersion | None
         state = load_classifier(version.uri).state_dict()
         random = fill_backbone(classifier, state, weights=weights)
     else:
+        if weights == IMAGENET:
+            remark(f"weights=imagenet: {imagenet_source(classifier.spec.arch)}")
         random = load_start_weights(classifier, weights)
     if random:
         remark(f"weights={weights}: start at random: {', '.join(random)}")

@@ -1,21 +1,20 @@
-"""What a backbone starts from: ImageNet through torchvision, a file, or nothing."""
+"""What a backbone starts from: ImageNet, a file, or nothing."""
 
 import os
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
-from http.client import HTTPException
 from pathlib import Path
 
 import torch
-import torchvision
 from torch import Tensor
 
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.models.feature_extractor import last_layer
+from fundus_ml.models.imagenet import imagenet_weights
 from fundus_ml.models.origins import looks_like
-from fundus_ml.models.weight_files import NOT_WEIGHTS, read_state
+from fundus_ml.models.weight_files import read_state
 
 BATCH_COUNTER = ".num_batches_tracked"
 """BatchNorm's counter, which nothing reads here and files from before torch 0.4.1 lack."""
@@ -30,20 +29,23 @@ def load_start_weights(classifier: Classifier, weights: str) -> list[str]:
 
     Args:
         classifier: Freshly made.
-        weights: ``imagenet`` (torchvision's default weights of that architecture, downloaded
-            once), ``none`` (stay random), or a file that
+        weights: ``imagenet`` (see :func:`fundus_ml.models.imagenet.imagenet_weights`; pixels are
+            normalised as those weights learned them), ``none`` (stay random), or a file that
             :func:`fundus_ml.models.weight_files.read_state` takes.
 
     Returns:
         Names of the backbone tensors that stayed random.
 
     Raises:
-        InputError: No network, no such file, or weights of another architecture.
+        InputError: No such weights or file, no network, or weights of another architecture.
     """
     if weights == "none":
         return []
     if weights == "imagenet":
-        return fill_backbone(classifier, _imagenet_state(classifier.spec.arch), weights=weights)
+        found = imagenet_weights(classifier.spec.arch)
+        random = fill_backbone(classifier, found.state, weights=weights)
+        _normalise_by(classifier, found.mean, found.std)
+        return random
     state = read_state(Path(os.path.expanduser(weights)))
     return fill_backbone(classifier, state, weights=weights)
 
@@ -92,25 +94,13 @@ def _normalise_alike(classifier: Classifier, state: Mapping[str, Tensor]) -> Non
     if not all(found):
         return
     mean, std = (tuple(values[0].flatten().tolist()) for values in found)
+    _normalise_by(classifier, mean, std)
+
+
+def _normalise_by(classifier: Classifier, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
     classifier.spec = replace(classifier.spec, mean=mean, std=std)
     for buffer, channels in ((classifier.mean, mean), (classifier.std, std)):
         buffer.copy_(torch.tensor(channels).view_as(buffer))
-
-
-def _imagenet_state(arch: str) -> Mapping[str, Tensor]:
-    weights = torchvision.models.get_model_weights(arch).DEFAULT
-    try:
-        # torchvision's own builder renames what old files call otherwise (densenet).
-        with torch.random.fork_rng(devices=[]):
-            model = torchvision.models.get_model(arch, weights=weights, progress=False)
-    except (OSError, HTTPException, *NOT_WEIGHTS) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(
-            f"weights=imagenet: cannot download {weights.url.rsplit('/', 1)[-1]} ({reason}); "
-            "without internet pass weights=none or weights=/path/to/state_dict"
-        ) from error
-    state: Mapping[str, Tensor] = model.state_dict()
-    return state
 
 
 def _prefix(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> str:

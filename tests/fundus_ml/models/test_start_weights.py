@@ -371,7 +371,8 @@ def test_imagenet_without_network_says_what_to_pass(published):
         port = closed.getsockname()[1]
     published("squeezenet1_1", f"http://127.0.0.1:{port}/squeezenet1_1-0a1b2c3d.pth")
     with pytest.raises(
-        InputError, match=r"cannot download squeezenet1_1-0a1b2c3d.pth .*pass weights=none or"
+        InputError,
+        match=r"cannot download squeezenet1_1-0a1b2c3d.pth .*pass arch=eff",
     ):
         load_start_weights(make(), "imagenet")
 

@@ -29,7 +29,7 @@ class PretrainConfig(ResumableOptions):
 
     dataset: str
     """Dataset folder, or several with commas between them."""
-    arch: str = "resnet50"
+    arch: str = "efficientnet_lite0"
     """Backbone, by its name in torchvision or timm."""
     head_hidden: int = 256
     """Width of the layer between the backbone and the logit; both stay random."""

@@ -1,8 +1,8 @@
-"""The suite in two processes, split by path: what runs whole commands, and everything else.
+"""The suite in two processes, split by path into halves that take alike long.
 
     python -m tests -m "not slow and not gpu"
 
-The first part prints as it goes, the second when it is done. Each uses one core.
+The first half prints as it goes, the other when it is done. Each uses one core.
 """
 
 import os
@@ -10,7 +10,13 @@ import subprocess
 import sys
 import tempfile
 
-RUNS = "tests/experiments"
+OTHER_HALF = (
+    "tests/experiments",
+    "tests/fundus_ml/imaging",
+    "tests/fundus_ml/preprocessing",
+    "tests/fundus_ml/sources",
+)
+"""What runs whole commands, and what reads photographs."""
 NO_TESTS = 5
 """Exit code of pytest where the options leave no test."""
 
@@ -19,9 +25,10 @@ def main(options):
     command = [sys.executable, "-m", "pytest", *options]
     alone = os.environ | {"OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryFile("w+") as told:
-        other = subprocess.Popen([*command, RUNS], env=alone, stdout=told, stderr=told)
+        other = subprocess.Popen([*command, *OTHER_HALF], env=alone, stdout=told, stderr=told)
         try:
-            codes = [subprocess.call([*command, f"--ignore={RUNS}"], env=alone), other.wait()]
+            rest = [f"--ignore={folder}" for folder in OTHER_HALF]
+            codes = [subprocess.call([*command, *rest], env=alone), other.wait()]
         finally:
             other.kill()
         told.seek(0)

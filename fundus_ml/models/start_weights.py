@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -18,8 +19,14 @@ from fundus_ml.models.weight_files import read_state
 
 BATCH_COUNTER = ".num_batches_tracked"
 """BatchNorm's counter, which nothing reads here and files from before torch 0.4.1 lack."""
-NORMALISER = ("normalizer.new_mean", "normalizer.new_std")
-"""How the tensors end by which the library `robustness` normalises pixels inside the network."""
+NORMALISERS: Mapping[str, str] = MappingProxyType(
+    {"mean": "std", "new_mean": "new_std", "mu": "sigma"}
+)
+"""What networks that normalise pixels themselves call the mean, and the deviation beside it:
+classifiers of ours and most others, the library `robustness`, and RobustBench."""
+CHANNELS = 3
+BRIGHTEST = 255
+"""Value of the brightest pixel for networks whose mean exceeds 1."""
 
 
 def load_start_weights(classifier: Classifier, weights: str) -> list[str]:
@@ -57,8 +64,8 @@ def fill_backbone(
 
     The network may stand under any prefix (``module.``, ``backbone.``, ``module.model.`` …): the
     one under which most tensors fit is taken, what stands under others is left. Where the file
-    normalises inside the network, as `robustness` does, its mean and std replace the classifier's:
-    what a feature extractor is robust to in pixels depends on them.
+    normalises inside the network, as `robustness` and classifiers of ours do, its mean and std
+    replace the classifier's: what the weights make of pixels depends on them.
 
     Args:
         classifier: Whose last layer and head stay random where the file has others.
@@ -74,8 +81,10 @@ def fill_backbone(
     """
     own = classifier.backbone.state_dict()
     last = last_layer(classifier) + "."
-    prefix = _prefix(own, state)
-    named = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+    normaliser = _normaliser(state)
+    learned = {k: v for k, v in state.items() if k not in (normaliser or ())}
+    prefix = _prefix(own, learned)
+    named = {k.removeprefix(prefix): v for k, v in learned.items() if k.startswith(prefix)}
     fitting = {k: v for k, v in named.items() if k in own and v.shape == own[k].shape}
     unfit = {key for key in own if key not in fitting and not key.endswith(BATCH_COUNTER)}
     wrong = sorted(name for name in unfit | (set(named) - set(own)) if not name.startswith(last))
@@ -84,17 +93,26 @@ def fill_backbone(
             f"weights={weights}: not of arch={classifier.spec.arch}{looks_like(state)}; "
             f"{len(wrong)} tensors do not fit, the first is {wrong[0]}"
         )
-    _normalise_alike(classifier, state)
+    if normaliser is not None:
+        _normalise_alike(classifier, *(state[name] for name in normaliser))
     classifier.backbone.load_state_dict(fitting, strict=False)
     return sorted(unfit)
 
 
-def _normalise_alike(classifier: Classifier, state: Mapping[str, Tensor]) -> None:
-    found = [[v for k, v in state.items() if k.endswith(end)] for end in NORMALISER]
-    if not all(found):
-        return
-    mean, std = (tuple(values[0].flatten().tolist()) for values in found)
-    _normalise_by(classifier, mean, std)
+def _normaliser(state: Mapping[str, Tensor]) -> tuple[str, str] | None:
+    """Names of the mean and the deviation that a network normalises its pixels by."""
+    for key, mean in state.items():
+        place, dot, name = key.rpartition(".")
+        std = f"{place}{dot}{NORMALISERS.get(name)}"
+        if std in state and mean.numel() == state[std].numel() == CHANNELS:
+            return key, std
+    return None
+
+
+def _normalise_alike(classifier: Classifier, mean: Tensor, std: Tensor) -> None:
+    unit = BRIGHTEST if mean.max() > 1 else 1
+    mean, std = (channels.flatten() / unit for channels in (mean, std))
+    _normalise_by(classifier, tuple(mean.tolist()), tuple(std.tolist()))
 
 
 def _normalise_by(classifier: Classifier, mean: tuple[float, ...], std: tuple[float, ...]) -> None:

@@ -311,8 +311,28 @@ def test_a_whole_classifier_fits_from_memory():
     """As a registered version is handed over."""
     other, classifier = make(seed=1), make()
     before = copy.deepcopy(classifier.state_dict())
+    other.mean.mul_(2)
     assert fill_backbone(classifier, other.state_dict(), weights="models:/any/1") == []
+    assert classifier.spec.mean == pytest.approx((0.6, 0.4, 0.2))
     assert_filled(classifier, before, other.backbone.state_dict(), [])
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "prefix"),
+    [("0.mean", "0.std", "1."), ("module.normalize.mean", "module.normalize.std", "module.model."),
+     ("mu", "sigma", ""), ("backbone.mu", "backbone.sigma", "backbone.net.")],
+)  # fmt: skip
+@pytest.mark.parametrize("brightest", [1, 255])
+def test_what_a_network_normalises_by_comes_along(mean, std, prefix, brightest):
+    """Under whatever name, and for pixels of 0 to 1 or 0 to 255."""
+    state = prefixed(torchvision.models.squeezenet1_1(num_classes=11).state_dict(), prefix)
+    state[mean] = brightest * torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
+    state[std] = brightest * torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
+    classifier = make()
+    assert fill_backbone(classifier, state, weights="x") == LAST
+    assert classifier.spec.mean == pytest.approx((0.485, 0.456, 0.406))
+    assert classifier.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])
+    assert classifier.std.flatten().tolist() == pytest.approx([0.229, 0.224, 0.225])
 
 
 @pytest.fixture

@@ -153,6 +153,7 @@ def _registered(
                 "parents": ",".join(averaged.members),
             },
             aliases=["candidate"],
+            side=averaged.model.only_side,
         )
     console.say(f"registered {version.uri} as candidate")
     return version

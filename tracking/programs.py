@@ -20,15 +20,22 @@ TOLERANCE = 1e-3
 """How far a pixel may lie outside [0, 1]: resizing overshoots a little."""
 
 
-def log_program(model: nn.Module, *, extra_files: Sequence[Path], step: int) -> str:
+ANY_SIDE = 64
+"""Side of the images that a network for any size is exported with, pixels."""
+
+
+def log_program(
+    model: nn.Module, *, extra_files: Sequence[Path], step: int, side: int | None = None
+) -> str:
     """Export a network and store it as a logged model of the active run.
 
     The exported copy asserts that its pixels are float32 in [0, 1]; ``model`` is left alone.
 
     Args:
-        model: Maps ``(N, 3, H, W)`` float32 in [0, 1] of any size to ``(N,)`` logits.
+        model: Maps ``(N, 3, H, W)`` float32 in [0, 1] to ``(N,)`` logits.
         extra_files: Stored beside it, under ``extra_files``.
         step: Step of the metrics that MLflow links to the logged model.
+        side: The only H and W that ``model`` takes, which the signature then says; None takes any.
 
     Returns:
         Id of the logged model.
@@ -37,11 +44,11 @@ def log_program(model: nn.Module, *, extra_files: Sequence[Path], step: int) -> 
     portable.register_forward_pre_hook(_refuse_other_pixels)
     # Unnamed: a named input reaches the torch flavour as a dictionary, which it refuses.
     signature = ModelSignature(
-        Schema([TensorSpec(np.dtype("float32"), (-1, 3, -1, -1))]),
+        Schema([TensorSpec(np.dtype("float32"), (-1, 3, side or -1, side or -1))]),
         Schema([TensorSpec(np.dtype("float32"), (-1,))]),
     )
     # torch.export fixes any axis of length 1, so the example holds two images.
-    example = np.zeros((2, 3, 64, 64), np.float32)
+    example = np.zeros((2, 3, side or ANY_SIDE, side or ANY_SIDE), np.float32)
     logged = mlflow.pytorch.log_model(
         portable.eval(),
         name="classifier",

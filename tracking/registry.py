@@ -73,6 +73,7 @@ def register_classifier(
     tags: Mapping[str, str],
     aliases: Sequence[str] = (),
     parent: ModelVersion | None = None,
+    side: int | None = None,
 ) -> ModelVersion:
     """Store a classifier under ``run`` and register it as the next version of ``name``.
 
@@ -81,13 +82,14 @@ def register_classifier(
     Args:
         run: The active run that trained it.
         name: Registered name, created when new.
-        model: Maps ``(N, 3, H, W)`` float32 in [0, 1] of any size to ``(N,)`` logits. Exported
-            from a copy in eval mode on the CPU in float32; ``model`` itself is left alone.
+        model: Maps ``(N, 3, H, W)`` float32 in [0, 1] to ``(N,)`` logits. Exported from a copy in
+            eval mode on the CPU in float32; ``model`` itself is left alone.
         files: Folder with ``weights.safetensors`` and ``classifier.json``.
         metrics: What was measured on the finished network; linked to the version.
         tags: ``dataset_digest``, ``recipe``, ``constraint``, ``eps``, ``git_commit`` …
         aliases: Names such as ``candidate`` that move to this version.
         parent: The version it was trained from; kept as the tag ``parent_version``.
+        side: The only H and W that ``model`` takes, pixels; None takes any.
 
     Returns:
         The new version.
@@ -100,7 +102,8 @@ def register_classifier(
     _builder(files)
     client = initialise_tracking()
     step = _step_after(client, run.run_id)
-    model_id = log_program(model, extra_files=[files / name for name in FILES], step=step)
+    extra = [files / name for name in FILES]
+    model_id = log_program(model, extra_files=extra, step=step, side=side)
     now = int(time() * 1000)
     client.log_batch(
         run.run_id,

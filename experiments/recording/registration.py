@@ -121,6 +121,7 @@ def register_model(
             tags=tags,
             aliases=[] if alias is None else [alias],
             parent=parent,
+            side=model.only_side,
         )
     named = "without an alias" if alias is None else f"as {alias}"
     say(f"registered {version.uri} {named}")

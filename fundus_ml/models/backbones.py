@@ -91,6 +91,12 @@ def last_layer_name(backbone: nn.Module) -> str:
     return weighted[-1]
 
 
+def takes_any_size(backbone: nn.Module) -> bool:
+    """Whether a made backbone reads images of sides it was not built for."""
+    known = _configuration(backbone)
+    return not known.get("fixed_input_size") or bool(getattr(backbone, "dynamic_img_size", False))
+
+
 def on_meta(arch: str, *, outputs: int, size: int) -> nn.Module:
     """Build a network without memory for its weights, to ask it for their shapes.
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from fundus_ml.errors import InputError, check_seed
-from fundus_ml.models.backbones import check_backbone, make_backbone, on_meta
+from fundus_ml.models.backbones import check_backbone, make_backbone, on_meta, takes_any_size
 
 LARGEST = 65_536
 """Largest ``head_hidden`` and ``size``: more is a slip of the pen, and no memory holds it."""
@@ -55,6 +55,10 @@ class Classifier(nn.Module):
 
     The backbone's own last layer is built with ``head_hidden`` outputs in place of the 1,000
     ImageNet classes, so that every family gets the same head without surgery.
+
+    Attributes:
+        spec: What it was made from.
+        only_side: Side of the images it takes, pixels; None takes any.
     """
 
     mean: Tensor
@@ -67,7 +71,10 @@ class Classifier(nn.Module):
         self.register_buffer("std", _channels(spec.std))
         self.backbone = make_backbone(spec.arch, outputs=spec.head_hidden, size=spec.size)
         self.head = nn.Sequential(nn.ReLU(), nn.Linear(spec.head_hidden, 1))
+        self.only_side = None if takes_any_size(self.backbone) else spec.size
         self.register_forward_pre_hook(_refuse_whole_numbers)
+        if self.only_side is not None:
+            self.register_forward_pre_hook(_refuse_other_sides)
 
     def forward(self, images: Tensor) -> Tensor:
         """Score photographs.
@@ -137,6 +144,17 @@ def _refuse_whole_numbers(_model: nn.Module, inputs: tuple[Tensor, ...]) -> None
     if not images.is_floating_point():
         raise InputError(
             f"images are {images.dtype}: must be float RGB in [0, 1], 8-bit values over 255"
+        )
+
+
+def _refuse_other_sides(model: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    (images,) = inputs
+    assert isinstance(model, Classifier)
+    if images.shape[-2:] != (model.only_side, model.only_side):
+        height, width = images.shape[-2:]
+        raise InputError(
+            f"images are {height} by {width} pixels: arch={model.spec.arch} was built for "
+            f"{model.only_side} by {model.only_side} and takes no other"
         )
 
 

@@ -146,6 +146,17 @@ def test_a_residual_network_exports_for_any_size(files):
 
 
 @pytest.mark.usefixtures("store")
+def test_a_network_of_one_size_says_so_in_its_signature(files):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(3 * 20 * 20, 1), nn.Flatten(0)).eval()
+    with start_run("train", {}) as run:
+        version = register(run, network, files, side=20)
+    (images,) = mlflow.models.get_model_info(version.uri).signature.inputs.inputs
+    assert images.shape == (-1, 3, 20, 20)
+    program, five = registry.load_program(version.uri), torch.rand(5, 3, 20, 20)
+    torch.testing.assert_close(program(five), network(five))
+
+
+@pytest.mark.usefixtures("store")
 def test_a_network_that_cannot_be_exported_leaves_no_version(files):
     class Branching(nn.Module):
         def forward(self, images):

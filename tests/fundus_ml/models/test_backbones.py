@@ -48,6 +48,18 @@ def test_a_vision_transformer_interpolates_its_positions():
             assert backbone(torch.rand(2, 3, side, side)).shape == (2, 3)
 
 
+def test_a_network_on_a_grid_says_which_side_it_takes():
+    classifier = make_classifier(spec("swin_tiny_patch4_window7_224", size=56), seed=0).eval()
+    assert classifier.only_side == 56
+    line = r"images are 64 by 56 pixels: arch=swin_tiny.* was built for 56 by 56 and takes no other"
+    with torch.no_grad():
+        assert classifier(torch.rand(1, 3, 56, 56)).shape == (1,)
+        with pytest.raises(InputError, match=line):
+            classifier(torch.rand(1, 3, 64, 56))
+    for arch in ("test_vit", "efficientnet_lite0", "resnet18"):
+        assert make_classifier(spec(arch, size=48), seed=0).only_side is None
+
+
 def test_a_name_of_both_libraries_is_torchvisions():
     """Checkpoints of before name their tensors as torchvision does."""
     assert {"resnet18", "resnet50"} < of_torchvision() & of_timm()

@@ -1,9 +1,8 @@
 """What a modulation shows: a panel per eye, curves, enrichments, the sheet and the gallery."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -14,11 +13,11 @@ from experiments.running.console import progress
 from fundus_ml.figures import (
     contact_sheet,
     figure_png,
-    modulation_panel,
     region_enrichment_figure,
     success_curve,
 )
 from fundus_ml.figures.minimal_perturbations import min_norm_figure
+from fundus_ml.figures.panel_files import PanelFile, draw_panel_file
 from fundus_ml.modulation import file_stem
 from fundus_ml.modulation.control_table import MODULATION
 from fundus_ml.modulation.effects import effect_by_eps
@@ -29,8 +28,6 @@ from fundus_ml.parallel import in_order, processes
 from fundus_ml.statistics.numerals import plain
 
 THUMBNAILS = 3
-THUMBNAIL_WIDTH = 720
-"""Pixels; what the version's page has room for."""
 SHEET_EYES = 48
 """Eyes of a contact sheet; the gallery holds them all."""
 WORTH_PROCESSES = 32
@@ -60,7 +57,7 @@ def draw_panels(
         }
         name = f"{file_stem(str(eye['image_id']))}.png"
         panels.append(
-            _Panel(
+            PanelFile(
                 pixels=evaluator.chosen.pixels[i],
                 modulated=modulated[:, i],
                 given=given,
@@ -70,27 +67,9 @@ def draw_panels(
         )
     workers = 0 if len(panels) >= WORTH_PROCESSES else 1
     with processes(workers=workers), progress("panels", "eye") as on_step:
-        for drawn, _ in enumerate(in_order(_draw_panel, panels), start=1):
+        for drawn, _ in enumerate(in_order(draw_panel_file, panels), start=1):
             on_step(drawn, len(panels))
     return [panel.thumbnail for panel in panels if panel.thumbnail is not None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Panel:
-    """What one panel shows, in words of ``modulation_panel``, and where it goes."""
-
-    pixels: NDArray[np.uint8]
-    modulated: NDArray[np.uint8]
-    given: Mapping[str, Any]
-    path: Path
-    thumbnail: Path | None
-
-
-def _draw_panel(panel: _Panel) -> None:
-    figure = modulation_panel(panel.pixels, list(panel.modulated), **panel.given)
-    _save(figure, panel.path)
-    if panel.thumbnail is not None:
-        _save(figure, panel.thumbnail, dpi=round(THUMBNAIL_WIDTH / figure.get_figwidth()))
 
 
 def draw_figures(
@@ -204,5 +183,5 @@ def _most_changed(evaluator: Evaluator, shares: pd.DataFrame) -> list[str]:
     return [str(parts.get(image_id, "")) for image_id in evaluator.eyes["image_id"]]
 
 
-def _save(figure: Figure, path: Path, *, dpi: int = 120) -> None:
-    path.write_bytes(figure_png(figure, dpi=dpi))
+def _save(figure: Figure, path: Path) -> None:
+    path.write_bytes(figure_png(figure))

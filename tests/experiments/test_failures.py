@@ -208,4 +208,4 @@ def test_no_network_with_imagenet_weights(fails, monkeypatch, tmp_path):
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     said = fails(train, dataset="demo/dataset", arch="resnet18", weights="imagenet")
     assert said.startswith("weights=imagenet: cannot download resnet18-")
-    assert "without internet pass weights=none or weights=/path/to/state_dict" in said
+    assert "without internet pass arch=efficientnet_lite0, whose weights are installed, " in said

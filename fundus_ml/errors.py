@@ -79,3 +79,8 @@ def check_seed(seed: int) -> None:
     """
     if not 0 <= seed <= LARGEST_SEED:
         raise InputError(f"seed={seed}: must be from 0 to {LARGEST_SEED}")
+
+
+def first_line(error: Exception) -> str:
+    """What a library says of its failure, without the lines that explain it."""
+    return str(error).partition("\n")[0]

@@ -11,7 +11,7 @@ import torch
 import torchvision
 from torch import nn
 
-from fundus_ml.errors import InputError
+from fundus_ml.errors import InputError, first_line
 
 FIXED_SIZE = ("vit_", "maxvit_")
 AUXILIARY_OUTPUTS = ("googlenet", "inception_v3")
@@ -71,11 +71,12 @@ def make_backbone(arch: str, *, outputs: int, size: int) -> nn.Module:
         return network
     try:
         network = _of_timm(arch, outputs=outputs, size=size)
-    except NotImplementedError:
+    except NotImplementedError:  # a RuntimeError that says nothing about the size: see on_meta
         raise
     except (AssertionError, RuntimeError, ValueError) as error:
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"size={size}: arch={arch} cannot be built for it: {reason}") from error
+        raise InputError(
+            f"size={size}: arch={arch} cannot be built for it: {first_line(error)}"
+        ) from error
     if not isinstance(_configuration(network)["classifier"], str):
         raise InputError(f"arch={arch}: has several last layers; allowed are networks with one")
     return network

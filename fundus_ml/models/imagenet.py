@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from importlib.metadata import PackageNotFoundError, distribution
-from itertools import pairwise
+from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -15,7 +15,7 @@ import torch
 import torchvision
 from torch import Tensor
 
-from fundus_ml.errors import InputError
+from fundus_ml.errors import InputError, first_line
 from fundus_ml.models.backbones import of_torchvision
 from fundus_ml.models.weight_files import NOT_WEIGHTS, read_state
 
@@ -136,16 +136,11 @@ def _as_timm_names(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
 
 
 def _places(state: Mapping[str, Tensor]) -> list[str]:
-    """Stage and place of each block: a stage begins where the width or the stride changes.
-
-    EfficientNet repeats its blocks within a stage: those after the first keep the width. Two
-    neighbouring stages never have one width.
-    """
-    widths = list(_widths(state))
-    stages = [0]
-    for before, width in pairwise(widths):
-        stages.append(stages[-1] + (width != before))
-    return [f"blocks.{stage}.{stages[:i].count(stage)}" for i, stage in enumerate(stages)]
+    """Stage and place of each block: in these networks every stage has a width of its own."""
+    stages = enumerate(groupby(_widths(state)))
+    return [
+        f"blocks.{stage}.{place}" for stage, (_, same) in stages for place, _ in enumerate(same)
+    ]
 
 
 def _widths(state: Mapping[str, Tensor]) -> Iterator[int]:
@@ -183,9 +178,8 @@ def _timms(arch: str) -> ImageNetWeights:
 
 
 def _cannot(name: str, error: Exception) -> str:
-    reason = str(error).partition("\n")[0]
     return (
-        f"weights=imagenet: cannot download {name} ({reason}); without internet pass "
+        f"weights=imagenet: cannot download {name} ({first_line(error)}); without internet pass "
         f"arch={next(iter(PACKAGES))}, whose weights are installed, weights=none or "
         "weights=/path/to/state_dict"
     )

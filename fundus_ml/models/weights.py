@@ -9,7 +9,7 @@ from pathlib import Path
 import safetensors
 from safetensors.torch import load_file, save_file
 
-from fundus_ml.errors import InputError
+from fundus_ml.errors import InputError, first_line
 from fundus_ml.models.classifiers import Classifier, ClassifierSpec, make_classifier
 
 FORMAT = "fundus_ml.classifier/1"
@@ -40,7 +40,7 @@ def load_classifier(folder: Path) -> Classifier:
     try:
         state = load_file(path)
     except (OSError, safetensors.SafetensorError) as error:
-        raise InputError(f"{path}: no readable weights ({_first_line(error)})") from error
+        raise InputError(f"{path}: no readable weights ({first_line(error)})") from error
     classifier = make_classifier(spec, seed=0)
     try:
         classifier.load_state_dict(state)
@@ -53,9 +53,9 @@ def _read_spec(path: Path) -> ClassifierSpec:
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({_first_line(error)})") from error
+        raise InputError(f"{path}: cannot be read ({first_line(error)})") from error
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON ({_first_line(error)})") from error
+        raise InputError(f"{path}: not JSON ({first_line(error)})") from error
     if not isinstance(fields, dict) or fields.get("format") != FORMAT:
         raise InputError(f"{path}: format must be {FORMAT}")
     for key, (allowed, rule) in _KEYS.items():
@@ -106,7 +106,3 @@ _KEYS: Mapping[str, tuple[Callable[[object], bool], str]] = {
 def _shown(value: object) -> str:
     text = json.dumps(value)
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]

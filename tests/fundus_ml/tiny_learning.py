@@ -66,7 +66,7 @@ def make_dataset(folder, *, people, signal=40.0, seed=0, name="tiny"):
         people: How many of each split, for example ``{"train": 20, "val": 8}``; each has two eyes,
             and the sexes alternate.
         signal: Mean difference of the sexes in grey levels.
-        seed: Of the noise.
+        seed: Seed of the noise.
         name: Stands before every id.
     """
     folder.mkdir(parents=True)

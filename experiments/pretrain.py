@@ -10,7 +10,7 @@ each batch.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from experiments import recording, running
 from experiments.running import console
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig(ResumableOptions):
     """Flags of ``pretrain``."""
+
+    head: ClassVar[str] = "last"
+    dropout: ClassVar[float] = 0.0
+    both_flips: ClassVar[bool] = False
 
     dataset: str
     """Dataset folder, or several with commas between them."""

@@ -13,7 +13,7 @@ from experiments import recording, running
 from experiments.recording.options import Measure
 from experiments.running import console
 from experiments.running.flags import run_entry_point
-from experiments.running.options import ResumableOptions
+from experiments.running.options import NetworkOptions, ResumableOptions
 from fundus_ml import data, models, training
 from fundus_ml.data.options import TRUE, check_labels
 
@@ -22,18 +22,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig(ResumableOptions):
+class TrainConfig(NetworkOptions, ResumableOptions):
     """Flags of ``train``."""
 
     dataset: str
     """Dataset folder, or several with commas between them."""
-    arch: str = "efficientnet_lite0"
-    """Backbone, by its name in torchvision or timm."""
-    head_hidden: int = 256
-    """Width of the layer between the backbone and the logit."""
-    weights: str = "imagenet"
-    """Start weights: imagenet (installed for efficientnet_lite0 to 2, else downloaded), none, a
-    registered version such as models:/fundus-pretrained@candidate, or a file of weights."""
     tuned: str = ""
     """Best parameters of a `tune` run, which replace these flags: a JSON file, or
     runs:/RUN_ID/best_parameters.json."""
@@ -58,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def train(config: TrainConfig, run: "tracking.Run") -> "recording.Trained":
     """Fit on the training split, choose on validation, measure on test, register."""
-    config = running.with_tuned(config, run)
+    config = running.with_tuned(running.with_recipe(config, run), run)
     dataset = running.read_dataset(run, config.dataset, context="train", verify="full")
     recording.check_splits(dataset, bootstrap=config.bootstrap)
     classifier, parent = running.start_classifier(config, dataset, run)
@@ -96,12 +89,32 @@ def fit_clean(
     checkpoints: "training.Checkpoints | None" = None,
     on_step: "training.OnStep | None" = None,
 ) -> "training.Fitted":
-    """Fit a classifier with the flags of ``train``, as this entry point and ``tune`` do."""
+    """Fit a classifier with the flags of ``train``, as this entry point and ``tune`` do.
+
+    Frozen layers see each eye once, where what they make of it can be stored.
+    """
     learned = data.labels_to_learn(dataset, config.labels, seed=config.seed)
-    return training.fit(
+    train, val = learned.split("train"), learned.split("val")
+    obstacle = training.why_not_stored(config, classifier, side=dataset.size)
+    if obstacle:
+        if config.freeze not in {"none", "batchnorm"}:
+            console.remark(f"frozen layers run in every epoch: {obstacle}")
+        return training.fit(
+            classifier,
+            train,
+            val,
+            config,
+            checkpoints=checkpoints,
+            on_step=on_step,
+            on_epoch_end=on_epoch_end,
+        )
+    with console.progress("features", "eye") as on_stored:
+        above = training.store_below(
+            classifier, train, val, config, within=running.CHECKPOINTS, on_stored=on_stored
+        )
+    return training.fit_above(
         classifier,
-        learned.split("train"),
-        learned.split("val"),
+        above,
         config,
         checkpoints=checkpoints,
         on_step=on_step,

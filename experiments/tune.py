@@ -19,10 +19,9 @@ from experiments.robustify import RobustifyConfig, fit_adversarial, robustify
 from experiments.running import console
 from experiments.running.flags import Number, StepLength, execute, run_entry_point
 from experiments.running.identity import adopted
-from experiments.running.options import METRICS, ConsoleOptions
+from experiments.running.options import METRICS, ConsoleOptions, NetworkOptions
 from experiments.train import TrainConfig, fit_clean, train
 from fundus_ml.errors import InputError, refuse_outside
-from fundus_ml.training.options import TrainingOptions
 from tracking.options import PRUNERS
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ MOVES_NO_VALUE = frozenset({"dataset", "bootstrap", "register_as", "verbose"})
 
 
 @dataclass(frozen=True, kw_only=True)
-class TuneConfig(TrainingOptions, ConsoleOptions):
+class TuneConfig(NetworkOptions, ConsoleOptions):
     """Flags of ``tune``."""
 
     dataset: str
@@ -61,12 +60,6 @@ class TuneConfig(TrainingOptions, ConsoleOptions):
     """Seconds after which no trial begins (one under way is finished); 0 is no limit."""
     heartbeat: int = 30
     """Seconds between signs of life; after six without one a process's trial is begun again."""
-    arch: str = "efficientnet_lite0"
-    """Backbone of the clean method, by its name in torchvision or timm."""
-    head_hidden: int = 256
-    """Width of the layer between the backbone and the logit, of the clean method."""
-    weights: str = "imagenet"
-    """Start weights of the clean method: imagenet, none, a registered version, or a file."""
     model: str = "models:/fundus-sex@candidate"
     """Registered version the other methods start from."""
     constraint: str = "l2"
@@ -135,6 +128,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def tune(config: TuneConfig, run: "tracking.Run") -> Mapping[str, Any]:
     """Run trials until the study is full; hand back and record the best parameters."""
+    config = running.with_recipe(config, run)
     run.set_tags({"study": config.study})
     base = _pinned(config.training())
     file = running.read_space(config.space, base, default=_entry_point(base))

@@ -22,6 +22,8 @@ from .places import user_path as user_path
 from .preflight import Space as Space
 from .preflight import check_ready as check_ready
 from .preflight import check_space as check_space
+from .recipes import with_recipe as with_recipe
+from .resuming import CHECKPOINTS as CHECKPOINTS
 from .resuming import resumable as resumable
 from .session import make_folder as make_folder
 from .session import read_dataset as read_dataset

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fundus_ml.errors import InputError
+from fundus_ml.models.options import check_head
 from fundus_ml.training.options import TrainingOptions
 from tracking.options import Direction
 
@@ -21,6 +22,34 @@ class ConsoleOptions:
 
     verbose: bool = False
     """Also print the tables, details and notices of libraries that the run keeps as artifacts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions(TrainingOptions):
+    """Which network is trained, from what, and how."""
+
+    arch: str = "efficientnet_lite0"
+    """Backbone, by its name in torchvision or timm."""
+    head: str = "last"
+    """What the logit is read from: last, the backbone's last layer, or multiscale, means and maxima
+    over the picture of its last three levels of resolution (networks of timm)."""
+    head_hidden: int = 256
+    """Width of the layer before the logit."""
+    dropout: float = 0.0
+    """Share of features and hidden units that head=multiscale drops in training."""
+    both_flips: bool = False
+    """Answer the mean logit of an image and its mirror image; twice the passes, in attacks too."""
+    weights: str = "imagenet"
+    """Start weights: imagenet (installed for efficientnet_lite0 to 2, else downloaded), none, a
+    registered version such as models:/fundus-pretrained@candidate, or a file of weights."""
+    recipe: str = ""
+    """Values for these flags from a file: probe (frozen ImageNet features), finetune, or a YAML
+    file of one's own; a flag that is given another value than its default keeps it."""
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        super().__post_init__()
+        check_head(self.head, self.dropout)
 
 
 @dataclass(frozen=True, kw_only=True)

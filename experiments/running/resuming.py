@@ -20,11 +20,14 @@ from fundus_ml.training.distribution import wait, world
 from tracking.runs import Run
 from tracking.versions import ModelVersion
 
+CHECKPOINTS = Path("checkpoints")
+"""Folder of unfinished trainings, and of stored features, where no other is named."""
 MOVES_NOTHING = frozenset(
     {
         "dataset",
         "model",
         "tuned",
+        "recipe",
         "bootstrap",
         "register_as",
         "checkpoints",
@@ -35,6 +38,8 @@ MOVES_NOTHING = frozenset(
 """Flags that do not decide how a training goes; the dataset and the start count by content."""
 FORMER_FLAGS = {"recipe": "method", "watchdog": "overfitting_monitor"}
 """Names up to release 0.6.0, whose unfinished trainings go on."""
+LATER_FLAGS = {"head_epochs": 0, "head": "last", "dropout": 0.0, "both_flips": False}
+"""Flags since release 0.9.0 and what trainings did before, which go on: that is not identified."""
 
 
 @contextmanager
@@ -63,6 +68,7 @@ def resumable(
         field.name: getattr(config, field.name)
         for field in dataclasses.fields(config)
         if field.name not in MOVES_NOTHING
+        and getattr(config, field.name) != LATER_FLAGS.get(field.name)
     }
     identity |= {
         "entry_point": name,
@@ -109,4 +115,4 @@ def _folder(name: str, given: str, identity: dict[str, object]) -> Path:
     if given:
         return place("checkpoints", given)
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    return Path("checkpoints") / f"{name}-{digest[:12]}"
+    return CHECKPOINTS / f"{name}-{digest[:12]}"

@@ -28,6 +28,18 @@ class StartConfig(Protocol):
         """Width of the head's hidden layer."""
 
     @property
+    def head(self) -> str:
+        """What the logit is read from."""
+
+    @property
+    def dropout(self) -> float:
+        """Share that the head drops in training."""
+
+    @property
+    def both_flips(self) -> bool:
+        """Whether an image and its mirror image are averaged."""
+
+    @property
     def weights(self) -> str:
         """Start weights."""
 
@@ -58,6 +70,9 @@ def start_classifier(
         mean=dataset.channel_mean,
         std=dataset.channel_std,
         size=dataset.size,
+        head=config.head,
+        dropout=config.dropout,
+        both_flips=config.both_flips,
     )
     classifier = make_classifier(spec, seed=config.seed)
     parent = _fill(classifier, config.weights, run)

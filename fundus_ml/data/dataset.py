@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import numpy as np
 import pandas as pd
@@ -133,6 +133,14 @@ class FundusDataset(Dataset[tuple[Tensor, float]]):
         """Read the eyes at ``indices``, as :meth:`select` takes, as ``(n, H, W, 3)`` uint8 RGB."""
         return self._gather("pixels", indices, (self.size, self.size, 3))
 
+    def read(self, indices: ArrayLike) -> NDArray[Any]:
+        """Read what a batch is made of: :meth:`pixels`."""
+        return self.pixels(indices)
+
+    def as_batch(self, read: NDArray[Any], device: torch.device | str) -> Tensor:
+        """Turn what :meth:`read` gave into the images of a batch."""
+        return to_images(read, device)
+
     def regions(self, indices: ArrayLike) -> NDArray[np.uint8] | None:
         """Read the ``(n, H, W)`` uint8 region maps, or None where any folder lacks them."""
         if not self._has_regions:
@@ -230,16 +238,16 @@ def read_batches(
     Yields:
         The rows, and ``(n, 3, H, W)`` float32 in [0, 1], channels-last in memory.
     """
-    reading: Future[NDArray[np.uint8]] | None = None
+    reading: Future[NDArray[Any]] | None = None
     before: Tensor | None = None
     with ThreadPoolExecutor(1) as reader:
         for rows in parts:
-            following = reader.submit(dataset.pixels, rows.numpy())
+            following = reader.submit(dataset.read, rows.numpy())
             if reading is not None and before is not None:
-                yield before, to_images(reading.result(), device)
+                yield before, dataset.as_batch(reading.result(), device)
             reading, before = following, rows
         if reading is not None and before is not None:
-            yield before, to_images(reading.result(), device)
+            yield before, dataset.as_batch(reading.result(), device)
 
 
 def split_by_of(records: Mapping[Path, DatasetRecord]) -> str:

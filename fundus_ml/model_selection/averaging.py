@@ -277,7 +277,7 @@ class _Averaging:
 
 def _shape(model: Classifier) -> str:
     spec = model.spec
-    return f"arch={spec.arch} head_hidden={spec.head_hidden} size={spec.size}"
+    return f"arch={spec.arch} head={spec.head} head_hidden={spec.head_hidden} size={spec.size}"
 
 
 def _channel_means(constants: Sequence[tuple[float, ...]]) -> tuple[float, ...]:

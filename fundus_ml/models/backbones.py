@@ -15,6 +15,8 @@ from fundus_ml.errors import InputError, first_line
 
 FIXED_SIZE = ("vit_", "maxvit_")
 AUXILIARY_OUTPUTS = ("googlenet", "inception_v3")
+LEVELS = 3
+"""Last levels of resolution (blocks, in a transformer) that a head of several levels reads."""
 NEAREST = 3
 """Names that are suggested for one that is unknown."""
 GRIDS = (("img_size", "dynamic_img_size", "dynamic_img_pad"), ("img_size",), ())
@@ -52,31 +54,38 @@ def check_backbone(arch: str) -> None:
         )
 
 
-def make_backbone(arch: str, *, outputs: int, size: int) -> nn.Module:
+def make_backbone(arch: str, *, outputs: int | None, size: int) -> nn.Module:
     """Build a network with random weights whose last layer has ``outputs`` outputs.
 
-    A name that both libraries know is torchvision's.
+    A name that both libraries know is torchvision's; without a last layer it is timm's, whose
+    levels of resolution have names.
 
     Args:
         arch: Name of the network.
-        outputs: Width of its last layer.
+        outputs: Width of its last layer; None builds neither that nor what lies between the last
+            level of resolution and it.
         size: Side of its training images, pixels. Networks that place their pieces on a grid are
             built for it; vision transformers interpolate their positions to other sizes.
 
     Raises:
-        InputError: The network cannot be built for that size, or has no single last layer.
+        InputError: The network cannot be built for that size, has no single last layer, or has no
+            levels where they are asked for.
     """
-    if arch in of_torchvision():
+    if outputs is None and arch not in of_timm():
+        raise InputError(f"head=multiscale: timm has no arch={arch}; its networks have such heads")
+    if arch in of_torchvision() and outputs is not None:
         network: nn.Module = torchvision.models.get_model(arch, weights=None, num_classes=outputs)
         return network
     try:
-        network = _of_timm(arch, outputs=outputs, size=size)
+        network = _of_timm(arch, outputs=outputs or 0, size=size)
     except NotImplementedError:  # a RuntimeError that says nothing about the size: see on_meta
         raise
     except (AssertionError, RuntimeError, ValueError) as error:
         raise InputError(
             f"size={size}: arch={arch} cannot be built for it: {first_line(error)}"
         ) from error
+    if outputs is None:
+        return _up_to_last_level(network, arch)
     if not isinstance(_configuration(network)["classifier"], str):
         raise InputError(f"arch={arch}: has several last layers; allowed are networks with one")
     return network
@@ -98,7 +107,37 @@ def takes_any_size(backbone: nn.Module) -> bool:
     return not known.get("fixed_input_size") or bool(getattr(backbone, "dynamic_img_size", False))
 
 
-def on_meta(arch: str, *, outputs: int, size: int) -> nn.Module:
+def frozen_layers(backbone: nn.Module, freeze: str) -> list[str]:
+    """Name the layers that run up to the end of a level, each with all that is in it.
+
+    Args:
+        backbone: One of timm's networks.
+        freeze: Number of levels.
+
+    Raises:
+        InputError: It has not so many levels, or names none.
+    """
+    levels: Any = getattr(backbone, "feature_info", None)
+    if levels is None:
+        raise InputError(
+            f"freeze={freeze}: torchvision's networks name no levels; pass none, backbone, "
+            "batchnorm, or head=multiscale, which takes timm's"
+        )
+    if not 1 <= int(freeze) <= len(levels):
+        raise InputError(f"freeze={freeze}: the backbone has levels 1 to {len(levels)}")
+    found: list[str] = []
+    within = backbone
+    path = str(levels[int(freeze) - 1]["module"]).split(".")
+    for depth, part in enumerate(path):
+        for name, _ in within.named_children():
+            if name == part:
+                break
+            found.append(".".join([*path[:depth], name]))
+        within = within.get_submodule(part)
+    return [*found, ".".join(path)]
+
+
+def on_meta(arch: str, *, outputs: int | None, size: int) -> nn.Module:
     """Build a network without memory for its weights, to ask it for their shapes.
 
     Raises:
@@ -125,6 +164,15 @@ def _of_timm(arch: str, *, outputs: int, size: int) -> nn.Module:
                 trial.eval()(torch.empty(1, 3, size, size))
             return timm.create_model(arch, num_classes=outputs, **grid)
     raise InputError(f"arch={arch}: timm does not build it with {outputs} outputs")
+
+
+def _up_to_last_level(network: nn.Module, arch: str) -> nn.Module:
+    """Leave out what none of the levels needs."""
+    prune: Any = getattr(network, "prune_intermediate_layers", None)
+    if prune is None or len(network.feature_info) < LEVELS:  # type: ignore[arg-type]
+        raise InputError(f"head=multiscale: arch={arch} has no {LEVELS} levels to read")
+    prune(LEVELS, prune_norm=True)
+    return network
 
 
 def _configuration(network: nn.Module) -> Mapping[str, Any]:

@@ -1,4 +1,4 @@
-"""Any backbone with a 256→1 head, normalising its pixels inside itself."""
+"""Any backbone with a head that ends in one logit, normalising its pixels inside itself."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from fundus_ml.errors import InputError, check_seed
 from fundus_ml.models.backbones import check_backbone, make_backbone, on_meta, takes_any_size
+from fundus_ml.models.heads import make_head, pooled_levels
+from fundus_ml.models.options import MULTISCALE, check_head
 
 LARGEST = 65_536
 """Largest ``head_hidden`` and ``size``: more is a slip of the pen, and no memory holds it."""
@@ -24,6 +26,11 @@ class ClassifierSpec:
         mean: Per-channel mean of the training pixels, RGB in [0, 1].
         std: Per-channel standard deviation of the training pixels, each above 0.
         size: Side of the training images, pixels.
+        head: ``last`` reads the backbone's last layer, ``multiscale`` the means and maxima
+            over the picture of its last three levels of resolution.
+        dropout: Share of features and hidden units that ``multiscale`` drops in training.
+        both_flips: In evaluation mode, whether the logit is the mean over an image and its mirror
+            image.
 
     Raises:
         InputError: A field is outside its range.
@@ -34,10 +41,14 @@ class ClassifierSpec:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     size: int
+    head: str = "last"
+    dropout: float = 0.0
+    both_flips: bool = False
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         check_backbone(self.arch)
+        check_head(self.head, self.dropout)
         for name, value in (("head_hidden", self.head_hidden), ("size", self.size)):
             if value < 1:
                 raise InputError(f"{name}={value}: must be at least 1")
@@ -53,8 +64,9 @@ class ClassifierSpec:
 class Classifier(nn.Module):
     """Pixels in, logit out.
 
-    The backbone's own last layer is built with ``head_hidden`` outputs in place of the 1,000
-    ImageNet classes, so that every family gets the same head without surgery.
+    With ``head=last`` the backbone's own last layer is built with ``head_hidden`` outputs in place
+    of the 1,000 ImageNet classes, so that every family gets the same head without surgery. With
+    ``head=multiscale`` the backbone is timm's, without what follows its last level.
 
     Attributes:
         spec: What it was made from.
@@ -69,8 +81,14 @@ class Classifier(nn.Module):
         self.spec = spec
         self.register_buffer("mean", _channels(spec.mean))
         self.register_buffer("std", _channels(spec.std))
-        self.backbone = make_backbone(spec.arch, outputs=spec.head_hidden, size=spec.size)
-        self.head = nn.Sequential(nn.ReLU(), nn.Linear(spec.head_hidden, 1))
+        self.backbone = make_backbone(
+            spec.arch,
+            outputs=None if spec.head == MULTISCALE else spec.head_hidden,
+            size=spec.size,
+        )
+        self.head = make_head(
+            spec.head, self.backbone, hidden=spec.head_hidden, dropout=spec.dropout
+        )
         self.only_side = None if takes_any_size(self.backbone) else spec.size
         self.register_forward_pre_hook(_refuse_whole_numbers)
         if self.only_side is not None:
@@ -89,7 +107,21 @@ class Classifier(nn.Module):
             InputError: ``images`` are whole numbers. That floats lie in [0, 1] is not checked:
                 every step of every attack and of every training would pay for it.
         """
-        features = self.backbone((images - self.mean) / self.std)
+        logit = self.read(self.features(images))
+        if self.spec.both_flips and not self.training:
+            logit = (logit + self.read(self.features(images.flip(3)))) / 2
+        return logit
+
+    def features(self, images: Tensor) -> Tensor:
+        """Describe photographs by the ``(N, F)`` numbers that the head reads."""
+        normalised = (images - self.mean) / self.std
+        if self.spec.head == MULTISCALE:
+            return pooled_levels(self.backbone, normalised)
+        features: Tensor = self.backbone(normalised)
+        return features
+
+    def read(self, features: Tensor) -> Tensor:
+        """Turn ``(N, F)`` features into ``(N,)`` logits."""
         logit: Tensor = self.head(features)
         return logit.squeeze(1)
 
@@ -125,16 +157,22 @@ def make_classifier(spec: ClassifierSpec, *, seed: int) -> Classifier:
         return Classifier(spec)
 
 
-def weight_bytes(arch: str, head_hidden: int) -> int:
+def weight_bytes(arch: str, head_hidden: int, head: str = "last") -> int:
     """Size of the weights of a classifier's backbone, without making them.
 
     Raises:
-        InputError: From :class:`ClassifierSpec`.
+        InputError: From :class:`ClassifierSpec`, or the backbone has no such head.
     """
     spec = ClassifierSpec(
-        arch=arch, head_hidden=head_hidden, mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0), size=224
+        arch=arch,
+        head_hidden=head_hidden,
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+        size=224,
+        head=head,
     )
-    backbone = on_meta(spec.arch, outputs=spec.head_hidden, size=spec.size)
+    outputs = None if head == MULTISCALE else spec.head_hidden
+    backbone = on_meta(spec.arch, outputs=outputs, size=spec.size)
     return sum(tensor.nbytes for tensor in backbone.state_dict().values())
 
 

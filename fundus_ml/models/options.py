@@ -1,8 +1,12 @@
-"""What a user may ask of the arithmetic of a network; imports nothing that takes time."""
+"""What a user may ask of a network; imports nothing that takes time."""
 
 from fundus_ml.errors import InputError
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+MULTISCALE = "multiscale"
+HEADS = ("last", MULTISCALE)
+BACKBONE = "backbone"
+"""Value of ``freeze`` that holds all but the head and the last layer."""
 
 
 def check_precision(precision: str) -> None:
@@ -13,3 +17,17 @@ def check_precision(precision: str) -> None:
     """
     if precision not in PRECISIONS:
         raise InputError(f"precision={precision}: allowed: {', '.join(PRECISIONS)}")
+
+
+def check_head(head: str, dropout: float) -> None:
+    """Refuse a head that is none of :data:`HEADS`, or a share it cannot drop.
+
+    Raises:
+        InputError: It is none, or ``dropout`` is outside [0, 1) or has nothing to act on.
+    """
+    if head not in HEADS:
+        raise InputError(f"head={head}: allowed: {', '.join(HEADS)}")
+    if not 0 <= dropout < 1:
+        raise InputError(f"dropout={dropout}: must be 0 or more and below 1")
+    if dropout and head != MULTISCALE:
+        raise InputError(f"dropout={dropout}: head={head} drops nothing; pass head={MULTISCALE}")

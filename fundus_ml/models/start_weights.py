@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -11,9 +12,11 @@ import torch
 from torch import Tensor
 
 from fundus_ml.errors import InputError
+from fundus_ml.models.backbones import on_meta
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.models.feature_extractor import last_layer
 from fundus_ml.models.imagenet import imagenet_weights
+from fundus_ml.models.options import MULTISCALE
 from fundus_ml.models.origins import looks_like
 from fundus_ml.models.weight_files import read_state
 
@@ -87,7 +90,8 @@ def fill_backbone(
     named = {k.removeprefix(prefix): v for k, v in learned.items() if k.startswith(prefix)}
     fitting = {k: v for k, v in named.items() if k in own and v.shape == own[k].shape}
     unfit = {key for key in own if key not in fitting and not key.endswith(BATCH_COUNTER)}
-    wrong = sorted(name for name in unfit | (set(named) - set(own)) if not name.startswith(last))
+    foreign = set(named) - set(own) - _not_built(classifier)
+    wrong = sorted(name for name in unfit | foreign if not name.startswith(last))
     if wrong:
         raise InputError(
             f"weights={weights}: not of arch={classifier.spec.arch}{looks_like(state)}; "
@@ -97,6 +101,14 @@ def fill_backbone(
         _normalise_alike(classifier, *(state[name] for name in normaliser))
     classifier.backbone.load_state_dict(fitting, strict=False)
     return sorted(unfit)
+
+
+def _not_built(classifier: Classifier) -> AbstractSet[str]:
+    """Names of the whole network's tensors, where the classifier was built without its end."""
+    spec = classifier.spec
+    if spec.head != MULTISCALE:
+        return frozenset()
+    return on_meta(spec.arch, outputs=1, size=spec.size).state_dict().keys()
 
 
 def _normaliser(state: Mapping[str, Tensor]) -> tuple[str, str] | None:

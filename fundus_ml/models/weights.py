@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import safetensors
@@ -24,7 +24,7 @@ def save_classifier(classifier: Classifier, folder: Path) -> None:
     state = classifier.state_dict()
     state = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     save_file(state, folder / WEIGHTS_FILE)
-    spec = {"format": FORMAT, **asdict(classifier.spec)}
+    spec = {"format": FORMAT, **_told(classifier.spec)}
     (folder / SPEC_FILE).write_text(json.dumps(spec, indent=2) + "\n", encoding="utf-8")
 
 
@@ -51,31 +51,46 @@ def load_classifier(folder: Path) -> Classifier:
 
 def _read_spec(path: Path) -> ClassifierSpec:
     try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
+        given = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({first_line(error)})") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON ({first_line(error)})") from error
-    if not isinstance(fields, dict) or fields.get("format") != FORMAT:
+    if not isinstance(given, dict) or given.get("format") != FORMAT:
         raise InputError(f"{path}: format must be {FORMAT}")
-    for key, (allowed, rule) in _KEYS.items():
-        if key not in fields:
-            raise InputError(f"{path}: lacks the key {key}")
-        if not allowed(fields[key]):
-            raise InputError(f"{path}: {key}={_shown(fields[key])}: must be {rule}")
-    unknown = sorted(fields.keys() - _KEYS.keys() - {"format"})
-    if unknown:
-        raise InputError(f"{path}: unknown key {unknown[0]!r}; allowed: {', '.join(_KEYS)}")
+    _check_keys(path, given)
     try:
         return ClassifierSpec(
-            arch=fields["arch"],
-            head_hidden=fields["head_hidden"],
-            mean=tuple(fields["mean"]),
-            std=tuple(fields["std"]),
-            size=fields["size"],
+            arch=given["arch"],
+            head_hidden=given["head_hidden"],
+            mean=tuple(given["mean"]),
+            std=tuple(given["std"]),
+            size=given["size"],
+            **{key: given[key] for key in _LATER_KEYS if key in given},
         )
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+
+
+def _check_keys(path: Path, given: Mapping[str, object]) -> None:
+    for key in _KEYS:
+        if key not in given:
+            raise InputError(f"{path}: lacks the key {key}")
+    for key, value in given.items():
+        if key == "format":
+            continue
+        if key not in _ALL_KEYS:
+            raise InputError(f"{path}: unknown key {key!r}; allowed: {', '.join(_ALL_KEYS)}")
+        allowed, rule = _ALL_KEYS[key]
+        if not allowed(value):
+            raise InputError(f"{path}: {key}={_shown(value)}: must be {rule}")
+
+
+def _told(spec: ClassifierSpec) -> dict[str, object]:
+    """Leave out what a file from before :data:`_LATER_KEYS` means by saying nothing."""
+    usual = {field.name: field.default for field in fields(ClassifierSpec)}
+    told = asdict(spec)
+    return {k: v for k, v in told.items() if k not in _LATER_KEYS or v != usual[k]}
 
 
 def _is_text(value: object) -> bool:
@@ -84,6 +99,14 @@ def _is_text(value: object) -> bool:
 
 def _is_whole(value: object) -> bool:
     return type(value) is int
+
+
+def _is_share(value: object) -> bool:
+    return type(value) in (int, float)
+
+
+def _is_truth(value: object) -> bool:
+    return type(value) is bool
 
 
 def _are_three_numbers(value: object) -> bool:
@@ -101,6 +124,13 @@ _KEYS: Mapping[str, tuple[Callable[[object], bool], str]] = {
     "std": (_are_three_numbers, "a list of three finite numbers"),
     "size": (_is_whole, "a whole number"),
 }
+_LATER_KEYS: Mapping[str, tuple[Callable[[object], bool], str]] = {
+    "head": (_is_text, "a name"),
+    "dropout": (_is_share, "a number"),
+    "both_flips": (_is_truth, "true or false"),
+}
+"""Keys that a file may lack: the defaults of :class:`ClassifierSpec` are what it means then."""
+_ALL_KEYS = {**_KEYS, **_LATER_KEYS}
 
 
 def _shown(value: object) -> str:

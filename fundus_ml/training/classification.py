@@ -99,19 +99,23 @@ class SexObjective:
 
     def loss(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
         """Mean, or weighed mean, of the losses of the augmented batch."""
-        images = augment(
-            batch.images,
-            self.options.augment,
-            generator=generator,
-            first=batch.first,
-            of=batch.of,
-        )
+        images = self.augmented(batch, generator)
         # Where several processes or passes share a batch, each draws its own noise.
         own = torch.Generator().manual_seed(generator.initial_seed() ^ (batch.first + 1))
         losses = self.losses(model, replace(batch, images=images), own)
         if self.weights is not None:
             losses = losses * self.weights[batch.rows].to(losses.device)
         return losses.mean()
+
+    def augmented(self, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Change the images of a batch at random, as ``augment`` says."""
+        return augment(
+            batch.images,
+            self.options.augment,
+            generator=generator,
+            first=batch.first,
+            of=batch.of,
+        )
 
     def losses(self, model: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
         """Cross-entropy of each augmented, perturbed image, ``(n,)``.

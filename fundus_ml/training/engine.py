@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from fundus_ml.data.dataset import FundusDataset, read_batches
 from fundus_ml.errors import InputError
+from fundus_ml.models.options import BACKBONE
 from fundus_ml.training.checkpoints import Checkpoints
 from fundus_ml.training.distribution import add_up, shared, world
 from fundus_ml.training.objective import Batch, Objective
@@ -100,12 +101,12 @@ def learn(
         for row in learning.state.history:
             if on_epoch_end is not None:
                 on_epoch_end(row)
-        with shared(model) as called:
-            while not learning.over():
+        while not learning.over():
+            with _held_still(model, learning.still()), shared(model) as called:
                 learning.epoch(called, on_step)
-                row = learning.close_epoch()
-                if on_epoch_end is not None:
-                    on_epoch_end(row)
+            row = learning.close_epoch()
+            if on_epoch_end is not None:
+                on_epoch_end(row)
     return learning.fitted()
 
 
@@ -145,6 +146,10 @@ class _Learning:
         """Say why the training should end after the epochs so far; empty where it should not."""
         return "" if self.ends is None else self.ends(self.state.history)
 
+    def still(self) -> str:
+        """Say what stays as it is in this epoch: see ``TrainingOptions.freeze``."""
+        return BACKBONE if self.state.epoch <= self.options.head_epochs else self.options.freeze
+
     def epoch(self, called: nn.Module, on_step: OnStep | None) -> None:
         """Learn what is left of the epoch."""
         state, seed = self.state, self.options.seed
@@ -153,7 +158,7 @@ class _Learning:
         order = epoch_order(self.train, seed=seed, epoch=passage, weighted=weighted)
         order = self.replays.of(order, self.options.batch_size, state.epoch)
         parts = shares(order, self.options.batch_size, world(), after=state.batch)
-        training_mode(self.model, self.options.freeze)
+        training_mode(self.model, self.still())
         started = time.perf_counter()
         for batch in self._batches(parts):
             self._step(called, batch)
@@ -278,7 +283,7 @@ def _check_replays(replays: Replays, options: TrainingOptions) -> None:
 
 @contextmanager
 def _held_still(model: nn.Module, what: str) -> Iterator[None]:
-    """Freeze for the training; what asked for gradients before asks for them again after."""
+    """Freeze for a while; what asked for gradients before asks for them again after."""
     asking = [parameter for parameter in model.parameters() if parameter.requires_grad]
     freeze(model, what)
     try:

@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
+from timm.optim import param_groups_layer_decay  # type: ignore[attr-defined]
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from fundus_ml.models.backbones import last_layer_name
+from fundus_ml.models.backbones import frozen_layers, last_layer_name
+from fundus_ml.models.options import BACKBONE
 from fundus_ml.training.options import TrainingOptions
 
 PEAK = 0.3
@@ -17,29 +20,37 @@ DEEPEST = 2
 
 
 def freeze(model: nn.Module, what: str) -> None:
-    """Hold parameters still for a whole training: see ``TrainingOptions.freeze``.
+    """Hold parameters still: see ``TrainingOptions.freeze``.
 
-    The parameters keep their values for good; :func:`training_mode` keeps the statistics.
+    The parameters keep their values; :func:`training_mode` keeps the statistics.
+
+    Raises:
+        InputError: The backbone has not so many levels, or names none.
     """
-    if what == "batchnorm":
-        for module in model.modules():
-            if is_batch_norm(module):
-                module.requires_grad_(requires_grad=False)
-    elif what == "backbone":
+    for part in held(model, what):
+        part.requires_grad_(requires_grad=False)
+    if what == BACKBONE:
         backbone = model.get_submodule("backbone")
-        backbone.requires_grad_(requires_grad=False)
         backbone.get_submodule(last_layer_name(backbone)).requires_grad_()
 
 
 def training_mode(model: nn.Module, what: str) -> None:
-    """Put ``model`` in training mode, but BatchNorm that is frozen in evaluation mode."""
+    """Put ``model`` in training mode, but what is frozen in evaluation mode."""
     model.train()
-    held = {"none": [], "batchnorm": [model], "backbone": [m for n, m in model.named_children()
-            if n == "backbone"]}[what]  # fmt: skip
-    for part in held:
-        for module in part.modules():
-            if is_batch_norm(module):
-                module.eval()
+    for part in held(model, what):
+        part.eval()
+
+
+def held(model: nn.Module, what: str) -> list[nn.Module]:
+    """List what ``TrainingOptions.freeze`` holds still of a model."""
+    if what == "none":
+        return []
+    if what == "batchnorm":
+        return [module for module in model.modules() if is_batch_norm(module)]
+    backbone = model.get_submodule("backbone")
+    if what == BACKBONE:
+        return [backbone]
+    return [backbone.get_submodule(name) for name in frozen_layers(backbone, what)]
 
 
 def is_batch_norm(module: nn.Module) -> bool:
@@ -48,11 +59,13 @@ def is_batch_norm(module: nn.Module) -> bool:
 
 
 def make_optimizer(model: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:
-    """Make the optimizer of what asks for gradients, one group per stage where rates differ."""
-    groups = [
-        {"params": parameters, "lr": options.lr * options.layer_decay**depth}
-        for depth, parameters in _by_depth(model, apart=options.layer_decay < 1)
-    ]
+    """Make the optimizer of what asks for gradients, in groups by depth where rates differ.
+
+    Source:
+        Bao et al. 2022, arXiv:2106.08254, as timm does it, where biases and weights of
+        normalisations do not decay.
+    """
+    groups = _groups(model, options)
     if options.optimizer == "adamw":
         return torch.optim.AdamW(
             groups, lr=options.lr, weight_decay=options.weight_decay, fused=True
@@ -114,6 +127,29 @@ def averaged(model: nn.Module, decay: float) -> AveragedModel | None:
         return None
     average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
     return AveragedModel(model, multi_avg_fn=average, use_buffers=True)
+
+
+def _groups(model: nn.Module, options: TrainingOptions) -> list[dict[str, Any]]:
+    backbone: Any = getattr(model, "backbone", None)
+    if options.layer_decay == 1 or not hasattr(backbone, "group_matcher"):
+        return [
+            {"params": parameters, "lr": options.lr * options.layer_decay**depth}
+            for depth, parameters in _by_depth(model, apart=options.layer_decay < 1)
+        ]
+    layers = param_groups_layer_decay(
+        backbone, weight_decay=options.weight_decay, layer_decay=options.layer_decay
+    )
+    groups = [
+        {
+            "params": layer["params"],
+            "lr": options.lr * options.layer_decay * layer["lr_scale"],
+            "weight_decay": layer["weight_decay"],
+        }
+        for layer in layers
+    ]
+    inside = {parameter for layer in layers for parameter in layer["params"]}
+    head = [p for p in model.parameters() if p.requires_grad and p not in inside]
+    return [*groups, {"params": head, "lr": options.lr}]
 
 
 def _by_depth(model: nn.Module, *, apart: bool) -> Iterator[tuple[int, list[nn.Parameter]]]:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from fundus_ml.errors import InputError, check_seed, refuse_outside
-from fundus_ml.models.options import check_precision
+from fundus_ml.models.options import BACKBONE, check_precision
 
 OPTIMIZERS = ("adamw", "sgd")
 SCHEDULES = ("cosine", "step", "onecycle", "constant")
 BALANCES = ("none", "sampler", "loss")
 AUGMENTATIONS = ("none", "flip", "geometry", "full")
-FREEZES = ("none", "backbone", "batchnorm")
+FREEZES = ("none", BACKBONE, "batchnorm")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,10 @@ class TrainingOptions:
     weight_decay: float = 0.05
     """Decoupled in adamw, L2 in sgd."""
     layer_decay: float = 1.0
-    """Each stage of the backbone learns at this share of the rate of the stage after it."""
+    """Each layer of the backbone (of torchvision's networks each stage) learns at this share of the
+    rate of the one after it; the head learns at the full rate."""
+    head_epochs: int = 0
+    """Epochs at the beginning in which only the head learns (and the backbone's last layer)."""
     clip_norm: float = 0.0
     """Longest gradient of a step; 0 does not clip."""
     label_smoothing: float = 0.0
@@ -50,8 +53,8 @@ class TrainingOptions:
     balance: str = "none"
     """none, or the dataset's weights: sampler draws eyes by them, loss weighs their errors."""
     freeze: str = "none"
-    """none, backbone (only its last layer and the head learn), or batchnorm (its statistics and
-    weights stay)."""
+    """none, backbone (only its last layer and the head learn), batchnorm (its statistics and
+    weights stay), or a number: so many of the first levels of one of timm's networks stay."""
     augment: str = "flip"
     """none, flip, geometry (flip, rotation, scale, shift), or full (colour and blur too)."""
     patience: int = 0
@@ -67,12 +70,21 @@ class TrainingOptions:
         check_precision(self.precision)
         check_seed(self.seed)
         self._check_shares()
+        self._check_freeze()
         if self.warmup >= self.epochs:
             raise InputError(f"warmup={self.warmup}: must be below epochs={self.epochs}")
         if self.batch_size % self.accumulate:
             raise InputError(
                 f"accumulate={self.accumulate}: must divide batch_size={self.batch_size}"
             )
+
+    def _check_freeze(self) -> None:
+        if self.freeze not in FREEZES and not (self.freeze.isdecimal() and int(self.freeze)):
+            raise InputError(
+                f"freeze={self.freeze}: allowed: {', '.join(FREEZES)}, or a number of levels from 1"
+            )
+        if self.head_epochs >= self.epochs:
+            raise InputError(f"head_epochs={self.head_epochs}: must be below epochs={self.epochs}")
 
     def _check_shares(self) -> None:
         for name in ("ema", "label_smoothing"):
@@ -90,6 +102,7 @@ _LEAST: Mapping[str, int] = MappingProxyType(
         "batch_size": 2,
         "accumulate": 1,
         "warmup": 0,
+        "head_epochs": 0,
         "momentum": 0,
         "weight_decay": 0,
         "clip_norm": 0,
@@ -101,7 +114,6 @@ _CHOICES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "optimizer": OPTIMIZERS,
         "schedule": SCHEDULES,
         "balance": BALANCES,
-        "freeze": FREEZES,
         "augment": AUGMENTATIONS,
     }
 )

@@ -10,6 +10,7 @@ import pandas as pd
 from experiments.running.console import remark, stages, warn
 from experiments.running.session import LINK, LINKS
 from fundus_ml.data.dataset import FundusDataset
+from fundus_ml.data.members import members_of
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.data.overlap import Overlap, find_overlap
 from fundus_ml.data.record_linkage import alike_eyes
@@ -82,7 +83,7 @@ def refuse_known_people(run: Run, version: ModelVersion, dataset: FundusDataset)
             continue
         settled.add(digest)
         _refuse(find_overlap(dataset.frame, training.eyes), paths, of)
-        gaps = _compare_photographs(dataset, training, paths, of)
+        gaps = _compare_photographs(run, dataset, training, paths, of)
         compared -= set(BY_PHOTOGRAPH) if gaps else set()
         notes += gaps
     by = ", ".join(sorted(compared)) if settled else "nothing"
@@ -130,25 +131,25 @@ def _reopened(version: ModelVersion, digest: str) -> tuple[FundusDataset | None,
 
 
 def _compare_photographs(
-    dataset: FundusDataset, training: _Training, paths: str, of: str
+    run: Run, dataset: FundusDataset, training: _Training, paths: str, of: str
 ) -> list[str]:
     """Refuse eyes that record linkage finds in the training; return what it could not compare."""
     assert training.eyes is not None
     learned = training.photographs
     if learned is None:
         return [f"{of}: {training.lacking}: {NO_PHOTOGRAPHS}"]
+    ours, theirs = members_of(dataset), members_of(learned)
     with stages({LINK: "pair"}) as on_progress:
         pairs, unkept = alike_eyes(
-            dataset.members, learned.members, links=LINKS, on_progress=partial(on_progress, LINK)
+            ours, theirs, links=LINKS, on_progress=partial(on_progress, LINK)
         )
-    if unkept:
+    if unkept and not run.silent:
         remark(unkept)
     _refuse(find_overlap(dataset.frame, training.eyes, pairs["first"]), paths, of)
-    members = (*dataset.members, *learned.members)
     return [
         f"{member.folder}: keeps no keypoints: {NO_PHOTOGRAPHS}; preprocess it with "
         "same_person=true"
-        for member in members
+        for member in [*ours, *theirs]
         if not member.described
     ]
 

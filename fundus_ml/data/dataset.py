@@ -21,7 +21,6 @@ from fundus_ml.data.channels import (
 )
 from fundus_ml.data.linkage import Linkage
 from fundus_ml.data.manifest import SEXES, SPLITS
-from fundus_ml.data.members import Member
 from fundus_ml.data.record import DatasetRecord
 from fundus_ml.data.shards import read_shard
 from fundus_ml.errors import InputError
@@ -107,13 +106,10 @@ class FundusDataset(Dataset[tuple[Tensor, float]]):
         """Digests of the whole and of each folder."""
         return frozenset({self.digest, *(record["digest"] for record in self._records.values())})
 
-    @property
-    def members(self) -> tuple[Member, ...]:
-        """The folders, each with those of its eyes that are left here."""
-        return tuple(
-            Member(path, record, self.frame[self._folder == place])
-            for place, (path, record) in enumerate(self._records.items())
-        )
+    def by_folder(self) -> Iterator[tuple[Path, DatasetRecord, pd.DataFrame]]:
+        """Yield each folder, what it says of itself, and those of its eyes that are left here."""
+        for place, (path, record) in enumerate(self._records.items()):
+            yield path, record, self.frame[self._folder == place]
 
     def select(self, rows: ArrayLike) -> Self:
         """Keep the eyes at ``rows``: positions in the order wanted, or a boolean mask."""

@@ -8,6 +8,7 @@ from fundus_ml.auditing.audit import audit_dataset, write_audit
 from fundus_ml.auditing.record import read_audit
 from fundus_ml.data import integrity
 from fundus_ml.data.manifest import SPLITS
+from fundus_ml.data.members import members_of
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.data.record import read_dataset_json
 from fundus_ml.data.record_linkage import alike_eyes
@@ -294,7 +295,10 @@ def test_the_eyes_of_one_dataset_that_another_shows_again(photographed_twice, tm
     def found(eyes, others):
         told.clear()
         pairs, unkept = alike_eyes(
-            eyes.members, others.members, links=links, on_progress=lambda *done: told.append(done)
+            members_of(eyes),
+            members_of(others),
+            links=links,
+            on_progress=lambda *done: told.append(done),
         )
         assert unkept == ""
         return list(zip(pairs["first"], pairs["second"], strict=True))
@@ -340,7 +344,7 @@ def test_without_keypoints_files_are_still_compared_and_it_is_said(tmp_path, twi
     write_folder(tmp_path / "a", source="a", frame=a, keypoints=first)
     write_folder(tmp_path / "b", source="b", frame=b)
     paths = f"{tmp_path / 'a'},{tmp_path / 'b'}"
-    members = [open_dataset(path).members for path in paths.split(",")]
+    members = [members_of(open_dataset(path)) for path in paths.split(",")]
     assert [len(part) for part in alike_eyes(*members)] == [0, 0]
     dataset = open_dataset(paths)
     assert dataset.linkage.people == dataset.linkage.files == 1

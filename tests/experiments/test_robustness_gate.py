@@ -154,7 +154,7 @@ def test_evaluate_runs_the_attack_suite_and_keeps_what_it_found(versions, capsys
 @pytest.mark.parametrize(
     ("values", "line"),
     [
-        ({"attacks": "dlr"}, "attacks=dlr: allowed: pgd, suite"),
+        ({"attacks": "dlr"}, "attacks=dlr: allowed: none, pgd, suite"),
         ({"eps": 0}, "eps: an attack suite needs a budget, each above 0"),
         ({"suite_eyes": -1}, "suite_eyes=-1: must be at least 0"),
         ({"suite_queries": 0}, "suite_queries=0: must be at least 1"),

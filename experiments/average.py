@@ -5,22 +5,23 @@ the training split. The result is compared on the test split with each parent an
 their predictions, and registered with the alias ``candidate``.
 """
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import tracking
 from experiments import recording, running
 from experiments.recording.options import Measure
 from experiments.running import console
 from experiments.running.addresses import addresses
 from experiments.running.flags import run_entry_point
 from experiments.running.options import ConsoleOptions
-from fundus_ml import data, figures, model_selection, models
+from fundus_ml import data, figures, model_selection
 from fundus_ml.errors import check_seed, refuse_outside
 from fundus_ml.model_selection.options import METHODS
 from fundus_ml.models.options import check_precision
+
+if TYPE_CHECKING:
+    import tracking
 
 AVERAGE = "average"
 ENSEMBLE = "mean of predictions"
@@ -138,25 +139,20 @@ def _registered(
     dataset: "data.FundusDataset",
     metrics: dict[str, float],
 ) -> "tracking.ModelVersion":
-    with tempfile.TemporaryDirectory() as folder:
-        models.save_classifier(averaged.model, Path(folder))
-        version = tracking.register_classifier(
-            run,
-            config.register_as,
-            model=averaged.model,
-            files=Path(folder),
-            metrics=metrics,
-            tags={
-                "dataset_digest": dataset.digest,
-                "recipe": "average",
-                "method": config.method,
-                "parents": ",".join(averaged.members),
-            },
-            aliases=["candidate"],
-            side=averaged.model.only_side,
-        )
-    console.say(f"registered {version.uri} as candidate")
-    return version
+    return recording.register_model(
+        run,
+        config.register_as,
+        averaged.model,
+        metrics=metrics,
+        tags={
+            "dataset_digest": dataset.digest,
+            "recipe": "average",
+            "method": config.method,
+            "parents": ",".join(averaged.members),
+        },
+        alias="candidate",
+        eyes=dataset.frame,
+    )
 
 
 if __name__ == "__main__":

@@ -5,19 +5,23 @@ come per eye and per person, with 95 % intervals clustered by person, in every s
 the accuracy of naming the commoner sex. The threshold and the temperature come from validation.
 With ``attacks=suite`` several attacks follow at each budget, with and without a gradient: what is
 left under the worst of them, how small a change flips an eye, and whether a gradient is masked.
+
+External validation: ``split=all attacks=none calibration=version`` scores every eye of a dataset
+that holds nobody the version learned from, at the threshold and temperature it carries.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import tracking
 from experiments import recording, running
-from experiments.recording.options import Measure
+from experiments.recording.options import ALL, Measure
 from experiments.running import console
 from experiments.running.flags import Numbers, StepLength, run_entry_point
 from experiments.running.options import ConsoleOptions
-from fundus_ml import evaluation, robust_evaluation
+from fundus_ml import data, evaluation, robust_evaluation
 from fundus_ml.data.options import Verify
 from fundus_ml.errors import InputError, refuse_outside
 
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CALIBRATIONS = ("validation", "version")
-ATTACK_SETS = ("pgd", "suite")
+ATTACK_SETS = ("none", "pgd", "suite")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +46,8 @@ class EvaluateConfig(Measure, ConsoleOptions):
     model: str = "models:/fundus-sex@robust"
     """Registered version to measure."""
     split: str = "test"
-    """Split to score: train, val or test."""
+    """Split to score: train, val or test; or all, every eye of a dataset that holds nobody the
+    version learned from (external validation, with calibration=version)."""
     calibration: str = "validation"
     """Temperature and threshold: validation fits them to the dataset's validation eyes, version
     takes those stored with the version."""
@@ -52,7 +57,8 @@ class EvaluateConfig(Measure, ConsoleOptions):
     """Length of one attack step; auto is 2.5·eps/attack_steps."""
     attacks: str = "pgd"
     """Attacks: pgd, or suite, which adds one step, PGD with 20 and 100 steps, APGD on two losses,
-    Square, the worst of all, and the smallest change that flips each eye."""
+    Square, the worst of all, and the smallest change that flips each eye; none scores clean eyes
+    only, whatever eps says."""
     suite_eyes: int = 0
     """suite: about so many eyes, whole people drawn by seed; 0 is all eyes of the split."""
     suite_steps: int = 100
@@ -70,8 +76,17 @@ class EvaluateConfig(Measure, ConsoleOptions):
             at_least={"suite_eyes": 0, "suite_steps": 1, "suite_restarts": 1, "suite_queries": 1},
             one_of={"calibration": CALIBRATIONS, "attacks": ATTACK_SETS},
         )
+        if self.split == ALL and self.calibration == "validation":
+            raise InputError(
+                "split=all with calibration=validation: would fit threshold and temperature to "
+                "eyes that are scored; give calibration=version"
+            )
         if self.attacks == "suite":
             self.suite()
+
+    def measure(self) -> Measure:
+        """How to measure; without attacks there are no budgets."""
+        return dataclasses.replace(self, eps=Numbers(())) if self.attacks == "none" else self
 
     def suite(self) -> "robust_evaluation.AttackSuite":
         """Make the attack suite; each budget must be above 0."""
@@ -98,20 +113,24 @@ def evaluate(config: EvaluateConfig, run: "tracking.Run") -> "pd.DataFrame":
     fits = config.calibration == "validation"
     recording.check_splits_to_measure(dataset, config.split, bootstrap=config.bootstrap, fits=fits)
     attacked = recording.drawn_eyes(
-        dataset.split(config.split),
+        recording.scored_eyes(dataset, config.split),
         eyes=config.suite_eyes,
         seed=config.seed,
         resamples=config.bootstrap,
     )
     classifier, version = running.read_model(run, config.model)
+    if config.split == ALL:
+        running.refuse_known_people(run, version, dataset)
+    calibration = None if fits else stored_calibration(version)
     measured = recording.measure_split(
         run,
         classifier,
         dataset,
         split=config.split,
-        measure=config,
+        measure=config.measure(),
         name=version.uri,
-        calibration=None if fits else stored_calibration(version),
+        calibration=calibration,
+        beside=_beside(version, dataset) if config.split == ALL else (),
     )
     predicted, metrics, tags = measured.predicted, measured.metrics, {}
     if config.attacks == "suite":
@@ -149,6 +168,17 @@ def stored_calibration(version: "tracking.ModelVersion") -> "evaluation.Calibrat
         raise InputError(
             f"calibration=version: {version.uri}: {error}; calibration=validation fits one"
         ) from None
+
+
+def _beside(version: "tracking.ModelVersion", dataset: "data.FundusDataset") -> list[str]:
+    """Say what an external validation is read beside."""
+    lines = [recording.training_baseline(tracking.making_of(version))]
+    if version.tags.get("calibrated_on") in dataset.digests:
+        lines.append(
+            f"{version.uri} has its temperature and threshold from this very dataset, which "
+            "flatters every measure but AUROC and AUPRC"
+        )
+    return lines
 
 
 def _keep(version: "tracking.ModelVersion", measured: "recording.Measured") -> None:

@@ -3,6 +3,9 @@ from .decisions import record_decision as record_decision
 from .errors import TrackingError as TrackingError
 from .exposure import UNKNOWN as UNKNOWN
 from .exposure import datasets_seen as datasets_seen
+from .exposure import download_training_eyes as download_training_eyes
+from .exposure import made_from as made_from
+from .exposure import making_of as making_of
 from .lineage import attach_pictures as attach_pictures
 from .names import check_model_name as check_model_name
 from .options import PRUNERS as PRUNERS
@@ -47,4 +50,5 @@ from .trial_claims import LOST as LOST
 from .trial_claims import finished as finished
 from .trials import Trial as Trial
 from .trials import run_trials as run_trials
+from .version_files import TRAINING_EYES as TRAINING_EYES
 from .versions import ModelVersion as ModelVersion

@@ -26,3 +26,16 @@ def dataset_input(version: DatasetVersion) -> DatasetInput:
     if version.context:
         tags.append(InputTag("mlflow.data.context", version.context))
     return DatasetInput(dataset=dataset, tags=tags)
+
+
+def dataset_of(entity: DatasetInput) -> DatasetVersion:
+    """Read back what :func:`dataset_input` built."""
+    tags = {tag.key: tag.value for tag in entity.tags}
+    dataset = entity.dataset
+    return DatasetVersion(
+        name=dataset.name,
+        digest=tags.get("digest", dataset.digest),
+        source=json.loads(dataset.source).get("uri", ""),
+        rows=json.loads(dataset.profile or "{}").get("num_rows", 0),
+        context=tags.get("mlflow.data.context", ""),
+    )

@@ -1,14 +1,40 @@
-"""Which datasets a version has seen, itself or through the versions it was made from."""
+"""What a version has seen, itself or through the versions it was made from."""
 
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mlflow.exceptions import MlflowException
+
+from tracking.datasets import dataset_of
 from tracking.errors import TrackingError
 from tracking.registry import resolve
-from tracking.versions import ModelVersion
+from tracking.stores import initialise_tracking
+from tracking.version_files import TRAINING_EYES, checked_copy, kept_digests
+from tracking.versions import DatasetVersion, ModelVersion
 
 UNKNOWN = ""
 """Digest of a version that says none, or that is not in the registry any more."""
+_NO_SUCH_RUN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 
 
-def datasets_seen(version: ModelVersion) -> dict[str, str]:
+@dataclass(frozen=True)
+class Making:
+    """What the run that made a version recorded; all empty where there is no such run.
+
+    Attributes:
+        dataset: The dataset whose digest the version carries; None where the run names none.
+        metrics: Last value of each.
+        tags: Of the run.
+    """
+
+    dataset: DatasetVersion | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+def made_from(version: ModelVersion) -> dict[str, ModelVersion | None]:
     """Follow a version back to everything it was made from.
 
     Args:
@@ -16,26 +42,69 @@ def datasets_seen(version: ModelVersion) -> dict[str, str]:
             between them) lead back.
 
     Returns:
-        The ``dataset_digest`` of each version found, by address, ``version`` first;
-        :data:`UNKNOWN` where none is known.
+        Each version found, by address, ``version`` first; None where it is not in the registry
+        any more.
     """
-    seen: dict[str, str] = {}
-    waiting = [(version.uri, dict(version.tags))]
+    found: dict[str, ModelVersion | None] = {version.uri: version}
+    waiting = _parents(version)
     while waiting:
-        uri, tags = waiting.pop(0)
-        if uri not in seen:
-            seen[uri] = tags.get("dataset_digest", UNKNOWN)
-            waiting += [(parent, _tags(parent)) for parent in _parents(tags)]
-    return seen
+        uri = waiting.pop(0)
+        if uri not in found:
+            found[uri] = parent = _registered(uri)
+            waiting += [] if parent is None else _parents(parent)
+    return found
 
 
-def _parents(tags: dict[str, str]) -> list[str]:
+def datasets_seen(version: ModelVersion) -> dict[str, str]:
+    """Tell which datasets a version and everything it was made from was trained on.
+
+    Returns:
+        The ``dataset_digest`` of each version of :func:`made_from`, by address; :data:`UNKNOWN`
+        where none is known.
+    """
+    return {
+        uri: UNKNOWN if found is None else found.tags.get("dataset_digest", UNKNOWN)
+        for uri, found in made_from(version).items()
+    }
+
+
+def making_of(version: ModelVersion) -> Making:
+    """Read what the run that made a version recorded."""
+    try:
+        run = initialise_tracking().get_run(version.run_id)
+    except MlflowException as error:
+        if error.error_code not in _NO_SUCH_RUN:
+            raise
+        return Making()
+    digest = version.tags.get("dataset_digest", UNKNOWN)
+    datasets = map(dataset_of, run.inputs.dataset_inputs if run.inputs else ())
+    dataset = next((each for each in datasets if each.digest == digest), None)
+    return Making(dataset, dict(run.data.metrics), dict(run.data.tags))
+
+
+def download_training_eyes(version: ModelVersion, into: Path) -> Path | None:
+    """Copy the table of the eyes that a version learned from into a folder.
+
+    Returns:
+        The copy; None where the version was registered without one.
+
+    Raises:
+        TrackingError: The file is not the one that was registered.
+    """
+    if TRAINING_EYES not in (kept_digests(version) or {}):
+        return None
+    with checked_copy(version, (TRAINING_EYES,)) as copy:
+        return Path(shutil.copy(copy / TRAINING_EYES, into))
+
+
+def _parents(version: ModelVersion) -> list[str]:
+    tags = version.tags
     named = [tags.get("parent_version", ""), *tags.get("parents", "").split(",")]
     return [uri for uri in named if uri]
 
 
-def _tags(uri: str) -> dict[str, str]:
+def _registered(uri: str) -> ModelVersion | None:
     try:
-        return dict(resolve(uri).tags)
+        return resolve(uri)
     except TrackingError:
-        return {}
+        return None

@@ -35,6 +35,7 @@ from tracking.stores import initialise_tracking
 from tracking.version_files import (
     PROGRAM,
     RECIPE,
+    TRAINING_EYES,
     checked_copy,
     digests_of,
 )
@@ -84,7 +85,8 @@ def register_classifier(
         name: Registered name, created when new.
         model: Maps ``(N, 3, H, W)`` float32 in [0, 1] to ``(N,)`` logits. Exported from a copy in
             eval mode on the CPU in float32; ``model`` itself is left alone.
-        files: Folder with ``weights.safetensors`` and ``classifier.json``.
+        files: Folder with ``weights.safetensors``, ``classifier.json`` and, where it is known which
+            eyes the network learned from, ``training_eyes.parquet``.
         metrics: What was measured on the finished network; linked to the version.
         tags: ``dataset_digest``, ``recipe``, ``constraint``, ``eps``, ``git_commit`` …
         aliases: Names such as ``candidate`` that move to this version.
@@ -102,8 +104,10 @@ def register_classifier(
     _builder(files)
     client = initialise_tracking()
     step = _step_after(client, run.run_id)
-    extra = [files / name for name in FILES]
-    model_id = log_program(model, extra_files=extra, step=step, side=side)
+    extra = [files / name for name in (*FILES, Path(TRAINING_EYES).name)]
+    model_id = log_program(
+        model, extra_files=[file for file in extra if file.is_file()], step=step, side=side
+    )
     now = int(time() * 1000)
     client.log_batch(
         run.run_id,

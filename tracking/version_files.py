@@ -22,10 +22,12 @@ from tracking.versions import DIGESTS_TAG, WEIGHTS, ModelVersion
 
 PROGRAM = "data/model.pt2"
 RECIPE = "extra_files/classifier.json"
+TRAINING_EYES = "extra_files/training_eyes.parquet"
+"""Which eyes the version learned from; a version of unknown eyes lacks it."""
 WRITTEN = frozenset(
     {
-        PROGRAM, WEIGHTS, RECIPE, "MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt",
-        "input_example.json", "serving_input_example.json",
+        PROGRAM, WEIGHTS, RECIPE, TRAINING_EYES, "MLmodel", "conda.yaml", "python_env.yaml",
+        "requirements.txt", "input_example.json", "serving_input_example.json",
     }
 )  # fmt: skip
 """What registering a version writes."""
@@ -62,7 +64,7 @@ def checked_copy(version: ModelVersion, wanted: Sequence[str]) -> Iterator[Path]
         TrackingError: The version lacks a wanted file, holds one that registration does not
             write, or one is not what was registered.
     """
-    digests = _kept_digests(version)
+    digests = kept_digests(version)
     if digests is None:
         _tell_once(version)
     _refuse_strange(version, WRITTEN if digests is None else digests.keys())
@@ -77,7 +79,12 @@ def checked_copy(version: ModelVersion, wanted: Sequence[str]) -> Iterator[Path]
         yield Path(folder)
 
 
-def _kept_digests(version: ModelVersion) -> Mapping[str, str] | None:
+def kept_digests(version: ModelVersion) -> Mapping[str, str] | None:
+    """SHA-256 of the files of a version by path; None where it was registered without them.
+
+    Raises:
+        TrackingError: The tag holds something else.
+    """
     tag = version.tags.get(DIGESTS_TAG)
     if tag is None:
         return None

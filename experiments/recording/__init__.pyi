@@ -7,6 +7,7 @@ from .measuring import check_splits_to_measure as check_splits_to_measure
 from .measuring import measure_split as measure_split
 from .modulation import ModulationRecord as ModulationRecord
 from .modulation import record_modulation as record_modulation
+from .options import ALL as ALL
 from .options import Measure as Measure
 from .pretraining import Pretrained as Pretrained
 from .pretraining import probed as probed
@@ -14,8 +15,11 @@ from .pretraining import register_pretrained as register_pretrained
 from .registration import Trained as Trained
 from .registration import check_splits as check_splits
 from .registration import register_fitted as register_fitted
+from .registration import register_model as register_model
+from .scored_eyes import scored_eyes as scored_eyes
 from .shortcut_baseline import audit_of as audit_of
 from .shortcut_baseline import log_audit as log_audit
+from .shortcut_baseline import training_baseline as training_baseline
 from .study_page import write_study_page as write_study_page
 from .summary import Design as Design
 from .summary import ModelFindings as ModelFindings

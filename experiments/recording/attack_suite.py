@@ -7,6 +7,7 @@ from typing import Protocol
 import pandas as pd
 from torch import nn
 
+from experiments.recording.scored_eyes import words_of
 from experiments.running import console
 from experiments.running.console import progress, say
 from fundus_ml.data.dataset import FundusDataset
@@ -196,7 +197,7 @@ def _metrics(table: pd.DataFrame, medians: dict[str, Interval], *, split: str) -
 
 
 def _tell(signs: Sequence[Sign], medians: dict[str, Interval], *, eyes: int, split: str) -> None:
-    lines = [f"attack suite on {eyes} eyes of the {split} split"]
+    lines = [f"attack suite on {eyes} eyes, {words_of(split)}"]
     for sex, median in medians.items():
         lines.append(
             f"half of the {sex} eyes are flipped by a change of {median.value:.3g} "

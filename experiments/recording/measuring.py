@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import pandas as pd
 from torch import nn
 
-from experiments.recording.options import Measure
+from experiments.recording.options import ALL, Measure
+from experiments.recording.scored_eyes import scored_eyes, words_of
 from experiments.recording.scores import (
     SUBGROUP_COLUMNS,
     counted,
@@ -16,7 +17,13 @@ from experiments.recording.scores import (
     readable_scores,
     under_attack,
 )
-from experiments.recording.shortcut_baseline import against_shortcut_baseline, audit_of
+from experiments.recording.shortcut_baseline import (
+    BASELINE,
+    BASELINE_BY,
+    against_shortcut_baseline,
+    audit_of,
+    over_all_eyes,
+)
 from experiments.running import console
 from experiments.running.console import as_text, progress, remark, say
 from fundus_ml.data.dataset import FundusDataset
@@ -66,9 +73,11 @@ def check_splits_to_measure(
             holds one sex only.
     """
     try:
-        check_measurable(dataset.split(split), resamples=bootstrap)
+        check_measurable(scored_eyes(dataset, split), resamples=bootstrap)
     except InputError as error:
-        raise InputError(f"{split} split of {dataset.name} cannot be measured: {error}") from None
+        raise InputError(
+            f"{words_of(split)} of {dataset.name} cannot be measured: {error}"
+        ) from None
     if not fits:
         return
     try:
@@ -88,6 +97,7 @@ def measure_split(
     measure: Measure,
     name: str,
     calibration: Calibration | None = None,
+    beside: Sequence[str] = (),
 ) -> Measured:
     """Score a split clean and attacked, log tables and figures, compare with the shortcut baseline.
 
@@ -95,10 +105,11 @@ def measure_split(
         run: Gets the tables, the figures and ``calibration.json``; the metrics are handed back.
         model: Maps pixels in [0, 1] to ``(N,)`` logits.
         dataset: The whole dataset, on whose audit the shortcut baseline rests.
-        split: The part to score.
+        split: The part to score: train, val, test, or all.
         measure: How to measure.
         name: What the figures call the network.
         calibration: Temperature and threshold; fitted on the validation eyes when omitted.
+        beside: Lines to say below the score.
     """
     predicted = _predictions(model, dataset, split, measure, eps=measure.eps)
     parts = {split: predicted[predicted["attack"] == CLEAN]}
@@ -123,20 +134,23 @@ def measure_split(
         resamples=measure.bootstrap,
         seed=measure.seed,
     )
-    log_subgroups(run, subgroups, title=f"{name}, {split} split of {dataset.name}")
+    log_subgroups(run, subgroups, title=f"{name}, {words_of(split)} of {dataset.name}")
     audit = audit_of(dataset)
+    if split == ALL:
+        audit = over_all_eyes(audit, dataset)
+    reached = against_shortcut_baseline(clean_auroc(table), audit)
+    run.set_tags({BASELINE_BY: audit.shortcut_baseline_by})
     _tell(
         run,
         readable_scores(table),
         subgroups[list(SUBGROUP_COLUMNS)],
         remarks=(counted(table), _told(calibration, fitted_on)),
-        conclusion=f"{split} split: {against_shortcut_baseline(clean_auroc(table), audit)}"
-        f"{under_attack(table)}",
+        conclusions=(f"{words_of(split)}: {reached}{under_attack(table)}", *beside),
     )
     return Measured(
         predicted=predicted,
         table=table,
-        metrics=named_metrics(table, split=split) | {"shortcut_baseline": audit.shortcut_baseline},
+        metrics=named_metrics(table, split=split) | {BASELINE: audit.shortcut_baseline},
         tags=calibration.tags() | {"calibrated_on": dataset.digest},
     )
 
@@ -147,16 +161,18 @@ def _tell(
     subgroups: pd.DataFrame,
     *,
     remarks: Sequence[str],
-    conclusion: str,
+    conclusions: Sequence[str],
 ) -> None:
-    """Print the scores and the conclusion; keep these and the subgroups as ``scores.txt``."""
+    """Print the scores and the conclusions; keep these and the subgroups as ``scores.txt``."""
     written = [as_text(readable), as_text(subgroups), *(f"{line}\n" for line in remarks)]
-    run.log_text("\n".join([*written, f"{conclusion}\n"]), "scores.txt")
+    written += [f"{line}\n" for line in conclusions]
+    run.log_text("\n".join(written), "scores.txt")
     console.table(readable, final=True)
     console.table(subgroups)
     for line in remarks:
         remark(line)
-    say(conclusion)
+    for line in conclusions:
+        say(line)
 
 
 def _predictions(
@@ -165,7 +181,7 @@ def _predictions(
     with progress(split, "eye") as on_step:
         return predictions(
             model,
-            dataset.split(split),
+            scored_eyes(dataset, split),
             constraint=measure.constraint,
             eps=eps,
             attack_steps=measure.attack_steps,

@@ -8,6 +8,9 @@ from fundus_ml.attacks.step_sizes import StepSize, step_length
 from fundus_ml.errors import InputError, check_seed
 from fundus_ml.statistics.numerals import plain
 
+ALL = "all"
+"""In place of a split: every eye of a dataset, whichever split it stands in."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:

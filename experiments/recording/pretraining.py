@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import pandas as pd
+
 from experiments.recording.registration import register_model
 from fundus_ml.figures.pretraining import pretraining_curves
 from fundus_ml.models.classifiers import Classifier
@@ -113,6 +115,7 @@ def register_pretrained(
             metrics=metrics,
             tags=tags,
             alias=ALIAS,
+            eyes=pd.concat([objective.train.frame, objective.val.frame]),
             parent=parent,
         )
         describe(version, _description(classifier.spec.arch, objective, metrics, version))

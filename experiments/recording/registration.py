@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 from torch import nn
 
 from experiments.recording.measuring import check_splits_to_measure, measure_split
 from experiments.recording.options import Measure
 from experiments.running.console import say
 from fundus_ml.data.dataset import FundusDataset
+from fundus_ml.data.training_eyes import training_eyes, write_training_eyes
 from fundus_ml.figures import training_curves
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.models.weights import save_classifier
@@ -18,6 +20,7 @@ from fundus_ml.training import Fitted
 from fundus_ml.training.distribution import from_first
 from tracking.registry import ModelVersion, register_classifier
 from tracking.runs import Run
+from tracking.version_files import TRAINING_EYES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +86,7 @@ def register_fitted(
             tags={"dataset_digest": dataset.digest, **measured.tags, **tags},
             alias=alias,
             parent=parent,
+            eyes=dataset.frame,
         )
     )
     return Trained(version=version, seconds_per_step=fitted.seconds_per_step)
@@ -96,6 +100,7 @@ def register_model(
     metrics: Mapping[str, float],
     tags: Mapping[str, str],
     alias: str | None,
+    eyes: pd.DataFrame,
     parent: ModelVersion | None = None,
 ) -> ModelVersion:
     """Register a classifier with what was measured on it, and say so.
@@ -107,11 +112,13 @@ def register_model(
         metrics: Linked to the version.
         tags: What a reader of the registry must know.
         alias: Moves to the new version; None moves none.
+        eyes: Manifest rows of its dataset; those it learned from or was chosen by are kept with it.
         parent: The version it was made from.
     """
     assert isinstance(model, Classifier)
     with tempfile.TemporaryDirectory() as folder:
         save_classifier(model, Path(folder))
+        write_training_eyes(training_eyes(eyes), Path(folder) / Path(TRAINING_EYES).name)
         version = register_classifier(
             run,
             name,

@@ -1,5 +1,6 @@
 """What shortcuts alone reach on a dataset, beside which every score of a model is read."""
 
+import dataclasses
 import tempfile
 from pathlib import Path
 
@@ -12,9 +13,16 @@ from fundus_ml.auditing.audit import (
     read_audit,
     write_audit,
 )
+from fundus_ml.auditing.shortcut_baseline import chance_level, make_shortcut_baseline
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.statistics.clustered import Interval
+from tracking.exposure import Making
 from tracking.runs import Run
+
+BASELINE = "shortcut_baseline"
+"""Metric of a run: the shortcut baseline of the dataset it read."""
+BASELINE_BY = "shortcut_baseline_by"
+"""Tag of a run: the shortcut that sets it."""
 
 
 def audit_of(dataset: FundusDataset, *, permutations: int = 1000, seed: int = 0) -> Audit:
@@ -29,16 +37,31 @@ def audit_of(dataset: FundusDataset, *, permutations: int = 1000, seed: int = 0)
         )
 
 
+def over_all_eyes(audit: Audit, dataset: FundusDataset) -> Audit:
+    """Take chance over every eye of the audited dataset in place of its test split.
+
+    The shortcuts of an audit are cross-validated over all eyes already.
+    """
+    frame = dataset.frame
+    chance = chance_level(frame["label"], frame["person_group"], seed=audit.seed)
+    baseline = make_shortcut_baseline(audit.baselines, chance=chance, test_eyes=len(frame))
+    return dataclasses.replace(
+        audit,
+        chance=chance,
+        shortcut_baseline=baseline.value,
+        shortcut_baseline_by=baseline.by,
+        shortcut_baseline_words=baseline.words,
+    )
+
+
 def log_audit(run: Run, audit: Audit) -> None:
     """Record an audit: its page, its numbers, its verdicts."""
     with tempfile.TemporaryDirectory() as folder:
         write_audit(audit, Path(folder))
         for name in (AUDIT, AUDIT_PAGE):
             run.log_artifact(Path(folder) / name)
-    run.log_metrics({"shortcut_baseline": audit.shortcut_baseline})
-    run.set_tags(
-        {"shortcut_baseline_by": audit.shortcut_baseline_by, "audit": " ".join(audit.verdicts)}
-    )
+    run.log_metrics({BASELINE: audit.shortcut_baseline})
+    run.set_tags({BASELINE_BY: audit.shortcut_baseline_by, "audit": " ".join(audit.verdicts)})
 
 
 def against_shortcut_baseline(auroc: Interval, audit: Audit) -> str:
@@ -51,3 +74,18 @@ def against_shortcut_baseline(auroc: Interval, audit: Audit) -> str:
     if auroc.low > audit.shortcut_baseline:
         return f"{reached}: above {bar}"
     return f"{reached}: not above {bar}; nothing is shown that a shortcut would not reach"
+
+
+def training_baseline(making: Making) -> str:
+    """Say the shortcut baseline of the dataset a version was trained on, as its run recorded it.
+
+    Args:
+        making: What the run that made the version recorded.
+    """
+    of = "the shortcut baseline of the dataset it was trained on"
+    if making.dataset is not None:
+        of += f" ({making.dataset.source}, {making.dataset.rows} eyes)"
+    if BASELINE not in making.metrics:
+        return f"{of}: not recorded by the run that trained it"
+    by = making.tags.get(BASELINE_BY)
+    return f"{of}: {making.metrics[BASELINE]:.3f}" + (f" ({by})" if by else "")

@@ -1,4 +1,5 @@
 from .addresses import addresses as addresses
+from .external import refuse_known_people as refuse_known_people
 from .flags import Number as Number
 from .flags import Numbers as Numbers
 from .flags import StepCount as StepCount

@@ -26,6 +26,8 @@ from .options import Verify as Verify
 from .options import check_factors as check_factors
 from .options import check_fractions as check_fractions
 from .options import check_labels as check_labels
+from .overlap import Overlap as Overlap
+from .overlap import find_overlap as find_overlap
 from .own_files import OwnFiles as OwnFiles
 from .own_files import remove_if_empty as remove_if_empty
 from .owned_folders import PARTIAL as PARTIAL
@@ -49,6 +51,7 @@ from .record import RECORD as RECORD
 from .record import REJECTED as REJECTED
 from .record import DatasetRecord as DatasetRecord
 from .record import write_dataset_json as write_dataset_json
+from .record_linkage import alike_eyes as alike_eyes
 from .shards import SHARD_EYES as SHARD_EYES
 from .shards import ShardWriter as ShardWriter
 from .shards import copy_rows as copy_rows
@@ -56,3 +59,6 @@ from .shards import read_shard as read_shard
 from .shuffled_labels import labels_to_learn as labels_to_learn
 from .splits import assign_splits as assign_splits
 from .splits import person_leakage as person_leakage
+from .training_eyes import read_training_eyes as read_training_eyes
+from .training_eyes import training_eyes as training_eyes
+from .training_eyes import write_training_eyes as write_training_eyes

@@ -101,6 +101,16 @@ class FundusDataset(Dataset[tuple[Tensor, float]]):
         digests = (record["digest"] for record in self._records.values())
         return frozenset({self.digest} | {d for at, d in enumerate(digests) if at not in moved})
 
+    @property
+    def digests(self) -> frozenset[str]:
+        """Digests of the whole and of each folder."""
+        return frozenset({self.digest, *(record["digest"] for record in self._records.values())})
+
+    def by_folder(self) -> Iterator[tuple[Path, DatasetRecord, pd.DataFrame]]:
+        """Yield each folder, what it says of itself, and those of its eyes that are left here."""
+        for place, (path, record) in enumerate(self._records.items()):
+            yield path, record, self.frame[self._folder == place]
+
     def select(self, rows: ArrayLike) -> Self:
         """Keep the eyes at ``rows``: positions in the order wanted, or a boolean mask."""
         kept = self._positions(rows)

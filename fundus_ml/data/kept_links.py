@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-_COLUMNS = ("first", "second", "inliers", "score")
+PAIR_COLUMNS = ("first", "second", "inliers", "score")
 
 
 def keep_links(folder: Path, key: str, pairs: pd.DataFrame) -> str:
@@ -19,7 +19,7 @@ def keep_links(folder: Path, key: str, pairs: pd.DataFrame) -> str:
     """
     path = _path(folder, key)
     unfinished = path.with_suffix(f".{os.getpid()}.part")
-    columns = {name: pairs[name].tolist() for name in _COLUMNS}
+    columns = {name: pairs[name].tolist() for name in PAIR_COLUMNS}
     content = {"key": key, "pairs": columns, "sha256": _sha256(key, columns)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -45,10 +45,10 @@ def kept_links(folder: Path, key: str, known: pd.Series) -> pd.DataFrame | None:
     """
     try:
         content = json.loads(_path(folder, key).read_text(encoding="utf-8"))
-        columns = {name: content["pairs"][name] for name in _COLUMNS}
+        columns = {name: content["pairs"][name] for name in PAIR_COLUMNS}
         if content["key"] != key or content["sha256"] != _sha256(key, columns):
             return None
-        pairs = pd.DataFrame(columns, columns=list(_COLUMNS))
+        pairs = pd.DataFrame(columns, columns=list(PAIR_COLUMNS))
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return pairs if pairs[["first", "second"]].isin(known.array).all(axis=None) else None

@@ -8,6 +8,7 @@ from typing import NamedTuple, cast
 import numpy as np
 import pandas as pd
 
+from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.integrity import (
     check_content,
     check_manifest,
@@ -40,6 +41,11 @@ class Member(NamedTuple):
     def described(self) -> bool:
         """Whether it keeps the keypoints that tell its eyes apart."""
         return KEYPOINTS in stored_kinds(self.record)
+
+
+def members_of(dataset: FundusDataset) -> list[Member]:
+    """Take an opened dataset apart, each folder with those of its eyes that are left in it."""
+    return [Member(*part) for part in dataset.by_folder()]
 
 
 def read_members(paths: str, *, verify: Verify) -> list[Member]:

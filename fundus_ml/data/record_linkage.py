@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fundus_ml.data.integrity import check_shards
-from fundus_ml.data.kept_links import keep_links, kept_links
+from fundus_ml.data.kept_links import PAIR_COLUMNS, keep_links, kept_links
 from fundus_ml.data.linkage import Linkage
 from fundus_ml.data.manifest import SPLITS
 from fundus_ml.data.members import Member
@@ -94,6 +94,41 @@ def settle(
     return Settled(settled, folder[stays], linkage)
 
 
+def alike_eyes(
+    eyes: Sequence[Member],
+    others: Sequence[Member],
+    *,
+    links: Path | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> tuple[pd.DataFrame, str]:
+    """Find the photographs of one dataset that show an eye of another one.
+
+    Args:
+        eyes: The folders of one dataset, each with the rows of its manifest to compare.
+        others: Those of the other; no ``image_id`` stands in both. A folder of either that keeps
+            no keypoints is left out.
+        links: As in :func:`settle`.
+        on_progress: As in :func:`settle`.
+
+    Returns:
+        ``first`` by ``image_id`` among ``eyes``, ``second`` among ``others``, ``inliers``,
+        ``score``; and why the pairs could not be kept, or empty.
+    """
+    sides = [[member for member in side if member.described] for side in (eyes, others)]
+    if not all(sides):
+        return pd.DataFrame(columns=list(PAIR_COLUMNS)), ""
+    members = [member for side in sides for member in side]
+    names = pd.concat([member.frame["image_id"] for member in members])
+    versions = ["\n".join(sorted(map(_version, side))) for side in sides]
+    key = _fingerprint(["eyes in another dataset", *versions, *names])
+    pairs = None if links is None else kept_links(links, key, names)
+    if pairs is not None:
+        return pairs, ""
+    groups = np.repeat([0, 1], [len(side) for side in sides])
+    pairs = _search(members, groups.tolist(), on_progress)
+    return pairs, "" if links is None else keep_links(links, key, pairs)
+
+
 def _refuse_twice(image_ids: pd.Series, folders: Sequence[Path], folder: NDArray[np.intp]) -> None:
     twice = image_ids.duplicated()
     if twice.any():
@@ -124,33 +159,35 @@ def _alike(
     # In an order of their own, so that the order in which they are named changes nothing.
     described = sorted((m for m in members if m.described), key=lambda m: m.record["digest"])
     if len(described) < 2:  # noqa: PLR2004 (a pair)
-        return pd.DataFrame(columns=["first", "second", "inliers", "score"]), ""
+        return pd.DataFrame(columns=list(PAIR_COLUMNS)), ""
     # Of all folders: eyes that one without keypoints joins are not compared.
     key = _fingerprint(["pairs", *sorted(map(_version, members))])
     pairs = None if links is None else kept_links(links, key, frame["image_id"])
     if pairs is not None:
         return pairs, ""
     people = pd.Series(known.to_numpy(), index=frame["image_id"])
-    pairs = _search(described, people, on_progress)
+    pairs = _search(described, range(len(described)), on_progress, people=people)
     return pairs, "" if links is None else keep_links(links, key, pairs)
 
 
 def _search(
     members: Sequence[Member],
-    people: pd.Series,
+    groups: Sequence[int],
     on_progress: Callable[[int, int], None] | None,
+    *,
+    people: pd.Series | None = None,
 ) -> pd.DataFrame:
+    """Pairs of alike eyes in members of different ``groups``, of different ``people``."""
     from fundus_ml.imaging.duplicates import same_eye_pairs  # noqa: PLC0415 (loads scikit-learn)
 
     names = np.concatenate([member.frame["image_id"] for member in members])
-    folders = np.repeat(np.arange(len(members)), [len(member.frame) for member in members])
     found = same_eye_pairs(
         np.concatenate([_keypoints(member) for member in members]),
-        folders=folders,
-        people=pd.factorize(people[names])[0],
+        folders=np.repeat(np.asarray(groups), [len(member.frame) for member in members]),
+        people=None if people is None else pd.factorize(people[names])[0],
         on_progress=on_progress,
     )
-    return found[["first", "second", "inliers", "score"]].assign(
+    return found[list(PAIR_COLUMNS)].assign(
         first=names[found["first"]], second=names[found["second"]]
     )
 

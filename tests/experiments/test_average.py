@@ -5,10 +5,11 @@ import torch
 
 from experiments import average
 from fundus_ml.data.opening import open_dataset
+from fundus_ml.data.training_eyes import read_training_eyes
 from fundus_ml.model_selection.averaging import mean_weights, reestimate_statistics
 from tests.experiments.conftest import flags
 from tests.experiments.tiny_versions import artifact, logged_table, newest
-from tracking.exposure import datasets_seen
+from tracking.exposure import datasets_seen, download_training_eyes
 from tracking.registry import find_alias, load_classifier, resolve
 
 PARENTS = ["models:/eye/1", "models:/eye/2"]
@@ -27,7 +28,7 @@ def enter(versions, **changed):
 
 @pytest.mark.slow
 @tiny_audit
-def test_a_version_of_each_site_averaged_on_both(versions, capsys):
+def test_a_version_of_each_site_averaged_on_both(versions, capsys, tmp_path):
     """The documented example: neither is warned of, since each was taught on a part of it."""
     run = enter(versions, dataset=f"{versions.a},{versions.b}")
     version = resolve("models:/soup@candidate")
@@ -50,6 +51,8 @@ def test_a_version_of_each_site_averaged_on_both(versions, capsys):
     assert table["count"].tolist() == [120] * 4 + [60] * 4
     assert table["auroc"][0] == pytest.approx(run.data.metrics["test_clean_auroc"])
     assert artifact(run, "comparison.png").stat().st_size > 10_000
+    eyes = read_training_eyes(download_training_eyes(version, tmp_path))
+    assert set(eyes["image_id"]) == set(both.frame.loc[both.frame["split"] != "test", "image_id"])
     said = capsys.readouterr()
     assert "registered models:/soup/1 as candidate" in said.out
     assert "trained on another dataset" not in said.err

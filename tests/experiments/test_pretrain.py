@@ -11,11 +11,13 @@ from experiments.pretrain import PretrainConfig
 from experiments.running.flags import execute
 from experiments.running.start import start_classifier
 from fundus_ml.data.opening import open_dataset
+from fundus_ml.data.training_eyes import read_training_eyes
 from fundus_ml.errors import InputError
 from tests.experiments.conftest import enter, flags
 from tests.fundus_ml.tiny_learning import make_dataset
 from tests.tracking.conftest import end_all_runs
 from tracking import registry
+from tracking.exposure import download_training_eyes
 
 SMALL = {
     "dataset": "tiny",
@@ -60,6 +62,13 @@ def test_the_version_says_what_it_is(pretrained):
     assert "its logit means nothing yet" in version.description
     assert "weights=models:/fundus-pretrained/1" in version.description
     assert re.search(r"AUROC [01]\.\d{3}, before the pretraining [01]\.\d{3}", version.description)
+
+
+def test_the_version_keeps_which_eyes_it_learned_from(pretrained, tmp_path):  # noqa: ARG001
+    """What is trained from it inherits them."""
+    version = registry.resolve("models:/fundus-pretrained/1")
+    eyes = read_training_eyes(download_training_eyes(version, tmp_path))
+    assert sorted(eyes["image_id"]) == sorted(open_dataset("tiny").frame["image_id"])
 
 
 def test_the_run_shows_the_curves_and_their_numbers(pretrained):

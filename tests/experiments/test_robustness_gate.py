@@ -146,7 +146,7 @@ def test_evaluate_runs_the_attack_suite_and_keeps_what_it_found(versions, capsys
     assert counts["square", 0.1] == counts["worst", 0.02] == 20
     assert counts["none", 0.0] == counts["pgd", 0.1] == len(open_dataset(versions.a).split("test"))
     told = capsys.readouterr().out
-    assert "attack suite on 20 eyes of the test split" in told
+    assert "attack suite on 20 eyes, test split" in told
     assert "half of the female eyes are flipped by a change of " in told
     assert "no sign of gradient masking" in told
 
@@ -154,7 +154,7 @@ def test_evaluate_runs_the_attack_suite_and_keeps_what_it_found(versions, capsys
 @pytest.mark.parametrize(
     ("values", "line"),
     [
-        ({"attacks": "dlr"}, "attacks=dlr: allowed: pgd, suite"),
+        ({"attacks": "dlr"}, "attacks=dlr: allowed: none, pgd, suite"),
         ({"eps": 0}, "eps: an attack suite needs a budget, each above 0"),
         ({"suite_eyes": -1}, "suite_eyes=-1: must be at least 0"),
         ({"suite_queries": 0}, "suite_queries=0: must be at least 1"),

@@ -66,7 +66,7 @@ def test_help_and_wrong_flags_are_answered_before_anything_heavy_is_imported(arg
         ("train", ["--dataset", "d", "--augment", "all"], "augment=all: allowed: none, flip"),
         ("tune", ["--dataset", "d", "--pruner", "best"], "pruner=best: allowed: hyperband"),
         ("robustify", ["--dataset", "d", "--method", "x"], "method=x: allowed: pgd, fast"),
-        ("evaluate", ["--dataset", "d", "--attacks", "x"], "attacks=x: allowed: pgd, suite"),
+        ("evaluate", ["--dataset", "d", "--attacks", "x"], "attacks=x: allowed: none, pgd, suite"),
         ("modulate", ["--dataset", "d", "--constraint", "l3"], "constraint=l3: allowed: l2, linf"),
         ("reader_study", ["--run", "r", "--question", "x"], "question=x: allowed: changed, female"),
     ],

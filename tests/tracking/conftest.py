@@ -127,6 +127,7 @@ def registered_once(blank_database, tmp_path_factory):
     shutil.copy(blank_database, folder / "mlflow.db")
     network = make_network()
     files = save_classifier(network, folder / "classifier")
+    (files / "training_eyes.parquet").write_bytes(b"eyes")
     with pytest.MonkeyPatch.context() as patch:
         enter_store(folder, patch)
         with start_run("train", {"lr": 0.1}) as run:

@@ -8,8 +8,10 @@ from fundus_ml.auditing.audit import audit_dataset, write_audit
 from fundus_ml.auditing.record import read_audit
 from fundus_ml.data import integrity
 from fundus_ml.data.manifest import SPLITS
+from fundus_ml.data.members import members_of
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.data.record import read_dataset_json
+from fundus_ml.data.record_linkage import alike_eyes
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.keypoints import FEATURE_SHAPE, describe_eye
 from tests.fundus_ml.painted_views import altered, paint_photographs, view_of
@@ -284,6 +286,32 @@ def test_pairs_are_searched_once_and_a_damaged_file_is_not_believed(photographed
     assert dataset.linkage.notes[0].startswith(f"{links} cannot be written (")
 
 
+def test_the_eyes_of_one_dataset_that_another_shows_again(photographed_twice, tmp_path):
+    """Each is looked for among the eyes that are left of the other; kept for the next time."""
+    a, b = (open_dataset(path) for path in photographed_twice.split(","))
+    learned = a.select(a.frame["split"].ne("test").to_numpy())
+    links, told = tmp_path / "links", []
+
+    def found(eyes, others):
+        told.clear()
+        pairs, unkept = alike_eyes(
+            members_of(eyes),
+            members_of(others),
+            links=links,
+            on_progress=lambda *done: told.append(done),
+        )
+        assert unkept == ""
+        return list(zip(pairs["first"], pairs["second"], strict=True))
+
+    assert found(b, learned) == [("b/0", "a/0"), ("b/1", "a/1")]
+    assert told
+    assert found(b, learned) == [("b/0", "a/0"), ("b/1", "a/1")]
+    assert not told
+    assert found(learned, b) == [("a/0", "b/0"), ("a/1", "b/1")]
+    assert found(b, learned.select([1, 2])) == [("b/1", "a/1")]
+    assert found(b.select([0]), learned.select([1, 2])) == []
+
+
 def test_pairs_kept_for_one_composite_are_not_those_of_another(photographed_twice, tmp_path):
     """Where a third folder joins two eyes by file they are not compared; without it they are."""
     third = rows("c", "fx", people=[0, 0], splits=["train", "train"])
@@ -316,6 +344,8 @@ def test_without_keypoints_files_are_still_compared_and_it_is_said(tmp_path, twi
     write_folder(tmp_path / "a", source="a", frame=a, keypoints=first)
     write_folder(tmp_path / "b", source="b", frame=b)
     paths = f"{tmp_path / 'a'},{tmp_path / 'b'}"
+    members = [members_of(open_dataset(path)) for path in paths.split(",")]
+    assert [len(part) for part in alike_eyes(*members)] == [0, 0]
     dataset = open_dataset(paths)
     assert dataset.linkage.people == dataset.linkage.files == 1
     (note,) = dataset.linkage.notes

@@ -10,7 +10,13 @@ from torch import nn
 
 from fundus_ml.models.classifiers import ClassifierSpec, make_classifier
 from fundus_ml.training import TrainingOptions
-from fundus_ml.training.optimization import freeze, make_optimizer, make_schedule, rate
+from fundus_ml.training.optimization import (
+    freeze,
+    make_optimizer,
+    make_schedule,
+    rate,
+    training_mode,
+)
 
 
 def rates(schedule, total, warmup=0):
@@ -118,3 +124,41 @@ def test_a_frozen_backbone_leaves_its_last_layer_and_the_head(arch):
     assert learning == {
         f"backbone.{last}.weight", f"backbone.{last}.bias", "head.1.weight", "head.1.bias"
     }  # fmt: skip
+
+
+def test_each_layer_of_timms_networks_learns_at_a_share_of_the_next():
+    """Ten blocks and a stem, each at half the rate of the one after it; biases do not decay."""
+    model = classifier("test_efficientnet")
+    how = TrainingOptions(lr=0.1, layer_decay=0.5, weight_decay=0.2)
+    groups = make_optimizer(model, how).param_groups
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    rates = {
+        names[id(p)]: (group["lr"], group["weight_decay"])
+        for group in groups
+        for p in group["params"]
+    }
+    assert rates.keys() == set(names.values())
+    assert rates["head.1.weight"] == (0.1, 0.2)
+    assert rates["backbone.classifier.weight"] == pytest.approx((0.05, 0.2))
+    assert rates["backbone.classifier.bias"] == pytest.approx((0.05, 0.0))
+    order = ["conv_stem", *(name for name, _ in model.backbone.blocks.named_children())]
+    found = [rates[f"backbone.{order[0]}.weight"][0]]
+    for stage in order[1:]:
+        inside = {r for n, (r, _) in rates.items() if n.startswith(f"backbone.blocks.{stage}.")}
+        assert max(inside) > found[-1]
+        found.append(max(inside))
+    assert found[-1] <= 0.05
+
+
+def test_frozen_levels_hold_weights_and_statistics():
+    model = classifier("test_resnet")
+    freeze(model, "2")
+    training_mode(model, "2")
+    still = {name for name, p in model.named_parameters() if not p.requires_grad}
+    assert still
+    assert all(
+        name.startswith(("backbone.conv1", "backbone.bn1", "backbone.layer1")) for name in still
+    )
+    modes = {name: module.training for name, module in model.backbone.named_modules()}
+    assert not modes["layer1"]
+    assert modes["layer2"]

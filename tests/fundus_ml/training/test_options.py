@@ -30,7 +30,10 @@ from fundus_ml.training import TrainingOptions
         ({"layer_decay": 0.0}, "layer_decay=0.0: must be above 0 and at most 1"),
         ({"layer_decay": 1.5}, "layer_decay=1.5: must be above 0 and at most 1"),
         ({"balance": "both"}, "balance=both: allowed: none, sampler, loss"),
-        ({"freeze": "head"}, "freeze=head: allowed: none, backbone, batchnorm"),
+        (
+            {"freeze": "head"},
+            "freeze=head: allowed: none, backbone, batchnorm, or a number of levels from 1",
+        ),
         ({"augment": "strong"}, "augment=strong: allowed: none, flip, geometry, full"),
     ],
 )

@@ -32,6 +32,7 @@ BARE = {
 ADAPTERS = {
     "fundus_ml/models/backbones.py": {"timm"},
     "fundus_ml/models/imagenet.py": {"timm"},
+    "fundus_ml/training/distribution.py": {"timm"},
     "fundus_ml/training/optimization.py": {"timm"},
     "fundus_ml/imaging/decoding.py": {"PIL", "simplejpeg"},
     "fundus_ml/imaging/dicom.py": {"pydicom"},

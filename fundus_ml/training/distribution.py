@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import torch
+from timm.layers import convert_sync_batchnorm  # type: ignore[attr-defined]
 from torch import Tensor, distributed, nn
 from torch.distributed.nn.functional import all_reduce as all_reduce_with_gradient
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from fundus_ml.training.optimization import is_batch_norm
@@ -129,15 +131,38 @@ def unsynchronised(model: nn.Module) -> AbstractContextManager[None]:
     return model.no_sync() if isinstance(model, DistributedDataParallel) else nullcontext()
 
 
-class WholeBatchNorm(nn.BatchNorm2d):
+class WholeBatchNorm(_BatchNorm):
     """BatchNorm over the batch of all processes, on devices where torch has none of its own.
+
+    Args:
+        layer: Whose tensors it shares, and whose activation where it has one, as timm's
+            ``BatchNormAct2d``.
 
     Source:
         Ioffe & Szegedy 2015, arXiv:1502.03167; ``torch.nn.SyncBatchNorm``, which runs on GPUs only.
     """
 
+    def __init__(self, layer: _BatchNorm) -> None:
+        super().__init__(
+            layer.num_features, eps=layer.eps, momentum=layer.momentum, affine=layer.affine
+        )
+        self.weight, self.bias = layer.weight, layer.bias
+        for name, buffer in layer.named_buffers(recurse=False):
+            self.register_buffer(name, buffer)
+        self.after = nn.Sequential(
+            *(part for name, part in layer.named_children() if name in ("drop", "act"))
+        )
+        self.train(layer.training)
+
     def forward(self, features: Tensor) -> Tensor:
-        """Normalise ``(N, C, H, W)``; each process must hold equally many."""
+        """Normalise ``(N, C, …)``; each process must hold equally many."""
+        done: Tensor = self.after(self._normalised(features))
+        return done
+
+    def _check_input_dim(self, features: Tensor) -> None:
+        """Take features of any number of axes."""
+
+    def _normalised(self, features: Tensor) -> Tensor:
         if not self.training:
             return super().forward(features)
         assert self.running_mean is not None
@@ -145,9 +170,10 @@ class WholeBatchNorm(nn.BatchNorm2d):
         assert self.num_batches_tracked is not None
         size = world().size
         exact = features.float()
-        axes = (0, 2, 3)
+        axes = (0, *range(2, features.ndim))
+        shape = (1, -1, *(1 for _ in axes[1:]))
         mean = sum_with_gradient(exact.mean(axes)) / size
-        centred = exact - mean.view(1, -1, 1, 1)
+        centred = exact - mean.view(shape)
         variance = sum_with_gradient(centred.square().mean(axes)) / size
         count = size * features.numel() / features.shape[1]
         with torch.no_grad():
@@ -157,9 +183,9 @@ class WholeBatchNorm(nn.BatchNorm2d):
             )  # fmt: skip
             self.running_mean.lerp_(mean, step)
             self.running_var.lerp_(variance * count / max(1, count - 1), step)
-        normal: Tensor = centred * torch.rsqrt(variance + self.eps).view(1, -1, 1, 1)
+        normal: Tensor = centred * torch.rsqrt(variance + self.eps).view(shape)
         if self.affine:
-            normal = normal * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
+            normal = normal * self.weight.view(shape) + self.bias.view(shape)
         return normal.to(features.dtype)
 
 
@@ -176,14 +202,8 @@ def _synchronise(model: nn.Module) -> list[tuple[nn.Module, str, nn.Module, nn.M
 
 
 def _substitute(layer: nn.Module) -> nn.Module:
+    assert isinstance(layer, _BatchNorm), type(layer)
     if next(layer.buffers()).device.type == "cuda":
-        converted: nn.Module = nn.SyncBatchNorm.convert_sync_batchnorm(layer)  # type: ignore[no-untyped-call]
+        converted: nn.Module = convert_sync_batchnorm(layer)  # type: ignore[no-untyped-call]
         return converted
-    assert isinstance(layer, nn.BatchNorm2d), type(layer)
-    substitute = WholeBatchNorm(
-        layer.num_features, eps=layer.eps, momentum=layer.momentum, affine=layer.affine
-    )
-    substitute.weight, substitute.bias = layer.weight, layer.bias
-    for name, buffer in layer.named_buffers():
-        substitute.register_buffer(name, buffer)
-    return substitute.train(layer.training)
+    return WholeBatchNorm(layer)

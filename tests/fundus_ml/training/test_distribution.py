@@ -1,5 +1,6 @@
 """Two processes make the steps of one, and score every eye once."""
 
+import copy
 import json
 import multiprocessing
 import socket
@@ -7,6 +8,7 @@ import socket
 import numpy as np
 import pytest
 import torch
+from timm.layers import BatchNormAct2d
 from torch import nn
 
 from fundus_ml.training.distribution import WholeBatchNorm
@@ -63,19 +65,31 @@ def test_no_thread_of_the_group_outlives_it(results):
     assert results[1]["left"] == []
 
 
+def test_two_processes_learn_above_frozen_levels_as_one(results):
+    """BatchNorm with an activation of its own, and of vectors; each stores half of the features."""
+    alone, together = (result["above"] for result in results)
+    for column, values in alone["history"].items():
+        assert together["history"][column] == pytest.approx(values, abs=2e-3), column
+    assert together["weights"] == pytest.approx(alone["weights"], abs=0.02)
+
+
 @pytest.mark.parametrize("affine", [True, False])
 @pytest.mark.parametrize("momentum", [0.1, None])
 @pytest.mark.parametrize("training", [True, False])
-def test_alone_it_is_batch_norm(affine, momentum, training):
-    """Values, gradients and statistics are torch's own."""
+@pytest.mark.parametrize(
+    ("kind", "shape"),
+    [(nn.BatchNorm2d, (4, 5, 6, 7)), (nn.BatchNorm1d, (9, 5)), (BatchNormAct2d, (4, 5, 6, 7))],
+)
+def test_alone_it_is_batch_norm(affine, momentum, training, kind, shape):
+    """Values, gradients and statistics are those of the layer it stands for."""
     torch.manual_seed(0)
-    theirs = nn.BatchNorm2d(5, affine=affine, momentum=momentum).train(training)
-    ours = WholeBatchNorm(5, affine=affine, momentum=momentum).train(training)
+    theirs = kind(5, affine=affine, momentum=momentum).train(training)
+    ours = WholeBatchNorm(copy.deepcopy(theirs))
     for _ in range(3):
-        features = torch.randn(4, 5, 6, 7) * 3 + 1
+        features = torch.randn(shape) * 3 + 1
         wanted = features.clone().requires_grad_()
         found = features.clone().requires_grad_()
-        pattern = torch.randn(4, 5, 6, 7)
+        pattern = torch.randn(shape)
         (theirs(wanted) * pattern).sum().backward()
         (ours(found) * pattern).sum().backward()
         torch.testing.assert_close(found.grad, wanted.grad, atol=1e-5, rtol=1e-4)

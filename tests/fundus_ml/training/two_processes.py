@@ -9,8 +9,9 @@ import torch
 from experiments.running.launch import process_group
 from fundus_ml.attacks import ThreatModel
 from fundus_ml.data.opening import open_dataset
+from fundus_ml.models import ClassifierSpec, make_classifier
 from fundus_ml.robust_training import PGDTraining
-from fundus_ml.training import TrainingOptions, fit, predict
+from fundus_ml.training import TrainingOptions, fit, fit_above, predict, store_below
 from fundus_ml.training.distribution import from_first, world
 from tests.fundus_ml.tiny_learning import SmallNetwork
 
@@ -40,6 +41,25 @@ def fitted(name, eyes):
     }
 
 
+def fitted_above(eyes):
+    """Fit above the frozen levels of one of timm's networks, whose BatchNorm has an activation."""
+    spec = ClassifierSpec(
+        arch="test_efficientnet", head_hidden=4, mean=(0.5,) * 3, std=(0.2,) * 3, size=eyes.size,
+        head="multiscale",
+    )  # fmt: skip
+    model = make_classifier(spec, seed=0)
+    options = TrainingOptions(
+        epochs=2, batch_size=8, lr=0.05, optimizer="sgd", precision="fp32", seed=5, freeze="2"
+    )
+    within = eyes.paths[0].with_name(f"features of {world().size}")
+    above = store_below(model, eyes.split("train"), eyes.split("val"), options, within=within)
+    found = fit_above(model, above, options)
+    return {
+        "history": found.history.drop(columns="seconds").to_dict("list"),
+        "weights": [float(v.double().sum()) for v in found.model.state_dict().values()],
+    }
+
+
 def thread_names():
     """Name every thread of this process, those of libraries too (Linux)."""
     return [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
@@ -48,7 +68,7 @@ def thread_names():
 def found(folder):
     """What every process must find alike."""
     eyes = open_dataset(folder)
-    result = {name: fitted(name, eyes) for name in HOW}
+    result = {name: fitted(name, eyes) for name in HOW} | {"above": fitted_above(eyes)}
     logit = predict(SmallNetwork(), eyes.split("val"), batch_size=4, precision="fp32")
     return result | {"logit": logit.tolist(), "handed": from_first(lambda: "from the first")}
 

@@ -12,6 +12,7 @@ from .kept_pictures import batches_of as batches_of
 from .kept_pictures import kept_pictures as kept_pictures
 from .launch import is_first_process as is_first_process
 from .launch import process_group as process_group
+from .memory import keep_freed_memory as keep_freed_memory
 from .modulated_eyes import ModulatedEyes as ModulatedEyes
 from .modulated_eyes import choose as choose
 from .networks import Networks as Networks

@@ -27,6 +27,7 @@ from experiments import running
 from experiments.running import console
 from experiments.running.identity import Flags
 from experiments.running.launch import is_first_process, process_group
+from experiments.running.memory import keep_freed_memory
 from experiments.running.stopping import Stopped, stoppable
 from experiments.running.temporary import temporary_folder
 from fundus_ml import training
@@ -170,6 +171,7 @@ def run_entry_point(
     if isinstance(sys.stdout, TextIOWrapper):
         # A table may hold names that the locale cannot write.
         sys.stdout.reconfigure(errors="backslashreplace")
+    keep_freed_memory()
     try:
         with stoppable(), temporary_folder():
             try:

@@ -20,18 +20,14 @@ from fundus_ml.evaluation.calibration import Calibration, fit_calibration
 from fundus_ml.evaluation.metrics import MEASURES
 from fundus_ml.evaluation.scores import per_person, predictions
 from tests.experiments.conftest import SMALL, flags
+from tests.experiments.tiny_versions import newest
 from tests.fundus_ml.tiny_eyes import write_record
 from tracking import registry
 
+pytestmark = pytest.mark.usefixtures("unrendered")
+
 FIGURES = ("roc.png", "auroc_by_eps.png", "reliability.png", "calibration.json", "scores.json",
            "subgroups.json")  # fmt: skip
-
-
-def newest(name):
-    client = MlflowClient("sqlite:///mlflow.db")
-    (experiment,) = [e for e in client.search_experiments() if e.name == "fundus"]
-    found = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])
-    return next(run for run in found if run.info.run_name == name)
 
 
 def text(run, name):

@@ -29,8 +29,9 @@ STEPS = ["preprocess", "train", "robustify", "evaluate", "modulate", "evaluate",
 
 def runs(client):
     (experiment,) = [e for e in client.search_experiments() if e.name == "fundus"]
-    found = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"])
-    return [run for run in found if run.info.status == "FINISHED"]
+    return client.search_runs(
+        [experiment.experiment_id], "status = 'FINISHED'", order_by=["attributes.start_time"]
+    )
 
 
 @pytest.fixture
@@ -176,6 +177,7 @@ def test_predictions_are_rows_too(chain):
     assert test.groupby("eps").size().to_dict() == {0.0: eyes, 1.0: eyes}
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_a_repeated_modulation_replaces_its_rows(children):
     before = results.modulations(model="models:/fundus-sex@robust")
     parameters = named(children, "modulate")[1].data.params

@@ -85,8 +85,9 @@ def test_versions_carry_them_from_the_training_on(chain):
         tags = registry.resolve(uri).tags
         assert tags["calibrated_on"] == open_dataset(chain.dataset).digest, name
         assert Calibration.from_tags(tags).temperature > 0
-    trained = artifact(newest("train"), "calibration.json")
-    kept = Calibration.from_tags(registry.resolve(chain.summary["models"]["clean"]).tags)
+    clean = registry.resolve(chain.summary["models"]["clean"])
+    training = MlflowClient("sqlite:///mlflow.db").get_run(clean.run_id)
+    trained, kept = artifact(training, "calibration.json"), Calibration.from_tags(clean.tags)
     assert kept.temperature == pytest.approx(trained["temperature"], rel=1e-3)
 
 

@@ -11,7 +11,7 @@ STORE := sqlite:///$(CURDIR)/mlflow.db
 demo: $(INSTALLED) ## the whole chain on synthetic eyes
 	@$(RUN) $(QUIET) mlflow run . --env-manager local --experiment-name fundus
 
-test: $(INSTALLED) ## every test that takes seconds, in two processes
+test: $(INSTALLED) ## every test that takes seconds, in three processes
 	$(RUN) python -m tests -m "not slow and not gpu"
 
 test-slow: $(INSTALLED) ## the longer checks too

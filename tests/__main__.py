@@ -1,22 +1,27 @@
-"""The suite in two processes, split by path into halves that take alike long.
+"""The suite in three processes, split by path into parts that take alike long.
 
     python -m tests -m "not slow and not gpu"
 
-The first half prints as it goes, the other when it is done. Each uses one core.
+Each computes on one core; the third has work for a core while tests of the others wait for
+browsers, servers and signals. The first part prints as it goes, the others when all are done. What
+they and the processes they start import is compiled once, whatever the environment says.
 """
 
 import os
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 
-OTHER_HALF = (
-    "tests/experiments",
+WHOLE_COMMANDS = ("tests/experiments",)
+STORES_AND_PHOTOGRAPHS = (
+    "tests/fundus_ml/data",
     "tests/fundus_ml/imaging",
     "tests/fundus_ml/preprocessing",
     "tests/fundus_ml/sources",
+    "tests/fundus_ml/synthesis",
+    "tests/tracking",
 )
-"""What runs whole commands, and what reads photographs."""
 NO_TESTS = 5
 """Exit code of pytest where the options leave no test."""
 
@@ -24,15 +29,21 @@ NO_TESTS = 5
 def main(options):
     command = [sys.executable, "-m", "pytest", *options]
     alone = os.environ | {"OMP_NUM_THREADS": "1"}
-    with tempfile.TemporaryFile("w+") as told:
-        other = subprocess.Popen([*command, *OTHER_HALF], env=alone, stdout=told, stderr=told)
-        try:
-            rest = [f"--ignore={folder}" for folder in OTHER_HALF]
-            codes = [subprocess.call([*command, *rest], env=alone), other.wait()]
-        finally:
-            other.kill()
-        told.seek(0)
-        sys.stdout.write(told.read())
+    alone.pop("PYTHONDONTWRITEBYTECODE", None)
+    parts = (WHOLE_COMMANDS, STORES_AND_PHOTOGRAPHS)
+    rest = [f"--ignore={folder}" for part in parts for folder in part]
+    with ExitStack() as stack:
+        told = [stack.enter_context(tempfile.TemporaryFile("w+")) for _ in parts]
+        others = [
+            subprocess.Popen([*command, *part], env=alone, stdout=file, stderr=file)
+            for part, file in zip(parts, told, strict=True)
+        ]
+        for each in others:
+            stack.callback(each.kill)
+        codes = [subprocess.call([*command, *rest], env=alone), *(each.wait() for each in others)]
+        for file in told:
+            file.seek(0)
+            sys.stdout.write(file.read())
     return max((code for code in codes if code != NO_TESTS), default=NO_TESTS)
 
 

@@ -1,8 +1,17 @@
-"""What every test shares: migrations of MLflow and Optuna are loaded once, not for every store."""
+"""What every test shares.
 
+Migrations of MLflow and Optuna are loaded once, not for every store, and their SQLite files do not
+wait for the disk. What imports and collection leave on the heap stays to the end: the garbage
+collector never walks it.
+"""
+
+import gc
+import sqlite3
+from contextlib import suppress
 from functools import cache
 
 from alembic.util import pyfiles
+from sqlalchemy import Engine, event
 
 load = pyfiles.load_module_py
 load_once = cache(load)
@@ -14,3 +23,21 @@ def load_module(module_id, path):
 
 
 pyfiles.load_module_py = load_module
+
+
+@event.listens_for(Engine, "connect")
+def wait_for_no_disk(connection, _record):
+    """Leave it to the system when a commit reaches the disk: no test cuts the power."""
+    if isinstance(connection, sqlite3.Connection):
+        with suppress(sqlite3.DatabaseError):  # a damaged file, which a test means to open
+            connection.execute("PRAGMA synchronous = OFF")
+
+
+gc.disable()
+
+
+def pytest_collection_finish():
+    """Count the garbage of the tests alone."""
+    gc.freeze()
+    gc.set_threshold(7_000, 10, 100)
+    gc.enable()

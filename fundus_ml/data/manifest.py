@@ -128,14 +128,18 @@ def write_manifest(frame: pd.DataFrame, path: Path, *, split_by: str = "person")
 def _typed(frame: pd.DataFrame) -> pd.DataFrame:
     own = [name for name in frame if name not in _TYPES]
     frame = frame[[*MANIFEST_COLUMNS, *own]]
+    unknown = frame.isna()
     for name, kind in _TYPES.items():
         if kind != "float64":
-            _refuse(frame, frame[name].isna(), name, "must be known")
+            _refuse(frame, unknown[name], name, "must be known")
+    others = {name: kind for name, kind in _TYPES.items() if frame[name].dtype != kind}
+    if not others:
+        return frame
     try:
-        typed = frame.astype(_TYPES)
+        typed = frame.astype(others)
     except (ValueError, TypeError) as error:
         raise InputError(f"manifest: {error}") from None  # names value and column
-    for name, kind in _TYPES.items():
+    for name, kind in others.items():
         if kind in {"int64", "bool"}:
             # A cast would cut 0.5 to 0 and take the text "no" for True.
             _refuse(frame, typed[name].ne(frame[name]), name, f"must be {kind}")

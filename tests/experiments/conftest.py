@@ -8,7 +8,9 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 from mlflow import MlflowClient
+from PIL import Image
 
 from experiments import main
 from tests.experiments import tiny_versions
@@ -26,9 +28,9 @@ SMALL = {
     "eps": 1,
     "attack_steps": 2,
     "evaluate_steps": 2,
-    "modulate_eps": "1/2,1,4",
+    "modulate_eps": "1,4",
     "modulate_steps": 3,
-    "images": 4,
+    "images": 2,
     "bootstrap": 50,
     "batch_size": 16,
     "workers": 1,
@@ -56,6 +58,27 @@ def migrated():
         store = Path(folder) / "mlflow.db"
         MlflowClient(f"sqlite:///{store}").search_experiments()
         return store.read_bytes()
+
+
+@pytest.fixture
+def unrendered(monkeypatch):
+    """Figures are made and saved, each as one white pixel: tests of figures look at them."""
+    monkeypatch.setattr(Figure, "savefig", save_blank)
+
+
+def save_blank(_figure, file, **_how):
+    Image.new("RGB", (1, 1), "white").save(file, format="png")
+
+
+@pytest.fixture
+def unexported(monkeypatch):
+    """Versions with an empty program, where nothing reads it: exporting takes seconds."""
+    leave_unexported(monkeypatch)
+
+
+def leave_unexported(patch):
+    patch.setattr("torch.export.export", lambda *_, **__: None)
+    patch.setattr("torch.export.save", lambda _, path: Path(path).write_bytes(b""))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from tests.experiments.tiny_versions import newest
 from tracking import results
 from tracking.registry import resolve
 
+pytestmark = pytest.mark.usefixtures("unrendered", "unexported")
+
 ENGINES = ("native", "robustness")
 USUAL = {"model": "models:/eye/1", "bootstrap": 50, "precision": "fp32", "attack_steps": 3}
 

@@ -4,6 +4,7 @@ scores."""
 import json
 from pathlib import Path
 
+import pytest
 from mlflow import MlflowClient
 
 from experiments import audit, evaluate, preprocess
@@ -13,14 +14,7 @@ from fundus_ml.synthesis.options import Population
 from fundus_ml.synthesis.painting import paint_photograph
 from fundus_ml.synthesis.population import draw_population
 from tests.experiments.conftest import flags
-
-
-def newest(name):
-    """The last run of an entry point."""
-    client = MlflowClient("sqlite:///mlflow.db")
-    experiments = [e.experiment_id for e in client.search_experiments()]
-    found = client.search_runs(experiments, order_by=["attributes.start_time DESC"])
-    return next(run for run in found if run.info.run_name == name)
+from tests.experiments.tiny_versions import newest
 
 
 def artifacts(run):
@@ -41,6 +35,7 @@ def test_preprocess_leaves_an_audit_of_what_it_wrote(chain):
     assert "dataset/audit.html" in (chain.folder / "demo" / "summary.html").read_text()
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_scores_are_printed_beside_the_floor_of_their_dataset(chain, capsys):
     """Read from the folder, not computed again."""
     small = {"dataset": "demo/dataset", "attack_steps": 1, "eps": "1", "bootstrap": 50}
@@ -54,6 +49,7 @@ def test_scores_are_printed_beside_the_floor_of_their_dataset(chain, capsys):
     assert newest("evaluate").data.metrics["shortcut_baseline"] == shortcut_baseline
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_a_composite_is_audited_as_one(chain, tmp_path):
     """Two sources counted together; too few people of the second to split hairs."""
     own = tmp_path / "release"
@@ -75,11 +71,12 @@ def test_a_composite_is_audited_as_one(chain, tmp_path):
     assert run.data.metrics["shortcut_baseline"] == found.shortcut_baseline
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_a_dataset_split_by_file_says_so_wherever_it_is_read(chain, tmp_path, capsys):
     """Leakage is shown, never hidden."""
     assert chain.dataset
     out = tmp_path / "torn"
-    small = {"patients": 30, "size": 40, "workers": 1, "seed": 7, "split": "by_file"}
+    small = {"patients": 12, "size": 40, "workers": 1, "seed": 7, "split": "by_file"}
     preprocess.main(flags(small | {"out": out}))
     assert "split by file: people stand on both sides" in capsys.readouterr().err
     run = newest("preprocess")

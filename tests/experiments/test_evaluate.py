@@ -20,18 +20,14 @@ from fundus_ml.evaluation.calibration import Calibration, fit_calibration
 from fundus_ml.evaluation.metrics import MEASURES
 from fundus_ml.evaluation.scores import per_person, predictions
 from tests.experiments.conftest import SMALL, flags
+from tests.experiments.tiny_versions import newest
 from tests.fundus_ml.tiny_eyes import write_record
 from tracking import registry
 
+pytestmark = pytest.mark.usefixtures("unrendered")
+
 FIGURES = ("roc.png", "auroc_by_eps.png", "reliability.png", "calibration.json", "scores.json",
            "subgroups.json")  # fmt: skip
-
-
-def newest(name):
-    client = MlflowClient("sqlite:///mlflow.db")
-    (experiment,) = [e for e in client.search_experiments() if e.name == "fundus"]
-    found = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])
-    return next(run for run in found if run.info.run_name == name)
 
 
 def text(run, name):
@@ -89,8 +85,9 @@ def test_versions_carry_them_from_the_training_on(chain):
         tags = registry.resolve(uri).tags
         assert tags["calibrated_on"] == open_dataset(chain.dataset).digest, name
         assert Calibration.from_tags(tags).temperature > 0
-    trained = artifact(newest("train"), "calibration.json")
-    kept = Calibration.from_tags(registry.resolve(chain.summary["models"]["clean"]).tags)
+    clean = registry.resolve(chain.summary["models"]["clean"])
+    training = MlflowClient("sqlite:///mlflow.db").get_run(clean.run_id)
+    trained, kept = artifact(training, "calibration.json"), Calibration.from_tags(clean.tags)
     assert kept.temperature == pytest.approx(trained["temperature"], rel=1e-3)
 
 

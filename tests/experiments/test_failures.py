@@ -15,6 +15,8 @@ from fundus_ml.sources.synthetic import synthetic_photographs
 from fundus_ml.synthesis.options import Population
 from tests.experiments.conftest import flags
 
+pytestmark = pytest.mark.usefixtures("unrendered", "unexported")
+
 
 @pytest.fixture
 def fails(chain, capsys):  # noqa: ARG001 - it works there
@@ -44,7 +46,9 @@ def _client():
 
 def _newest_run():
     experiments = [e.experiment_id for e in _client().search_experiments()]
-    return _client().search_runs(experiments, order_by=["attributes.start_time DESC"])[0]
+    newest_first = ["attributes.start_time DESC"]
+    (found,) = _client().search_runs(experiments, order_by=newest_first, max_results=1)
+    return found
 
 
 def _versions():

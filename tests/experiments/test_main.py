@@ -29,8 +29,9 @@ STEPS = ["preprocess", "train", "robustify", "evaluate", "modulate", "evaluate",
 
 def runs(client):
     (experiment,) = [e for e in client.search_experiments() if e.name == "fundus"]
-    found = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"])
-    return [run for run in found if run.info.status == "FINISHED"]
+    return client.search_runs(
+        [experiment.experiment_id], "status = 'FINISHED'", order_by=["attributes.start_time"]
+    )
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ def test_the_summary_holds_what_was_found(chain):
     low, high = summary["clean_auroc_interval"]
     assert low <= summary["clean_auroc"] <= high
     for model in ("clean", "robust"):
-        assert list(summary["success_by_eps"][model]) == ["0.5", "1", "4"]
+        assert list(summary["success_by_eps"][model]) == ["1", "4"]
         assert set(summary["region_enrichment"][model]) == set(PARTS)
         assert summary["seconds_per_step"][model] > 0
 
@@ -124,8 +125,8 @@ def test_the_budget_slider_has_a_step_per_budget(client, children):
         files = [file.path for file in client.list_artifacts(run.info.run_id, "images")]
         pictures = [name for name in files if name.endswith(".png")]
         steps = {int(re.search(r"step[%+](\d+)", name)[1]) for name in pictures}
-        assert steps == {0, 1, 2, 3}
-        assert len(pictures) == 4 * 4
+        assert steps == {0, 1, 2}
+        assert len(pictures) == 2 * 3
 
 
 def test_pictures_are_in_the_version_and_in_its_description(client, chain, children):
@@ -133,7 +134,7 @@ def test_pictures_are_in_the_version_and_in_its_description(client, chain, child
         version = registry.resolve(uri)
         text = client.get_model_version(version.name, str(version.version)).description
         links = [part.split(")")[0] for part in text.split("](")[1:] if "get-artifact" in part]
-        assert len(links) == 3
+        assert len(links) == 2
         for link in links:
             asked = parse_qs(urlsplit(link).query)
             assert asked["run_uuid"] == [run.info.run_id]
@@ -143,7 +144,7 @@ def test_pictures_are_in_the_version_and_in_its_description(client, chain, child
 
 def test_rows_of_the_database_are_the_pictures(chain):
     rows = results.modulations(model="models:/fundus-sex@robust")
-    assert len(rows) == 4 * 3
+    assert len(rows) == 2 * 2
     assert set(rows["split"]) == {"test"}
     classifier = registry.load_classifier("models:/fundus-sex@robust")
     dataset = open_dataset(chain.dataset)
@@ -163,7 +164,7 @@ def test_rows_of_the_database_are_the_pictures(chain):
 def test_region_shares_of_every_picture_sum_to_one(chain):  # noqa: ARG001 - it lives there
     shares = results.region_shares(model="models:/fundus-sex@robust")
     sums = shares.groupby(["image_id", "eps"])["energy_share"].sum()
-    assert len(sums) == 4 * 3
+    assert len(sums) == 2 * 2
     assert sums.to_numpy() == pytest.approx(1.0)
 
 
@@ -176,6 +177,7 @@ def test_predictions_are_rows_too(chain):
     assert test.groupby("eps").size().to_dict() == {0.0: eyes, 1.0: eyes}
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_a_repeated_modulation_replaces_its_rows(children):
     before = results.modulations(model="models:/fundus-sex@robust")
     parameters = named(children, "modulate")[1].data.params

@@ -145,6 +145,7 @@ def test_everything_is_measured_and_tied(versions, everything, capsys):
     assert inputs == {resolve(f"models:/eye/{number}").model_id for number in (1, 2, 3, 4)}
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_several_networks_at_chance(versions, tmp_path, capsys):
     """Each makes pictures; the enrichments are held against where one more of them would fall."""
     learned_shuffled_labels(2, 3, 4)
@@ -171,10 +172,10 @@ def test_several_networks_at_chance(versions, tmp_path, capsys):
         assert (
             row["enrichment"] == enrichment.loc[(MODULATION, row["eps"], row["part"]), "enrichment"]
         )
-    made = artifact(run, "modulation/region_enrichment_eps-1.png").stat().st_size
-    assert made > 1000
+    assert artifact(run, "modulation/region_enrichment_eps-1.png").is_file()
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_one_null_model_is_no_distribution(everything, versions, tmp_path):
     """With region maps the run says what is missing."""
     dataset = with_regions(versions.a, tmp_path / "mapped")
@@ -184,22 +185,22 @@ def test_one_null_model_is_no_distribution(everything, versions, tmp_path):
     assert tags["null"] == "not measured: name two or more shuffled models"
 
 
-def test_a_rerun_replaces_and_gives_the_same_pictures(everything, monkeypatch):
+def test_a_rerun_replaces_and_gives_the_same_pictures(versions, monkeypatch):
     """Byte for byte, panels drawn by several processes too; no row twice."""
     found, panels = [], []
     for panels_worth_processes in (99, 2):
         monkeypatch.setattr(modulation_figures, "WORTH_PROCESSES", panels_worth_processes)
-        quick = {"controls": "false", "mode": "disrupt", "min_norm_steps": 0}
-        modulate.main(flags(everything | quick))
+        quick = {"controls": "false", "mode": "disrupt", "min_norm_steps": 0, "images": 2}
+        modulate.main(flags(USUAL | {"dataset": versions.a} | quick))
         found.append(pictures_of(newest("modulate")))
         panels.append(pictures_of(newest("modulate"), "modulation/panels"))
     assert found[0] == found[1]
-    assert len(found[0]) == 6 * 4
+    assert len(found[0]) == 2 * 4
     assert panels[0] == panels[1]
-    assert len(panels[0]) == 6
+    assert len(panels[0]) == 2
     frame = results.modulations(model="models:/eye/1")
     disrupted = frame[frame["mode"] == "disrupt"]
-    assert len(disrupted) == 18
+    assert len(disrupted) == 6
     assert (disrupted["prob_target_before"] <= 0.5).all()
     assert set(disrupted["run_id"]) == {newest("modulate").info.run_id}
     assert not Path("checkpoints").is_dir() or not list(Path("checkpoints").glob("modulate-*"))

@@ -83,7 +83,9 @@ def kept_files():
 def newest_run(uri="sqlite:///mlflow.db"):
     client = MlflowClient(uri)
     experiments = [each.experiment_id for each in client.search_experiments()]
-    return client.search_runs(experiments, order_by=["attributes.start_time DESC"])[0]
+    newest_first = ["attributes.start_time DESC"]
+    (found,) = client.search_runs(experiments, order_by=newest_first, max_results=1)
+    return found
 
 
 @pytest.mark.parametrize(

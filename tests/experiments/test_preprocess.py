@@ -9,6 +9,8 @@ from tests.experiments.conftest import enter, flags
 from tests.fundus_ml.preprocessing.test_dataset import write_release
 from tracking.stores import initialise_tracking
 
+pytestmark = pytest.mark.usefixtures("unrendered")
+
 SMALL = {"source": "folder", "size": 16, "permutations": 5, "workers": 1, "same_person": "false"}
 
 

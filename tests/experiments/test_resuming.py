@@ -22,6 +22,8 @@ from fundus_ml.training import fit
 from tests.experiments.conftest import flags
 from tracking import registry, results
 
+pytestmark = pytest.mark.usefixtures("unrendered", "unexported")
+
 SMALL = {
     "arch": "test_resnet", "weights": "none", "head_hidden": 8, "epochs": 3, "batch_size": 16,
     "bootstrap": 50, "precision": "fp32", "ema": 0.9, "augment": "full",

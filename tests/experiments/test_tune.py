@@ -12,6 +12,8 @@ from fundus_ml.errors import InputError
 from tests.experiments.conftest import flags
 from tracking.registry import resolve
 
+pytestmark = pytest.mark.usefixtures("unrendered", "unexported")
+
 SMALL = {
     "dataset": "demo/dataset",
     "arch": "test_resnet",
@@ -35,10 +37,10 @@ def small(chain, tmp_path):  # noqa: ARG001 - it works there
 def runs(name, study):
     client = MlflowClient("sqlite:///mlflow.db")
     experiments = [e.experiment_id for e in client.search_experiments()]
-    found = client.search_runs(experiments, order_by=["attributes.start_time"])
-    return [
-        run for run in found if run.info.run_name == name and run.data.tags.get("study") == study
-    ]
+    found = client.search_runs(
+        experiments, f"run_name = '{name}'", order_by=["attributes.start_time"]
+    )
+    return [run for run in found if run.data.tags.get("study") == study]
 
 
 def test_the_best_of_a_resumed_study_trains(chain, small):

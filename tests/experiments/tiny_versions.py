@@ -96,9 +96,10 @@ def newest(name):
     """The last run of an entry point."""
     client = initialise_tracking()
     experiments = [each.experiment_id for each in client.search_experiments()]
-    found = client.search_runs(experiments, order_by=["attributes.start_time DESC"])
-    run_id = next(run.info.run_id for run in found if run.info.run_name == name)
-    return client.get_run(run_id)  # a search leaves out the models that a run read
+    (found,) = client.search_runs(
+        experiments, f"run_name = '{name}'", order_by=["attributes.start_time DESC"], max_results=1
+    )
+    return client.get_run(found.info.run_id)  # a search leaves out the models that a run read
 
 
 def artifact(run, path):

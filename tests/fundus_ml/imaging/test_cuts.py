@@ -1,5 +1,7 @@
 """What lies between a straight cut and the circle is surround; without a cut nothing changes."""
 
+from functools import cache
+
 import cv2
 import numpy as np
 import pytest
@@ -57,15 +59,20 @@ def textured(image):
     return cv2.GaussianBlur(noisy.clip(0, 255), (0, 0), 0.7)
 
 
+@cache
+def whole_eye():
+    """The eye before anything cuts it."""
+    retina = textured(np.full((HEIGHT, WIDTH, 3), (180, 90, 40), np.uint8))
+    through = draw_field(HEIGHT, WIDTH, **CIRCLE, colour=(255, 255, 255))[..., :1] / 255
+    return through * retina
+
+
 def cut_eye(sides, *, strip=DARK, degrees=0.0, writing=True):
     """An eye whose circle straight edges cut, and where they do."""
     paper, ink = strip
     away = outwards(sides, degrees)
-    retina = textured(np.full((HEIGHT, WIDTH, 3), (180, 90, 40), np.uint8))
-    through = draw_field(HEIGHT, WIDTH, **CIRCLE, colour=(255, 255, 255))[..., :1] / 255
-    eye = through * retina
     share = np.clip(0.5 - away, 0, 1)[..., None]
-    image = (share * eye + (1 - share) * paper).round().astype(np.uint8)
+    image = (share * whole_eye() + (1 - share) * paper).round().astype(np.uint8)
     if writing:
         written = image.copy()
         for row in range(0, HEIGHT, 28):

@@ -56,7 +56,7 @@ def taught(eyes):
     """A network that tells the sexes of ``eyes`` apart."""
     train = eyes.split("train")
     constants = {"mean": eyes.channel_mean, "std": eyes.channel_std}
-    model = make(constants=constants).train()
+    model = make("test_resnet", constants=constants).train()
     images = to_images(train.pixels(np.arange(len(train))))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     with torch.random.fork_rng():

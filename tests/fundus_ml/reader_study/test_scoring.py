@@ -41,15 +41,15 @@ def test_the_intervals_of_single_readers_cover_as_often_as_they_say(d_prime):
         "corrected_accuracy": looked,
         "corrected_d_prime": d_prime,
     }
-    covered, values = dict.fromkeys(truth, 0), []
-    for reader in range(100):
-        answers = simulate(trials, reader="r", d_prime=d_prime, lapse=LAPSE, rng=rng)
-        row = score_readers(answers, resamples=300, seed=reader).iloc[0]
-        values.append(row["corrected_accuracy"])
-        for name, value in truth.items():
-            covered[name] += row[f"{name}_low"] - 1e-9 <= value <= row[f"{name}_high"] + 1e-9
-    assert all(90 <= count <= 99 for count in covered.values()), covered
-    assert np.mean(values) == pytest.approx(looked, abs=0.015)
+    answers = several(trials, [d_prime] * 100, lapse=LAPSE, rng=rng)
+    rows = score_readers(answers, resamples=300).query("readers == 1")
+    covered = {
+        name: rows[f"{name}_low"].sub(1e-9).le(value) & rows[f"{name}_high"].add(1e-9).ge(value)
+        for name, value in truth.items()
+    }
+    assert len(rows) == 100
+    assert all(90 <= count.sum() <= 99 for count in covered.values()), covered
+    assert rows["corrected_accuracy"].mean() == pytest.approx(looked, abs=0.015)
 
 
 @pytest.mark.parametrize(("readers_differ", "eyes_differ"), [(0.0, 0.0), (0.4, 0.7)])

@@ -9,7 +9,7 @@ from tests.fundus_ml.robust_evaluation.tiny_networks import TRAINED_FOR, Quantis
 from tests.fundus_ml.tiny_learning import make_dataset
 
 SHORT = AttackSuite(
-    constraint="l2", eps=(0.5, TRAINED_FOR), attack_steps=20, restarts=1, queries=150,
+    constraint="l2", eps=(0.5, TRAINED_FOR), attack_steps=10, restarts=1, queries=80,
     batch_size=64, precision="fp32",
 )  # fmt: skip
 

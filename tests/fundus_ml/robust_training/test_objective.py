@@ -66,7 +66,7 @@ def test_pgd_learns_as_fit_does_under_the_same_attack(eyes):
 def test_every_recipe_learns_and_is_judged_alike(eyes, name):
     """By the full attack, each epoch; the overfitting monitor sees it and one step beside it."""
     model, weak = SmallNetwork(), ThreatModel(constraint="l2", eps=0.25)
-    how = options(epochs=16, lr=0.1)
+    how = options(epochs=10, lr=0.1)
     fitted = robust(eyes, name, how, model, threat=weak, overfitting_monitor=0.9)
     best = fitted.history.iloc[fitted.best_epoch - 1]
     assert best["robust_val_auroc"] == fitted.history["robust_val_auroc"].max() > 0.8

@@ -74,9 +74,9 @@ def test_one_long_step_without_a_random_start_is_caught(eyes, tmp_path):
 
 def test_a_plain_training_is_left_alone(eyes):
     """The same network, eyes and rate under PGD, which stays robust."""
-    fitted = robust(eyes, VALIDATION_ATTACK, 12, overfitting_monitor=0.2)
+    fitted = robust(eyes, VALIDATION_ATTACK, 8, overfitting_monitor=0.2)
     assert fitted.ended == ""
-    assert len(fitted.history) == 12
+    assert len(fitted.history) == 8
     assert fitted.history["pgd_val_balanced_accuracy"].max() > 0.9
 
 

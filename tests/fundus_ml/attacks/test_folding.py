@@ -7,6 +7,7 @@ import pytest
 import torch
 from timm.layers.norm_act import BatchNormAct2d
 from torch import nn
+from torch.nn.functional import batch_norm
 
 from fundus_ml.attacks import ThreatModel, apgd, frozen, minimum_norm, pgd
 from fundus_ml.attacks.folding import folded
@@ -56,6 +57,7 @@ def test_no_norm_is_left_and_weights_learn_as_before(arch):
     last.requires_grad_()
     quick = folded(model)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in quick.modules())
+    assert not [node for node in quick.graph.nodes if node.target is batch_norm]
     asking = [name for name, tensor in quick.named_parameters() if tensor.requires_grad]
     assert asking == [name for name, tensor in model.named_parameters() if tensor.requires_grad]
     assert asking
@@ -164,9 +166,12 @@ class Opposite(nn.Module):
 def test_what_is_solved_is_told_by_the_network_itself():
     """Also in fp32, where a folded network's margin may lie across the boundary by rounding."""
     model, images = SmallNetwork().eval(), make_images(count=4)
+    with torch.no_grad():
+        model.head.bias -= model(images).median() / 4
     problem = replace(make_problem(model, images), quick=Opposite(model))
     with torch.no_grad():
         logit = model(images)
     torch.testing.assert_close(problem.margins(images), -logit)
     torch.testing.assert_close(problem.margins(images, exact=True), logit)
     assert torch.equal(problem.solved(images, torch.ones(4)), logit > 0)
+    assert 0 < (logit > 0).sum() < 4

@@ -37,6 +37,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from benchmarks.machine import machine
+from experiments.running.memory import keep_freed_memory
 from fundus_ml.attacks import ThreatModel, frozen, minimum_norm, pgd
 from fundus_ml.attacks.folding import folded
 from fundus_ml.imaging.pictures import to_images
@@ -104,6 +105,7 @@ def main() -> None:
     parser.add_argument("--precision", default="auto", help="of ours and of bare")
     parser.add_argument("--csv", type=Path, help="file that gets a row per contestant")
     given = parser.parse_args()
+    keep_freed_memory()
     device = best_device()
     images = to_images(eyes_of(given.photographs, given.images, given.size), device)
     model = network_of(given.model, given.arch, images).to(device)

@@ -43,6 +43,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from benchmarks.machine import machine
+from experiments.running.memory import keep_freed_memory
 from fundus_ml.attacks import frozen
 from fundus_ml.data.dataset import FundusDataset, batches
 from fundus_ml.data.opening import open_dataset
@@ -110,6 +111,7 @@ def main() -> None:
     parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=CONTESTANTS)
     parser.add_argument("--csv", type=Path, help="file that gets rows of the engine and predict")
     given = parser.parse_args()
+    keep_freed_memory()
     device = best_device()
     print(machine(device))
     with tempfile.TemporaryDirectory() as scratch:

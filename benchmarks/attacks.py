@@ -2,11 +2,15 @@
 
 All contestants attack the same eyes with the same network, in turn, and medians are compared:
 
-    python -m benchmarks.attacks --arch resnet50 --size 300
+    python -m benchmarks.attacks --arch resnet18 --size 160 --precision fp32 --csv rows.csv
 
-`bare` is the cost of the forward and backward passes alone, with frozen parameters, channels-last,
-BatchNorm folded and in the same precision: no attack that makes as many passes can be faster.
-`robustness` and `torchattacks` run as their users run them, in fp32. `eps` is the median of what
+`bare` is the cost of the passes alone: as many forward and backward passes of the network as given,
+and the last one forward, with frozen parameters, channels-last and in the precision of `ours`.
+`bare, folded` makes them with each BatchNorm folded into its convolution, as `ours` does: no attack
+that makes as many passes can be faster. `robustness` and `torchattacks` run as their users run
+them, in fp32. `CPU s` is what all cores together took, which other work on the machine disturbs
+less; set OMP_WAIT_POLICY=PASSIVE, or threads that wait count as work. `--csv` appends the rows of
+`docs/results/pgd_speed.csv`. `eps` is the median of what
 the eyes need to be flipped, so that about half are; `loss` is the mean cross-entropy, in fp32.
 `leaving` is ours with images that leave once solved: its passes are counted image by image.
 Without `--model` the network is untrained, its bias moved so that it calls half of the eyes male;
@@ -14,10 +18,12 @@ without `--photographs` the eyes are painted.
 """
 
 import argparse
+import csv
 import time
 import warnings
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -30,10 +36,13 @@ from robustness.attacker import Attacker
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from benchmarks.machine import machine
+from experiments.running.memory import keep_freed_memory
 from fundus_ml.attacks import ThreatModel, frozen, minimum_norm, pgd
 from fundus_ml.attacks.folding import folded
 from fundus_ml.imaging.pictures import to_images
 from fundus_ml.models.classifiers import Classifier, ClassifierSpec, make_classifier, two_logits
+from fundus_ml.models.measured_precision import resolved
 from fundus_ml.models.precision import autocast, best_device
 from fundus_ml.models.weights import load_classifier
 from fundus_ml.synthesis.options import Population
@@ -46,6 +55,16 @@ with warnings.catch_warnings():
 
 Attack = Callable[[Tensor, Tensor], Tensor]
 Result = TypeVar("Result")
+OURS, BARE, FOLDED = "ours", "bare", "bare, folded"
+LIBRARIES = ("robustness", "torchattacks")
+
+
+@dataclass
+class Taken:
+    """What the rounds of one contestant took."""
+
+    seconds: list[float] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
 
 
 class StaysHere(Tensor):
@@ -83,7 +102,10 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=16, help="on which success is compared")
     parser.add_argument("--attack_steps", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--precision", default="auto", help="of ours and of bare")
+    parser.add_argument("--csv", type=Path, help="file that gets a row per contestant")
     given = parser.parse_args()
+    keep_freed_memory()
     device = best_device()
     images = to_images(eyes_of(given.photographs, given.images, given.size), device)
     model = network_of(given.model, given.arch, images).to(device)
@@ -91,9 +113,10 @@ def main() -> None:
         labels = (torch.cat([model(part) for part in images.split(given.batch_size)]) > 0).float()
     needed = minimum_norm(model, images, labels, constraint="l2", attack_steps=40).eps
     eps = float(needed.median())
-    print(f"{given}\n{device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    precision = resolved(model, images[: given.batch_size], given.precision)
+    print(f"{given}\nours in {precision}; {machine(device)}")
     print(f"eps {eps:.4g}: per-value RMS {eps / (3 * given.size**2) ** 0.5:.2e}\n")
-    contestants = _contestants(model, eps, given.attack_steps)
+    contestants = _contestants(model, eps, given.attack_steps, precision)
     found = {
         name: torch.cat(
             [
@@ -106,39 +129,89 @@ def main() -> None:
         for name, attack in contestants.items()
     }
     batch = images[: given.batch_size], labels[: given.batch_size]
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
+    taken = {name: Taken() for name in contestants}
     for turn in range(given.rounds):
         order = list(contestants)
         for name in order if turn % 2 == 0 else reversed(order):
-            seconds[name].append(timed(partial(contestants[name], *batch), device)[1])
-    print(f"{'':14}{'seconds':>9}{'images/s':>10}{'it / ours':>11}{'loss':>9}{'success':>9}")
-    for name, taken in seconds.items():
-        middle = median(taken)
-        ratio = median(its / own for its, own in zip(taken, seconds["ours"], strict=True))
-        margins = _margins(model, found[name], labels)
-        print(
-            f"{name:14}{middle:9.2f}{given.batch_size / middle:10.2f}{ratio:11.3f}"
-            f"{float(softplus(margins).mean()):9.4f}{float((margins > 0).float().mean()):9.1%}"
-        )
+            before = time.process_time()
+            taken[name].seconds.append(timed(partial(contestants[name], *batch), device)[1])
+            taken[name].cpu_seconds.append(time.process_time() - before)
+    rows = [
+        {
+            "case": f"{given.model or given.arch}, {given.size} px, PGD-{given.attack_steps}, "
+            f"batch {given.batch_size}",
+            "engine": name,
+            "precision": "fp32" if name in LIBRARIES else precision,
+            "machine": machine(device),
+        }
+        | _figures(times, taken[OURS])
+        | _found(_margins(model, found[name], labels), attacks=name not in {BARE, FOLDED})
+        for name, times in taken.items()
+    ]
+    _print(rows)
+    if given.csv is not None:
+        _append(given.csv, rows)
     _leaving(model, images, labels, eps, given.attack_steps)
 
 
-def _contestants(model: Classifier, eps: float, attack_steps: int) -> dict[str, Attack]:
+def _figures(taken: Taken, ours: Taken) -> dict[str, str]:
+    """Medians of a contestant, and of its rounds over those of ours."""
+    ratios = [
+        median(its / own for its, own in zip(*times, strict=True))
+        for times in ((taken.seconds, ours.seconds), (taken.cpu_seconds, ours.cpu_seconds))
+    ]
+    return {
+        "seconds": f"{median(taken.seconds):.2f}",
+        "cpu_seconds": f"{median(taken.cpu_seconds):.2f}",
+        "times_ours": f"{ratios[0]:.3f}",
+        "cpu_times_ours": f"{ratios[1]:.3f}",
+    }
+
+
+def _found(margins: Tensor, *, attacks: bool) -> dict[str, str]:
+    """Mean cross-entropy and the share that is flipped; empty of what only makes passes."""
+    if not attacks:
+        return {"loss": "", "percent_flipped": ""}
+    flipped = 100 * float((margins > 0).float().mean())
+    return {"loss": f"{float(softplus(margins).mean()):.4f}", "percent_flipped": f"{flipped:.1f}"}
+
+
+def _print(rows: list[dict[str, str]]) -> None:
+    shown = ("seconds", "cpu_seconds", "times_ours", "cpu_times_ours", "loss", "percent_flipped")
+    print(f"{'':14}{'precision':>10}" + "".join(f"{name:>16}" for name in shown))
+    for row in rows:
+        values = "".join(f"{row[name]:>16}" for name in shown)
+        print(f"{row['engine']:14}{row['precision']:>10}{values}")
+
+
+def _append(path: Path, rows: list[dict[str, str]]) -> None:
+    new = not path.exists()
+    with path.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerows(rows)
+
+
+def _contestants(
+    model: Classifier, eps: float, attack_steps: int, precision: str
+) -> dict[str, Attack]:
     last = deepcopy(model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     step_size = 2.5 * eps / attack_steps
     how = {
         "threat": ThreatModel(constraint="l2", eps=eps),
         "step_size": step_size,
         "attack_steps": attack_steps,
+        "precision": precision,
     }
     theirs = torchattacks.PGDL2(
         two_logits(model), eps=eps, alpha=step_size, steps=attack_steps, random_start=False
     )
     return {
-        "ours": partial(pgd, last, **how),
-        "ours, fp32": partial(pgd, last, **how, precision="fp32"),
+        OURS: partial(pgd, last, **how),
         "leaving": partial(pgd, last, **how, leave_solved=True),
-        "bare": partial(_bare, last, attack_steps),
+        BARE: partial(_bare, last, attack_steps, precision),
+        FOLDED: partial(_bare, _frozen_fold(last), attack_steps, precision),
         "robustness": partial(
             _robustness, model, eps=eps, step_size=step_size, iterations=attack_steps
         ),
@@ -146,17 +219,23 @@ def _contestants(model: Classifier, eps: float, attack_steps: int) -> dict[str, 
     }
 
 
-def _bare(model: nn.Module, attack_steps: int, images: Tensor, labels: Tensor) -> Tensor:
+def _frozen_fold(model: nn.Module) -> nn.Module:
+    with frozen(model):
+        return folded(model)
+
+
+def _bare(
+    model: nn.Module, attack_steps: int, precision: str, images: Tensor, labels: Tensor
+) -> Tensor:
     """As many passes as the attack makes; the last, which only scores, goes forward alone."""
     with frozen(model):
-        quick = folded(model)
         for _ in range(attack_steps):
             x = images.detach().requires_grad_()
-            with autocast("auto", images.device):
-                logit = quick(x)
+            with autocast(precision, images.device):
+                logit = model(x)
             torch.autograd.grad((logit.float() * labels).sum(), x)
-        with torch.no_grad(), autocast("auto", images.device):
-            quick(images)
+        with torch.no_grad(), autocast(precision, images.device):
+            model(images)
     return images
 
 

@@ -3,7 +3,8 @@
 All contestants train the same network on the same eyes, in turn, and medians over rounds are
 compared:
 
-    python -m benchmarks.train --photographs ../shared/data/odir/images
+    python -m benchmarks.train --photographs ../shared/data/odir/images --csv rows.csv
+    python -m benchmarks.train --cases efficientnet_lite0:256:16 --precision fp32 --csv rows.csv
 
 `bare` is forward, backward and optimizer step over tensors that lie in memory, channels-last, in
 the engine's precision and with its optimizer: no loop can be faster. `engine` is
@@ -11,11 +12,15 @@ the engine's precision and with its optimizer: no loop can be faster. `engine` i
 schedule, checks; validation is not counted. `engine, saving` writes a checkpoint in every step,
 from which the cost of one is told. `plain` is the loop of the report: PIL decodes JPEG, torchvision
 resizes, mirrors and normalises, one process, fp32. The first step of each round is not counted.
-`engine / it` compares speeds, round by round; above 1 the engine is faster. `CPU s` is what a step
-takes of all cores together, which other work on the machine disturbs less.
+`predict` scores the eyes of the dataset folder as the entry points do, `bare predict` makes forward
+passes over tensors in memory. `share` compares speeds with the bare loop, round by round; at 1 the
+engine costs nothing. `CPU s` is what a step takes of all cores together, and `CPU share` its share,
+which other work on the machine disturbs less; set OMP_WAIT_POLICY=PASSIVE, or threads that wait
+count as work. `--csv` appends the rows of `docs/results/training_speed.csv`.
 """
 
 import argparse
+import csv
 import tempfile
 import threading
 import time
@@ -37,9 +42,13 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from benchmarks.machine import machine
+from experiments.running.memory import keep_freed_memory
+from fundus_ml.attacks import frozen
 from fundus_ml.data.dataset import FundusDataset, batches
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.models.classifiers import ClassifierSpec, make_classifier
+from fundus_ml.models.measured_precision import resolved
 from fundus_ml.models.precision import autocast, best_device, trained_in
 from fundus_ml.preprocessing.dataset import preprocess
 from fundus_ml.preprocessing.options import PreprocessingOptions
@@ -47,12 +56,14 @@ from fundus_ml.sources.folder import folder_photographs
 from fundus_ml.synthesis.options import Population
 from fundus_ml.synthesis.painting import paint_photograph
 from fundus_ml.synthesis.population import draw_population
-from fundus_ml.training import Checkpoints, TrainingOptions, fit
+from fundus_ml.training import Checkpoints, TrainingOptions, fit, predict
 from fundus_ml.training.augmentation import augment
 from fundus_ml.training.optimization import make_optimizer
 from fundus_ml.training.options import AUGMENTATIONS
 
 BARE, ENGINE, SAVING, PLAIN = "bare", "engine", "engine, saving", "plain"
+BARE_PREDICT, PREDICT = "bare predict", "predict"
+CONTESTANTS = (BARE, ENGINE, SAVING, PLAIN, BARE_PREDICT, PREDICT)
 MINUTES = 10
 """Between checkpoints, to tell what share of the time they take."""
 
@@ -88,14 +99,21 @@ def main() -> None:
     )
     parser.add_argument("--photographs", type=Path, help="folder of JPEG files; painted without")
     parser.add_argument("--eyes", type=int, default=192, help="how many of them are read, in turn")
-    parser.add_argument("--cases", nargs="+", default=["resnet18:128:32", "resnet50:224:16"])
+    parser.add_argument(
+        "--cases",
+        nargs="+",
+        default=["resnet18:128:32", "resnet50:224:16", "efficientnet_lite0:256:16"],
+    )
     parser.add_argument("--steps", type=int, default=4, help="counted steps of a round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--augment", choices=AUGMENTATIONS, default="flip", help="of the engine")
     parser.add_argument("--precision", default="auto", help="of the engine and of bare")
+    parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=CONTESTANTS)
+    parser.add_argument("--csv", type=Path, help="file that gets rows of the engine and predict")
     given = parser.parse_args()
+    keep_freed_memory()
     device = best_device()
-    print(f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(machine(device))
     with tempfile.TemporaryDirectory() as scratch:
         paths = _photographs(given.photographs, given.eyes, Path(scratch) / "release")
         for text in given.cases:
@@ -103,7 +121,11 @@ def main() -> None:
             folder = Path(scratch) / f"eyes-{case.size}"
             if not folder.exists():
                 _preprocess(Path(scratch) / "release", folder, case.size)
-            _run(Evaluator(case, given, open_dataset(str(folder)), paths, device), given.rounds)
+            bench = Evaluator(case, given, open_dataset(str(folder)), paths, device)
+            taken = _run(bench, given.rounds)
+            _report(bench, taken)
+            if given.csv is not None:
+                _append(given.csv, bench, taken)
 
 
 class Evaluator:
@@ -125,15 +147,21 @@ class Evaluator:
         self.options = TrainingOptions(
             epochs=1, batch_size=case.batch_size, augment=given.augment, precision=given.precision
         )
-        self.precision = trained_in(given.precision, device)
         self.mean, self.std = dataset.channel_mean, dataset.channel_std
-        self.contestants = {
+        contestants = {
             BARE: self.bare,
             ENGINE: self.engine,
             SAVING: self.saving,
             PLAIN: self.plain,
+            BARE_PREDICT: self.bare_predict,
+            PREDICT: self.predict,
         }
+        self.contestants = {name: contestants[name] for name in given.contestants}
         self.network = self._network(self.mean, self.std)
+        images, _ = next(batches(self.train, case.batch_size, device=device))
+        self.predicted_in = resolved(self.network, images, given.precision)
+        on_cpu = device.type == "cpu"
+        self.precision = self.predicted_in if on_cpu else trained_in(given.precision, device)
 
     def bare(self, clock: "Clock") -> None:
         """Forward, backward, step over tensors in memory."""
@@ -165,6 +193,28 @@ class Evaluator:
         moved = ((images.to(self.device), labels.to(self.device)) for images, labels in loader)
         optimizer = torch.optim.AdamW(model.parameters(), lr=self.options.lr)
         self._learn(model, moved, optimizer, "fp32", clock)
+
+    def bare_predict(self, clock: "Clock") -> None:
+        """Forward over tensors in memory."""
+        model = deepcopy(self.network).to(memory_format=torch.channels_last)
+        inputs = list(batches(self.train, self.case.batch_size, device=self.device))
+        with frozen(model), torch.inference_mode():
+            for step, (images, _) in enumerate(inputs, start=1):
+                with autocast(self.predicted_in, self.device):
+                    model(images).float()
+                clock.on_step(step, self.steps + 1)
+
+    def predict(self, clock: "Clock") -> None:
+        """Score eyes as the entry points do."""
+        model = deepcopy(self.network).to(memory_format=torch.channels_last)
+        size = self.case.batch_size
+        predict(
+            model,
+            self.train,
+            batch_size=size,
+            precision=self.options.precision,
+            on_step=lambda done, total: clock.on_step(done // size, total // size),
+        )
 
     def _network(self, mean: tuple[float, ...], std: tuple[float, ...]) -> nn.Module:
         spec = ClassifierSpec(
@@ -266,7 +316,7 @@ class Clock:
             self.peak = max(self.peak, process.memory_info().rss)
 
 
-def _run(bench: Evaluator, rounds: int) -> None:
+def _run(bench: Evaluator, rounds: int) -> dict[str, Taken]:
     taken = {name: Taken() for name in bench.contestants}
     for turn in range(rounds):
         order = list(bench.contestants.items())
@@ -276,30 +326,76 @@ def _run(bench: Evaluator, rounds: int) -> None:
             taken[name].seconds.append((clock.ended - clock.started) / bench.steps)
             taken[name].cpu_seconds.append(clock.cpu_seconds / bench.steps)
             taken[name].peak = max(taken[name].peak, clock.peak)
-    _report(bench, taken)
+    return taken
 
 
 def _report(bench: Evaluator, taken: dict[str, Taken]) -> None:
-    case, engine = bench.case, taken[ENGINE].seconds
+    case = bench.case
     print(f"\n{case}, {bench.precision}, augment={bench.options.augment}")
     print(
-        f"{'':16}{'s/step':>9}{'CPU s':>8}{'images/s':>10}{'engine / it':>13}{'spread':>14}"
-        f"{'peak GB':>9}"
+        f"{'':16}{'s/step':>9}{'CPU s':>8}{'images/s':>10}{'share':>8}{'spread':>14}"
+        f"{'CPU share':>11}{'peak GB':>9}"
     )
     for name, times in taken.items():
-        ratios = [its / own for its, own in zip(times.seconds, engine, strict=True)]
         middle = median(times.seconds)
+        share, cpu_share = _shares(taken, name)
+        spread = f"{min(share):.3f}-{max(share):.3f}"
         print(
             f"{name:16}{middle:9.3f}{median(times.cpu_seconds):8.3f}"
-            f"{case.batch_size / middle:10.1f}{median(ratios):13.3f}"
-            f"{min(ratios):7.3f}-{max(ratios):.3f}{times.peak / 1e9:10.2f}"
+            f"{case.batch_size / middle:10.1f}{median(share):8.3f}{spread:>14}"
+            f"{median(cpu_share):11.3f}{times.peak / 1e9:9.2f}"
         )
-    saving = median(a - b for a, b in zip(taken[SAVING].seconds, engine, strict=True))
-    share = saving / (60 * MINUTES)
-    print(f"a checkpoint takes {saving:.2f} s, {share:.2%} of {MINUTES} minutes")
+    if SAVING in taken and ENGINE in taken:
+        both = zip(taken[SAVING].seconds, taken[ENGINE].seconds, strict=True)
+        saving = median(a - b for a, b in both)
+        share_of_time = saving / (60 * MINUTES)
+        print(f"a checkpoint takes {saving:.2f} s, {share_of_time:.2%} of {MINUTES} minutes")
     bare = median(taken[BARE].seconds)
     for name, seconds in _augmenting(bench).items():
         print(f"augment={name}: {1000 * seconds:.2f} ms, {seconds / bare:.2%} of a bare step")
+
+
+def _shares(taken: dict[str, Taken], name: str) -> tuple[list[float], list[float]]:
+    """Speed of a contestant over its bare loop's, round by round: by the clock, by CPU time."""
+    its = taken[name]
+    bare = taken[BARE_PREDICT if name in {PREDICT, BARE_PREDICT} else BARE]
+    return (
+        [b / own for b, own in zip(bare.seconds, its.seconds, strict=True)],
+        [b / own for b, own in zip(bare.cpu_seconds, its.cpu_seconds, strict=True)],
+    )
+
+
+def _append(path: Path, bench: Evaluator, taken: dict[str, Taken]) -> None:
+    rows = [_row(bench, taken, name) for name in (ENGINE, PREDICT) if name in taken]
+    new = not path.exists()
+    with path.open("a", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerows(rows)
+
+
+def _row(bench: Evaluator, taken: dict[str, Taken], name: str) -> dict[str, str]:
+    case, times = bench.case, taken[name]
+    share, cpu_share = _shares(taken, name)
+    plain: list[float] = []
+    if name == ENGINE and PLAIN in taken:
+        plain = [p / own for p, own in zip(taken[PLAIN].seconds, times.seconds, strict=True)]
+    pass_over = "training" if name == ENGINE else "inference"
+    return {
+        "case": f"{case.arch}, {case.size} px, batch {case.batch_size}, {pass_over}",
+        "precision": bench.precision if name == ENGINE else bench.predicted_in,
+        "images_per_s": f"{case.batch_size / median(times.seconds):.3g}",
+        "of_bare_loop": f"{median(share):.3f}",
+        "of_bare_loop_low": f"{min(share):.3f}",
+        "of_bare_loop_high": f"{max(share):.3f}",
+        "cpu_of_bare_loop": f"{median(cpu_share):.3f}",
+        "times_plain_loop": f"{median(plain):.2f}" if plain else "",
+        "times_plain_loop_low": f"{min(plain):.2f}" if plain else "",
+        "times_plain_loop_high": f"{max(plain):.2f}" if plain else "",
+        "peak_gb": f"{times.peak / 1e9:.2f}",
+        "setting": machine(bench.device),
+    }
 
 
 def _augmenting(bench: Evaluator) -> dict[str, float]:

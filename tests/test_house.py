@@ -34,6 +34,7 @@ ADAPTERS = {
     "fundus_ml/models/imagenet.py": {"timm"},
     "fundus_ml/training/distribution.py": {"timm"},
     "fundus_ml/training/optimization.py": {"timm"},
+    "fundus_ml/attacks/folding.py": {"timm"},
     "fundus_ml/imaging/decoding.py": {"PIL", "simplejpeg"},
     "fundus_ml/imaging/dicom.py": {"pydicom"},
     "fundus_ml/imaging/image_headers.py": {"PIL"},

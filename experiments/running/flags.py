@@ -30,7 +30,7 @@ from experiments.running.launch import is_first_process, process_group
 from experiments.running.memory import keep_freed_memory
 from experiments.running.stopping import Stopped, stoppable
 from experiments.running.temporary import temporary_folder
-from fundus_ml import training
+from fundus_ml import models, training
 from fundus_ml.errors import InputError
 from fundus_ml.statistics.numerals import RangeError, plain, read_number, read_whole, shortened
 from tracking.errors import TrackingError
@@ -209,7 +209,14 @@ def _recorded(name: str, function: "Callable[[C, tracking.Run], T]", config: C) 
     parameters = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
     with tracking.start_run(name, parameters) as run:
         running.check_ready(config, run)
-        return function(config, run)
+        with models.telling(lambda choice: _tell_precision(choice, run)):
+            return function(config, run)
+
+
+def _tell_precision(choice: "models.PrecisionChoice", run: "tracking.Run") -> None:
+    """Say in which precision ``auto`` computes, and keep it with the run."""
+    console.remark(choice.words)
+    run.set_tags({"precision_chosen": choice.precision})
 
 
 def _check_numbers(config_class: type[Config], arguments: Sequence[str]) -> None:

@@ -169,9 +169,8 @@ def _ascend(problem: Problem, start: Tensor, how: _Steps) -> tuple[Tensor, Tenso
         if how.momentum:
             mean = gradient.abs().mean((1, 2, 3), keepdim=True) + SMALLEST_MEAN
             velocity = gradient = how.momentum * velocity + gradient / mean
-        x_adv = problem.threat.project(
-            problem.images, x_adv + how.length(step) * problem.threat.step(gradient)
-        )
+        moved = problem.threat.step(gradient).mul_(how.length(step)).add_(x_adv)
+        x_adv = problem.threat.project(problem.images, moved)
     if how.keep_best or how.leave_solved:
         best.offer(x_adv, problem.margins(x_adv), rows)
     if how.keep_best:

@@ -99,7 +99,7 @@ def robustness_pgd(
     start = threat.random_start(images, generator).contiguous() if random_start else centre
     towards = labels if target is None else target
     with frozen(model):
-        attacker = Attacker(two_logits(_Scored(model, precision)), _Unnormalised())
+        attacker = Attacker(two_logits(_Scored(model, problem.precision)), _Unnormalised())
         x_adv: Tensor = attacker(
             start,
             towards.to(images.device).long(),

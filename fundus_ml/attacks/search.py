@@ -12,7 +12,11 @@ from fundus_ml.attacks.folding import folded
 from fundus_ml.attacks.options import LOSSES, Loss
 from fundus_ml.attacks.threat_models import ThreatModel
 from fundus_ml.errors import InputError
-from fundus_ml.models.precision import autocast, half_type
+from fundus_ml.models.measured_precision import resolved
+from fundus_ml.models.precision import autocast
+
+AGREEMENT = 1e-3
+"""Difference of logits, relative and absolute, up to which a folded network is the same one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +32,11 @@ class Problem:
         images: ``(N, 3, H, W)`` float32 in [0, 1], detached.
         aim: ``(N,)``, +1 where the logit should rise and -1 where it should fall.
         threat: Ball around each image.
-        precision: Precision of the passes.
+        precision: Precision of the passes: ``fp32``, ``bf16`` or ``fp16``.
         loss: Whose gradient is climbed. ``margin`` never vanishes; ``ce`` does in float32 where
             the network is sure (a logit beyond 100, or 17 where it is to be strengthened).
         enhance: Whether ``ce`` is descended towards a target rather than climbed off the label.
-        quick: The same network made to compute faster, for passes below fp32.
+        quick: The same network made to compute faster, for passes that search.
     """
 
     model: nn.Module
@@ -58,9 +62,12 @@ class Problem:
     ) -> "Problem":
         """Check what an attack was given and bring it into one form.
 
+        ``precision`` may be ``auto``, as :func:`fundus_ml.models.measured_precision.resolved` reads
+        it.
+
         Raises:
             InputError: Shapes do not match, ``images`` leave [0, 1], a label is not 0 or 1, or
-                there is no such ``loss``.
+                there is no such ``loss`` or ``precision``.
         """
         if loss not in LOSSES:
             raise InputError(f"loss={loss}: allowed: {', '.join(LOSSES)}")
@@ -72,7 +79,7 @@ class Problem:
             images=images.detach(),
             aim=aim,
             threat=threat,
-            precision=precision,
+            precision=resolved(model, images, precision),
             loss=loss,
             enhance=target is not None,
         )
@@ -88,19 +95,28 @@ class Problem:
         )
 
     def quickened(self) -> "Problem":
-        """Fold the network, which must be frozen already, for many passes below fp32."""
-        exact = half_type(self.precision, self.images.device) is None
-        return self if exact else replace(self, quick=folded(self.model))
+        """Fold the network, which must be frozen already, for many passes that search.
+
+        Where the folded network scores the first image otherwise in fp32, the search keeps the
+        network itself.
+        """
+        quick = folded(self.model)
+        if quick is self.model or not len(self):
+            return self
+        with torch.no_grad(), autocast("fp32", self.images.device):
+            wanted, found = self.model(self.images[:1]), quick(self.images[:1])
+        agrees = torch.allclose(found, wanted, rtol=AGREEMENT, atol=AGREEMENT)
+        return replace(self, quick=quick) if agrees else self
 
     def margins(self, x_adv: Tensor, *, exact: bool = False) -> Tensor:
-        """Score points without a gradient; ``exact`` in fp32 whatever the precision."""
+        """Score points without a gradient; ``exact`` by the network itself, in fp32."""
         with torch.no_grad():
-            return self._margins(x_adv, "fp32" if exact else self.precision)
+            return self._margins(x_adv, exact=exact)
 
     def climb(self, x_adv: Tensor) -> tuple[Tensor, Tensor]:
         """Score points: margins ``(N,)``, and which way the loss rises, ``(N, 3, H, W)``."""
         x_adv = x_adv.detach().requires_grad_()
-        margins = self._margins(x_adv, self.precision)
+        margins = self._margins(x_adv)
         if self.loss == "margin":
             loss = margins
         else:
@@ -109,16 +125,17 @@ class Problem:
         return margins.detach(), gradient
 
     def solved(self, x_adv: Tensor, margins: Tensor) -> Tensor:
-        """Say which images are solved, in fp32 whatever the precision: ``(N,)`` booleans."""
+        """Say which images are solved, by the network itself in fp32: ``(N,)`` booleans."""
         solved = margins > 0
-        if self.precision != "fp32" and bool(solved.any()):
+        exact = self.precision == "fp32" and self.quick is None
+        if not exact and bool(solved.any()):
             rows = solved.nonzero().squeeze(1)
             solved[rows] = self.of(rows).margins(x_adv[rows], exact=True) > 0
         return solved
 
-    def _margins(self, x_adv: Tensor, precision: str) -> Tensor:
-        model = self.model if precision == "fp32" or self.quick is None else self.quick
-        with autocast(precision, x_adv.device):
+    def _margins(self, x_adv: Tensor, *, exact: bool = False) -> Tensor:
+        model = self.model if exact or self.quick is None else self.quick
+        with autocast("fp32" if exact else self.precision, x_adv.device):
             logit: Tensor = model(x_adv)
         return self.aim * logit.to(self.aim)
 

@@ -15,6 +15,7 @@ from fundus_ml.data.dataset import FundusDataset, batches
 from fundus_ml.errors import InputError
 from fundus_ml.model_selection.options import METHODS
 from fundus_ml.models.classifiers import Classifier
+from fundus_ml.models.measured_precision import TINY, resolved
 from fundus_ml.models.options import check_precision
 from fundus_ml.models.precision import autocast
 from fundus_ml.statistics.clustered import auroc
@@ -192,7 +193,8 @@ def reestimate_statistics(
             if on_step is not None:
                 on_step(len(pixels))
 
-    with autocast(precision, device):
+    few, _ = next(batches(train, TINY, device=device))
+    with autocast(resolved(model, few, precision), device):
         update_bn(images(), _StatisticsOnly(model.eval()).eval())
 
 

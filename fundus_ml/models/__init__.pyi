@@ -4,6 +4,9 @@ from .classifiers import make_classifier as make_classifier
 from .classifiers import two_logits as two_logits
 from .classifiers import weight_bytes as weight_bytes
 from .feature_extractor import FeatureExtractor as FeatureExtractor
+from .measured_precision import PrecisionChoice as PrecisionChoice
+from .measured_precision import resolved as resolved
+from .measured_precision import telling as telling
 from .options import check_precision as check_precision
 from .precision import autocast as autocast
 from .precision import best_device as best_device

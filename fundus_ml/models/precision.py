@@ -8,8 +8,9 @@ from fundus_ml.models.options import check_precision
 def autocast(precision: str, device: torch.device) -> torch.autocast:
     """Make the context a forward pass runs in.
 
-    ``auto`` is bf16 on a GPU and on CPUs whose instructions multiply bf16 (AVX-512-BF16, AMX),
-    and fp32 elsewhere: emulated bf16 convolutions are more than ten times slower.
+    ``auto`` follows the hardware: bf16 on a GPU and on CPUs whose instructions multiply bf16
+    (AVX-512-BF16, AMX), and fp32 elsewhere. What is faster for one network on a CPU is told by
+    :func:`fundus_ml.models.measured_precision.resolved`.
 
     Raises:
         InputError: ``precision`` is none of :data:`~fundus_ml.models.options.PRECISIONS`.
@@ -34,7 +35,10 @@ def half_type(precision: str, device: torch.device) -> torch.dtype | None:
 
 
 def trained_in(precision: str, device: torch.device) -> str:
-    """Resolve ``auto`` for the training engine: bf16, else fp16 on a GPU, else fp32."""
+    """Resolve ``auto`` by the hardware: bf16, else fp16 on a GPU, else fp32.
+
+    Only the training engine, which scales losses, may run in fp16; on a CPU it measures.
+    """
     check_precision(precision)
     if precision != "auto":
         return precision

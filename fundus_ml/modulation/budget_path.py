@@ -138,7 +138,7 @@ def _offer(
         step_size=options.step_for(threat.eps),
         attack_steps=options.steps,
         target=target,
-        precision=options.precision,
+        precision=problem.precision,
         **(native if options.attack_engine == NATIVE else {}),
     )
     x_adv = threat.to_8bit(problem.images, x_adv)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from fundus_ml.attacks.search import frozen
 from fundus_ml.data.dataset import FundusDataset, read_batches
+from fundus_ml.models.measured_precision import resolved
 from fundus_ml.models.precision import autocast
 from fundus_ml.training.distribution import add_up, world
 
@@ -34,10 +35,11 @@ def over_batches(
     parts = torch.split(torch.arange(len(dataset)), batch_size)
     numbers = range(here.rank, len(parts), here.size)
     rows_read, computed = [], []
-    with frozen(model), torch.inference_mode(), autocast(precision, device):
+    with frozen(model), torch.inference_mode():
         reading = read_batches(dataset, (parts[n] for n in numbers), device=device)
         for number, (rows, images) in zip(numbers, reading, strict=True):
-            computed.append(compute(number, rows, images).float())
+            with autocast(resolved(model, images, precision), device):
+                computed.append(compute(number, rows, images).float())
             rows_read.append(rows)
         wide = torch.tensor(computed[0].shape[1] if computed else 0, device=device)
         whole = torch.zeros(len(dataset), _widest(wide), device=device)

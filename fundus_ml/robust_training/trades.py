@@ -8,6 +8,7 @@ from torch.nn.functional import logsigmoid
 
 from fundus_ml.attacks.search import frozen
 from fundus_ml.attacks.threat_models import ThreatModel
+from fundus_ml.models.measured_precision import resolved
 from fundus_ml.models.precision import autocast
 from fundus_ml.robust_training.method import Errors, scaled
 from fundus_ml.training.distribution import bare
@@ -92,7 +93,7 @@ class TradesTraining:
         return errors(clean) + self.beta * divergence(clean, moved)
 
     def _logit(self, model: nn.Module, images: Tensor) -> Tensor:
-        with autocast(self.precision, images.device):
+        with autocast(resolved(model, images, self.precision), images.device):
             logit: Tensor = model(images)
         return logit.float()
 

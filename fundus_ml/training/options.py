@@ -60,7 +60,8 @@ class TrainingOptions:
     patience: int = 0
     """Stop after this many epochs without a better validation score; 0 never stops early."""
     precision: str = "auto"
-    """auto (bf16 where the hardware multiplies it, else fp16 on a GPU), fp32, bf16 or fp16."""
+    """auto (on a GPU bf16, or fp16 where it has none; on a CPU the faster of fp32 and bf16 for this
+    network, measured), fp32, bf16 or fp16."""
     seed: int = 0
     """Seed of the weights, the order, the augmentation, dropout and the perturbations."""
 

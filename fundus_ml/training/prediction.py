@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from fundus_ml.attacks.search import frozen
 from fundus_ml.data.dataset import FundusDataset, batches
+from fundus_ml.models.measured_precision import resolved
 from fundus_ml.models.precision import autocast
 from fundus_ml.training.distribution import add_up, world
 
@@ -43,7 +44,8 @@ def predict(
     def score(images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
         if perturb is not None:
             images = perturb(model, images, labels, generator)
-        with torch.inference_mode(), autocast(precision, device):
+        chosen = resolved(model, images, precision)
+        with torch.inference_mode(), autocast(chosen, device):
             logit: Tensor = model(images).float()
         return logit
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from fundus_ml.models.measured_precision import PrecisionChoice, measured, settle, settled
 from fundus_ml.models.precision import autocast, trained_in
 from fundus_ml.training.checkpoints import fill_optimizer, flat_optimizer
-from fundus_ml.training.distribution import bare, unsynchronised, world
+from fundus_ml.training.distribution import bare, from_first, unsynchronised, world
 from fundus_ml.training.memory import explain_out_of_memory, is_out_of_memory
 from fundus_ml.training.objective import Batch, Objective
 from fundus_ml.training.optimization import averaged, make_optimizer, make_schedule
@@ -41,6 +42,7 @@ class Stepper:
         self.device = next(model.parameters()).device
         self._model, self._objective, self._options = model, objective, options
         self._precision = trained_in(options.precision, self.device)
+        self._measures = options.precision == "auto" and self.device.type == "cpu"
         self._optimizer = make_optimizer(model, options)
         self._schedule = make_schedule(self._optimizer, options, steps_per_epoch)
         self._averaged: AveragedModel | None = averaged(model, options.ema)
@@ -70,6 +72,8 @@ class Stepper:
         Raises:
             InputError: The memory does not hold a pass.
         """
+        if self._measures:
+            self._choose(batch.images)
         # Dropout of each process is its own; what the objective draws is common.
         torch.manual_seed(seed ^ world().rank)
         self._optimizer.zero_grad(set_to_none=True)
@@ -101,7 +105,11 @@ class Stepper:
     def plain(self) -> dict[str, Any]:
         """Everything to keep that is none."""
         _, optimizer = flat_optimizer(self._optimizer)
-        return {"optimizer": optimizer, "scaler": self._scaler.state_dict()}
+        return {
+            "optimizer": optimizer,
+            "scaler": self._scaler.state_dict(),
+            "precision": self._precision,
+        }
 
     def restore(self, saved: "Saved", *, steps: int) -> None:
         """Put back what :meth:`tensors` and :meth:`plain` gave after so many steps."""
@@ -111,6 +119,19 @@ class Stepper:
         if self._averaged is not None:
             self._averaged.load_state_dict(saved.tensors["averaged"])
         self._schedule.last_epoch = steps
+        if self._measures:
+            # Whatever a new measurement would say; an earlier release followed the hardware.
+            kept = saved.progress.get("precision", self._precision)
+            self._settle(PrecisionChoice(precision=kept))
+
+    def _choose(self, images: Tensor) -> None:
+        """Measure in the first process, for all."""
+        model = self._model
+        self._settle(from_first(lambda: settled(model) or measured(model, images)))
+
+    def _settle(self, choice: PrecisionChoice) -> None:
+        settle(self._model, choice)
+        self._precision, self._measures = choice.precision, False
 
     def _backward(self, called: nn.Module, part: Batch, seed: int, *, share: float) -> Tensor:
         try:

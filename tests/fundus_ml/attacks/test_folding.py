@@ -1,13 +1,17 @@
 """A folded network is the same network, and attacks use it where it pays."""
 
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 import torch
+from timm.layers.norm_act import BatchNormAct2d
 from torch import nn
+from torch.nn.functional import batch_norm
 
 from fundus_ml.attacks import ThreatModel, apgd, frozen, minimum_norm, pgd
 from fundus_ml.attacks.folding import folded
+from fundus_ml.attacks.search import Problem
 from fundus_ml.models.classifiers import ClassifierSpec, make_classifier
 from tests.fundus_ml.tiny_learning import SmallNetwork, make_images
 
@@ -23,7 +27,9 @@ def make_network(arch):
     return model.eval()
 
 
-@pytest.mark.parametrize("arch", ["resnet18", "mobilenet_v3_small", "densenet121"])
+@pytest.mark.parametrize(
+    "arch", ["resnet18", "mobilenet_v3_small", "densenet121", "efficientnet_lite0"]
+)
 def test_same_logits_and_gradients(arch):
     """In fp32, to rounding; the network itself stays what it was."""
     model, images = make_network(arch), make_images(count=4, height=32, width=40)
@@ -40,6 +46,42 @@ def test_same_logits_and_gradients(arch):
     norms = [sum(isinstance(m, nn.BatchNorm2d) for m in net.modules()) for net in (model, quick)]
     assert norms[1] < norms[0]
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("arch", ["resnet18", "efficientnet_lite0", "test_resnet"])
+def test_no_norm_is_left_and_weights_learn_as_before(arch):
+    """timm's norms hold an activation, which stays; a frozen layer stays frozen."""
+    model = make_network(arch)
+    last = list(model.backbone.modules())[-1]
+    model.requires_grad_(False)
+    last.requires_grad_()
+    quick = folded(model)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in quick.modules())
+    assert not [node for node in quick.graph.nodes if node.target is batch_norm]
+    asking = [name for name, tensor in quick.named_parameters() if tensor.requires_grad]
+    assert asking == [name for name, tensor in model.named_parameters() if tensor.requires_grad]
+    assert asking
+    images = make_images(count=4, height=32, width=40)
+    with torch.no_grad():
+        torch.testing.assert_close(quick(images), model(images), rtol=1e-4, atol=1e-5)
+
+
+def test_timms_activation_stays():
+    """A norm with and without one, which a logit at zero would not tell apart."""
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3),
+        BatchNormAct2d(4),
+        nn.Conv2d(4, 5, 3),
+        BatchNormAct2d(5, apply_act=False),
+    ).eval()
+    with torch.no_grad():
+        for norm in (network[1], network[3]):
+            norm.running_mean.normal_()
+            norm.bias.normal_()
+    images = make_images(count=2, height=8, width=9)
+    quick = folded(network)
+    torch.testing.assert_close(quick(images), network(images), rtol=1e-4, atol=1e-5)
+    assert isinstance(network[1], BatchNormAct2d)
 
 
 def test_nothing_left_to_fold():
@@ -70,9 +112,9 @@ def test_what_cannot_be_traced_stays():
 
 @pytest.mark.parametrize("attack", ["pgd", "apgd", "minimum_norm"])
 @pytest.mark.parametrize(("precision", "steps", "folds"), [
-    ("bf16", 10, True), ("bf16", 9, False), ("fp32", 10, False),
+    ("bf16", 10, True), ("bf16", 9, False), ("fp32", 10, True), ("fp32", 9, False),
 ])  # fmt: skip
-def test_only_long_attacks_below_fp32_fold(monkeypatch, attack, precision, steps, folds):
+def test_only_long_attacks_fold(monkeypatch, attack, precision, steps, folds):
     """Elsewhere the passes are those of the network that was given."""
     model, images = SmallNetwork().eval(), make_images(count=4)
     labels = (model(images) > 0).float().detach()
@@ -91,3 +133,45 @@ def test_only_long_attacks_below_fp32_fold(monkeypatch, attack, precision, steps
     assert bool(made) is folds
     gained = (1 - 2 * labels) * (model(x_adv) - model(images)).detach()
     assert (gained > 0).all()
+
+
+def make_problem(model, images):
+    return Problem.make(
+        model, images, torch.zeros(len(images)), target=None, precision="fp32",
+        threat=ThreatModel(constraint="l2", eps=0.5),
+    )  # fmt: skip
+
+
+def test_a_folded_network_that_scores_otherwise_is_not_used(monkeypatch):
+    """The search keeps the network itself."""
+    model, images = SmallNetwork().eval(), make_images()
+    other = folded(SmallNetwork(seed=7).eval())
+    with frozen(model):
+        assert make_problem(model, images).quickened().quick is not None
+        monkeypatch.setattr("fundus_ml.attacks.search.folded", lambda _: other)
+        assert make_problem(model, images).quickened().quick is None
+
+
+class Opposite(nn.Module):
+    """Names the other class than a network does."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, images):
+        return -self.network(images)
+
+
+def test_what_is_solved_is_told_by_the_network_itself():
+    """Also in fp32, where a folded network's margin may lie across the boundary by rounding."""
+    model, images = SmallNetwork().eval(), make_images(count=4)
+    with torch.no_grad():
+        model.head.bias -= model(images).median() / 4
+    problem = replace(make_problem(model, images), quick=Opposite(model))
+    with torch.no_grad():
+        logit = model(images)
+    torch.testing.assert_close(problem.margins(images), -logit)
+    torch.testing.assert_close(problem.margins(images, exact=True), logit)
+    assert torch.equal(problem.solved(images, torch.ones(4)), logit > 0)
+    assert 0 < (logit > 0).sum() < 4

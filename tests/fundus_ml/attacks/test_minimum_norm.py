@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from fundus_ml.attacks import ThreatModel, frozen, minimum_norm, pgd
+from fundus_ml.attacks.folding import FEWEST_STEPS
 from fundus_ml.errors import InputError
 from tests.fundus_ml.tiny_learning import LinearNetwork, SmallNetwork, make_images
 
@@ -150,7 +151,8 @@ def test_only_what_stands_is_searched():
     labels[:5] = 1 - labels[:5]
     seen = []
     model.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
-    found = minimum_norm(model, images, labels, constraint="l2", attack_steps=20)
+    how = {"attack_steps": FEWEST_STEPS - 1, "precision": "fp32"}
+    found = minimum_norm(model, images, labels, constraint="l2", **how)
     assert seen[0] == 12
     assert max(seen[1:]) == 7
     assert not found.eps[:5].any()

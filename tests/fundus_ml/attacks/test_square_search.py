@@ -72,8 +72,9 @@ def test_no_gradient_is_taken(constraint):
             return self.network(images).detach()
 
     images, threat = make_images(), ThreatModel(constraint=constraint, eps=RADII[constraint])
-    found = square(Stairs(), images, LABELS, threat=threat, queries=30, generator=seeded())
-    same = square(SmallNetwork(), images, LABELS, threat=threat, queries=30, generator=seeded())
+    how = {"threat": threat, "queries": 30, "precision": "fp32"}
+    found = square(Stairs(), images, LABELS, **how, generator=seeded())
+    same = square(SmallNetwork(), images, LABELS, **how, generator=seeded())
     assert torch.equal(found, same)
 
 

@@ -10,6 +10,8 @@ from torch import nn
 
 from fundus_ml.data.owned_folders import MARKER
 from fundus_ml.errors import InputError
+from fundus_ml.models import measured_precision
+from fundus_ml.models.measured_precision import telling
 from fundus_ml.training import Checkpoints, TrainingOptions, fit
 from fundus_ml.training.checkpoints import fill_optimizer, flat_optimizer
 from tests.fundus_ml.tiny_learning import SmallNetwork, make_dataset
@@ -74,6 +76,34 @@ def test_interrupted_anywhere_it_ends_in_the_same_bits(eyes, tmp_path, name, min
     for row, wanted in zip(rows, whole_rows, strict=True):
         assert {**row, "seconds": 0} == {**wanted, "seconds": 0}
     assert resumed.seconds_per_step > 0
+
+
+@pytest.mark.parametrize(("first", "then"), [("bf16", "fp32"), ("fp32", "bf16")])
+def test_a_training_goes_on_in_the_precision_it_began_in(eyes, tmp_path, monkeypatch, first, then):
+    """Also where the process that goes on would measure otherwise: the bits are the same."""
+
+    def quicker(precision):
+        """Let a new process find it to be so."""
+        monkeypatch.setattr(measured_precision, "_CHOICES", {})
+        monkeypatch.setattr(
+            measured_precision, "seconds_of_step",
+            lambda _model, _images, half, _patience: float((half is None) == (precision == "bf16")),
+        )  # fmt: skip
+
+    options = TrainingOptions(epochs=2, batch_size=8, lr=0.02, seed=5)
+    quicker(first)
+    whole, whole_rows = run(eyes, tmp_path / "whole", options)
+    with pytest.raises(Interrupted):
+        run(eyes, tmp_path / "parts", options, stop_at=2)
+    quicker(then)
+    heard = []
+    with telling(heard.append):
+        resumed, rows = run(eyes, tmp_path / "parts", options)
+    assert equal(resumed, whole)
+    assert [row["val_loss"] for row in rows] == [row["val_loss"] for row in whole_rows]
+    assert {choice.words for choice in heard} == {f"precision=auto: {first}, as the training began"}
+    quicker(then)
+    assert not equal(run(eyes, tmp_path / "other", options)[0], whole)
 
 
 def test_a_finished_training_is_only_read(eyes, tmp_path):

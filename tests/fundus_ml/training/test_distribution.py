@@ -60,6 +60,11 @@ def test_two_processes_score_every_eye_once(results):
     assert together["handed"] == "from the first"
 
 
+def test_all_processes_compute_in_the_precision_of_the_first(results):
+    """The second finds fp32 faster and follows."""
+    assert [result["in_bf16"] for result in results] == [1, 2]
+
+
 def test_no_thread_of_the_group_outlives_it(results):
     """One that needs Python while Python ends aborts the process, now and then."""
     assert results[1]["left"] == []

@@ -3,16 +3,17 @@
 import json
 import os
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 
 from experiments.running.launch import process_group
 from fundus_ml.attacks import ThreatModel
 from fundus_ml.data.opening import open_dataset
-from fundus_ml.models import ClassifierSpec, make_classifier
+from fundus_ml.models import ClassifierSpec, make_classifier, measured_precision
 from fundus_ml.robust_training import PGDTraining
 from fundus_ml.training import TrainingOptions, fit, fit_above, predict, store_below
-from fundus_ml.training.distribution import from_first, world
+from fundus_ml.training.distribution import add_up, from_first, world
 from tests.fundus_ml.tiny_learning import SmallNetwork
 
 HOW = {
@@ -60,6 +61,23 @@ def fitted_above(eyes):
     }
 
 
+def in_bf16(eyes):
+    """Fit where the first process finds bf16 faster and the others fp32; count who ran in bf16."""
+    faster = torch.bfloat16 if world().first else None
+
+    def measure(_model, _images, half, _patience):
+        return 0.1 if half == faster else 1.0
+
+    options = TrainingOptions(epochs=1, batch_size=8, precision="auto")
+    with (
+        patch.object(measured_precision, "seconds_of_step", measure),
+        patch.object(measured_precision, "_CHOICES", {}),
+    ):
+        model = fit(SmallNetwork(), eyes.split("train"), eyes.split("val"), options).model
+        chosen = measured_precision.settled(model).precision
+    return int(add_up(torch.tensor(chosen == "bf16", dtype=torch.int)))
+
+
 def thread_names():
     """Name every thread of this process, those of libraries too (Linux)."""
     return [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
@@ -70,6 +88,7 @@ def found(folder):
     eyes = open_dataset(folder)
     result = {name: fitted(name, eyes) for name in HOW} | {"above": fitted_above(eyes)}
     logit = predict(SmallNetwork(), eyes.split("val"), batch_size=4, precision="fp32")
+    result["in_bf16"] = in_bf16(eyes)
     return result | {"logit": logit.tolist(), "handed": from_first(lambda: "from the first")}
 
 

@@ -22,6 +22,8 @@ from tracking.runs import start_run
 from tracking.stores import initialise_tracking
 from tracking.versions import ModelVersion
 
+pytestmark = pytest.mark.usefixtures("unrendered")
+
 EXTERNAL = {"split": "all", "attacks": "none", "calibration": "version"}
 IDS = ["image_id", "patient_id", "person_group"]
 

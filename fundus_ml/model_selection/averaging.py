@@ -183,6 +183,8 @@ def reestimate_statistics(
         seed: Seed of the order.
         on_step: Called with the eyes of each pass.
     """
+    if not any(isinstance(module, _BatchNorm) for module in model.modules()):
+        return
     device = next(model.parameters()).device
 
     def images() -> Iterator[Tensor]:

@@ -79,7 +79,7 @@ def test_greedy_that_keeps_one_registers_nothing(versions, capsys):
         ({"models": "models:/eye/1"}, "1 given, 2 or more needed"),
         (
             {"models": "models:/eye/1,models:/eye/4"},
-            "head_hidden=6 size=12, models:/eye/4 is arch=test_resnet head_hidden=5 size=12; only",
+            "head_hidden=6 size=12, models:/eye/4 is arch=test_resnet head=last head_hidden=5",
         ),
         ({"method": "best"}, "method=best: allowed: uniform, greedy"),
         ({"batch_size": 1}, "batch_size=1: must be at least 2"),

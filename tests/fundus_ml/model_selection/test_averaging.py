@@ -265,7 +265,7 @@ def test_what_cannot_be_averaged_is_named():
         check_averageable({"a": small})
     with pytest.raises(
         InputError,
-        match=r"a is arch=resnet18 head_hidden=6 size=12, c is arch=resnet34 head_hidden=6 size=12",
+        match=r"a is arch=resnet18 head=last head_hidden=6 size=12, c is arch=resnet34",
     ):
         check_averageable({"a": small, "b": small, "c": other})
     wide = copy.copy(small)

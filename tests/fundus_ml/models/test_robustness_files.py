@@ -141,8 +141,9 @@ def test_train_says_how_pixels_are_normalised(tmp_path, original, capsys):
     save_as_the_library(original, tmp_path / "robust.pt", zipped=True)
     dataset = make_dataset(tmp_path / "data", people={"train": 2})
     config = types.SimpleNamespace(
-        arch="resnet18", head_hidden=4, weights=str(tmp_path / "robust.pt"), seed=0
-    )
+        arch="resnet18", head="last", head_hidden=4, dropout=0.0, both_flips=False,
+        weights=str(tmp_path / "robust.pt"), seed=0,
+    )  # fmt: skip
     classifier, parent = start_classifier(config, dataset, run=None)
     assert parent is None
     assert classifier.spec.mean == pytest.approx(MEAN)

@@ -14,10 +14,12 @@ import tempfile
 from contextlib import ExitStack
 
 WHOLE_COMMANDS = ("tests/experiments",)
-STORES_AND_PHOTOGRAPHS = (
+STORES_PHOTOGRAPHS_JUDGES = (
     "tests/fundus_ml/data",
     "tests/fundus_ml/imaging",
     "tests/fundus_ml/preprocessing",
+    "tests/fundus_ml/reader_study",
+    "tests/fundus_ml/robust_evaluation",
     "tests/fundus_ml/sources",
     "tests/fundus_ml/synthesis",
     "tests/tracking",
@@ -30,7 +32,7 @@ def main(options):
     command = [sys.executable, "-m", "pytest", *options]
     alone = os.environ | {"OMP_NUM_THREADS": "1"}
     alone.pop("PYTHONDONTWRITEBYTECODE", None)
-    parts = (WHOLE_COMMANDS, STORES_AND_PHOTOGRAPHS)
+    parts = (WHOLE_COMMANDS, STORES_PHOTOGRAPHS_JUDGES)
     rest = [f"--ignore={folder}" for part in parts for folder in part]
     with ExitStack() as stack:
         told = [stack.enter_context(tempfile.TemporaryFile("w+")) for _ in parts]

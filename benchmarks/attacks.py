@@ -18,7 +18,6 @@ without `--photographs` the eyes are painted.
 """
 
 import argparse
-import csv
 import time
 import warnings
 from collections.abc import Callable
@@ -37,6 +36,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from benchmarks.machine import machine
+from benchmarks.rows import append_rows
 from experiments.running.memory import keep_freed_memory
 from fundus_ml.attacks import ThreatModel, frozen, minimum_norm, pgd
 from fundus_ml.attacks.folding import folded
@@ -150,7 +150,7 @@ def main() -> None:
     ]
     _print(rows)
     if given.csv is not None:
-        _append(given.csv, rows)
+        append_rows(given.csv, rows)
     _leaving(model, images, labels, eps, given.attack_steps)
 
 
@@ -182,15 +182,6 @@ def _print(rows: list[dict[str, str]]) -> None:
     for row in rows:
         values = "".join(f"{row[name]:>16}" for name in shown)
         print(f"{row['engine']:14}{row['precision']:>10}{values}")
-
-
-def _append(path: Path, rows: list[dict[str, str]]) -> None:
-    new = not path.exists()
-    with path.open("a", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
 
 
 def _contestants(

@@ -20,7 +20,6 @@ count as work. `--csv` appends the rows of `docs/results/training_speed.csv`.
 """
 
 import argparse
-import csv
 import tempfile
 import threading
 import time
@@ -43,6 +42,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from benchmarks.machine import machine
+from benchmarks.rows import append_rows
 from experiments.running.memory import keep_freed_memory
 from fundus_ml.attacks import frozen
 from fundus_ml.data.dataset import FundusDataset, batches
@@ -125,7 +125,8 @@ def main() -> None:
             taken = _run(bench, given.rounds)
             _report(bench, taken)
             if given.csv is not None:
-                _append(given.csv, bench, taken)
+                rows = [_row(bench, taken, name) for name in (ENGINE, PREDICT) if name in taken]
+                append_rows(given.csv, rows)
 
 
 class Evaluator:
@@ -363,16 +364,6 @@ def _shares(taken: dict[str, Taken], name: str) -> tuple[list[float], list[float
         [b / own for b, own in zip(bare.seconds, its.seconds, strict=True)],
         [b / own for b, own in zip(bare.cpu_seconds, its.cpu_seconds, strict=True)],
     )
-
-
-def _append(path: Path, bench: Evaluator, taken: dict[str, Taken]) -> None:
-    rows = [_row(bench, taken, name) for name in (ENGINE, PREDICT) if name in taken]
-    new = not path.exists()
-    with path.open("a", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerows(rows)
 
 
 def _row(bench: Evaluator, taken: dict[str, Taken], name: str) -> dict[str, str]:

@@ -26,7 +26,7 @@ class Making:
     Attributes:
         dataset: The dataset whose digest the version carries; None where the run names none.
         metrics: Last value of each.
-        tags: Of the run.
+        tags: Tags of the run.
     """
 
     dataset: DatasetVersion | None = None

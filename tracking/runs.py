@@ -241,7 +241,7 @@ def _faults_told() -> Iterator[None]:
     """Raise a fault outside the program as the one line that says what to do about it."""
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # fault_of tells a fault outside the program; the rest goes on
         fault = fault_of(error)
         if fault is None:
             raise

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from fundus_ml.models.backbones import LEVELS, frozen_layers
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.models.feature_extractor import FeatureExtractor, last_layer
-from fundus_ml.models.heads import pooled_levels
+from fundus_ml.models.heads import pooled_levels, pools
 from fundus_ml.models.options import BACKBONE, MULTISCALE
 
 TOLERANCE = 1e-3
@@ -60,8 +60,7 @@ class FrozenPart(nn.Module):
             normalised, indices=list(range(self._levels)), intermediates_only=True, stop_early=True
         )
         read = levels[-1 - _earlier(network, self._levels) : -1]
-        pooled = [pool for level in read for pool in (level.mean((2, 3)), level.amax((2, 3)))]
-        return torch.cat([images.new_empty(len(images), 0), *pooled], dim=1), levels[-1]
+        return torch.cat([images.new_empty(len(images), 0), *pools(read)], dim=1), levels[-1]
 
 
 class TrainedPart(nn.Module):

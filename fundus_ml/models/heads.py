@@ -1,5 +1,6 @@
 """What turns a backbone's features into one logit."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -68,5 +69,9 @@ def pooled_levels(backbone: nn.Module, images: Tensor, *, skip: int = 0) -> Tens
     """
     read: Any = backbone.forward_intermediates
     levels = read(images, indices=LEVELS, intermediates_only=True)
-    pooled = [pool for level in levels[skip:] for pool in (level.mean((2, 3)), level.amax((2, 3)))]
-    return torch.cat(pooled, dim=1)
+    return torch.cat(pools(levels[skip:]), dim=1)
+
+
+def pools(levels: Sequence[Tensor]) -> list[Tensor]:
+    """Give the mean and the maximum over the picture of each ``(N, C, H, W)``, ``(N, C)`` each."""
+    return [pool for level in levels for pool in (level.mean((2, 3)), level.amax((2, 3)))]

@@ -33,7 +33,7 @@ def both_views(frozen, images):
 @pytest.mark.parametrize("freeze", ["backbone", "1", "2", "3", "4"])
 @pytest.mark.parametrize("arch", ["test_resnet", "test_convnext", "test_efficientnet"])
 def test_both_parts_compute_what_the_whole_does(arch, freeze, head):
-    """Of an image, and of it and its mirror image where these are averaged."""
+    """For an image, and for it and its mirror image where these are averaged."""
     images = make_images(3, SIDE, SIDE)
     for both_flips in (False, True):
         whole = classifier(arch, head=head, both_flips=both_flips)

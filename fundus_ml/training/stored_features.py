@@ -126,9 +126,10 @@ def _fill(
     batch_size: int,
     on_stored: OnStored | None,
 ) -> None:
-    """Write this process's share of the rows that nobody has written."""
+    """Write what is missing of this process's rows, which are its own however far others are."""
     features, written = (open_memmap(folder / name, "r+") for name in (FEATURES, WRITTEN))
-    missing = torch.from_numpy(np.flatnonzero(~written)[world().rank :: world().size])
+    share = np.arange(world().rank, len(eyes), world().size)
+    missing = torch.from_numpy(share[~written[share]])
     device = next(frozen.parameters()).device
     done = len(eyes) - len(missing) * world().size
     for rows, images in read_batches(eyes, torch.split(missing, batch_size), device=device):

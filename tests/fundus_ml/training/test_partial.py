@@ -9,7 +9,15 @@ import torch
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import ClassifierSpec, make_classifier
 from fundus_ml.models.frozen import cut
-from fundus_ml.training import TrainingOptions, fit, fit_above, store_below, why_not_stored
+from fundus_ml.training import (
+    TrainingOptions,
+    fit,
+    fit_above,
+    store_below,
+    stored_features,
+    why_not_stored,
+)
+from fundus_ml.training.distribution import World
 from fundus_ml.training.stored_features import store_features
 from tests.fundus_ml.tiny_learning import SIZE, make_dataset
 
@@ -112,6 +120,17 @@ def test_features_are_computed_once(eyes, tmp_path):
     once_more = store_features(frozen, train, within=tmp_path, batch_size=8)
     assert sum(seen) == 1 + 2 * 4  # both views of four eyes
     assert np.allclose(once_more.read(range(26)), kept, atol=1e-3)
+
+
+def test_a_process_that_is_late_leaves_no_eye_out(eyes, tmp_path, monkeypatch):
+    """The first of two has written its share before the second looks what is missing."""
+    frozen, _ = cut(classifier(), "backbone", side=SIZE)
+    train = eyes.split("train")
+    alone = store_features(frozen, train, within=tmp_path / "alone", batch_size=8)
+    for rank in (0, 1):
+        monkeypatch.setattr(stored_features, "world", lambda rank=rank: World(rank, size=2))
+        both = store_features(frozen, train, within=tmp_path / "both", batch_size=8)
+    assert np.allclose(both.read(range(26)), alone.read(range(26)), atol=1e-3)
 
 
 def test_other_weights_or_eyes_have_features_of_their_own(eyes, tmp_path):

@@ -3,15 +3,28 @@
     python -m tests -m "not slow and not gpu"
 
 Each computes on one core; the third has work for a core while tests of the others wait for
-browsers, servers and signals. The first part prints as it goes, the others when all are done. What
-they and the processes they start import is compiled once, whatever the environment says.
+browsers, servers and signals. The libraries that take seconds are imported once, before the other
+two are forked. The first part prints as it goes, the others when all are done. What they and the
+processes they start import is compiled once, whatever the environment says.
 """
 
+import multiprocessing
 import os
-import subprocess
 import sys
 import tempfile
 from contextlib import ExitStack
+from importlib import import_module
+
+import pytest
+
+SLOW_TO_IMPORT = (
+    "torch",
+    "torchvision",
+    "timm",
+    "mlflow",
+    "sklearn.linear_model",
+    "matplotlib.pyplot",
+)
 
 WHOLE_COMMANDS = ("tests/experiments",)
 STORES_PHOTOGRAPHS_JUDGES = (
@@ -24,29 +37,45 @@ STORES_PHOTOGRAPHS_JUDGES = (
     "tests/fundus_ml/synthesis",
     "tests/tracking",
 )
+IMPORTED_BEFORE = ("-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning")
+"""Plugins of libraries, whose asserts nobody reads."""
 NO_TESTS = 5
 """Exit code of pytest where the options leave no test."""
 
 
 def main(options):
-    command = [sys.executable, "-m", "pytest", *options]
-    alone = os.environ | {"OMP_NUM_THREADS": "1"}
-    alone.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+    for library in SLOW_TO_IMPORT:
+        import_module(library)
     parts = (WHOLE_COMMANDS, STORES_PHOTOGRAPHS_JUDGES)
     rest = [f"--ignore={folder}" for part in parts for folder in part]
     with ExitStack() as stack:
         told = [stack.enter_context(tempfile.TemporaryFile("w+")) for _ in parts]
         others = [
-            subprocess.Popen([*command, *part], env=alone, stdout=file, stderr=file)
+            multiprocessing.get_context("fork").Process(
+                target=test, args=([*options, *IMPORTED_BEFORE, *part], file)
+            )
             for part, file in zip(parts, told, strict=True)
         ]
         for each in others:
+            each.start()
             stack.callback(each.kill)
-        codes = [subprocess.call([*command, *rest], env=alone), *(each.wait() for each in others)]
-        for file in told:
+        codes = [pytest.main([*options, *IMPORTED_BEFORE, *rest])]
+        for each, file in zip(others, told, strict=True):
+            each.join()
+            codes.append(each.exitcode)
             file.seek(0)
             sys.stdout.write(file.read())
-    return max((code for code in codes if code != NO_TESTS), default=NO_TESTS)
+    return max((code for code in codes if code != NO_TESTS), key=abs, default=NO_TESTS)
+
+
+def test(options, file):
+    """Be one of the other processes."""
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(file.fileno(), stream.fileno())
+    sys.exit(pytest.main(options))
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def test_a_dataset_split_by_file_says_so_wherever_it_is_read(chain, tmp_path, ca
     """Leakage is shown, never hidden."""
     assert chain.dataset
     out = tmp_path / "torn"
-    small = {"patients": 12, "size": 40, "workers": 1, "seed": 7, "split": "by_file"}
+    small = {"patients": 8, "size": 40, "workers": 1, "seed": 7, "split": "by_file"}
     preprocess.main(flags(small | {"out": out}))
     assert "split by file: people stand on both sides" in capsys.readouterr().err
     run = newest("preprocess")

@@ -32,7 +32,7 @@ IDS = ["image_id", "patient_id", "person_group"]
 def elsewhere_once(tmp_path_factory):
     """Photographs of other people, preprocessed."""
     folder = tmp_path_factory.mktemp("elsewhere")
-    values = {"patients": 30, "seed": 7, "permutations": 20, "test_fraction": 0}
+    values = {"patients": 20, "seed": 7, "permutations": 20, "test_fraction": 0}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         preprocess.main(flags({k: SMALL[k] for k in ("source", "size", "workers")} | values

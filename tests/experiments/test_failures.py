@@ -164,8 +164,9 @@ def test_one_class_data(fails, tmp_path):
     assert said == ("test split of folder cannot be measured: holds one sex only, both are needed")
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_too_few_people_to_measure_are_refused_before_the_training(fails, tmp_path, capsys):
-    small = {"patients": 12, "size": 40, "workers": 1, "out": tmp_path / "out"}
+    small = {"patients": 8, "size": 40, "workers": 1, "out": tmp_path / "out"}
     preprocess.main(flags(small))
     said = fails(train, dataset=tmp_path / "out", arch="test_resnet", weights="none")
     assert "cannot be measured" in said

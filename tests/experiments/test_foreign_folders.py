@@ -107,7 +107,7 @@ def test_preprocess_writes_neither_over_nor_into_what_it_reads(refused, tmp_path
 
 
 @pytest.mark.parametrize("out", ["/", ".", "~", "a,b", "~nobody-at-all/x", "", "n" * 256])
-@pytest.mark.parametrize("module", [preprocess, main])
+@pytest.mark.parametrize("module", [preprocess, pytest.param(main, marks=pytest.mark.slow)])
 @pytest.mark.usefixtures("versions")
 def test_an_out_is_refused_before_any_work(refused, module, out):
     line = refused(module, patients=6, workers=1, out=out)

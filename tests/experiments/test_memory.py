@@ -30,6 +30,7 @@ print(given_back, faults())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc is told")
 def test_passes_meet_no_new_pages():
     """Page faults of three passes: thousands in each as glibc is, next to none where it keeps."""

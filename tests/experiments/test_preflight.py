@@ -49,6 +49,13 @@ COMMANDS = {
     reader_study: {"run": "", "answers": "answers.csv", "bootstrap": 10**9},
     main: {"patients": 10**6, "out": "new", "workers": 1, "epochs": 10**6},
 }
+EVERY = [
+    module
+    if module in {preprocess, train, evaluate, main}
+    else pytest.param(module, marks=pytest.mark.slow)
+    for module in COMMANDS
+]
+"""All refuse by one function; the suite asks a few of them."""
 REGISTERING = (pretrain, train, tune, robustify, average, main)
 
 
@@ -99,7 +106,7 @@ def test_a_name_that_the_registry_does_not_take(refused, module, name):
     assert newest_run().data.tags["failure"] == line
 
 
-@pytest.mark.parametrize("module", COMMANDS, ids=name_of)
+@pytest.mark.parametrize("module", EVERY, ids=name_of)
 def test_an_experiment_that_was_deleted(refused, monkeypatch, module):
     client = MlflowClient("sqlite:///mlflow.db")
     name = f"gone-{name_of(module)}"
@@ -112,7 +119,7 @@ def test_an_experiment_that_was_deleted(refused, monkeypatch, module):
     )
 
 
-@pytest.mark.parametrize("module", COMMANDS, ids=name_of)
+@pytest.mark.parametrize("module", EVERY, ids=name_of)
 def test_a_server_that_is_not_there(refused, monkeypatch, module):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     assert refused(module) == (
@@ -170,7 +177,7 @@ def test_a_read_only_results_database(refused, read_only, monkeypatch, module):
     assert line.startswith(f"results database is 'sqlite:///{read_only}/results.db': cannot be ")
 
 
-@pytest.mark.parametrize("module", COMMANDS, ids=name_of)
+@pytest.mark.parametrize("module", EVERY, ids=name_of)
 def test_an_artifact_store_that_is_read_only(refused, read_only, monkeypatch, module):
     name = f"read-only-{name_of(module)}"
     MlflowClient("sqlite:///mlflow.db").create_experiment(name, f"{read_only}/artifacts")
@@ -181,7 +188,7 @@ def test_an_artifact_store_that_is_read_only(refused, read_only, monkeypatch, mo
     assert newest_run().data.tags["failure"] == line
 
 
-@pytest.mark.parametrize("module", COMMANDS, ids=name_of)
+@pytest.mark.parametrize("module", EVERY, ids=name_of)
 def test_a_disk_that_is_almost_full(refused, small_disk, monkeypatch, module):
     """The whole store stands on it: there is room for a run, and not for what it makes."""
     shutil.copy("mlflow.db", small_disk / "mlflow.db")
@@ -196,7 +203,7 @@ def test_a_disk_that_is_almost_full(refused, small_disk, monkeypatch, module):
     assert newest_run(uri).data.tags["failure"] == line
 
 
-@pytest.mark.parametrize("module", COMMANDS, ids=name_of)
+@pytest.mark.parametrize("module", EVERY, ids=name_of)
 def test_a_disk_that_is_full_to_the_last_byte(refused, small_disk, monkeypatch, module):
     """Not even a run can be opened."""
     shutil.copy("mlflow.db", small_disk / "mlflow.db")

@@ -47,6 +47,7 @@ def images():
     return {f"{n}": generator.random(shape, np.float32) for n, shape in enumerate(SHAPES)}
 
 
+@pytest.mark.slow
 def test_a_fresh_process_gives_the_same_logits_without_the_project(chain, images, tmp_path):
     """The README's way: the program alone, once its digest is that of the version."""
     np.savez(tmp_path / "images.npz", **images)

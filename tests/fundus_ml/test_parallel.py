@@ -163,6 +163,7 @@ def test_no_more_than_a_window_is_taken_ahead_of_the_consumer():
     assert len(taken) == TOGETHER * TURNS
 
 
+@pytest.mark.slow
 def test_a_dask_cluster_does_the_same():
     """Two real workers."""
     distributed = pytest.importorskip("distributed")

@@ -103,6 +103,7 @@ print([fetch(address).read_text() for address in sys.argv[1:]])
 """
 
 
+@pytest.mark.slow
 def test_a_process_leaves_nothing_behind(run, temporary):
     texts = [run.artifact_uri(f"texts/{name}.txt") for name in "aab"]
     done = subprocess.run(

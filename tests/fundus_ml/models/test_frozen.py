@@ -30,7 +30,7 @@ def both_views(frozen, images):
 
 
 @pytest.mark.parametrize("head", ["last", "multiscale"])
-@pytest.mark.parametrize("freeze", ["backbone", "1", "2", "3", "4"])
+@pytest.mark.parametrize("freeze", ["backbone", "1", "3"])
 @pytest.mark.parametrize("arch", ["test_resnet", "test_convnext", "test_efficientnet"])
 def test_both_parts_compute_what_the_whole_does(arch, freeze, head):
     """For an image, and for it and its mirror image where these are averaged."""

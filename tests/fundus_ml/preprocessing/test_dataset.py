@@ -159,6 +159,7 @@ def test_splits_and_statistics_are_those_of_the_eyes_kept(tmp_path, release_once
     assert read_dataset_json(out)["channel_eyes"] == len(train)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_the_digest_does_not_depend_on_the_workers(tmp_path, once, release_once):
     """One process or two, files or painted eyes: the same content under the same version."""

@@ -31,6 +31,7 @@ def accuracy_of(d_prime):
     return norm.cdf(d_prime / np.sqrt(2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("d_prime", [0.0, 2.0])
 def test_the_intervals_of_single_readers_cover_as_often_as_they_say(d_prime):
     trials, rng = make_trials(), np.random.default_rng(1)
@@ -52,6 +53,7 @@ def test_the_intervals_of_single_readers_cover_as_often_as_they_say(d_prime):
     assert rows["corrected_accuracy"].mean() == pytest.approx(looked, abs=0.015)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("readers_differ", "eyes_differ"), [(0.0, 0.0), (0.4, 0.7)])
 def test_the_pooled_interval_covers_for_other_readers_and_other_eyes(readers_differ, eyes_differ):
     """The truth is the mean over all readers and eyes there could be."""

@@ -35,6 +35,9 @@ class RobustifyConfig(ResumableOptions):
     """Dataset folder, or several with commas between them."""
     model: str = "models:/fundus-sex@candidate"
     """Registered version to start from."""
+    recipe: str = ""
+    """Values for these flags from a file: robust, or a YAML file of one's own; a flag that is given
+    another value than its default keeps it."""
     method: str = "pgd"
     """Method of adversarial training: pgd, fast, free or trades."""
     constraint: str = "l2"
@@ -138,6 +141,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def robustify(config: RobustifyConfig, run: "tracking.Run") -> "recording.Trained":
     """Continue a version's training on adversarial images and register the result."""
+    config = running.with_recipe(config, run)
     dataset = running.read_dataset(run, config.dataset, context="robustify", verify="full")
     recording.check_splits(dataset, bootstrap=config.bootstrap)
     classifier, parent = running.read_model(run, config.model)

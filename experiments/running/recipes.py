@@ -14,7 +14,7 @@ from fundus_ml.errors import InputError, first_line
 from tracking.runs import Run
 
 RECIPES = Path(__file__).parents[1] / "recipes"
-NOT_IN_A_RECIPE = frozenset({"recipe", "dataset", "tuned", "verbose"})
+NOT_IN_A_RECIPE = frozenset({"recipe", "dataset", "model", "tuned", "verbose"})
 
 
 class RecipeConfig(Config, Protocol):
@@ -47,7 +47,7 @@ def with_recipe(config: C, run: Run) -> C:
     flags = {name: value for name, value in own.items() if name in kept}
     flags |= {name: value for name, value in given.items() if name not in kept}
     try:
-        mixed = parse(type(config), _as_arguments(flags), name="train")
+        mixed = parse(type(config), _as_arguments(flags), name="recipe")
     except InputError as error:
         raise InputError(f"recipe={config.recipe}: {error}") from error
     decided = {name: getattr(mixed, name) for name in given}

@@ -1,5 +1,6 @@
 """What a backbone starts from: ImageNet, a file, or nothing."""
 
+import math
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -9,7 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 import torch
-from torch import Tensor
+from timm.layers import resample_abs_pos_embed  # type: ignore[attr-defined]
+from torch import Tensor, nn
 
 from fundus_ml.errors import InputError
 from fundus_ml.models.backbones import on_meta
@@ -28,6 +30,9 @@ NORMALISERS: Mapping[str, str] = MappingProxyType(
 """What networks that normalise pixels themselves call the mean, and the deviation beside it:
 classifiers of ours and most others, the library `robustness`, and RobustBench."""
 CHANNELS = 3
+MAE_DECODER = ("decoder_", "mask_token")
+"""How names begin of what a masked autoencoder learns beside its encoder."""
+POSITIONS = "pos_embed"
 BRIGHTEST = 255
 """Value of the brightest pixel for networks whose mean exceeds 1."""
 
@@ -68,7 +73,9 @@ def fill_backbone(
     The network may stand under any prefix (``module.``, ``backbone.``, ``module.model.`` …): the
     one under which most tensors fit is taken, what stands under others is left. Where the file
     normalises inside the network, as `robustness` and classifiers of ours do, its mean and std
-    replace the classifier's: what the weights make of pixels depends on them.
+    replace the classifier's: what the weights make of pixels depends on them. The decoder of a
+    masked autoencoder (MAE, RETFound) is left, and the positions that a vision transformer learned
+    at another size are interpolated.
 
     Args:
         classifier: Whose last layer and head stay random where the file has others.
@@ -88,6 +95,9 @@ def fill_backbone(
     learned = {k: v for k, v in state.items() if k not in (normaliser or ())}
     prefix = _prefix(own, learned)
     named = {k.removeprefix(prefix): v for k, v in learned.items() if k.startswith(prefix)}
+    named = {k: v for k, v in named.items() if not k.startswith(MAE_DECODER)}
+    if POSITIONS in named:
+        named[POSITIONS] = _positions(classifier.backbone, named[POSITIONS])
     fitting = {k: v for k, v in named.items() if k in own and v.shape == own[k].shape}
     unfit = {key for key in own if key not in fitting and not key.endswith(BATCH_COUNTER)}
     foreign = set(named) - set(own) - _not_built(classifier)
@@ -101,6 +111,18 @@ def fill_backbone(
         _normalise_alike(classifier, *(state[name] for name in normaliser))
     classifier.backbone.load_state_dict(fitting, strict=False)
     return sorted(unfit)
+
+
+def _positions(backbone: nn.Module, learned: Tensor) -> Tensor:
+    """Interpolate ``(1, tokens, width)`` positions to the grid of a vision transformer."""
+    grid = getattr(getattr(backbone, "patch_embed", None), "grid_size", None)
+    prefix = getattr(backbone, "num_prefix_tokens", 0)
+    if grid is None or math.isqrt(learned.shape[1] - prefix) ** 2 != learned.shape[1] - prefix:
+        return learned
+    resampled: Tensor = resample_abs_pos_embed(
+        learned, new_size=list(grid), num_prefix_tokens=prefix
+    )
+    return resampled
 
 
 def _not_built(classifier: Classifier) -> AbstractSet[str]:

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
 import torchvision
 from safetensors.torch import save_file
+from torch.nn.functional import interpolate
 
 from fundus_ml.errors import InputError
+from fundus_ml.models.backbones import on_meta
 from fundus_ml.models.classifiers import ClassifierSpec, make_classifier
 from fundus_ml.models.start_weights import fill_backbone, load_start_weights
 from fundus_ml.models.weights import save_classifier
@@ -22,10 +25,10 @@ from fundus_ml.models.weights import save_classifier
 LAST = ["classifier.1.bias", "classifier.1.weight"]
 
 
-def make(arch="squeezenet1_1", *, head_hidden=5, seed=0):
+def make(arch="squeezenet1_1", *, head_hidden=5, size=40, seed=0):
     """A classifier to fill."""
     spec = ClassifierSpec(
-        arch=arch, head_hidden=head_hidden, mean=(0.3, 0.2, 0.1), std=(0.3, 0.2, 0.1), size=40
+        arch=arch, head_hidden=head_hidden, mean=(0.3, 0.2, 0.1), std=(0.3, 0.2, 0.1), size=size
     )
     return make_classifier(spec, seed=seed)
 
@@ -249,6 +252,40 @@ def test_checkpoint_with_flags_and_scores_fits(tmp_path):
     before = copy.deepcopy(classifier.state_dict())
     new = load_start_weights(classifier, str(tmp_path / "checkpoint.pth"))
     assert_filled(classifier, before, state, new)
+
+
+MASKED_AUTOENCODER = {
+    "mask_token": (1, 1, 48), "decoder_pos_embed": (1, 197, 48), "decoder_embed.weight": (48, 64),
+    "decoder_blocks.0.norm1.weight": (48,), "decoder_norm.bias": (48,), "decoder_pred.bias": (9,),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("size", "side"), [(224, 14), (160, 10), (256, 16)])
+def test_a_masked_autoencoder_starts_a_vision_transformer(tmp_path, size, side):
+    """RETFound's layout: the decoder is left, positions of 14 by 14 patches are interpolated."""
+    state = timm.create_model("test_vit", num_classes=0, img_size=224).state_dict()
+    decoder = {name: torch.zeros(shape) for name, shape in MASKED_AUTOENCODER.items()}
+    torch.save({"model": state | decoder, "epoch": 800}, tmp_path / "mae.pth")
+    classifier = make("test_vit", size=size)
+    before = copy.deepcopy(classifier.state_dict())
+    new = load_start_weights(classifier, str(tmp_path / "mae.pth"))
+    assert new == ["head.bias", "head.weight"]
+    learned = state["pos_embed"]
+    square = learned[:, 1:].mT.reshape(1, 64, 14, 14)
+    wanted = interpolate(square, (side, side), mode="bicubic", antialias=True)
+    positions = torch.cat([learned[:, :1], wanted.flatten(2).mT], dim=1)
+    assert_filled(classifier, before, state | {"pos_embed": positions}, new)
+
+
+def test_retfound_has_the_names_of_a_large_vision_transformer():
+    """Its 294 tensors beside the decoder are those of timm's network without a last layer."""
+    parts = ("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2")
+    layers = [f"blocks.{block}.{part}" for block in range(24) for part in parts]
+    layers += ["patch_embed.proj", "norm"]
+    names = {f"{layer}.{what}" for layer in layers for what in ("weight", "bias")}
+    state = on_meta("vit_large_patch16_224", outputs=3, size=224).state_dict()
+    assert set(state) - {"head.weight", "head.bias"} == names | {"cls_token", "pos_embed"}
+    assert len(names) + 2 == 294
 
 
 def test_momentum_twin_and_projection_head_are_left(tmp_path):

@@ -6,7 +6,8 @@ when the same command is given again; under ``torchrun`` several processes share
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from experiments import recording, running
@@ -15,7 +16,7 @@ from experiments.running import console
 from experiments.running.flags import run_entry_point
 from experiments.running.options import NetworkOptions, ResumableOptions
 from fundus_ml import data, models, training
-from fundus_ml.data.options import TRUE, check_labels
+from fundus_ml.data.options import TRUE, check_labels, check_share
 
 if TYPE_CHECKING:
     import tracking
@@ -33,6 +34,9 @@ class TrainConfig(NetworkOptions, ResumableOptions):
     labels: str = "true"
     """Labels that are learned: true, or shuffled between people, for a control at chance, which
     gets no alias."""
+    train_people: float = 1.0
+    """Share of the people of the training split that are learned from, drawn by the seed within
+    each sex: a point of a learning curve."""
     bootstrap: int = 2000
     """Resamples of people behind each interval."""
     register_as: str = "fundus-sex"
@@ -42,6 +46,7 @@ class TrainConfig(NetworkOptions, ResumableOptions):
         """Refuse values outside their range."""
         super().__post_init__()
         check_labels(self.labels)
+        check_share(self.train_people)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -91,17 +96,19 @@ def fit_clean(
 ) -> "training.Fitted":
     """Fit a classifier with the flags of ``train``, as this entry point and ``tune`` do.
 
-    Frozen layers see each eye once, where what they make of it can be stored.
+    Frozen layers see each eye once, where what they make of it can be stored; of all people, so
+    that a learning curve finds them.
     """
     learned = data.labels_to_learn(dataset, config.labels, seed=config.seed)
     train, val = learned.split("train"), learned.split("val")
+    fewer = partial(data.fewer_people, share=config.train_people, seed=config.seed)
     obstacle = training.why_not_stored(config, classifier, side=dataset.size)
     if obstacle:
         if config.freeze not in {"none", "batchnorm"}:
             console.remark(f"frozen layers run in every epoch: {obstacle}")
         return training.fit(
             classifier,
-            train,
+            fewer(train),
             val,
             config,
             checkpoints=checkpoints,
@@ -114,7 +121,7 @@ def fit_clean(
         )
     return training.fit_above(
         classifier,
-        above,
+        replace(above, train=fewer(above.train)),
         config,
         checkpoints=checkpoints,
         on_step=on_step,

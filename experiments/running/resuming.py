@@ -38,7 +38,13 @@ MOVES_NOTHING = frozenset(
 """Flags that do not decide how a training goes; the dataset and the start count by content."""
 FORMER_FLAGS = {"recipe": "method", "watchdog": "overfitting_monitor"}
 """Names up to release 0.6.0, whose unfinished trainings go on."""
-LATER_FLAGS = {"head_epochs": 0, "head": "last", "dropout": 0.0, "both_flips": False}
+LATER_FLAGS = {
+    "head_epochs": 0,
+    "head": "last",
+    "dropout": 0.0,
+    "both_flips": False,
+    "train_people": 1.0,
+}
 """Flags since release 0.9.0 and what trainings did before, which go on: that is not identified."""
 
 

@@ -8,6 +8,7 @@ from .channels import channel_statistics as channel_statistics
 from .dataset import FundusDataset as FundusDataset
 from .dataset import batches as batches
 from .dataset import read_batches as read_batches
+from .fewer_people import fewer_people as fewer_people
 from .folder import DATASET_FILES as DATASET_FILES
 from .folder import is_dataset_record as is_dataset_record
 from .integrity import content_digest as content_digest

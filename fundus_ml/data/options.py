@@ -22,6 +22,16 @@ def check_labels(labels: str) -> None:
         raise InputError(f"labels={labels}: allowed: {TRUE}, {SHUFFLED}")
 
 
+def check_share(train_people: float) -> None:
+    """Refuse a share of the people that is none.
+
+    Raises:
+        InputError: It is not above 0 and at most 1.
+    """
+    if not 0 < train_people <= 1:
+        raise InputError(f"train_people={train_people}: must be above 0 and at most 1")
+
+
 def check_factors(by: Sequence[str]) -> None:
     """Refuse factors that no weight can balance.
 

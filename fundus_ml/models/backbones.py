@@ -1,5 +1,6 @@
 """Backbones by name, from torchvision and from timm, with a last layer of any width."""
 
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 from difflib import get_close_matches
@@ -9,7 +10,8 @@ from typing import Any
 import timm
 import torch
 import torchvision
-from torch import nn
+from timm.layers import resample_abs_pos_embed  # type: ignore[attr-defined]
+from torch import Tensor, nn
 
 from fundus_ml.errors import InputError, first_line
 
@@ -105,6 +107,22 @@ def takes_any_size(backbone: nn.Module) -> bool:
     """Whether a made backbone reads images of sides it was not built for."""
     known = _configuration(backbone)
     return not known.get("fixed_input_size") or bool(getattr(backbone, "dynamic_img_size", False))
+
+
+def interpolated_positions(backbone: nn.Module, learned: Tensor) -> Tensor:
+    """Fit the positions that a vision transformer learned at another size to a made backbone.
+
+    Args:
+        backbone: Any; one without positions on a grid gets them as they are.
+        learned: ``(1, tokens, width)``, the first of them of no place, the others of a square grid.
+    """
+    grid = getattr(getattr(backbone, "patch_embed", None), "grid_size", None)
+    prefix = getattr(backbone, "num_prefix_tokens", 0)
+    patches = learned.shape[1] - prefix
+    if grid is None or patches < 1 or math.isqrt(patches) ** 2 != patches:
+        return learned
+    fitted: Tensor = resample_abs_pos_embed(learned, new_size=list(grid), num_prefix_tokens=prefix)
+    return fitted
 
 
 def frozen_layers(backbone: nn.Module, freeze: str) -> list[str]:

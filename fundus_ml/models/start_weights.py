@@ -1,6 +1,5 @@
 """What a backbone starts from: ImageNet, a file, or nothing."""
 
-import math
 import os
 from collections import Counter
 from collections.abc import Mapping
@@ -10,11 +9,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 import torch
-from timm.layers import resample_abs_pos_embed  # type: ignore[attr-defined]
-from torch import Tensor, nn
+from torch import Tensor
 
 from fundus_ml.errors import InputError
-from fundus_ml.models.backbones import on_meta
+from fundus_ml.models.backbones import interpolated_positions, on_meta
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.models.feature_extractor import last_layer
 from fundus_ml.models.imagenet import imagenet_weights
@@ -97,7 +95,7 @@ def fill_backbone(
     named = {k.removeprefix(prefix): v for k, v in learned.items() if k.startswith(prefix)}
     named = {k: v for k, v in named.items() if not k.startswith(MAE_DECODER)}
     if POSITIONS in named:
-        named[POSITIONS] = _positions(classifier.backbone, named[POSITIONS])
+        named[POSITIONS] = interpolated_positions(classifier.backbone, named[POSITIONS])
     fitting = {k: v for k, v in named.items() if k in own and v.shape == own[k].shape}
     unfit = {key for key in own if key not in fitting and not key.endswith(BATCH_COUNTER)}
     foreign = set(named) - set(own) - _not_built(classifier)
@@ -111,18 +109,6 @@ def fill_backbone(
         _normalise_alike(classifier, *(state[name] for name in normaliser))
     classifier.backbone.load_state_dict(fitting, strict=False)
     return sorted(unfit)
-
-
-def _positions(backbone: nn.Module, learned: Tensor) -> Tensor:
-    """Interpolate ``(1, tokens, width)`` positions to the grid of a vision transformer."""
-    grid = getattr(getattr(backbone, "patch_embed", None), "grid_size", None)
-    prefix = getattr(backbone, "num_prefix_tokens", 0)
-    if grid is None or math.isqrt(learned.shape[1] - prefix) ** 2 != learned.shape[1] - prefix:
-        return learned
-    resampled: Tensor = resample_abs_pos_embed(
-        learned, new_size=list(grid), num_prefix_tokens=prefix
-    )
-    return resampled
 
 
 def _not_built(classifier: Classifier) -> AbstractSet[str]:

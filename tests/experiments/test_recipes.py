@@ -98,5 +98,10 @@ def test_a_probe_trains_and_is_registered(chain, tmp_path):
     assert (classifier.spec.head, classifier.spec.both_flips) == ("multiscale", True)
     stored = list((chain.folder / "checkpoints").iterdir())
     assert [path.name.split("-")[0] for path in stored] == ["features", "features"]
+    half = {"recipe": given, "train_people": 0.5, "batch_size": 16, "register_as": "probe"}
+    train.main(flags(small | half))
+    assert list((chain.folder / "checkpoints").iterdir()) == stored  # of all people, found again
+    fewer = mlflow.last_active_run()
+    assert fewer.data.metrics["train_loss"] != run.data.metrics["train_loss"]
     for path in stored:
         shutil.rmtree(path)  # the chain is shared

@@ -39,14 +39,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         filter_string="attributes.status = 'FINISHED' and attributes.run_name LIKE 'train%'",
         output_format="list",
     )
-    if len(runs) < 3:
+    runs.sort(key=lambda run: (float(run.data.params["train_people"]), run.data.params["seed"]))
+    people = [float(run.data.params["train_people"]) * given.people for run in runs]
+    scores = [run.data.metrics["test_clean_auroc_per_person"] for run in runs]
+    if len(runs) < LEAST_RUNS or people[0] == people[-1]:
         parser.error(
-            f"experiment={given.experiment}: {len(runs)} finished train runs; 3 are needed"
+            f"experiment={given.experiment}: has {len(runs)} finished train runs; {LEAST_RUNS} are "
+            "needed, which learned from different shares of the people"
         )
-    people = np.array([float(run.data.params["train_people"]) for run in runs]) * given.people
-    scores = np.array([run.data.metrics["test_clean_auroc_per_person"] for run in runs])
-    if len(set(people)) < 2:
-        parser.error(f"experiment={given.experiment}: all runs learned from as many people")
     rows = [
         {
             "what": f"seed {run.data.params['seed']}",
@@ -55,10 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             "low": f"{run.data.metrics['test_clean_auroc_per_person_low']:.3f}",
             "high": f"{run.data.metrics['test_clean_auroc_per_person_high']:.3f}",
         }
-        for run, count, score in sorted(
-            zip(runs, people, scores, strict=True),
-            key=lambda row: (row[1], row[0].data.params["seed"]),
-        )
+        for run, count, score in zip(runs, people, scores, strict=True)
     ]
     for times in TIMES:
         value, low, high = extrapolate(people, scores, to=times * given.people)

@@ -1,5 +1,6 @@
 """The eyes of one or several dataset folders, read from memory-mapped pixels."""
 
+import copy
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cached_property
@@ -13,12 +14,14 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from fundus_ml.data.balance import balance_weights
 from fundus_ml.data.channels import (
     ChannelStatistics,
     channel_statistics,
     pooled_statistics,
     recorded_statistics,
 )
+from fundus_ml.data.contrasts import SEX_CONTRAST, Answers
 from fundus_ml.data.linkage import Linkage
 from fundus_ml.data.manifest import SEXES, SPLITS
 from fundus_ml.data.record import DatasetRecord
@@ -41,6 +44,8 @@ class FundusDataset(Dataset[tuple[Tensor, float]]):
         size: Side of the squares in pixels.
         split_by: ``person``, or ``file`` where a member was split so to show leakage.
         linkage: Who stands in several folders of a composite; None where there is one folder.
+        contrast: The question whose answers are the labels.
+        left_out: Eyes that do not answer it, by reason; they are not in ``frame``.
     """
 
     def __init__(
@@ -58,6 +63,8 @@ class FundusDataset(Dataset[tuple[Tensor, float]]):
         self.size = members[0]["size"]
         self.linkage = linkage
         self.split_by = split_by_of(records)
+        self.contrast = SEX_CONTRAST
+        self.left_out: Mapping[str, int] = {}
         self._records = records
         self._folder = folder
         self._has_regions = all(record["regions"] for record in members)
@@ -78,7 +85,7 @@ class FundusDataset(Dataset[tuple[Tensor, float]]):
 
     @property
     def labels(self) -> NDArray[np.float32]:
-        """``(len(self),)`` float32, 0 female, 1 male."""
+        """``(len(self),)`` float32, the place of each eye's class in ``contrast.classes``."""
         return self.frame["label"].to_numpy(np.float32)
 
     @property
@@ -114,8 +121,7 @@ class FundusDataset(Dataset[tuple[Tensor, float]]):
     def select(self, rows: ArrayLike) -> Self:
         """Keep the eyes at ``rows``: positions in the order wanted, or a boolean mask."""
         kept = self._positions(rows)
-        frame = self.frame.iloc[kept].reset_index(drop=True)
-        return type(self)(frame, self._folder[kept], self._records, self.linkage)
+        return self._with(self.frame.iloc[kept].reset_index(drop=True), self._folder[kept])
 
     def split(self, name: str) -> Self:
         """Keep the eyes of one split.
@@ -131,13 +137,38 @@ class FundusDataset(Dataset[tuple[Tensor, float]]):
         return self.select(mask)
 
     def relabelled(self, labels: ArrayLike) -> Self:
-        """Give every eye another label, ``(len(self),)`` of 0 and 1, and the sex that goes with it.
+        """Give every eye another label, ``(len(self),)`` of 0 and 1; about sex, the sex with it.
 
         Pixels, splits, statistics and digest stay those of the truth.
         """
         given = np.asarray(labels, np.int64)
-        frame = self.frame.assign(label=given, sex=np.asarray(SEXES)[given])
-        return type(self)(frame, self._folder, self._records, self.linkage)
+        frame = self.frame.assign(label=given)
+        if self.contrast == SEX_CONTRAST:
+            frame["sex"] = np.asarray(SEXES)[given]
+        return self._with(frame, self._folder)
+
+    def answering(self, answers: Answers) -> Self:
+        """Keep the eyes that answer a question, with their answers as labels.
+
+        Their weights balance the two classes and the sources anew; pixels, splits, statistics and
+        digest stay those of all eyes.
+
+        Args:
+            answers: Of this dataset's ``frame``.
+        """
+        kept = self.select(answers.label.notna().to_numpy())
+        label = answers.label.dropna().to_numpy(np.int64)
+        frame = kept.frame.assign(label=label)
+        frame["weight"] = balance_weights(frame.assign(sex=label), by=("sex", "source"))
+        asked = kept._with(frame, kept._folder)  # noqa: SLF001 (its own kind)
+        asked.contrast, asked.left_out = answers.contrast, answers.left_out
+        return asked
+
+    def _with(self, frame: pd.DataFrame, folder: NDArray[np.intp]) -> Self:
+        """The same dataset with other rows."""
+        changed = copy.copy(self)
+        changed.frame, changed._folder, changed._mapped = frame, folder, {}  # noqa: SLF001
+        return changed
 
     def pixels(self, indices: ArrayLike) -> NDArray[np.uint8]:
         """Read the eyes at ``indices``, as :meth:`select` takes, as ``(n, H, W, 3)`` uint8 RGB."""

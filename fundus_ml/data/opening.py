@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from fundus_ml.data.contrasts import answers
 from fundus_ml.data.dataset import FundusDataset, split_by_of
 from fundus_ml.data.manifest import validate_manifest
 from fundus_ml.data.members import read_members
-from fundus_ml.data.options import Verify
+from fundus_ml.data.options import SEX, Verify
 from fundus_ml.data.record_linkage import settle
 from fundus_ml.errors import InputError
 
@@ -16,6 +17,7 @@ from fundus_ml.errors import InputError
 def open_dataset(
     paths: str,
     *,
+    contrast: str = SEX,
     verify: Verify = "quick",
     links: Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
@@ -27,6 +29,8 @@ def open_dataset(
 
     Args:
         paths: ``data/odir`` or ``data/odir,data/brset``.
+        contrast: Question whose answers are the labels: see :func:`.contrasts.answers`. Eyes that
+            do not answer it are left out.
         verify: ``quick`` reads manifest, file sizes and a sample of the eyes, ``full`` every byte.
             A folder of an older version, which keeps no hashes, is always read whole.
         links: Folder where the pairs of alike eyes of a composite are kept between openings.
@@ -34,16 +38,26 @@ def open_dataset(
 
     Raises:
         InputError: A path is missing, half-written, changed since it was written, no dataset folder
-            or named twice, the sizes of two differ, or an eye stands in two.
+            or named twice, the sizes of two differ, an eye stands in two, or the eyes cannot be
+            asked for ``contrast``.
     """
     members = read_members(paths, verify=verify)
     records = {member.folder: member.record for member in members}
     if len(members) == 1:
         frame = members[0].frame
-        return FundusDataset(frame, np.zeros(len(frame), np.intp), records)
+        return _asked(FundusDataset(frame, np.zeros(len(frame), np.intp), records), contrast)
     try:
         settled = settle(members, links=links, on_progress=on_progress)
         frame = validate_manifest(settled.frame, split_by=split_by_of(records))
     except InputError as error:
         raise InputError(f"dataset={paths}: together, {error}") from None
-    return FundusDataset(frame, settled.folder, records, settled.linkage)
+    return _asked(FundusDataset(frame, settled.folder, records, settled.linkage), contrast)
+
+
+def _asked(dataset: FundusDataset, contrast: str) -> FundusDataset:
+    if contrast == SEX:
+        return dataset
+    try:
+        return dataset.answering(answers(dataset.frame, contrast))
+    except InputError as error:
+        raise InputError(f"dataset={dataset.name}: {error}") from None

@@ -10,6 +10,8 @@ Verify = Literal["quick", "full"]
 FACTORS = ("sex", "source", "age")
 """What weights can make equal; ages are taken in bands."""
 TRUE, SHUFFLED = "true", "shuffled"
+SEX = "sex"
+"""The contrast that is asked where none is named."""
 
 
 def check_labels(labels: str) -> None:

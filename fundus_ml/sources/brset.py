@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from fundus_ml.data.contrasts import FINDING
 from fundus_ml.data.photographs import OFFERED_COLUMNS, Photographs
 from fundus_ml.errors import InputError
 from fundus_ml.sources.files import IMAGE_SUFFIXES, without_suffix
@@ -31,6 +32,14 @@ DISEASES = (
     "increased_cup_disc",
     "other",
 )
+FINDINGS = {
+    "amd": "amd",
+    "diabetic_retinopathy": "retinopathy",
+    "drusens": "drusen",
+    "hypertensive_retinopathy": "hypertensive",
+    "myopic_fundus": "myopia",
+}
+"""Flags of a photograph that other releases say too, by what they are called here."""
 _FLAG = TableColumn(meanings={"0": 0.0, "1": 1.0}, filled=False)
 # One row of the release says `bv`, which its key does not explain.
 _STRUCTURE = TableColumn(meanings={"1": 0.0, "2": 1.0, "bv": float("nan")}, filled=False)
@@ -67,8 +76,9 @@ def brset_photographs(root: Path, *, healthy_only: bool = True) -> Photographs:
 
     Returns:
         The eyes, as ``brset/img00001``, with the disease flags as ``disease_*`` (NaN where
-        empty) and the flags ``inadequate quality`` (the release's own verdict) and, where the cell
-        is empty or says ``bv``, ``optic_disc unknown`` and the like. Rows are refused as
+        empty), those of :data:`FINDINGS` as ``finding_*`` too, and the flags ``inadequate quality``
+        (the release's own verdict) and, where the cell is empty or says ``bv``, ``optic_disc
+        unknown`` and the like. Rows are refused as
         :func:`~fundus_ml.sources.refusals.offer` says, and as ``not healthy``.
 
     Raises:
@@ -100,9 +110,10 @@ def brset_photographs(root: Path, *, healthy_only: bool = True) -> Photographs:
         },
         columns=list(OFFERED_COLUMNS),
     )
+    findings = table[list(FINDINGS)].rename(columns=FINDINGS).add_prefix(FINDING)
     unwanted = {NOT_HEALTHY: _signs_in_words(signs).where(~healthy)} if healthy_only else {}
     return offer(
-        rows.join(table[list(DISEASES)].add_prefix("disease_")),
+        rows.join([table[list(DISEASES)].add_prefix("disease_"), findings]),
         name="brset",
         root=root,
         named=[[f"{FOLDER}/{name}{suffix}" for suffix in IMAGE_SUFFIXES] for name in stem],

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from fundus_ml.data.contrasts import FINDING
 from fundus_ml.data.photographs import OFFERED_COLUMNS, Photographs
 from fundus_ml.sources.files import without_suffix
 from fundus_ml.sources.refusals import NOT_HEALTHY, offer
@@ -37,9 +38,9 @@ def mbrset_photographs(root: Path, *, healthy_only: bool = True) -> Photographs:
         healthy_only: Refuse eyes that are not healthy.
 
     Returns:
-        The eyes, as ``mbrset/1.1``, with ``disease_diabetic_retinopathy`` (any grade above 0) and
-        ``disease_macular_edema``, NaN where empty, and the flag ``inadequate quality`` where
-        ``final_quality`` is no. Rows are refused as
+        The eyes, as ``mbrset/1.1``, with ``disease_diabetic_retinopathy`` (any grade above 0), the
+        same as ``finding_retinopathy``, and ``disease_macular_edema``, NaN where empty, and the
+        flag ``inadequate quality`` where ``final_quality`` is no. Rows are refused as
         :func:`~fundus_ml.sources.refusals.offer` says, and as ``not healthy``.
 
     Raises:
@@ -72,6 +73,7 @@ def mbrset_photographs(root: Path, *, healthy_only: bool = True) -> Photographs:
         "disease_diabetic_retinopathy": (grade > 0).astype("float64").where(grade.notna()),
         "disease_macular_edema": edema,
     }
+    diseases[f"{FINDING}retinopathy"] = diseases["disease_diabetic_retinopathy"]
     said = joined_flags(
         {
             "diabetic retinopathy": grade > 0,

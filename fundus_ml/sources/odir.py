@@ -1,9 +1,11 @@
 """ODIR-5K: the Kaggle table, a row per eye, or the official Excel table, a row per patient."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from fundus_ml.data.contrasts import FINDING
 from fundus_ml.data.photographs import OFFERED_COLUMNS, Photographs
 from fundus_ml.errors import InputError
 from fundus_ml.sources.files import without_suffix
@@ -34,6 +36,46 @@ QUALITY_KEYWORDS = (
 """Keywords about the photograph rather than the eye; they become flags."""
 NO_FUNDUS = "no fundus image"
 _NO_FUNDUS_KEYWORDS = (NO_FUNDUS, "anterior segment image")
+FINDINGS = {
+    "amd": (
+        "age-related macular degeneration",
+        "dry age-related macular degeneration",
+        "wet age-related macular degeneration",
+    ),
+    "cataract": ("cataract",),
+    "drusen": ("drusen",),
+    "epiretinal_membrane": (
+        "epiretinal membrane",
+        "epiretinal membrane over the macula",
+        "macular epiretinal membrane",
+    ),
+    "glaucoma": ("glaucoma",),
+    "hypertensive": ("hypertensive retinopathy",),
+    "myopia": ("myopia retinopathy", "myopic maculopathy", "pathological myopia"),
+    "retinopathy": (
+        "diabetic retinopathy",
+        "mild nonproliferative retinopathy",
+        "moderate non proliferative retinopathy",
+        "proliferative diabetic retinopathy",
+        "severe nonproliferative retinopathy",
+        "severe proliferative diabetic retinopathy",
+    ),
+}
+"""Keywords of an eye, whole, that say a finding; of diabetic retinopathy every grade."""
+SUSPECTED = {
+    "cataract": ("suspected cataract",),
+    "epiretinal_membrane": (
+        "optic disk epiretinal membrane",
+        "suspected macular epimacular membrane",
+    ),
+    "glaucoma": ("suspected glaucoma",),
+    "retinopathy": (
+        "suspected diabetic retinopathy",
+        "suspected moderate non proliferative retinopathy",
+        "suspicious diabetic retinopathy",
+    ),
+}
+"""Keywords that leave it open; the eye is then neither with nor without the finding."""
 _DISEASES = {
     "D": "disease_diabetes",
     "G": "disease_glaucoma",
@@ -63,7 +105,8 @@ def odir_photographs(root: Path, *, healthy_only: bool = True) -> Photographs:
 
     A row is about one eye, the one its file is named for. The eye is healthy when its own keywords
     contain ``normal fundus``, also beside a note on quality; notes on quality become flags. The
-    letters ``D G C A H M O`` are about the patient, not the eye: they become the columns
+    eye's keywords also give the columns ``finding_*``, by :data:`FINDINGS` and :data:`SUSPECTED`.
+    The letters ``D G C A H M O`` are about the patient, not the eye: they become the columns
     ``disease_*`` and decide nothing. Age 1 is the release's placeholder. The camera is not known.
 
     Args:
@@ -107,12 +150,30 @@ def odir_photographs(root: Path, *, healthy_only: bool = True) -> Photographs:
     if healthy_only:
         unwanted[NOT_HEALTHY] = eyes["keywords"].where(~healthy)
     return offer(
-        rows.join(diseases),
+        rows.join([diseases, _findings(keywords)]),
         name="odir",
         root=root,
         named=[[f"{folder}/{file}" for folder in FOLDERS] for file in eyes["filename"]],
         unwanted=unwanted,
         assumed=assumed,
+    )
+
+
+def _findings(keywords: pd.Series) -> pd.DataFrame:
+    """1, 0, or NaN where an eye's keywords only suspect it, of each finding."""
+    said = keywords.str.split("[,\N{FULLWIDTH COMMA}]", regex=True)
+    words = said.explode().str.strip()
+
+    def any_of(wanted: Sequence[str]) -> pd.Series:
+        return words.isin(wanted).groupby(level=0).any()
+
+    return pd.DataFrame(
+        {
+            f"{FINDING}{name}": any_of(wanted)
+            .astype("float64")
+            .mask(any_of(SUSPECTED.get(name, ())) & ~any_of(wanted))
+            for name, wanted in FINDINGS.items()
+        }
     )
 
 

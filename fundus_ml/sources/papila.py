@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from fundus_ml.data.contrasts import FINDING
 from fundus_ml.data.photographs import OFFERED_COLUMNS, Photographs
 from fundus_ml.sources.files import IMAGE_SUFFIXES
 from fundus_ml.sources.refusals import NOT_HEALTHY, offer
@@ -39,9 +40,9 @@ def papila_photographs(root: Path, *, healthy_only: bool = True) -> Photographs:
 
     Returns:
         The eyes, the right ones first, as ``papila/RET002OD`` of patient ``papila/002``, with
-        ``disease_glaucoma`` (NaN for a suspect or an empty cell) and the flag ``glaucoma
-        suspect``. Rows are refused as :func:`~fundus_ml.sources.refusals.offer` says, and as
-        ``not healthy``.
+        ``disease_glaucoma``, the same as ``finding_glaucoma`` (NaN for a suspect or an empty cell),
+        and the flag ``glaucoma suspect``. Rows are refused as
+        :func:`~fundus_ml.sources.refusals.offer` says, and as ``not healthy``.
 
     Raises:
         InputError: A table is missing or lacks its columns, or a value is outside the key.
@@ -75,6 +76,7 @@ def papila_photographs(root: Path, *, healthy_only: bool = True) -> Photographs:
         columns=list(OFFERED_COLUMNS),
     )
     rows["disease_glaucoma"] = diagnosis.map({_HEALTHY: 0.0, _GLAUCOMA: 1.0}).astype("float64")
+    rows[f"{FINDING}glaucoma"] = rows["disease_glaucoma"]
     said = diagnosis.fillna("diagnosis unknown")
     return offer(
         rows,

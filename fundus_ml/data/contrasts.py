@@ -1,0 +1,177 @@
+"""The two-valued question that a network answers, and the eyes that can answer it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from fundus_ml.data.manifest import EYES, MANIFEST_COLUMNS, SEXES
+from fundus_ml.data.options import SEX
+from fundus_ml.errors import InputError
+
+FINDING = "finding_"
+"""How the columns begin that say what the photograph of this very eye shows: 1, 0, or NaN where the
+release does not say or only suspects it."""
+HEALTHY = "healthy"
+FEWEST_PEOPLE = 30
+"""People in the smaller class below which nothing is learned from a contrast, and measured less."""
+_CUT = re.compile(r"(?P<column>\w+)(?P<sign>[<>])(?P<cut>-?\d+(?:\.\d+)?)")
+_CLASSES: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "sex": SEXES,
+        "eye": (EYES[0], EYES[1]),
+    }
+)
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A question with two answers.
+
+    Attributes:
+        name: ``sex``, a finding such as ``glaucoma``, ``eye``, ``age>60``, or a column.
+        classes: What label 0 and label 1 are called, such as ``("healthy", "glaucoma")``.
+    """
+
+    name: str
+    classes: tuple[str, str]
+
+    @property
+    def slug(self) -> str:
+        """The name as part of a registered model's name."""
+        words = self.name.replace(">", "-over-").replace("<", "-under-").replace(".", "-")
+        return words.replace("_", "-")
+
+
+SEX_CONTRAST = Contrast(SEX, SEXES)
+
+
+class Answers(NamedTuple):
+    """What a table of eyes says to a question.
+
+    Attributes:
+        contrast: The question.
+        label: 0 or 1 per eye, NaN where an eye says nothing.
+        left_out: How many eyes say nothing, by reason.
+    """
+
+    contrast: Contrast
+    label: pd.Series
+    left_out: Mapping[str, int]
+
+
+def answers(frame: pd.DataFrame, contrast: str) -> Answers:
+    """Ask every eye of a table.
+
+    Args:
+        frame: Manifest rows.
+        contrast: ``sex``; a finding, against healthy eyes that do not show it; ``eye``, left
+            against right; a number with a cut, such as ``age>60``; or a column of two values.
+
+    Raises:
+        InputError: The table cannot be asked that, or all its eyes answer alike; the line lists
+            what it can be asked.
+    """
+    if contrast == SEX:
+        return Answers(SEX_CONTRAST, frame["label"].astype(float), {})
+    if f"{FINDING}{contrast}" in frame:
+        found = _against_healthy(frame, contrast)
+    elif cut := _CUT.fullmatch(contrast):
+        found = _above_or_below(frame, contrast, **cut.groupdict())
+    else:
+        found = _two_values(frame, contrast)
+    if found.label.nunique() < 2:  # noqa: PLR2004 (two classes)
+        only = found.contrast.classes[int(found.label.max())] if found.label.notna().any() else ""
+        raise InputError(
+            f"contrast={contrast}: "
+            + (f"every eye is {only}" if only else "no eye says anything")
+            + "; two classes are needed"
+        )
+    return found
+
+
+def offered(frame: pd.DataFrame) -> list[str]:
+    """List what a table can be asked, the numbers without their cuts."""
+    findings = [str(name).removeprefix(FINDING) for name in frame if _is_finding(name)]
+    own = [
+        str(name)
+        for name in frame
+        if name not in MANIFEST_COLUMNS and not _is_finding(name) and frame[name].nunique() == 2  # noqa: PLR2004
+    ]
+    return [SEX, *findings, "eye", "age>NUMBER", *own]
+
+
+def _is_finding(name: object) -> bool:
+    return str(name).startswith(FINDING)
+
+
+def _against_healthy(frame: pd.DataFrame, name: str) -> Answers:
+    shows, healthy = frame[f"{FINDING}{name}"], frame["healthy"]
+    label = pd.Series(np.nan, index=frame.index).mask(healthy & shows.eq(0), 0.0)
+    label = label.mask(shows.eq(1), 1.0)
+    out = label.isna()
+    return Answers(
+        Contrast(name, (HEALTHY, name)),
+        label,
+        _counted(
+            {
+                f"{name} not said or only suspected": out & shows.isna(),
+                f"neither {HEALTHY} nor {name}": out & shows.notna(),
+            }
+        ),
+    )
+
+
+def _above_or_below(
+    frame: pd.DataFrame, contrast: str, *, column: str, sign: str, cut: str
+) -> Answers:
+    if column not in frame:
+        raise _unknown(frame, contrast)
+    values = pd.to_numeric(frame[column], errors="coerce")
+    if values.isna().all():
+        raise InputError(f"contrast={contrast}: {column} holds no numbers")
+    beyond = values > float(cut) if sign == ">" else values < float(cut)
+    return Answers(
+        Contrast(contrast, (f"not {contrast}", contrast)),
+        beyond.astype(float).where(values.notna()),
+        _counted({f"{column} unknown": values.isna()}),
+    )
+
+
+def _two_values(frame: pd.DataFrame, contrast: str) -> Answers:
+    usable = contrast in _CLASSES or contrast in set(frame) - set(MANIFEST_COLUMNS)
+    if not usable or _is_finding(contrast):
+        raise _unknown(frame, contrast)
+    values = frame[contrast].map(str, na_action="ignore")
+    values = values.mask(values.eq(""))
+    classes = _CLASSES.get(contrast, tuple(sorted(values.dropna().unique())))
+    if contrast not in _CLASSES and len(classes) != 2:  # noqa: PLR2004 (two classes)
+        shown = ", ".join(classes[:5]) + (", …" if len(classes) > 5 else "")  # noqa: PLR2004
+        raise InputError(
+            f"contrast={contrast}: holds {len(classes)} values ({shown}); two are needed"
+        )
+    label = values.map({value: float(place) for place, value in enumerate(classes)})
+    return Answers(
+        Contrast(contrast, (classes[0], classes[1])),
+        label.astype(float),
+        _counted({f"{contrast} unknown": label.isna()}),
+    )
+
+
+def _counted(masks: Mapping[str, pd.Series]) -> dict[str, int]:
+    return {reason: int(mask.sum()) for reason, mask in masks.items() if mask.any()}
+
+
+def _unknown(frame: pd.DataFrame, contrast: str) -> InputError:
+    can = offered(frame)
+    near = get_close_matches(contrast, can, 1, cutoff=0.6)
+    return InputError(
+        f"contrast={contrast}: not in this dataset"
+        + (f"; near it: {near[0]}" if near else "")
+        + f"; offered: {', '.join(can)}"
+    )

@@ -27,6 +27,8 @@ class AuditConfig(ConsoleOptions):
 
     dataset: str
     """Dataset folder, or several with commas between them."""
+    contrast: str = "sex"
+    """Question whose shortcuts are looked for; what it may be: see train."""
     verify: Verify = "quick"
     """How the dataset is checked first: quick (table, sizes, a sample of eyes), or full (every
     byte)."""
@@ -47,7 +49,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def audit(config: AuditConfig, run: "tracking.Run") -> "auditing.Audit":
     """Audit one dataset or a composite and record what was found."""
-    dataset = running.read_dataset(run, config.dataset, context="audit", verify=config.verify)
+    dataset = running.read_dataset(
+        run, config.dataset, context="audit", verify=config.verify, contrast=config.contrast
+    )
     with console.progress("audit", "step") as on_progress:
         found = auditing.audit_dataset(
             dataset,

@@ -68,8 +68,10 @@ def average(config: AverageConfig, run: "tracking.Run") -> "tracking.ModelVersio
     Returns:
         The new version; None where ``greedy`` kept one parent, which stands in the registry.
     """
-    addresses(config.models)
-    dataset = running.read_dataset(run, config.dataset, context="average", verify="full")
+    contrast = running.contrast_of(*addresses(config.models))
+    dataset = running.read_dataset(
+        run, config.dataset, context="average", verify="full", contrast=contrast
+    )
     recording.check_splits(dataset, bootstrap=config.bootstrap)
     versions = running.read_versions(run, config.models)
     running.possibly_trained_on(run, versions.entries, dataset, split="test")
@@ -141,11 +143,12 @@ def _registered(
 ) -> "tracking.ModelVersion":
     return recording.register_model(
         run,
-        config.register_as,
+        running.registered_name(config.register_as, dataset.contrast),
         averaged.model,
         metrics=metrics,
         tags={
             "dataset_digest": dataset.digest,
+            **recording.contrast_tags(dataset.contrast),
             "recipe": "average",
             "method": config.method,
             "parents": ",".join(averaged.members),

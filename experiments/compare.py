@@ -56,7 +56,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def compare(config: CompareConfig, run: "tracking.Run") -> "pd.DataFrame":
     """Score a split with both versions, record the difference and say what it shows."""
-    dataset = running.read_dataset(run, config.dataset, context="compare", verify=config.verify)
+    contrast = running.contrast_of(*addresses(config.models, least=2, most=2))
+    dataset = running.read_dataset(
+        run, config.dataset, context="compare", verify=config.verify, contrast=contrast
+    )
     eyes = dataset.split(config.split)
     evaluation.check_measurable(eyes, resamples=config.bootstrap)
     versions = running.read_versions(run, config.models)
@@ -71,7 +74,12 @@ def compare(config: CompareConfig, run: "tracking.Run") -> "pd.DataFrame":
     run.log_figure(figures.comparison_forest(table, reference=first, eyes=place), "comparison.png")
     curves = {uri: (eyes.labels, scores) for uri, scores in logits.items()}
     run.log_figure(
-        figures.roc_figure(curves, {uri: model_selection.auroc_of(table, uri) for uri in logits}),
+        figures.roc_figure(
+            curves,
+            {uri: model_selection.auroc_of(table, uri) for uri in logits},
+            called=dataset.contrast.classes[1],
+            people=dataset.contrast.people,
+        ),
         "roc.png",
     )
     console.table(table, final=True)

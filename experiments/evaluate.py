@@ -2,7 +2,7 @@
 
 Every eye of the split is scored clean and after an untargeted PGD attack at each budget. Measures
 come per eye and per person, with 95 % intervals clustered by person, in every subgroup, and beside
-the accuracy of naming the commoner sex. The threshold and the temperature come from validation.
+the accuracy of naming the commoner class. The threshold and the temperature come from validation.
 With ``attacks=suite`` several attacks follow at each budget, with and without a gradient: what is
 left under the worst of them, how small a change flips an eye, and whether a gradient is masked.
 
@@ -109,7 +109,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def evaluate(config: EvaluateConfig, run: "tracking.Run") -> "pd.DataFrame":
     """Score a split clean and attacked, record every prediction and the measures."""
-    dataset = running.read_dataset(run, config.dataset, context="evaluate", verify=config.verify)
+    contrast = running.contrast_of(config.model)
+    dataset = running.read_dataset(
+        run, config.dataset, context="evaluate", verify=config.verify, contrast=contrast
+    )
     fits = config.calibration == "validation"
     recording.check_splits_to_measure(dataset, config.split, bootstrap=config.bootstrap, fits=fits)
     attacked = recording.drawn_eyes(

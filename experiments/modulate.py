@@ -19,8 +19,8 @@ from experiments.running.flags import Numbers, StepCount, StepLength, run_entry_
 from experiments.running.identity import identity_of
 from experiments.running.options import ConsoleOptions
 from fundus_ml import data, modulation
-from fundus_ml.data.options import Verify
-from fundus_ml.errors import check_seed
+from fundus_ml.data.options import SEX, Verify
+from fundus_ml.errors import InputError, check_seed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,6 +115,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def modulate_eyes(config: ModulateConfig, run: "tracking.Run") -> Modulated:
     """Modulate chosen eyes, measure the change from the saved pictures, tie all to the version."""
+    if (contrast := running.contrast_of(config.model)) != SEX:
+        raise InputError(
+            f"model={config.model}: answers {contrast}; eyes are modulated towards a sex only"
+        )
     split = running.read_dataset(
         run, config.dataset, context="modulate", verify=config.verify
     ).split(config.split)

@@ -64,7 +64,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def promote(config: PromoteConfig, run: "tracking.Run") -> "model_selection.Decision":
     """Ask whether a version has earned the alias, move it or not, and say why."""
-    dataset = running.read_dataset(run, config.dataset, context="promote", verify=config.verify)
+    contrast = running.contrast_of(config.model)
+    dataset = running.read_dataset(
+        run, config.dataset, context="promote", verify=config.verify, contrast=contrast
+    )
     eyes = dataset.split(config.split)
     evaluation.check_measurable(eyes, resamples=config.bootstrap)
     classifier, version = running.read_model(run, config.model)

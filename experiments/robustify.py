@@ -3,7 +3,7 @@
 The network learns from images that are moved inside a ball, as the method has it, and every epoch
 is validated under PGD, whatever the method. The epoch with the best robust validation AUROC is
 registered with its parent. It gets the alias ``robust`` only where, on the test split, the worst of
-several attacks leaves more than the commoner sex is common and no gradient is masked.
+several attacks leaves more than the commoner class is common and no gradient is masked.
 """
 
 from collections.abc import Sequence
@@ -77,7 +77,7 @@ class RobustifyConfig(ResumableOptions):
     bootstrap: int = 2000
     """Resamples of people behind each interval."""
     register_as: str = "fundus-sex"
-    """Name in the model registry."""
+    """Name in the model registry; of another contrast than sex fundus-CONTRAST in its place."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
@@ -142,7 +142,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 def robustify(config: RobustifyConfig, run: "tracking.Run") -> "recording.Trained":
     """Continue a version's training on adversarial images and register the result."""
     config = running.with_recipe(config, run)
-    dataset = running.read_dataset(run, config.dataset, context="robustify", verify="full")
+    contrast = running.contrast_of(config.model)
+    dataset = running.read_dataset(
+        run, config.dataset, context="robustify", verify="full", contrast=contrast
+    )
     recording.check_splits(dataset, bootstrap=config.bootstrap)
     classifier, parent = running.read_model(run, config.model)
     measure = Measure(
@@ -171,7 +174,7 @@ def robustify(config: RobustifyConfig, run: "tracking.Run") -> "recording.Traine
         passed, asked = ask_or_skip(run, fitted, dataset, config)
         return recording.register_fitted(
             run,
-            config.register_as,
+            running.registered_name(config.register_as, dataset.contrast),
             fitted,
             dataset,
             measure=measure,

@@ -1,8 +1,9 @@
 """Entry point ``train``: fit one classifier, record it, register it.
 
-Learns sex from the training split, keeps the epoch with the best validation AUROC, measures it on
-the test split, and registers it with the alias ``candidate``. A training that was killed goes on
-when the same command is given again; under ``torchrun`` several processes share each batch.
+Learns sex, or another contrast, from the training split, keeps the epoch with the best validation
+AUROC, measures it on the test split, and registers it with the alias ``candidate``. A training that
+was killed goes on when the same command is given again; under ``torchrun`` several processes share
+each batch.
 """
 
 from collections.abc import Sequence
@@ -28,6 +29,9 @@ class TrainConfig(NetworkOptions, ResumableOptions):
 
     dataset: str
     """Dataset folder, or several with commas between them."""
+    contrast: str = "sex"
+    """Question to answer: sex; a finding against healthy eyes, such as glaucoma; eye (left or
+    right); a number with a cut, such as age>60; or a column of two values."""
     tuned: str = ""
     """Best parameters of a `tune` run, which replace these flags: a JSON file, or
     runs:/RUN_ID/best_parameters.json."""
@@ -40,7 +44,7 @@ class TrainConfig(NetworkOptions, ResumableOptions):
     bootstrap: int = 2000
     """Resamples of people behind each interval."""
     register_as: str = "fundus-sex"
-    """Name in the model registry."""
+    """Name in the model registry; of another contrast than sex fundus-CONTRAST in its place."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
@@ -57,7 +61,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 def train(config: TrainConfig, run: "tracking.Run") -> "recording.Trained":
     """Fit on the training split, choose on validation, measure on test, register."""
     config = running.with_tuned(running.with_recipe(config, run), run)
-    dataset = running.read_dataset(run, config.dataset, context="train", verify="full")
+    dataset = running.read_dataset(
+        run, config.dataset, context="train", verify="full", contrast=config.contrast
+    )
     recording.check_splits(dataset, bootstrap=config.bootstrap)
     classifier, parent = running.start_classifier(config, dataset, run)
     recording.log_augmentation(run, dataset.split("train"), config)
@@ -73,7 +79,7 @@ def train(config: TrainConfig, run: "tracking.Run") -> "recording.Trained":
             )
         return recording.register_fitted(
             run,
-            config.register_as,
+            running.registered_name(config.register_as, dataset.contrast),
             fitted,
             dataset,
             measure=Measure(

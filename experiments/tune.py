@@ -39,6 +39,9 @@ class TuneConfig(NetworkOptions, ConsoleOptions):
 
     dataset: str
     """Dataset folder, or several with commas between them."""
+    contrast: str = "sex"
+    """Question to answer: sex; a finding against healthy eyes, such as glaucoma; eye (left or
+    right); a number with a cut, such as age>60; or a column of two values."""
     method: str = "clean"
     """What is tuned: clean (train), or a method of robustify (pgd, fast, free, trades) from
     `model`."""
@@ -91,7 +94,8 @@ class TuneConfig(NetworkOptions, ConsoleOptions):
     bootstrap: int = 2000
     """Resamples of people behind each interval of the retrained version."""
     register_as: str = "fundus-sex"
-    """Name in the model registry of the retrained version."""
+    """Name in the model registry of the retrained version; of another contrast than sex
+    fundus-CONTRAST in its place."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
@@ -132,7 +136,9 @@ def tune(config: TuneConfig, run: "tracking.Run") -> Mapping[str, Any]:
     run.set_tags({"study": config.study})
     base = _pinned(config.training())
     file = running.read_space(config.space, base, default=_entry_point(base))
-    dataset = running.read_dataset(run, config.dataset, context="tune", verify="full")
+    dataset = running.read_dataset(
+        run, config.dataset, context="tune", verify="full", contrast=_contrast(base)
+    )
     if config.retrain:
         recording.check_splits(dataset, bootstrap=config.bootstrap)
     objective = _objective(base, dataset, run, metric=config.sought)
@@ -158,6 +164,11 @@ def _pinned(base: Training) -> Training:
     if base.weights.startswith(running.REGISTERED):
         return dataclasses.replace(base, weights=tracking.resolve(base.weights).uri)
     return base
+
+
+def _contrast(base: Training) -> str:
+    """What the training answers, by itself or by the version it starts from."""
+    return base.contrast if isinstance(base, TrainConfig) else running.contrast_of(base.model)
 
 
 def _objective(

@@ -14,6 +14,7 @@ from .pretraining import probed as probed
 from .pretraining import register_pretrained as register_pretrained
 from .registration import Trained as Trained
 from .registration import check_splits as check_splits
+from .registration import contrast_tags as contrast_tags
 from .registration import register_fitted as register_fitted
 from .registration import register_model as register_model
 from .scored_eyes import scored_eyes as scored_eyes

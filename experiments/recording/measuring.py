@@ -9,12 +9,12 @@ from torch import nn
 from experiments.recording.options import ALL, Measure
 from experiments.recording.scored_eyes import scored_eyes, words_of
 from experiments.recording.scores import (
-    SUBGROUP_COLUMNS,
     counted,
     log_calibration,
     log_scores,
     log_subgroups,
     readable_scores,
+    subgroup_columns,
     under_attack,
 )
 from experiments.recording.shortcut_baseline import (
@@ -68,9 +68,9 @@ def check_splits_to_measure(
     """Refuse, before any work, a split that cannot be measured or a validation that fits nothing.
 
     Raises:
-        InputError: ``split`` is empty, holds one sex only or too few people; or, where the
+        InputError: ``split`` is empty, holds one class only or too few people; or, where the
             threshold and the temperature are to be fitted, the validation split is empty or
-            holds one sex only.
+            holds one class only.
     """
     try:
         check_measurable(scored_eyes(dataset, split), resamples=bootstrap)
@@ -122,17 +122,27 @@ def measure_split(
         fitted_on = f"fitted to {len(eyes)} validation eyes of {dataset.name}"
         if split == VALIDATION:
             fitted_on += ", the ones scored here, whom both flatter"
-    log_calibration(run, calibration, parts, fitted_on=fitted_on, scored=split)
+    log_calibration(
+        run, calibration, parts, fitted_on=fitted_on, scored=split, contrast=dataset.contrast
+    )
     table = scores(
         predicted, calibration=calibration, resamples=measure.bootstrap, seed=measure.seed
     )
-    log_scores(run, predicted, table, name=name, constraint=measure.constraint)
+    log_scores(
+        run,
+        predicted,
+        table,
+        name=name,
+        constraint=measure.constraint,
+        contrast=dataset.contrast,
+    )
     subgroups = subgroup_scores(
         parts[split],
         dataset.frame,
         calibration=calibration,
         resamples=measure.bootstrap,
         seed=measure.seed,
+        people=dataset.contrast.people,
     )
     log_subgroups(run, subgroups, title=f"{name}, {words_of(split)} of {dataset.name}")
     audit = audit_of(dataset)
@@ -143,8 +153,8 @@ def measure_split(
     _tell(
         run,
         readable_scores(table),
-        subgroups[list(SUBGROUP_COLUMNS)],
-        remarks=(counted(table), _told(calibration, fitted_on)),
+        subgroups[subgroup_columns(dataset.contrast.people)],
+        remarks=(counted(table), _told(calibration, fitted_on, dataset.contrast.classes[1])),
         conclusions=(f"{words_of(split)}: {reached}{under_attack(table)}", *beside),
     )
     return Measured(
@@ -193,10 +203,10 @@ def _predictions(
         )
 
 
-def _told(calibration: Calibration, fitted_on: str) -> str:
+def _told(calibration: Calibration, fitted_on: str, called: str) -> str:
     line = (
-        f"temperature {calibration.temperature:.3g}, male above logit {calibration.threshold:.3g}: "
-        f"{fitted_on}"
+        f"temperature {calibration.temperature:.3g}, {called} above logit "
+        f"{calibration.threshold:.3g}: {fitted_on}"
     )
     if calibration.at_limit:
         line += "; the temperature stands at its limit: no finite one fits these logits"

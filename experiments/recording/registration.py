@@ -11,6 +11,7 @@ from torch import nn
 from experiments.recording.measuring import check_splits_to_measure, measure_split
 from experiments.recording.options import Measure
 from experiments.running.console import say
+from fundus_ml.data.contrasts import Contrast
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.training_eyes import training_eyes, write_training_eyes
 from fundus_ml.figures import training_curves
@@ -40,10 +41,15 @@ def check_splits(dataset: FundusDataset, *, bootstrap: int) -> None:
     """Refuse a dataset that could be trained on but not measured, before the training.
 
     Raises:
-        InputError: The test split is empty, holds one sex only or too few people, or the
-            validation split is empty or holds one sex only.
+        InputError: The test split is empty, holds one class only or too few people, or the
+            validation split is empty or holds one class only.
     """
     check_splits_to_measure(dataset, "test", bootstrap=bootstrap)
+
+
+def contrast_tags(contrast: Contrast) -> dict[str, str]:
+    """Say of a version what its logit answers: below 0 the first class, above it the second."""
+    return {"contrast": contrast.name, "classes": ",".join(contrast.classes)}
 
 
 def register_fitted(
@@ -83,7 +89,12 @@ def register_fitted(
             name,
             fitted.model,
             metrics=metrics,
-            tags={"dataset_digest": dataset.digest, **measured.tags, **tags},
+            tags={
+                "dataset_digest": dataset.digest,
+                **contrast_tags(dataset.contrast),
+                **measured.tags,
+                **tags,
+            },
             alias=alias,
             parent=parent,
             eyes=dataset.frame,

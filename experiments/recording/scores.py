@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from fundus_ml.data.contrasts import Contrast
 from fundus_ml.evaluation.calibration import (
     Calibration,
     calibration_effect,
@@ -18,20 +19,30 @@ from fundus_ml.figures import auroc_by_eps, reliability_figure, roc_figure, subg
 from fundus_ml.statistics.clustered import Interval
 from tracking.runs import Run
 
-SUBGROUP_COLUMNS = (
-    "attribute", "group", "eyes", "people", "women", "men", "auroc", "auroc_low", "auroc_high",
-    "reason",
-)  # fmt: skip
 THRESHOLD_CHOICE = "the largest sensitivity + specificity - 1 on the validation eyes"
 
 
+def subgroup_columns(people: tuple[str, str]) -> list[str]:
+    """Name the columns of a table of subgroups that are shown."""
+    counts = ["attribute", "group", "eyes", "people", *people]
+    return [*counts, "auroc", "auroc_low", "auroc_high", "reason"]
+
+
 def log_scores(
-    run: Run, predicted: pd.DataFrame, table: pd.DataFrame, *, name: str, constraint: str
+    run: Run,
+    predicted: pd.DataFrame,
+    table: pd.DataFrame,
+    *,
+    name: str,
+    constraint: str,
+    contrast: Contrast,
 ) -> None:
     """Store a table of scores, the ROC curves and, where there were attacks, AUROC by budget."""
     run.log_table(long_scores(table), "scores.json")
     curves, intervals = _curves(predicted, table)
-    run.log_figure(roc_figure(curves, intervals), "roc.png")
+    run.log_figure(
+        roc_figure(curves, intervals, called=contrast.classes[1], people=contrast.people), "roc.png"
+    )
     if len(table) > 1:
         by_eps = auroc_by_eps(_by_eps(table, name), constraint=constraint)
         run.log_figure(by_eps, "auroc_by_eps.png")
@@ -51,6 +62,7 @@ def log_calibration(
     *,
     fitted_on: str,
     scored: str,
+    contrast: Contrast,
 ) -> None:
     """Store a calibration, what it does to each split, and the reliability diagram of one.
 
@@ -60,6 +72,7 @@ def log_calibration(
         parts: Clean predictions of each split.
         fitted_on: Where the calibration comes from.
         scored: The split of the diagram.
+        contrast: What the logits answer.
     """
     record = {
         "temperature": calibration.temperature,
@@ -82,6 +95,7 @@ def log_calibration(
     figure = reliability_figure(
         {name: reliability(labels, prob) for name, prob in readings.items()},
         ece={name: ece(labels, prob) for name, prob in readings.items()},
+        of=contrast.classes[1],
     )
     run.log_figure(figure, "reliability.png")
 
@@ -117,11 +131,11 @@ def counted(table: pd.DataFrame) -> str:
     """Say how many eyes and people a table of scores stands on."""
     row = table.iloc[0]
     line = (
-        f"{row['eyes']} eyes of {row['people']} people; always naming the commoner sex is right "
+        f"{row['eyes']} eyes of {row['people']} people; always naming the commoner class is right "
         f"for {row['majority']:.1%} of the eyes"
     )
     if row["contradicting"]:
-        line += f"; {row['contradicting']} known under both sexes count per eye only"
+        line += f"; {row['contradicting']} of both classes count per eye only"
     return line
 
 

@@ -14,6 +14,7 @@ from fundus_ml.auditing.audit import (
     write_audit,
 )
 from fundus_ml.auditing.shortcut_baseline import chance_level, make_shortcut_baseline
+from fundus_ml.data.contrasts import SEX_CONTRAST
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.statistics.clustered import Interval
 from tracking.exposure import Making
@@ -26,8 +27,9 @@ BASELINE_BY = "shortcut_baseline_by"
 
 
 def audit_of(dataset: FundusDataset, *, permutations: int = 1000, seed: int = 0) -> Audit:
-    """Read the audit that lies in the dataset folder; make one for a composite."""
-    if len(dataset.paths) == 1 and (dataset.paths[0] / AUDIT).is_file():
+    """Read the audit in the dataset folder; make one for a composite and any contrast but sex."""
+    of_sex = dataset.contrast == SEX_CONTRAST
+    if of_sex and len(dataset.paths) == 1 and (dataset.paths[0] / AUDIT).is_file():
         audit = read_audit(dataset.paths[0] / AUDIT)
         if audit.digest == dataset.digest:
             return audit

@@ -27,9 +27,11 @@ from .preflight import check_space as check_space
 from .recipes import with_recipe as with_recipe
 from .resuming import CHECKPOINTS as CHECKPOINTS
 from .resuming import resumable as resumable
+from .session import contrast_of as contrast_of
 from .session import make_folder as make_folder
 from .session import read_dataset as read_dataset
 from .session import read_model as read_model
+from .session import registered_name as registered_name
 from .space_files import SpaceFile as SpaceFile
 from .space_files import own_values as own_values
 from .space_files import read_space as read_space

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from experiments.running.console import stages, warn
 from experiments.running.places import out_place
+from fundus_ml.data.contrasts import Contrast
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.opening import open_dataset
-from fundus_ml.data.options import Verify
+from fundus_ml.data.options import SEX, Verify
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.models.precision import best_device
@@ -18,9 +19,12 @@ from tracking.runs import DatasetVersion, Run
 LINKS = Path("data") / ".links"
 """Where pairs of alike eyes are kept, beside the datasets of a project folder."""
 LINK = "link"
+DEFAULT_NAME = "fundus-sex"
 
 
-def read_dataset(run: Run, paths: str, *, context: str, verify: Verify) -> FundusDataset:
+def read_dataset(
+    run: Run, paths: str, *, context: str, verify: Verify, contrast: str = SEX
+) -> FundusDataset:
     """Open dataset folders and record them as the run's input.
 
     Args:
@@ -28,10 +32,16 @@ def read_dataset(run: Run, paths: str, *, context: str, verify: Verify) -> Fundu
         paths: One folder, or several with commas.
         context: What the run uses it for.
         verify: How the folders are checked before anything is used.
+        contrast: Question whose answers are the labels; eyes that give none are left out and
+            counted.
     """
     with stages({LINK: "pair"}) as on_progress:
         dataset = open_dataset(
-            paths, verify=verify, links=LINKS, on_progress=partial(on_progress, LINK)
+            paths,
+            contrast=contrast,
+            verify=verify,
+            links=LINKS,
+            on_progress=partial(on_progress, LINK),
         )
     version = DatasetVersion(
         name=dataset.name,
@@ -42,7 +52,12 @@ def read_dataset(run: Run, paths: str, *, context: str, verify: Verify) -> Fundu
     )
     run.log_inputs(datasets=[version])
     tags = {"dataset_digest": dataset.digest, "verified": verify, "split_by": dataset.split_by}
+    tags |= {"contrast": contrast}
     said = []
+    if dataset.left_out:
+        out = ", ".join(f"{count} {reason}" for reason, count in dataset.left_out.items())
+        said.append(f"contrast={contrast}: {len(dataset)} eyes answer it; left out: {out}")
+        tags["left_out"] = out
     if dataset.linkage is not None:
         tags["linkage"] = dataset.linkage.words
         said += [f"{paths}: {dataset.linkage.words}", *dataset.linkage.notes]
@@ -66,6 +81,29 @@ def read_model(run: Run, uri: str) -> tuple[Classifier, ModelVersion]:
     run.log_inputs(models=[version])
     run.set_tags({"model_version": version.uri})
     return classifier.to(best_device()), version
+
+
+def contrast_of(*uris: str) -> str:
+    """Say what registered versions answer; those from before contrasts answer sex.
+
+    Raises:
+        InputError: They answer different questions.
+    """
+    asked = {uri: resolve(uri).tags.get("contrast", SEX) for uri in uris}
+    if len(set(asked.values())) > 1:
+        said = ", ".join(f"{uri} {contrast}" for uri, contrast in asked.items())
+        raise InputError(f"models answer different questions: {said}")
+    return next(iter(asked.values()))
+
+
+def registered_name(name: str, contrast: Contrast) -> str:
+    """Name of the registered model: the default one is about sex, others say what they are about.
+
+    Args:
+        name: What the flag says.
+        contrast: What the network answers.
+    """
+    return f"fundus-{contrast.slug}" if name == DEFAULT_NAME else name
 
 
 def make_folder(path: str) -> Path:

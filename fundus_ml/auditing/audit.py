@@ -25,6 +25,7 @@ from fundus_ml.auditing.shortcuts import QUALITY, TOGETHER, find_shortcuts
 from fundus_ml.auditing.source_predictability import CROP, SourcePredictability, predict_sources
 from fundus_ml.data.ages import age_bands
 from fundus_ml.data.balance import effective_size, unbalanced_cells
+from fundus_ml.data.contrasts import Contrast
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.record import REJECTED
 from fundus_ml.errors import InputError
@@ -62,7 +63,12 @@ def audit_dataset(
     refused = _rejected(dataset) if rejected is None else rejected
     shortcuts = find_shortcuts(dataset)
     baselines = judge_shortcuts(
-        shortcuts, frame, permutations=permutations, seed=seed, on_progress=on_progress
+        shortcuts,
+        frame,
+        permutations=permutations,
+        seed=seed,
+        contrast=dataset.contrast,
+        on_progress=on_progress,
     )
     sources = predict_sources(shortcuts, frame, seed=seed)
     test = frame[frame["split"] == "test"]
@@ -72,9 +78,10 @@ def audit_dataset(
     return Audit(
         dataset=dataset.name,
         digest=dataset.digest,
+        contrast=dataset.contrast.name,
         permutations=permutations,
         seed=seed,
-        verdicts=_verdicts(baselines, sources, leakage, shortcut_baseline),
+        verdicts=_verdicts(baselines, sources, leakage, shortcut_baseline, dataset.contrast.name),
         shortcut_baseline=shortcut_baseline.value,
         shortcut_baseline_by=shortcut_baseline.by,
         shortcut_baseline_words=shortcut_baseline.words,
@@ -85,7 +92,7 @@ def audit_dataset(
         counts=tuple(_counts(frame)),
         rejections=_tally(refused["reason"].astype(str)),
         flags=_tally(flag for flags in frame["flags"] for flag in str(flags).split("; ") if flag),
-        balance=_balance(frame),
+        balance=_balance(frame, dataset.contrast),
         quality=_quality(frame),
     )
 
@@ -131,14 +138,15 @@ def _counts(frame: pd.DataFrame) -> list[Count]:
     ]
 
 
-def _balance(frame: pd.DataFrame) -> Balance:
+def _balance(frame: pd.DataFrame, contrast: Contrast) -> Balance:
     train = frame[frame["split"] == "train"]
     weights = train["weight"]
+    named = frame.assign(sex=np.asarray(contrast.classes)[frame["label"]])
     return Balance(
         train_eyes=len(train),
         effective_eyes=float(effective_size(weights)) if len(train) else 0.0,
         largest_weight=float(weights.max()) if len(train) else 0.0,
-        one_sex=tuple(unbalanced_cells(frame)),
+        one_sex=tuple(unbalanced_cells(named, classes=contrast.classes)),
     )
 
 
@@ -157,10 +165,11 @@ def _verdicts(
     sources: Sequence[SourcePredictability],
     leakage: Leakage,
     shortcut_baseline: ShortcutBaseline,
+    contrast: str,
 ) -> tuple[str, ...]:
     source_named = any(item.name == "source" and item.verdict == "named" for item in baselines)
     return (
-        *_shortcut_words(baselines),
+        *_shortcut_words(baselines, contrast),
         *_source_words(sources, source_named=source_named),
         _leakage_words(leakage),
         *_shared_words(leakage.folders),
@@ -168,7 +177,7 @@ def _verdicts(
     )
 
 
-def _shortcut_words(baselines: Sequence[Baseline]) -> list[str]:
+def _shortcut_words(baselines: Sequence[Baseline], contrast: str) -> list[str]:
     if all(item.verdict == "not judged" for item in baselines):
         return [f"Shortcuts {baselines[-1].finding}."]
     by = {
@@ -176,7 +185,7 @@ def _shortcut_words(baselines: Sequence[Baseline]) -> list[str]:
         for verdict in ("named", "open", "hint")
     }
     if not by["named"]:
-        return ["No shortcut was found that predicts sex.", *by["open"], *by["hint"]]
+        return [f"No shortcut was found that predicts {contrast}.", *by["open"], *by["hint"]]
     explained: dict[str, list[str]] = {}
     for item in baselines:
         if item.explained_by and item.name != TOGETHER:

@@ -14,12 +14,13 @@ from fundus_ml.auditing.forward_selection import (
     joined_by_and,
 )
 from fundus_ml.auditing.shortcuts import Shortcut
+from fundus_ml.data.contrasts import SEX_CONTRAST, Contrast
 from fundus_ml.statistics.bootstrap import Interval
 
 CHANCE = 0.95
 """Share of shuffles that stay below the null level shown beside an AUROC."""
 FEWEST_PEOPLE = 20
-"""People of each sex below which no shortcut is judged."""
+"""People of each class below which no shortcut is judged."""
 FEWEST_PERMUTATIONS = 299
 """Shuffles with which a p-value can pass a third of ``forward_selection.FAMILY_LEVEL``."""
 
@@ -73,6 +74,7 @@ def judge_shortcuts(
     *,
     permutations: int,
     seed: int,
+    contrast: Contrast = SEX_CONTRAST,
     on_progress: OnProgress | None = None,
 ) -> list[Baseline]:
     """Hold each shortcut against shuffled labels, then against the shortcuts already named.
@@ -89,6 +91,7 @@ def judge_shortcuts(
         frame: Manifest rows, in the order of the designs.
         permutations: Number of shuffles.
         seed: Seed of folds, shuffles and intervals.
+        contrast: What the labels of ``frame`` answer.
         on_progress: Called with (rounds of shuffles done, rounds in all as far as known).
 
     Returns:
@@ -98,17 +101,20 @@ def judge_shortcuts(
         Permutation within strata: Good 2005, Permutation, Parametric and Bootstrap Tests of
         Hypotheses, chapter 6; correction: see ``permutation.family_p_values``.
     """
-    people = frame.groupby("sex")["person_group"].nunique()
-    women, men = (int(people.get(sex, 0)) for sex in ("female", "male"))
-    if min(women, men) < FEWEST_PEOPLE:
-        reason = f"{women} women and {men} men are too few, {FEWEST_PEOPLE} of each are needed"
+    people = frame.groupby("label")["person_group"].nunique()
+    first, second = (int(people.get(label, 0)) for label in (0, 1))
+    if min(first, second) < FEWEST_PEOPLE:
+        of = contrast.people
+        reason = (
+            f"{first} {of[0]} and {second} {of[1]} are too few, {FEWEST_PEOPLE} of each are needed"
+        )
         return [_not_judged(shortcut.name, shortcut.missing or reason) for shortcut in shortcuts]
     trial = Trial(frame, permutations=permutations, seed=seed, on_progress=on_progress)
     judged = {shortcut.name: shortcut for shortcut in shortcuts if not shortcut.missing}
     measured = {name: trial.measure(shortcut) for name, shortcut in judged.items()}
     found = ForwardSelection(trial, list(judged.values())).run()
     return [
-        _judged(shortcut, measured[shortcut.name], found, trial)
+        _judged(shortcut, measured[shortcut.name], found, trial, contrast.name)
         if shortcut.name in judged
         else _not_judged(shortcut.name, shortcut.missing)
         for shortcut in shortcuts
@@ -116,7 +122,7 @@ def judge_shortcuts(
 
 
 def _judged(
-    shortcut: Shortcut, measured: Interval, found: ForwardSelection, trial: Trial
+    shortcut: Shortcut, measured: Interval, found: ForwardSelection, trial: Trial, what: str
 ) -> Baseline:
     name = shortcut.name
     null, explained_by = found.null[name], found.explained_by.get(name, "")
@@ -124,15 +130,15 @@ def _judged(
     if name in found.named:
         before = found.named[: found.named.index(name)]
         beyond = f", also among people of equal {joined_by_and(before)}" if before else ""
-        verdict, finding = "named", f"predicts sex{beyond}"
+        verdict, finding = "named", f"predicts {what}{beyond}"
         if shortcut.retinal:
             verdict, finding = "open", f"{finding}, but the eye's own anatomy may move it"
     elif explained_by:
-        verdict, finding = "explained", f"predicts sex, but explained by {explained_by}"
+        verdict, finding = "explained", f"predicts {what}, but explained by {explained_by}"
     elif p <= DISMISSED_ABOVE:
-        verdict, finding = "hint", _hint(p, found, trial.permutations)
+        verdict, finding = "hint", _hint(p, found, trial.permutations, what)
     else:
-        verdict, finding = "dismissed", "does not predict sex"
+        verdict, finding = "dismissed", f"does not predict {what}"
     return Baseline(
         name=name,
         verdict=verdict,
@@ -146,14 +152,14 @@ def _judged(
     )
 
 
-def _hint(p: float, found: ForwardSelection, permutations: int) -> str:
+def _hint(p: float, found: ForwardSelection, permutations: int, what: str) -> str:
     if permutations < FEWEST_PERMUTATIONS:
         doubt = f"{permutations} shuffles are too few, {FEWEST_PERMUTATIONS} are needed"
     elif found.named:
         doubt = f"less surely so among people of equal {joined_by_and(found.named)}"
     else:
         doubt = f"{len(found.null)} shortcuts were tried"
-    return f"may predict sex (p = {p:.3f}), but {doubt}"
+    return f"may predict {what} (p = {p:.3f}), but {doubt}"
 
 
 def _not_judged(name: str, reason: str) -> Baseline:

@@ -52,15 +52,16 @@ def _forest(audit: Audit) -> Section:
         frame.astype(dict.fromkeys(("auroc", "low", "high", "null_high"), "float64")),
         shortcut_baseline=audit.shortcut_baseline,
         chance=audit.chance,
+        contrast=audit.contrast,
     )
     return Section(
-        heading="What predicts sex without the eye's anatomy",
+        heading=f"What predicts {audit.contrast} without the eye's anatomy",
         figure=figure_png(figure),
         caption=(
             "AUROC of each shortcut alone with its 95 % interval. The grey bar ends where 95 % of "
-            "shuffled labels stay below. Named shortcuts predict sex themselves, carried ones only "
-            "because another one makes them, open ones may be the eye itself. A model's interval "
-            "must lie right of the shortcut baseline."
+            f"shuffled labels stay below. Named shortcuts predict {audit.contrast} themselves, "
+            "carried ones only because another one makes them, open ones may be the eye itself. A "
+            "model's interval must lie right of the shortcut baseline."
         ),
     )
 
@@ -212,6 +213,6 @@ def _balance(audit: Audit) -> Section:
         f"{found.largest_weight:.2f} times the mean."
     )
     if not found.one_sex:
-        return Section(heading="Balance", words=f"{words} Every cell holds both sexes.")
-    frame = pd.DataFrame({"cells with one sex only": list(found.one_sex)})
+        return Section(heading="Balance", words=f"{words} Every cell holds both classes.")
+    frame = pd.DataFrame({"cells with one class only": list(found.one_sex)})
     return Section(heading="Balance", words=words, table=frame)

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from fundus_ml.auditing.baselines import Baseline
 from fundus_ml.auditing.leakage import Leakage, Shared
 from fundus_ml.auditing.source_predictability import SourcePredictability
+from fundus_ml.data.options import SEX
 from fundus_ml.errors import InputError
 
 FORMAT = "fundus-audit-2"
@@ -67,6 +68,7 @@ class Audit:
     Attributes:
         dataset: Its sources, joined by ``+``.
         digest: Version of its content.
+        contrast: What the shortcuts were held against.
         permutations: Shuffles behind every p-value.
         seed: Seed of folds, shuffles and intervals.
         verdicts: What a reader should leave with, in sentences.
@@ -103,10 +105,11 @@ class Audit:
     flags: Mapping[str, int]
     balance: Balance
     quality: Mapping[str, Mapping[str, tuple[float, ...]]]
+    contrast: str = SEX
 
     @property
     def named(self) -> tuple[str, ...]:
-        """Shortcuts that predict sex beyond what the other named ones explain."""
+        """Shortcuts that predict the contrast beyond what the other named ones explain."""
         return tuple(item.name for item in self.baselines if item.verdict == "named")
 
 
@@ -131,7 +134,8 @@ def read_audit(path: Path) -> Audit:
         found = _renamed(found)
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise InputError(f"{path}: not an audit of format {FORMAT}; make one with audit")
-    missing = sorted({field.name for field in fields(Audit)} - set(found))
+    needed = {field.name for field in fields(Audit) if field.default is MISSING}
+    missing = sorted(needed - set(found))
     if missing:
         raise InputError(f"{path}: not a whole audit, lacks {', '.join(missing)}")
     del found["format"]

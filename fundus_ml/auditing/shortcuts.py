@@ -16,6 +16,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
+from fundus_ml.data.contrasts import SEX_CONTRAST
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.imaging.margins import BORDER, COLOUR, measure_margins
 
@@ -74,7 +75,7 @@ def find_shortcuts(
         _categories("source", frame["source"], "all eyes come from one source"),
         _categories("camera", frame["camera"], "the camera is the same or unknown for every eye"),
         _age(frame["age"]),
-        _numbers("disease flags", _diseases(frame), "no disease flag varies", known=True),
+        _who_else(dataset),
         _row_order(frame["source"]),
         _geometry(frame),
         _numbers("border and padding", margins[list(BORDER)], "every border is the same"),
@@ -130,6 +131,14 @@ def _age(age: pd.Series) -> Shortcut:
     design = _varying(columns.fit_transform(age.clip(0, 120).to_frame("age")))
     missing = "" if design.shape[1] else "it is unknown or the same for every eye"
     return Shortcut("age", known=True, design=design, equal=bands, missing=missing)
+
+
+def _who_else(dataset: FundusDataset) -> Shortcut:
+    """Of sex the diseases; of diseases, which come together, and all else the sex."""
+    frame = dataset.frame
+    if dataset.contrast == SEX_CONTRAST:
+        return _numbers("disease flags", _diseases(frame), "no disease flag varies", known=True)
+    return _categories("sex", frame["sex"], "all eyes are of one sex")
 
 
 def _diseases(frame: pd.DataFrame) -> pd.DataFrame:

@@ -50,24 +50,29 @@ def balance_weights(frame: pd.DataFrame, *, by: Sequence[str] = FACTORS) -> pd.S
     return weights
 
 
-def unbalanced_cells(frame: pd.DataFrame) -> list[str]:
+def unbalanced_cells(frame: pd.DataFrame, *, classes: tuple[str, str] = SEXES) -> list[str]:
     """Name the cells of split, source and age band where no weight can make the sexes equal.
 
     Args:
         frame: One row per eye with ``split``, ``source``, ``age`` and ``sex``.
+        classes: What stands in ``sex``, where that is another contrast's classes.
 
     Returns:
         ``train odir 80+: 3 male, no female`` and so on, train first.
     """
     cells = _cells(frame)
     table = pd.crosstab([cells["split"], cells["source"], cells["age"]], frame["sex"])
-    counts = table.reindex(columns=list(SEXES), fill_value=0).to_numpy()
+    counts = table.reindex(columns=list(classes), fill_value=0).to_numpy()
     return [
         f"{split} {source} {band}: "
-        + (f"{male} male, no female" if male else f"{female} female, no male")
+        + (
+            f"{second} {classes[1]}, no {classes[0]}"
+            if second
+            else f"{first} {classes[0]}, no {classes[1]}"
+        )
         for wanted in SPLITS
-        for (split, source, band), (female, male) in zip(table.index, counts, strict=True)
-        if split == wanted and 0 in (female, male)
+        for (split, source, band), (first, second) in zip(table.index, counts, strict=True)
+        if split == wanted and 0 in (first, second)
     ]
 
 

@@ -42,6 +42,11 @@ class Contrast:
     classes: tuple[str, str]
 
     @property
+    def people(self) -> tuple[str, str]:
+        """What the people of either class are called."""
+        return ("women", "men") if self.name == SEX else self.classes
+
+    @property
     def slug(self) -> str:
         """The name as part of a registered model's name."""
         words = self.name.replace(">", "-over-").replace("<", "-under-").replace(".", "-")
@@ -98,12 +103,9 @@ def answers(frame: pd.DataFrame, contrast: str) -> Answers:
 def offered(frame: pd.DataFrame) -> list[str]:
     """List what a table can be asked, the numbers without their cuts."""
     findings = [str(name).removeprefix(FINDING) for name in frame if _is_finding(name)]
-    own = [
-        str(name)
-        for name in frame
-        if name not in MANIFEST_COLUMNS and not _is_finding(name) and frame[name].nunique() == 2  # noqa: PLR2004
-    ]
-    return [SEX, *findings, "eye", "age>NUMBER", *own]
+    own = [str(name) for name in frame if name not in MANIFEST_COLUMNS and not _is_finding(name)]
+    two = [name for name in own if _as_text(frame[name]).nunique() == len(SEXES)]
+    return [SEX, *findings, "eye", "age>NUMBER", *two]
 
 
 def _is_finding(name: object) -> bool:
@@ -147,8 +149,7 @@ def _two_values(frame: pd.DataFrame, contrast: str) -> Answers:
     usable = contrast in _CLASSES or contrast in set(frame) - set(MANIFEST_COLUMNS)
     if not usable or _is_finding(contrast):
         raise _unknown(frame, contrast)
-    values = frame[contrast].map(str, na_action="ignore")
-    values = values.mask(values.eq(""))
+    values = _as_text(frame[contrast])
     classes = _CLASSES.get(contrast, tuple(sorted(values.dropna().unique())))
     if contrast not in _CLASSES and len(classes) != 2:  # noqa: PLR2004 (two classes)
         shown = ", ".join(classes[:5]) + (", …" if len(classes) > 5 else "")  # noqa: PLR2004
@@ -161,6 +162,12 @@ def _two_values(frame: pd.DataFrame, contrast: str) -> Answers:
         label.astype(float),
         _counted({f"{contrast} unknown": label.isna()}),
     )
+
+
+def _as_text(values: pd.Series) -> pd.Series:
+    """Values as text; an empty cell is unknown."""
+    text = values.map(str, na_action="ignore")
+    return text.mask(text.eq(""))
 
 
 def _counted(masks: Mapping[str, pd.Series]) -> dict[str, int]:

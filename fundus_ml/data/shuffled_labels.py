@@ -1,6 +1,8 @@
-"""A null model for comparison: the same eyes, their people's sexes dealt out anew."""
+"""A null model for comparison: the same eyes, their people's labels dealt out anew."""
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.options import TRUE, check_labels
@@ -11,9 +13,11 @@ def labels_to_learn(dataset: FundusDataset, labels: str, *, seed: int) -> Fundus
 
     Args:
         dataset: Eyes of all splits.
-        labels: ``true``, or ``shuffled``: of training and validation, the sexes are dealt out anew
+        labels: ``true``, or ``shuffled``: of training and validation, the labels are dealt out anew
             among the people of each split, so that both eyes of a person keep one sex and each
-            split its number of women. The test split keeps the truth.
+            split its number of women. Where the eyes of a person may differ, as in a finding, the
+            labels of all their eyes move together, among people of as many eyes. The test split
+            keeps the truth.
         seed: Seed of the deal.
 
     Raises:
@@ -30,10 +34,24 @@ def labels_to_learn(dataset: FundusDataset, labels: str, *, seed: int) -> Fundus
     dealt = frame["label"].to_numpy().copy()
     generator = np.random.default_rng(seed)
     for split in ("train", "val"):
-        rows = frame[frame["split"] == split].drop_duplicates("person_group")
-        sexes = dict(
-            zip(rows["person_group"], generator.permutation(rows["label"].to_numpy()), strict=True)
-        )
         mask = frame["split"].eq(split).to_numpy()
-        dealt[mask] = frame.loc[mask, "person_group"].map(sexes).to_numpy()
+        dealt[mask] = _dealt(frame[mask], generator)
     return dataset.relabelled(dealt)
+
+
+def _dealt(eyes: pd.DataFrame, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Deal the labels of people out among them: both eyes' together, where these may differ."""
+    people = eyes.groupby("person_group", sort=False)["label"]
+    if people.min().equals(people.max()):
+        own = people.first()
+        dealt = dict(zip(own.index, generator.permutation(own.to_list()), strict=True))
+        return eyes["person_group"].map(dealt).to_numpy(np.int64)
+    labels = eyes["label"].to_numpy(np.int64).copy()
+    by_count: dict[int, list[NDArray[np.intp]]] = {}
+    for places in people.indices.values():
+        by_count.setdefault(len(places), []).append(np.asarray(places))
+    for alike in by_count.values():
+        of_each = np.array([labels[places] for places in alike])
+        for places, given in zip(alike, generator.permutation(of_each), strict=True):
+            labels[places] = given
+    return labels

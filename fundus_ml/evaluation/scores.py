@@ -113,7 +113,7 @@ def check_measurable(dataset: FundusDataset, *, resamples: int, seed: int = 0) -
     """
     people = per_person(dataset.frame.assign(logit=0.0))
     if min(len(np.unique(dataset.labels)), people["label"].nunique()) < 2:  # noqa: PLR2004
-        raise InputError("holds one sex only, both are needed")
+        raise InputError("holds one class only, both are needed")
     for judged in (dataset.frame, people):
         labels = judged["label"].to_numpy()
         clustered_auroc(labels, labels, judged["person_group"], resamples=resamples, seed=seed)
@@ -123,10 +123,10 @@ def check_calibratable(dataset: FundusDataset) -> None:
     """Refuse eyes to which neither temperature nor threshold can be fitted.
 
     Raises:
-        InputError: They are of one sex only.
+        InputError: They are of one class only.
     """
-    if len(np.unique(dataset.labels)) < 2:  # noqa: PLR2004 (two sexes)
-        raise InputError("holds one sex only, both are needed")
+    if len(np.unique(dataset.labels)) < 2:  # noqa: PLR2004 (two classes)
+        raise InputError("holds one class only, both are needed")
 
 
 def per_person(eyes: pd.DataFrame) -> pd.DataFrame:
@@ -164,7 +164,7 @@ def scores(
         ``attack constraint eps eyes people contradicting majority`` and, for each of
         :data:`fundus_ml.evaluation.metrics.MEASURES` per eye and, ending in ``_per_person``,
         per person: its value, ``_low`` and ``_high``. ``majority`` is the accuracy of always
-        naming the commoner sex; ``contradicting`` counts the people known under both sexes, whom
+        naming the commoner class; ``contradicting`` counts the people of both classes, whom
         only the measures per eye hold.
     """
     rows = []
@@ -172,7 +172,7 @@ def scores(
         ["attack", "constraint", "eps"], sort=False
     ):
         people = per_person(eyes)
-        male = eyes["label"].mean()
+        second = eyes["label"].mean()
         row = {
             "attack": attack,
             "constraint": constraint,
@@ -180,7 +180,7 @@ def scores(
             "eyes": len(eyes),
             "people": eyes["person_group"].nunique(),
             "contradicting": eyes["person_group"].nunique() - len(people),
-            "majority": max(male, 1 - male),
+            "majority": max(second, 1 - second),
         }
         for ending, judged in zip(LEVELS.values(), (eyes, people), strict=True):
             found = clustered_measures(

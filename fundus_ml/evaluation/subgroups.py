@@ -17,7 +17,7 @@ from fundus_ml.statistics.bootstrap import Interval
 __all__ = ["ATTRIBUTES", "FEWEST_PEOPLE", "subgroup_scores", "subgroups_of"]
 
 FEWEST_PEOPLE = 10
-"""People of each sex below which a subgroup has no measures: its interval would not cover."""
+"""People of each class below which a subgroup has no measures: its interval would not cover."""
 ATTRIBUTES = ("all", "source", "age", "eye", "camera", "quality", "healthy")
 UNMEASURED = Interval(float("nan"), float("nan"), float("nan"))
 Rows: TypeAlias = NDArray[np.intp]
@@ -32,6 +32,7 @@ def subgroup_scores(
     calibration: Calibration = UNCALIBRATED,
     resamples: int = 2000,
     seed: int = 0,
+    people: tuple[str, str] = ("women", "men"),
 ) -> pd.DataFrame:
     """Measure every subgroup of the eyes by itself.
 
@@ -41,10 +42,11 @@ def subgroup_scores(
         calibration: Temperature and threshold of the whole, fitted on other eyes.
         resamples: Bootstrap resamples of people, drawn within each subgroup.
         seed: Seed of the bootstrap.
+        people: What the people of either class are called, and the columns that count them.
 
     Returns:
         One row per attribute and group, the whole first: ``attribute group eyes people women men
-        reason`` (women and men count people) and each of
+        reason`` and each of
         :data:`fundus_ml.evaluation.metrics.MEASURES` per eye with its ``_low`` and ``_high``. A
         group that cannot be measured has its counts, NaN for the measures, and the reason in
         ``reason``, which is empty elsewhere.
@@ -57,10 +59,10 @@ def subgroup_scores(
     for attribute, groups in subgroups_of(eyes).items():
         for group, places in groups.items():
             part = eyes.iloc[places]
-            count = _Count.of(part)
+            count = _Count.of(part, people)
             row: dict[str, object] = {"attribute": attribute, "group": group}
             row |= {"eyes": len(part), "people": count.people}
-            row |= {"women": count.women, "men": count.men, "reason": count.reason}
+            row |= {people[0]: count.first, people[1]: count.second, "reason": count.reason}
             found = dict.fromkeys(MEASURES, UNMEASURED)
             if not count.reason:
                 found = clustered_measures(
@@ -108,21 +110,24 @@ def subgroups_of(
 @dataclass(frozen=True)
 class _Count:
     people: int
-    women: int
-    men: int
+    first: int
+    second: int
+    names: tuple[str, str]
 
     @classmethod
-    def of(cls, eyes: pd.DataFrame) -> "_Count":
+    def of(cls, eyes: pd.DataFrame, names: tuple[str, str]) -> "_Count":
         people = eyes.groupby("label")["person_group"].nunique()
-        return cls(eyes["person_group"].nunique(), int(people.get(0, 0)), int(people.get(1, 0)))
+        first, second = (int(people.get(label, 0)) for label in (0, 1))
+        return cls(eyes["person_group"].nunique(), first, second, names)
 
     @property
     def reason(self) -> str:
         """Why no measure would be worth its name; empty where one is."""
-        if not (self.women and self.men):
-            return f"one sex only: {'no women' if self.men else 'no men'}"
-        if min(self.women, self.men) < FEWEST_PEOPLE:
-            return f"too few: women {self.women}, men {self.men}"
+        first, second = self.names
+        if not (self.first and self.second):
+            return f"one class only: no {first if self.second else second}"
+        if min(self.first, self.second) < FEWEST_PEOPLE:
+            return f"too few: {first} {self.first}, {second} {self.second}"
         return ""
 
 

@@ -61,20 +61,26 @@ def training_curves(history: pd.DataFrame, *, best_by: str = "val_auroc") -> Fig
         label=f"best: epoch {best_epoch:.0f}, {best_auroc:.3f}",
     )
     tidy(loss_panel, xlabel="epoch", ylabel="loss (cross-entropy)", title="Loss")
-    tidy(auroc_panel, xlabel="epoch", ylabel="AUROC", title="Telling female from male")
+    tidy(auroc_panel, xlabel="epoch", ylabel="AUROC", title="Telling the classes apart")
     for panel in (loss_panel, auroc_panel):
         legend(panel)
     return figure
 
 
 def roc_figure(
-    curves: Mapping[str, tuple[ArrayLike, ArrayLike]], intervals: Mapping[str, Interval]
+    curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    intervals: Mapping[str, Interval],
+    *,
+    called: str = "male",
+    people: tuple[str, str] = ("women", "men"),
 ) -> Figure:
     """ROC curves of several classifiers, each with its AUROC and interval in the legend.
 
     Args:
         curves: Per name, labels ``(n,)`` of 0 and 1 and scores ``(n,)``, larger for 1.
         intervals: AUROC with its interval, for each name of ``curves``.
+        called: Name of the class of label 1.
+        people: What the people of label 0 and 1 are called.
 
     Returns:
         One square panel with the line of chance.
@@ -102,8 +108,8 @@ def roc_figure(
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")
     tidy(
         axes,
-        xlabel="women called male (false positive rate)",
-        ylabel="men called male (true positive rate)",
+        xlabel=f"{people[0]} called {called} (false positive rate)",
+        ylabel=f"{people[1]} called {called} (true positive rate)",
     )
     legend(axes, loc="lower right", title="AUROC (95 % interval)")
     return figure

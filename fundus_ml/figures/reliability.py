@@ -1,4 +1,4 @@
-"""Whether P(male) means what it says: the share of men at each P(male), and how many eyes it is."""
+"""Whether a probability means what it says: how often it comes true, and of how many eyes."""
 
 from collections.abc import Mapping
 
@@ -11,20 +11,25 @@ from fundus_ml.figures.inputs import check_columns
 from fundus_ml.figures.style import FAINT, legend, make_figure, series_styles, tidy
 
 FEW = 10
-"""Bins of fewer eyes are drawn hollow: their share of men is mostly chance."""
+"""Bins of fewer eyes are drawn hollow: their share is mostly chance."""
 
 
-def reliability_figure(tables: Mapping[str, pd.DataFrame], *, ece: Mapping[str, float]) -> Figure:
+def reliability_figure(
+    tables: Mapping[str, pd.DataFrame], *, ece: Mapping[str, float], of: str = "male"
+) -> Figure:
     """Reliability diagram of several readings of the same eyes, with the eyes in each bin.
 
     Args:
         tables: Per name, one row per bin that holds eyes: its edges ``low`` and ``high``, all of
-            one width, the mean ``prob``, the share of men ``male``, and ``eyes``.
+            one width, the mean ``prob``, the share of the second class
+            ``male``, and ``eyes``.
         ece: Per name, the expected calibration error.
+        of: Name of the second class.
 
     Returns:
-        Above, the share of men against P(male) by bin, the diagonal where the two agree, and the
-        expected calibration error in the legend; bins of fewer than :data:`FEW` eyes hollow.
+        Above, the share of the class against its probability by bin, the diagonal where the two
+        agree, and the expected calibration error in the legend; bins of fewer than :data:`FEW` eyes
+        hollow.
         Below, how many eyes each bin holds.
 
     Raises:
@@ -59,8 +64,8 @@ def reliability_figure(tables: Mapping[str, pd.DataFrame], *, ece: Mapping[str, 
         below.bar(left, table["eyes"], width=0.9 * width, color=colour, linewidth=0)
     above.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle="dotted", label="perfect")
     above.set(xlim=(-0.01, 1.01), ylim=(-0.02, 1.02))
-    tidy(above, xlabel="", ylabel="share of eyes that are male")
-    tidy(below, xlabel="P(male)", ylabel="eyes")
+    tidy(above, xlabel="", ylabel=f"share of eyes that are {of}")
+    tidy(below, xlabel=f"P({of})", ylabel="eyes")
     below.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     legend(above, title=f"{bins_drawn} bins; hollow: fewer than {FEW} eyes")
     return figure

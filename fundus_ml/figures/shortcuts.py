@@ -18,7 +18,9 @@ LOOKS = {
 """Colour and marker of each verdict."""
 
 
-def shortcut_forest(frame: pd.DataFrame, *, shortcut_baseline: float, chance: float) -> Figure:
+def shortcut_forest(
+    frame: pd.DataFrame, *, shortcut_baseline: float, chance: float, contrast: str = "sex"
+) -> Figure:
     """Draw one line per shortcut, from top to bottom in the frame's order.
 
     Args:
@@ -26,6 +28,7 @@ def shortcut_forest(frame: pd.DataFrame, *, shortcut_baseline: float, chance: fl
             say so.
         shortcut_baseline: AUROC below which a model has shown nothing.
         chance: AUROC that chance stays below 95 times in 100 on the test split.
+        contrast: What the shortcuts predict.
 
     Returns:
         Point and 95 % interval of each, a bar up to where 95 % of shuffled labels stay below, and
@@ -50,7 +53,7 @@ def shortcut_forest(frame: pd.DataFrame, *, shortcut_baseline: float, chance: fl
     axes.axvline(shortcut_baseline, color=INK, linewidth=1.6)
     axes.set_yticks(range(len(frame)), frame["name"], parse_math=False)
     axes.set_ylim(len(frame) - 0.5, -0.5)
-    tidy(axes, xlabel="AUROC for sex, cross-validated by person", ylabel="")
+    tidy(axes, xlabel=f"AUROC for {contrast}, cross-validated by person", ylabel="")
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0, labelcolor=INK)
     figure.legend(

@@ -24,7 +24,7 @@ class Verdict:
     """Whether a version is robust, and why.
 
     Attributes:
-        criterion: Worst-case accuracy against always naming the commoner sex.
+        criterion: Worst-case accuracy against always naming the commoner class.
         raised: Signs of gradient masking that are up.
     """
 
@@ -65,7 +65,7 @@ def gate_suite(
 def judge_robustness(
     attacked: Attacked, signs: Sequence[Sign], *, eps: float, resamples: int, seed: int
 ) -> Verdict:
-    """Hold the worst-case accuracy at ``eps`` against the commoner sex of the same eyes.
+    """Hold the worst-case accuracy at ``eps`` against the commoner class of the same eyes.
 
     Args:
         attacked: What an attack suite found at ``eps``.
@@ -74,12 +74,12 @@ def judge_robustness(
         resamples: Bootstrap resamples of people.
         seed: Seed of the bootstrap.
     """
-    male = float(attacked.probes["label"].mean())
+    second = float(attacked.probes["label"].mean())
     criterion = Criterion(
         name=f"worst-case accuracy at eps {eps:g}",
         measured=worst_accuracy(attacked.predicted, eps=eps, resamples=resamples, seed=seed),
-        bar=max(male, 1 - male),
-        against="always naming the commoner sex",
+        bar=max(second, 1 - second),
+        against="always naming the commoner class",
     )
     return Verdict(criterion=criterion, raised=tuple(sign for sign in signs if sign.raised))
 

@@ -59,7 +59,7 @@ def fit_robust(
             ``pgd_val_balanced_accuracy`` and ``one_step_val_balanced_accuracy``.
 
     Raises:
-        InputError: A value is outside its range, a split holds one sex only, or as
+        InputError: A value is outside its range, a split holds one class only, or as
             :func:`fundus_ml.training.engine.learn`.
     """
     check_eps_warmup(eps_warmup, epochs=options.epochs)

@@ -29,7 +29,7 @@ class OverfittingMonitor:
 
     Its sign: the accuracy under many steps breaks down from its best epoch while the accuracy under
     one step stands or rises, above chance. The network has bent its gradients so that single steps
-    lead nowhere. Accuracies are balanced over the sexes: a network that names one sex only has a
+    lead nowhere. Accuracies are balanced over the classes: a network that names one only has a
     half under any attack, and when it begins to learn, that is no breakdown. Nor is it one where
     all logits have moved to one side of zero: the AUROC under many steps must have fallen as far.
 

@@ -51,6 +51,7 @@ _COLUMNS = {
     "camera": TableColumn(required=False, filled=False, also=("camera_model",)),
     "healthy": TableColumn(meanings=_HEALTHY, required=False, filled=False),
     "disease_*": TableColumn(meanings={"0": 0.0, "1": 1.0}, required=False, filled=False),
+    "finding_*": TableColumn(meanings={"0": 0.0, "1": 1.0}, required=False, filled=False),
 } | {
     column: replace(_FILE, filled=False, also=other_names(side))
     for side, column in SIDE_FILES.items()
@@ -66,10 +67,10 @@ def folder_photographs(
         root: Folder of the table and the photographs.
         table: CSV or ``.xlsx`` with the columns ``file`` (path below ``root``), ``patient_id`` and
             ``sex`` (female or male, f or m, in any case), and where known ``eye`` (left, right,
-            OS, OD, unknown), ``age`` in years, ``camera``, ``healthy`` (yes/no, true/false, 1/0)
-            and ``disease_...`` (0 or 1). A row that does not say whether its eye is healthy counts
-            as healthy. In place of ``file`` and ``eye`` a row per patient may have ``left_file``
-            and ``right_file``. Any other column is kept as text.
+            OS, OD, unknown), ``age`` in years, ``camera``, ``healthy`` (yes/no, true/false, 1/0),
+            ``disease_...`` and ``finding_...`` (0 or 1). A row that does not say whether its eye is
+            healthy counts as healthy. In place of ``file`` and ``eye`` a row per patient may have
+            ``left_file`` and ``right_file``. Any other column is kept as text.
         name: Stands before every ``image_id`` and ``patient_id``; give each release its own.
 
     Returns:

@@ -60,13 +60,13 @@ def fit(
 
 
 def check_both_sexes(split: str, dataset: FundusDataset) -> None:
-    """Refuse eyes of one sex only.
+    """Refuse eyes of one class only.
 
     Raises:
         InputError: They are.
     """
     if len(set(dataset.labels.tolist())) < 2:  # noqa: PLR2004 (two classes)
-        raise InputError(f"split {split} of {dataset.name}: holds one sex only, both are needed")
+        raise InputError(f"split {split} of {dataset.name}: holds one class only, both are needed")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -160,8 +160,8 @@ def without(chain, folder, split, *, label=None):
     "case",
     [
         (None, "test", "can set neither threshold nor temperature: split=val: no eye of synthetic"),
-        (1, "test", "can set neither threshold nor temperature: holds one sex only, both are"),
-        (1, "val", "val split of synthetic cannot be measured: holds one sex only, both are"),
+        (1, "test", "can set neither threshold nor temperature: holds one class only, both are"),
+        (1, "val", "val split of synthetic cannot be measured: holds one class only, both are"),
     ],
 )
 def test_validation_eyes_of_one_sex_or_none_are_refused(chain, tmp_path, capsys, case):

@@ -161,7 +161,9 @@ def test_one_class_data(fails, tmp_path):
     preprocess.main(flags(own | {"size": 32}))
     small = {"dataset": tmp_path / "out", "arch": "test_resnet", "weights": "none", "batch_size": 2}
     said = fails(train, **small)
-    assert said == ("test split of folder cannot be measured: holds one sex only, both are needed")
+    assert said == (
+        "test split of folder cannot be measured: holds one class only, both are needed"
+    )
 
 
 @pytest.mark.usefixtures("unrendered")

@@ -41,7 +41,7 @@ def test_a_version_at_chance_stays_without_the_alias(versions, capsys):
     assert find_alias("fundus-sex", "robust") is None
     assert version.tags["robust_gate"] == run.data.tags["robust_gate"] == "refused"
     reason = version.tags["robust_gate_reason"]
-    assert "does not lie above 0.500 (always naming the commoner sex)" in reason
+    assert "does not lie above 0.500 (always naming the commoner class)" in reason
     told = capsys.readouterr().out.splitlines()
     assert f"alias robust refused: {reason}" in told
     assert "registered models:/fundus-sex/1 without an alias" in told
@@ -158,7 +158,7 @@ def test_evaluate_runs_the_attack_suite_and_keeps_what_it_found(versions, capsys
         ({"eps": 0}, "eps: an attack suite needs a budget, each above 0"),
         ({"suite_eyes": -1}, "suite_eyes=-1: must be at least 0"),
         ({"suite_queries": 0}, "suite_queries=0: must be at least 1"),
-        ({"suite_eyes": 1}, "suite_eyes=1: those drawn cannot be measured: holds one sex only"),
+        ({"suite_eyes": 1}, "suite_eyes=1: those drawn cannot be measured: holds one class only"),
     ],
 )
 def test_a_wrong_attack_suite_is_one_line(versions, capsys, values, line):

@@ -113,7 +113,7 @@ def test_predictions_refuse(eyes, changed, message):
 def test_eyes_that_cannot_be_measured_are_refused(eyes):
     """What ``scores`` would refuse after the work, this refuses before it."""
     check_measurable(eyes, resamples=50)
-    with pytest.raises(InputError, match="holds one sex only, both are needed"):
+    with pytest.raises(InputError, match="holds one class only, both are needed"):
         check_measurable(eyes.select(eyes.labels == 1), resamples=50)
     both = eyes.select([int((eyes.labels == 1).argmax()), int((eyes.labels == 0).argmax())])
     with pytest.raises(InputError, match="more patients are needed"):
@@ -218,5 +218,5 @@ def test_a_person_is_the_mean_of_their_eyes():
 
 def test_eyes_of_one_sex_calibrate_nothing(eyes):
     check_calibratable(eyes)
-    with pytest.raises(InputError, match="holds one sex only, both are needed"):
+    with pytest.raises(InputError, match="holds one class only, both are needed"):
         check_calibratable(eyes.select(eyes.labels == 0))

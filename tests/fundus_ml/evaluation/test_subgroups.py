@@ -85,7 +85,7 @@ def test_every_eye_is_in_one_group_of_every_attribute(manifest):
 
 def test_groups_that_cannot_be_measured_say_why(predicted, manifest):
     table = measure(predicted, manifest)
-    assert table.loc[("camera", "C"), "reason"] == "one sex only: no men"
+    assert table.loc[("camera", "C"), "reason"] == "one class only: no men"
     assert table.loc[("healthy", "not healthy"), "reason"] == "too few: women 4, men 4"
     assert table.loc[("age", "unknown"), "reason"] == "too few: women 7, men 7"
     for key in (("camera", "C"), ("healthy", "not healthy")):

@@ -17,7 +17,7 @@ def groups():
             "group": ["all eyes", "left", "right", "a camera whose name is long beyond reason"],
             "eyes": [1200, 700, 500, 3],
             "people": [600, 600, 500, 2],
-            "reason": ["", "", "", "one sex only: no men"],
+            "reason": ["", "", "", "one class only: no men"],
             "auroc": [0.7, 0.72, 0.66, np.nan],
             "auroc_low": [0.65, 0.66, 0.58, np.nan],
             "auroc_high": [0.74, 0.78, 0.73, np.nan],
@@ -34,7 +34,7 @@ def test_every_group_has_its_line(groups):
     assert texts[5:10] == ["people", "600", "600", "500", "2"]
     assert texts[11:] == [
         "0.70 (0.65 to 0.74)", "0.72 (0.66 to 0.78)", "0.66 (0.58 to 0.73)",
-        "one sex only: no men",
+        "one class only: no men",
     ]  # fmt: skip
 
 

@@ -27,7 +27,7 @@ def test_a_network_passes_at_the_budget_it_stands_and_not_beyond(attacked):
     near, far = judged(attacked["robust"]), judged(attacked["robust"], eps=0.5)
     assert near.passed
     assert near.criterion.bar == 0.5
-    assert " lies above 0.500 (always naming the commoner sex); gradient" in near.reason
+    assert " lies above 0.500 (always naming the commoner class); gradient" in near.reason
     assert near.reason.endswith("gradient masking: none")
     assert not far.passed
     assert far.reason.startswith("worst-case accuracy at eps 0.5 0.")

@@ -1,13 +1,15 @@
 """ODIR-5K as its tables really are, invented row by row, and the release itself where it lies."""
 
+import math
 import os
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from fundus_ml.data.contrasts import answers
 from fundus_ml.errors import InputError
-from fundus_ml.sources.odir import FOLDERS, odir_photographs
+from fundus_ml.sources.odir import FINDINGS, FOLDERS, odir_photographs
 from tests.fundus_ml.sources.tiny_releases import (
     ODIR_EXCEL,
     odir_row,
@@ -62,6 +64,28 @@ def test_the_patients_letters_become_disease_columns(tmp_path):
     table = odir_photographs(write_odir(tmp_path, *rows)).table.filter(like="disease_")
     assert list(table) == diseases
     assert table.to_numpy().tolist() == [[float(flag) for flag in flags[1:]] for flags in alone]
+
+
+def test_an_eyes_own_keywords_give_its_findings(tmp_path):
+    """Whole keywords only; what is suspected is unknown; the fellow eye says nothing."""
+    said = {
+        "glaucoma": {"glaucoma": 1.0},
+        "suspected glaucoma，drusen": {"glaucoma": math.nan, "drusen": 1.0},  # noqa: RUF001
+        "wet age-related macular degeneration， Cataract": {"amd": 1.0, "cataract": 1.0},  # noqa: RUF001
+        "suspected cataract": {"cataract": math.nan},
+        "mild nonproliferative retinopathy，lens dust": {"retinopathy": 1.0},  # noqa: RUF001
+        "hypertensive retinopathy": {"hypertensive": 1.0},
+        "normal fundus": {},
+    }
+    rows = [
+        odir_row(n, 50, "Male", words, "glaucoma", f"{n}_left.jpg") for n, words in enumerate(said)
+    ]
+    root = write_odir(tmp_path, *rows)
+    table = odir_photographs(root, healthy_only=False).table.filter(like="finding_")
+    assert list(table) == [f"finding_{name}" for name in FINDINGS]
+    for (_, row), wanted in zip(table.iterrows(), said.values(), strict=True):
+        named = dict.fromkeys(FINDINGS, 0.0) | wanted
+        assert row.to_list() == pytest.approx(list(named.values()), nan_ok=True)
 
 
 def test_rows_without_a_file_or_sex_or_named_twice_are_refused(tmp_path):
@@ -179,6 +203,25 @@ def test_a_wrong_cell_of_the_official_table_is_named(tmp_path):
     write_excel(tmp_path / ODIR_EXCEL, [["ID", "Patient Age"], [1, 2]])
     with pytest.raises(InputError, match=r"V2\.xlsx: columns missing: Patient Sex, Left-Diag"):
         odir_photographs(tmp_path)
+
+
+@pytest.mark.real_data
+def test_every_keyword_of_the_release_is_known_to_be_a_finding_or_none():
+    """The counts of docs/data.md, and those of every contrast sum to the table."""
+    if "FUNDUS_REAL_DATA" not in os.environ:
+        pytest.skip("FUNDUS_REAL_DATA names no folder of real photographs")
+    root = Path(os.environ["FUNDUS_REAL_DATA"]) / "odir"
+    table = odir_photographs(root, healthy_only=False).table.assign(label=0)
+    counts = {
+        "amd": 215, "cataract": 283, "drusen": 129, "epiretinal_membrane": 282, "glaucoma": 221,
+        "hypertensive": 154, "myopia": 206, "retinopathy": 1309,
+    }  # fmt: skip
+    assert list(counts) == list(FINDINGS)
+    for name, count in counts.items():
+        found = answers(table, name)
+        assert found.label.eq(1).sum() == count
+        assert found.label.eq(0).sum() == 2206
+        assert found.label.notna().sum() + sum(found.left_out.values()) == len(table) == 4971
 
 
 @pytest.mark.real_data

@@ -400,7 +400,7 @@ def test_one_sex_is_refused(train, val, split):
     """Nothing can be learned from or chosen on one class."""
     given = {"train": train, "val": val}
     given[split] = one_sex(given[split])
-    with pytest.raises(InputError, match=f"split {split} of tiny: holds one sex only"):
+    with pytest.raises(InputError, match=f"split {split} of tiny: holds one class only"):
         fit(SmallNetwork(), given["train"], given["val"], options())
 
 

@@ -1,5 +1,6 @@
 """An attack suite as a run keeps it: tables, figure, metrics, signs of masking; the gate."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -37,6 +38,8 @@ from tracking.runs import Run
 
 SHOWN = ("attack", "eps", "accuracy", "balanced_accuracy", "auroc", "auroc_low", "auroc_high")
 FLAGS_TAG = "masking_flags"
+NOT_IN_A_METRIC = re.compile(r"[^\w.-]+")
+"""Characters of a class that no store takes in the name of a metric."""
 """Names of the signs of gradient masking that are up, or ``none``."""
 
 
@@ -100,10 +103,17 @@ def measure_suite(
     with progress("suite", "eye") as on_step:
         attacked = run_attack_suite(model, eyes, suite, on_step=on_step)
     seed = suite.seed
-    table = scores(attacked.predicted, calibration=calibration, resamples=resamples, seed=seed)
+    classes, of_eyes = eyes.contrast.classes, eyes.contrast.of_eyes
+    table = scores(
+        attacked.predicted,
+        calibration=calibration,
+        resamples=resamples,
+        seed=seed,
+        of_eyes=of_eyes,
+    )
     signs = masking_signs(attacked, resamples=resamples, seed=seed)
-    curve = flip_curve(attacked.probes, resamples=resamples, seed=seed)
-    medians = median_distances(attacked.probes, resamples=resamples, seed=seed)
+    curve = flip_curve(attacked.probes, resamples=resamples, seed=seed, classes=classes)
+    medians = median_distances(attacked.probes, resamples=resamples, seed=seed, classes=classes)
     run.log_table(long_scores(table), "attack_suite.json")
     run.log_table(curve, "min_norm.json")
     run.log_table(signs_table(signs), "masking.json")
@@ -190,7 +200,10 @@ def _metrics(table: pd.DataFrame, medians: dict[str, Interval], *, split: str) -
         for level in LEVELS.values()
         for bound in ("", "_low", "_high")
     }
-    named = {f"{split}_min_norm_median_{sex}": median for sex, median in medians.items()}
+    named = {
+        f"{split}_min_norm_median_{NOT_IN_A_METRIC.sub('_', name)}": median
+        for name, median in medians.items()
+    }
     # A median beyond all that was found is infinite, which no store of metrics keeps.
     found = {name: value for name, value in flat(named).items() if abs(value) < float("inf")}
     return metrics | found
@@ -198,9 +211,9 @@ def _metrics(table: pd.DataFrame, medians: dict[str, Interval], *, split: str) -
 
 def _tell(signs: Sequence[Sign], medians: dict[str, Interval], *, eyes: int, split: str) -> None:
     lines = [f"attack suite on {eyes} eyes, {words_of(split)}"]
-    for sex, median in medians.items():
+    for name, median in medians.items():
         lines.append(
-            f"half of the {sex} eyes are flipped by a change of {median.value:.3g} "
+            f"half of the {name} eyes are flipped by a change of {median.value:.3g} "
             f"({median.low:.3g} to {median.high:.3g}) or less"
         )
     raised = [sign for sign in signs if sign.raised]

@@ -126,7 +126,11 @@ def measure_split(
         run, calibration, parts, fitted_on=fitted_on, scored=split, contrast=dataset.contrast
     )
     table = scores(
-        predicted, calibration=calibration, resamples=measure.bootstrap, seed=measure.seed
+        predicted,
+        calibration=calibration,
+        resamples=measure.bootstrap,
+        seed=measure.seed,
+        of_eyes=dataset.contrast.of_eyes,
     )
     log_scores(
         run,

@@ -42,6 +42,11 @@ class Contrast:
     classes: tuple[str, str]
 
     @property
+    def of_eyes(self) -> bool:
+        """Whether both eyes of a person may answer differently; of sex that is a contradiction."""
+        return self.name != SEX
+
+    @property
     def people(self) -> tuple[str, str]:
         """What the people of either class are called."""
         return ("women", "men") if self.name == SEX else self.classes

@@ -111,7 +111,7 @@ def check_measurable(dataset: FundusDataset, *, resamples: int, seed: int = 0) -
     Raises:
         InputError: One sex only, or so few people that resamples often lack one.
     """
-    people = per_person(dataset.frame.assign(logit=0.0))
+    people = per_person(dataset.frame.assign(logit=0.0), of_eyes=dataset.contrast.of_eyes)
     if min(len(np.unique(dataset.labels)), people["label"].nunique()) < 2:  # noqa: PLR2004
         raise InputError("holds one class only, both are needed")
     for judged in (dataset.frame, people):
@@ -129,16 +129,20 @@ def check_calibratable(dataset: FundusDataset) -> None:
         raise InputError("holds one class only, both are needed")
 
 
-def per_person(eyes: pd.DataFrame) -> pd.DataFrame:
+def per_person(eyes: pd.DataFrame, *, of_eyes: bool = False) -> pd.DataFrame:
     """Take a person's logit to be the mean over their eyes.
 
     Args:
         eyes: Columns ``person_group label logit``, one row per eye.
+        of_eyes: Both eyes of a person may differ, as in a finding.
 
     Returns:
-        ``person_group label logit``, one row per person; those whose eyes disagree on sex are
-        left out, for they have no label.
+        ``person_group label logit``, one row per person; those whose eyes disagree are left out,
+        for they have no label, or, with ``of_eyes``, have a row for either label.
     """
+    if of_eyes:
+        both = eyes.groupby(["person_group", "label"], sort=False)["logit"].mean()
+        return both.reset_index()
     people = eyes.groupby("person_group", sort=False)
     table = people.agg(label=("label", "min"), other=("label", "max"), logit=("logit", "mean"))
     known = table[table["label"] == table["other"]]
@@ -151,6 +155,7 @@ def scores(
     resamples: int,
     seed: int,
     calibration: Calibration = UNCALIBRATED,
+    of_eyes: bool = False,
 ) -> pd.DataFrame:
     """Turn :func:`predictions` into one row of measures per budget.
 
@@ -159,6 +164,7 @@ def scores(
         resamples: Bootstrap resamples of people.
         seed: Seed of the bootstrap.
         calibration: Temperature and threshold, fitted on other eyes; the same for eyes and people.
+        of_eyes: As in :func:`per_person`.
 
     Returns:
         ``attack constraint eps eyes people contradicting majority`` and, for each of
@@ -171,7 +177,7 @@ def scores(
     for (attack, constraint, eps), eyes in predicted.groupby(
         ["attack", "constraint", "eps"], sort=False
     ):
-        people = per_person(eyes)
+        people = per_person(eyes, of_eyes=of_eyes)
         second = eyes["label"].mean()
         row = {
             "attack": attack,
@@ -179,7 +185,7 @@ def scores(
             "eps": eps,
             "eyes": len(eyes),
             "people": eyes["person_group"].nunique(),
-            "contradicting": eyes["person_group"].nunique() - len(people),
+            "contradicting": eyes["person_group"].nunique() - people["person_group"].nunique(),
             "majority": max(second, 1 - second),
         }
         for ending, judged in zip(LEVELS.values(), (eyes, people), strict=True):

@@ -86,10 +86,10 @@ def _attacks(
 
 
 def _flipped(axes: Axes, curve: pd.DataFrame) -> None:
-    sexes = list(dict.fromkeys(curve["sex"]))
-    for sex, (colour, _) in zip(sexes, series_styles(len(sexes)), strict=True):
-        rows = curve[curve["sex"] == sex]
-        axes.plot(rows["eps"], rows["share"], color=colour, label=str(sex))
+    classes = list(dict.fromkeys(curve["class"]))
+    for name, (colour, _) in zip(classes, series_styles(len(classes)), strict=True):
+        rows = curve[curve["class"] == name]
+        axes.plot(rows["eps"], rows["share"], color=colour, label=str(name))
         axes.fill_between(
             rows["eps"], rows["low"], rows["high"], color=colour, alpha=0.18, linewidth=0
         )

@@ -137,7 +137,7 @@ def test_evaluate_runs_the_attack_suite_and_keeps_what_it_found(versions, capsys
     assert {"test_min_norm_median_female", "test_min_norm_median_male"} <= set(metrics)
     rows = logged_table(run, "attack_suite.json")
     assert set(rows["attack"]) == {"none", "worst", *ATTACKS}
-    assert set(logged_table(run, "min_norm.json")["sex"]) == {"female", "male"}
+    assert set(logged_table(run, "min_norm.json")["class"]) == {"female", "male"}
     assert artifact(run, "attack_suite.png").stat().st_size > 10_000
     assert run.data.tags["masking_flags"] == "none"
     assert resolve(GOOD).tags["masking_flags"] == "none"

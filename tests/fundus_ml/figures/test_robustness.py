@@ -31,7 +31,7 @@ def curve():
     eps = np.linspace(0, 1, 5)
     return pd.concat(
         [
-            pd.DataFrame({"sex": sex, "eps": eps, "share": eps, "low": eps / 2, "high": eps})
+            pd.DataFrame({"class": sex, "eps": eps, "share": eps, "low": eps / 2, "high": eps})
             for sex in ("female", "male")
         ]
     )
@@ -54,7 +54,7 @@ def test_every_attack_starts_at_the_clean_value(table, curve):
             assert drawn(axes, label) == [
                 [eps, value] for eps, value in zip((0, *EPS), wanted, strict=True)
             ]
-    assert drawn(flipped, "male") == curve[curve["sex"] == "male"][["eps", "share"]].to_numpy(
+    assert drawn(flipped, "male") == curve[curve["class"] == "male"][["eps", "share"]].to_numpy(
     ).tolist()  # fmt: skip
     assert "L∞" in accuracy.get_xlabel()
 

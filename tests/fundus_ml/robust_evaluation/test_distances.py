@@ -28,11 +28,11 @@ def test_the_curve_is_the_share_of_each_sex_flipped_by_so_small_a_change(probes)
     assert (curve["low"] <= curve["share"]).all()
     assert (curve["share"] <= curve["high"]).all()
     for sex, label in (("female", 0), ("male", 1)):
-        drawn, eyes = curve[curve["sex"] == sex], probes[probes["label"] == label]
+        drawn, eyes = curve[curve["class"] == sex], probes[probes["label"] == label]
         assert drawn["share"].tolist() == [
             pytest.approx((eyes["min_norm"] <= eps).mean()) for eps in drawn["eps"]
         ]
-    assert curve.groupby("sex")["share"].last().to_dict() == {"female": 1.0, "male": 28 / 30}
+    assert curve.groupby("class")["share"].last().to_dict() == {"female": 1.0, "male": 28 / 30}
     assert curve["eps"].max() == probes["min_norm"].replace(INF, 0).max()
 
 

@@ -1,0 +1,136 @@
+"""Another question than sex, from a table of one's own to a robust version and its refusals."""
+
+import mlflow
+import pandas as pd
+import pytest
+
+from experiments import compare, evaluate, modulate, preprocess, robustify, train, tune
+from fundus_ml.imaging.pictures import write_png
+from fundus_ml.synthesis.options import Population
+from fundus_ml.synthesis.painting import paint_photograph
+from fundus_ml.synthesis.population import draw_population
+from tests.experiments.conftest import enter, flags
+from tests.experiments.tiny_versions import logged_table, newest
+from tracking import registry, results
+
+pytestmark = pytest.mark.usefixtures("unrendered", "unexported")
+
+NETWORK = {"arch": "test_resnet", "weights": "none", "epochs": 1, "batch_size": 8, "bootstrap": 50}
+
+
+@pytest.fixture(scope="module")
+def smokers_once(tmp_path_factory):
+    """Photographs of 40 people in a table that says who smokes, preprocessed."""
+    folder = tmp_path_factory.mktemp("smokers")
+    people = draw_population(Population(patients=40, seed=4)).to_dict("records")
+    rows = []
+    for place, row in enumerate(people):
+        write_png(paint_photograph(row).image, folder / "own" / f"{place}.png")
+        smokes = ("no", "yes", "no", "yes", "")[hash_of(row["patient_id"]) % 5]
+        rows.append((f"{place}.png", row["patient_id"], row["sex"], row["eye"], smokes))
+    columns = ["file", "patient_id", "sex", "eye", "smoker"]
+    pd.DataFrame(rows, columns=columns).to_csv(folder / "own" / "labels.csv", index=False)
+    with pytest.MonkeyPatch.context() as patch:
+        enter(folder, patch)
+        own = {"source": "folder", "root": "own", "out": "data", "size": 32, "workers": 1}
+        preprocess.main(
+            flags(own | {"permutations": 20, "test_fraction": 0.3, "val_fraction": 0.3})
+        )
+        train.main(flags(NETWORK | {"dataset": "data", "contrast": "eye"}))
+    return folder
+
+
+def hash_of(text):
+    return sum(map(ord, text))
+
+
+@pytest.fixture
+def smokers(smokers_once, monkeypatch):
+    enter(smokers_once, monkeypatch)
+    return smokers_once
+
+
+def refused(capsys, module, **values):
+    with pytest.raises(SystemExit, match="2"):
+        module.main(flags(values))
+    return capsys.readouterr().err.replace("\r", "\n").splitlines()[-1]
+
+
+@pytest.mark.usefixtures("smokers")
+def test_a_version_says_what_it_answers_and_who_was_left_out():
+    version = registry.resolve("models:/fundus-eye@candidate")
+    assert (version.tags["contrast"], version.tags["classes"]) == ("eye", "left,right")
+    run = newest("train")
+    assert run.data.tags["contrast"] == "eye"
+    assert {"left", "right"} <= set(logged_table(run, "subgroups.json"))
+    assert run.data.metrics["test_clean_auroc_per_person"] >= 0
+
+
+@pytest.mark.usefixtures("smokers")
+def test_what_follows_asks_the_same(capsys):
+    """Without a flag: the labels are those of the version, in scores and in robust training."""
+    given = {"dataset": "data", "model": "models:/fundus-eye/1", "bootstrap": 50}
+    suite = {"attacks": "suite", "suite_steps": 2, "suite_restarts": 1, "suite_queries": 2}
+    evaluate.main(flags(given | suite | {"eps": "0.1", "attack_steps": 1}))
+    said = capsys.readouterr()
+    assert "half of the left eyes are flipped" in said.out
+    assert "right above logit" in said.out + said.err
+    kept = results.predictions(model="models:/fundus-eye/1").query("attack == 'clean'")
+    assert kept["label"].eq(kept["image_id"].map(sides())).all()
+    short = {"eps": 0.1, "method": "fast", "epochs": 1, "attack_steps": 1, "gate": "false"}
+    robustify.main(flags(given | short | {"batch_size": 8}))
+    robust = registry.resolve("models:/fundus-eye/2")
+    assert robust.tags["contrast"] == "eye"
+    assert robust.tags["parent_version"] == "models:/fundus-eye/1"
+
+
+def sides():
+    frame = pd.read_parquet("data/manifest.parquet")
+    return dict(zip(frame["image_id"], frame["eye"].eq("right").astype(int), strict=True))
+
+
+@pytest.mark.usefixtures("smokers")
+def test_a_study_tunes_it():
+    small = NETWORK | {"dataset": "data", "contrast": "eye", "trials": 1, "study": "sides"}
+    tune.main(flags({k: v for k, v in small.items() if k != "bootstrap"}))
+    assert newest("tune").data.tags["contrast"] == "eye"
+
+
+@pytest.mark.usefixtures("smokers")
+@pytest.mark.parametrize(
+    ("contrast", "line"),
+    [
+        ("glaucoma", "not in this dataset; offered: sex, eye, age>NUMBER, smoker"),
+        ("age>10", "age holds no numbers"),
+    ],
+)
+def test_what_the_dataset_does_not_say_is_refused(capsys, contrast, line):
+    said = refused(capsys, train, dataset="data", contrast=contrast, **NETWORK)
+    assert said == f"train: dataset=folder: contrast={contrast}: {line}"
+    assert mlflow.last_active_run().info.status == "FAILED"
+
+
+@pytest.mark.usefixtures("smokers")
+def test_people_who_say_nothing_are_counted(capsys):
+    """A column of one's own, kept with the table; some people left it empty."""
+    train.main(flags(NETWORK | {"dataset": "data", "contrast": "smoker"}))
+    told = capsys.readouterr().err
+    manifest = pd.read_parquet("data/manifest.parquet")
+    empty = int(manifest["smoker"].fillna("").eq("").sum())
+    assert f"left out: {empty} smoker unknown" in told
+    assert registry.resolve("models:/fundus-smoker/1").tags["classes"] == "no,yes"
+
+
+@pytest.mark.usefixtures("smokers")
+def test_versions_of_two_questions_are_not_compared(capsys):
+    train.main(flags(NETWORK | {"dataset": "data", "register_as": "other"}))
+    said = refused(capsys, compare, dataset="data", models="models:/fundus-eye/1,models:/other/1")
+    assert said.endswith(
+        "models answer different questions: models:/fundus-eye/1 eye, models:/other/1 sex"
+    )
+
+
+@pytest.mark.usefixtures("smokers")
+def test_eyes_are_pushed_towards_a_sex_only(capsys):
+    said = refused(capsys, modulate, dataset="data", model="models:/fundus-eye/1")
+    assert "answers eye; eyes are modulated towards a sex only" in said

@@ -16,7 +16,7 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
-from fundus_ml.data.contrasts import SEX_CONTRAST
+from fundus_ml.data.contrasts import SEX_CONTRAST, Contrast
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.imaging.margins import BORDER, COLOUR, measure_margins
 
@@ -76,7 +76,7 @@ def find_shortcuts(
         _categories("camera", frame["camera"], "the camera is the same or unknown for every eye"),
         _age(frame["age"]),
         _who_else(dataset),
-        _row_order(frame["source"]),
+        _row_order(frame["source"], dataset.contrast),
         _geometry(frame),
         _numbers("border and padding", margins[list(BORDER)], "every border is the same"),
         _numbers(
@@ -146,7 +146,8 @@ def _diseases(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[["healthy", *names]].astype(np.float64)
 
 
-def _row_order(source: pd.Series) -> Shortcut:
+def _row_order(source: pd.Series, contrast: Contrast) -> Shortcut:
+    """Of sex only: releases are sorted by what they found, which no photograph shows."""
     place = source.groupby(source).cumcount()
     last = source.groupby(source).transform("size") - 1
     share = (place / last.clip(lower=1)).to_frame("place")
@@ -154,6 +155,8 @@ def _row_order(source: pd.Series) -> Shortcut:
     columns = make_pipeline(SplineTransformer(degree=3, knots=knots), StandardScaler())
     design = _varying(columns.fit_transform(share))
     missing = "" if design.shape[1] else "there is one eye alone"
+    if contrast != SEX_CONTRAST:
+        design, missing = design[:, :0], "releases are sorted by what was found in the eyes"
     return Shortcut("row order", known=True, design=design, missing=missing)
 
 

@@ -72,6 +72,25 @@ def test_labels_move_nothing(tmp_path, found, frame):
         np.testing.assert_array_equal(item.design, found[item.name].design)
 
 
+def test_of_a_finding_the_sex_stands_in_for_diseases_and_the_order_says_nothing(
+    tmp_path, frame, found
+):
+    """Diseases come together, and releases are sorted by them."""
+    write_cohort(
+        tmp_path / "ill", frame.assign(finding_amd=frame["healthy"] < 1), draw_pixels(frame)
+    )
+    dataset = open_dataset(str(tmp_path / "ill"), contrast="amd")
+    of_amd = {item.name: item for item in find_shortcuts(dataset)}
+    assert set(found) - set(of_amd) == {"disease flags"}
+    assert set(of_amd) - set(found) == {"sex"}
+    assert of_amd["row order"].missing == "releases are sorted by what was found in the eyes"
+    assert not of_amd["row order"].design.size
+    design = of_amd["sex"].design[:, 0]
+    assert set(map(tuple, zip(design > 0, dataset.frame["sex"], strict=True))) in (
+        {(True, "male"), (False, "female")}, {(False, "male"), (True, "female")},
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("name", "truth"),
     [

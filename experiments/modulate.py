@@ -1,6 +1,6 @@
-"""Entry point ``modulate``: push real eyes towards a sex and measure what changed.
+"""Entry point ``modulate``: push real eyes towards a class and measure what changed.
 
-How small a change makes the network see the other sex, where does it go, and is it more than a
+How small a change makes the network see the other class, where does it go, and is it more than a
 control would show? Targeted gradient steps move each chosen eye along rising budgets. Every picture
 is saved as an 8-bit PNG and scored again from that file, by the network and by an independent
 evaluator; controls of the same length, and networks that should fail, stand beside it. A modulation
@@ -19,8 +19,8 @@ from experiments.running.flags import Numbers, StepCount, StepLength, run_entry_
 from experiments.running.identity import identity_of
 from experiments.running.options import ConsoleOptions
 from fundus_ml import data, modulation
-from fundus_ml.data.options import SEX, Verify
-from fundus_ml.errors import InputError, check_seed
+from fundus_ml.data.options import Verify
+from fundus_ml.errors import check_seed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,7 +54,7 @@ class ModulateConfig(modulation.ModulationOptions, ConsoleOptions):
     split: str = "test"
     """Split the eyes come from: train, val or test."""
     images: int = 24
-    """Eyes to modulate, one per person, the sexes balanced."""
+    """Eyes to modulate, one per person, the classes balanced."""
     eps: Numbers = Numbers("1,2,4,8,16")  # noqa: RUF009 (immutable)
     """Budgets with commas between them, rising, each going on from the one before; pixels lie in
     [0, 1]."""
@@ -113,14 +113,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     run_entry_point("modulate", ModulateConfig, modulate_eyes, argv)
 
 
+def _named(config: ModulateConfig) -> list[str]:
+    """Every version that the flags name."""
+    named = [config.model, config.evaluator, config.clean_model, *config.null_model.split(",")]
+    return [uri.strip() for uri in named if uri.strip()]
+
+
 def modulate_eyes(config: ModulateConfig, run: "tracking.Run") -> Modulated:
     """Modulate chosen eyes, measure the change from the saved pictures, tie all to the version."""
-    if (contrast := running.contrast_of(config.model)) != SEX:
-        raise InputError(
-            f"model={config.model}: answers {contrast}; eyes are modulated towards a sex only"
-        )
+    contrast = running.contrast_of(*_named(config))
     split = running.read_dataset(
-        run, config.dataset, context="modulate", verify=config.verify
+        run, config.dataset, context="modulate", verify=config.verify, contrast=contrast
     ).split(config.split)
     networks = running.read_networks(run, config)
     eyes = running.choose(
@@ -154,6 +157,7 @@ def modulate_eyes(config: ModulateConfig, run: "tracking.Run") -> Modulated:
             chosen=eyes.chosen,
             options=config,
             independent=None if networks.evaluator is None else networks.evaluator.module,
+            classes=split.contrast.classes,
         )
         found = _measure(
             config,

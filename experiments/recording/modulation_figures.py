@@ -51,7 +51,7 @@ def draw_panels(
             "prob_target_before": float(rows["prob_target_before"].iloc[0]),
             "prob_target": rows["prob_target"].tolist(),
             "target": str(rows["target"].iloc[0]),
-            "title": f"{eye['image_id']}: {eye['sex']}, {eye['eye']} eye",
+            "title": f"{eye['image_id']}: {evaluator.classes[eye['label']]}, {eye['eye']} eye",
             "regions": None if evaluator.regions is None else evaluator.regions[i],
             "constraint": evaluator.options.constraint,
         }
@@ -153,7 +153,8 @@ def draw_gallery(
 ) -> None:
     """Write the page that all eyes are looked through on, budget by budget."""
     first = effects.drop_duplicates("image_id")
-    eyes = evaluator.eyes[["image_id", "sex", "eye"]].assign(
+    eyes = evaluator.eyes[["image_id", "eye"]].assign(
+        **{"class": np.asarray(evaluator.classes)[evaluator.eyes["label"]]},
         target=first["target"].to_numpy(),
         prob_target_before=first["prob_target_before"].to_numpy(),
         min_norm=first["min_norm"].to_numpy(),

@@ -84,7 +84,8 @@ def choose(
     Raises:
         InputError: Too few people, or a region that there is no map of.
     """
-    rows = choose_eyes(split.frame, images=images, mode=options.mode, seed=seed)
+    classes = split.contrast.classes
+    rows = choose_eyes(split.frame, images=images, mode=options.mode, seed=seed, classes=classes)
     eyes = split.select(rows)
     everyone = np.arange(len(eyes))
     pixels, regions = eyes.pixels(everyone), eyes.regions(everyone)
@@ -93,7 +94,8 @@ def choose(
     if options.start == "noise":
         pixels = noise_like(pixels, seed=seed)
     logit = torch.from_numpy(logits_of(model, pixels, batch_size=options.batch_size))
-    target = targets_for(options.mode, torch.from_numpy(eyes.labels), logit).numpy()
+    labels = torch.from_numpy(eyes.labels)
+    target = targets_for(options.mode, labels, logit, classes=classes).numpy()
     shape = (len(eyes), eyes.size, eyes.size)
     allowed = allowed_pixels(region, regions, shape=shape)
     _count_abstained(run, region, allowed)

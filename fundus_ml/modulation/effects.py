@@ -26,6 +26,7 @@ def effect_rows(
     frame: pd.DataFrame,
     target: NDArray[np.float32],
     options: ModulationOptions,
+    classes: tuple[str, str] = SEXES,
 ) -> pd.DataFrame:
     """Score every picture again from its 8 bits, and measure the change that was made.
 
@@ -36,6 +37,7 @@ def effect_rows(
         frame: Manifest rows of the eyes, in the same order.
         target: ``(N,)`` class each was pushed towards.
         options: What was asked for.
+        classes: Names of label 0 and 1.
 
     Returns:
         One row per eye and budget: ``image_id patient_id person_group split label target mode
@@ -56,7 +58,7 @@ def effect_rows(
                     "person_group": frame["person_group"].to_numpy(),
                     "split": frame["split"].to_numpy(),
                     "label": frame["label"].to_numpy().astype(int),
-                    "target": [SEXES[int(t)] for t in target],
+                    "target": [classes[int(t)] for t in target],
                     "mode": options.mode,
                     "constraint": options.constraint,
                     "eps": eps,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fundus_ml.data.dataset import FundusDataset
+from fundus_ml.data.manifest import SEXES
 from fundus_ml.modulation import (
     CONTRAST_BLEND,
     CONTROL_DIRECTIONS,
@@ -50,6 +51,7 @@ class Evaluator:
         chosen: Their pixels and targets.
         options: Options of the modulation.
         independent: Scores everything again; None where nobody does.
+        classes: Names of label 0 and 1.
     """
 
     eyes: pd.DataFrame
@@ -57,6 +59,7 @@ class Evaluator:
     chosen: Chosen
     options: ModulationOptions
     independent: nn.Module | None
+    classes: tuple[str, str] = SEXES
 
     def measure(
         self,
@@ -73,6 +76,7 @@ class Evaluator:
             frame=self.eyes,
             target=target,
             options=self.options,
+            classes=self.classes,
         )
         if self.independent is not None:
             seen = judged(

@@ -11,14 +11,17 @@ from fundus_ml.errors import InputError, check_seed
 from fundus_ml.modulation.options import MODES
 
 
-def choose_eyes(frame: pd.DataFrame, *, images: int, mode: str, seed: int) -> NDArray[np.intp]:
-    """Choose one eye per person, the sexes balanced, in an order that depends on ``seed`` alone.
+def choose_eyes(
+    frame: pd.DataFrame, *, images: int, mode: str, seed: int, classes: tuple[str, str] = SEXES
+) -> NDArray[np.intp]:
+    """Choose one eye per person, the classes balanced, in an order that depends on ``seed`` alone.
 
     Args:
         frame: Manifest rows of one split.
         images: How many eyes.
-        mode: ``female`` and ``male`` take the other sex's eyes, all others both sexes.
+        mode: The name of a class takes the other's eyes, all others both classes'.
         seed: Seed of the draw.
+        classes: Names of label 0 and 1.
 
     Returns:
         Row positions in ``frame``, ascending.
@@ -27,34 +30,42 @@ def choose_eyes(frame: pd.DataFrame, *, images: int, mode: str, seed: int) -> ND
         InputError: The split has too few people for ``images``, or a number or the mode is not
             allowed.
     """
-    if mode not in MODES:
-        raise InputError(f"mode={mode}: allowed: {', '.join(MODES)}")
+    allowed = (MODES[0], *classes, *MODES[1:])
+    if mode not in allowed:
+        raise InputError(f"mode={mode}: allowed: {', '.join(allowed)}")
     if images < 1:
         raise InputError(f"images={images}: must be at least 1")
     check_seed(seed)
-    offered = [sex for sex in SEXES if sex != mode]
+    offered = [name for name in classes if name != mode]
     shuffled = frame.reset_index(drop=True).sample(frac=1, random_state=seed)
     people = shuffled.drop_duplicates("person_group")
     chosen: list[int] = []
-    for place, sex in enumerate(offered):
+    for place, name in enumerate(offered):
         share = images // len(offered) + (place < images % len(offered))
-        candidates = people.index[people["sex"] == sex]
+        candidates = people.index[people["label"] == classes.index(name)]
         if len(candidates) < share:
             raise InputError(
-                f"images={images}: needs {share} {sex} people in this split, "
+                f"images={images}: needs {share} {name} people in this split, "
                 f"which has {len(candidates)}"
             )
         chosen += candidates[:share].tolist()
     return np.sort(np.asarray(chosen, dtype=np.intp))
 
 
-def targets_for(mode: str, labels: Tensor, logit: Tensor | None = None) -> Tensor:
+def targets_for(
+    mode: str,
+    labels: Tensor,
+    logit: Tensor | None = None,
+    *,
+    classes: tuple[str, str] = SEXES,
+) -> Tensor:
     """Say towards which class each eye is pushed.
 
     Args:
-        mode: One of :data:`~fundus_ml.modulation.options.MODES`.
-        labels: ``(N,)`` truth, 0 female, 1 male.
+        mode: One of :data:`~fundus_ml.modulation.options.MODES`, or a class.
+        labels: ``(N,)`` truth.
         logit: ``(N,)`` what the network says of the unchanged eyes; ``disrupt`` alone asks it.
+        classes: Names of label 0 and 1.
 
     Returns:
         ``(N,)`` of 0 and 1, as ``labels``.
@@ -66,7 +77,7 @@ def targets_for(mode: str, labels: Tensor, logit: Tensor | None = None) -> Tenso
     if mode == "disrupt":
         assert logit is not None
         return (logit <= 0).to(labels)
-    return torch.full_like(labels, float(SEXES.index(mode)))
+    return torch.full_like(labels, float(classes.index(mode)))
 
 
 def noise_like(pixels: NDArray[np.uint8], *, seed: int) -> NDArray[np.uint8]:

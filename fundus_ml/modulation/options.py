@@ -12,7 +12,8 @@ from fundus_ml.errors import InputError, refuse_outside
 from fundus_ml.models.options import check_precision
 from fundus_ml.statistics.numerals import plain
 
-MODES = ("flip", "female", "male", "disrupt", "enhance")
+MODES = ("flip", "disrupt", "enhance")
+"""Directions whatever is asked; the name of a class is one too: eyes of the other go towards it."""
 OBJECTIVES: Mapping[str, Loss] = MappingProxyType({"logit": "margin", "cross_entropy": "ce"})
 """What is climbed, in the words of the field, and what the attacks call it."""
 STARTS = ("eye", "noise")
@@ -25,8 +26,9 @@ class ModulationOptions:
     """Where to, how far and in how many steps."""
 
     mode: str = "flip"
-    """flip (each eye towards the other sex), female or male (eyes of the other sex towards it),
-    disrupt (off the sex the network sees, right or wrong), enhance (further into the own sex)."""
+    """flip (each eye towards the other class), the name of a class, such as female (eyes of the
+    other class towards it), disrupt (off the class the network sees, right or wrong), enhance
+    (further into the own class)."""
     objective: str = "logit"
     """What is climbed: logit, or cross_entropy, which has no gradient where the network is sure."""
     start: str = "eye"
@@ -55,7 +57,7 @@ class ModulationOptions:
         refuse_outside(
             self,
             at_least={"batch_size": 1, "min_norm_steps": 0},
-            one_of={"mode": MODES, "objective": OBJECTIVES, "start": STARTS},
+            one_of={"objective": OBJECTIVES, "start": STARTS},
         )
         for eps in self.eps:
             check_ball(self.constraint, eps)

@@ -30,7 +30,7 @@ MIDDLE, SPAN = 128, 127
 COLOUR_STEPS = 129
 """Colours of the difference view, from darker to brighter."""
 EYE_COLUMNS = (
-    "image_id", "sex", "eye", "target", "prob_target_before", "min_norm", "most_changed",
+    "image_id", "class", "eye", "target", "prob_target_before", "min_norm", "most_changed",
 )  # fmt: skip
 MEASURES = ("prob_target", "success", "l2", "rms")
 
@@ -61,7 +61,7 @@ def gallery_page(
     Args:
         title: Title of the page.
         words: One line: version, dataset, constraint, mode, region.
-        eyes: N rows: ``image_id sex eye target prob_target_before min_norm most_changed``.
+        eyes: N rows: ``image_id class eye target prob_target_before min_norm most_changed``.
             ``min_norm`` is inf where no budget flipped the eye and NaN where none was searched;
             ``most_changed`` is empty where unknown.
         pixels: ``(N, H, W, 3)`` uint8 unchanged eyes.
@@ -157,7 +157,7 @@ def _facts(eyes: pd.DataFrame, measured: pd.DataFrame) -> list[dict[str, object]
     return [
         {
             "image_id": str(eye["image_id"]),
-            "sex": str(eye["sex"]),
+            "class": str(eye["class"]),
             "eye": str(eye["eye"]),
             "target": str(eye["target"]),
             "part": str(eye["most_changed"]) or "unknown",

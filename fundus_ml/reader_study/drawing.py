@@ -79,6 +79,11 @@ def _eyes_at(modulations: pd.DataFrame, eps: float) -> pd.DataFrame:
 def _modulated_pairs(
     eyes: pd.DataFrame, options: StudyOptions, generator: np.random.Generator
 ) -> pd.DataFrame:
+    others = set(eyes["target"]) - {"female", "male"}
+    if options.question == "female" and others:
+        raise InputError(
+            f"question=female: eyes were pushed towards {', '.join(sorted(others))}; ask changed"
+        )
     changed = eyes[eyes["l2"] > 0]
     count = options.trials or len(changed)
     if not 0 < count <= len(changed):

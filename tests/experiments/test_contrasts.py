@@ -131,6 +131,15 @@ def test_versions_of_two_questions_are_not_compared(capsys):
 
 
 @pytest.mark.usefixtures("smokers")
-def test_eyes_are_pushed_towards_a_sex_only(capsys):
-    said = refused(capsys, modulate, dataset="data", model="models:/fundus-eye/1")
-    assert "answers eye; eyes are modulated towards a sex only" in said
+def test_eyes_are_pushed_towards_its_classes(capsys):
+    """Targets and pictures carry their names; a sex is none of them."""
+    quick = {"eps": "1", "images": 2, "attack_steps": 1, "min_norm_steps": 0, "controls": "false"}
+    given = quick | {"dataset": "data", "model": "models:/fundus-eye/1", "bootstrap": 20}
+    modulate.main(flags(given))
+    kept = results.modulations(model="models:/fundus-eye/1")
+    assert kept["target"].tolist() == [("right", "left")[label] for label in kept["label"]]
+    modulate.main(flags(given | {"mode": "right"}))
+    frame = results.modulations(model="models:/fundus-eye/1")
+    assert set(frame.loc[frame["mode"] == "right", "target"]) == {"right"}
+    said = refused(capsys, modulate, **given | {"mode": "female"})
+    assert said == "modulate: mode=female: allowed: flip, left, right, disrupt, enhance"

@@ -40,7 +40,7 @@ def page_arguments():
     eyes = pd.DataFrame(
         {
             "image_id": image_ids,
-            "sex": ["female", "male", "female", "male", "male", "female", "female"],
+            "class": ["female", "male", "female", "male", "male", "female", "female"],
             "eye": "left",
             "target": ["male", "female", "male", "female", "male", "male", "male"],
             "prob_target_before": before,

@@ -47,7 +47,7 @@ def people():
     person = np.repeat(np.arange(20), 2)
     frame = pd.DataFrame(
         {"person_group": [f"p{i}" for i in person], "sex": np.where(person < 12, "female", "male")}
-    )
+    ).assign(label=(person >= 12).astype(int))
     return frame.sample(frac=1, random_state=1)
 
 

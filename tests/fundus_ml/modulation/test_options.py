@@ -10,7 +10,6 @@ from tests.fundus_ml.modulation.tiny_modulations import options
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"mode": "other"}, "mode=other: allowed: flip, female, male, disrupt, enhance"),
         ({"objective": "dlr"}, "objective=dlr: allowed: logit, cross_entropy"),
         ({"start": "blend"}, "start=blend: allowed: eye, noise"),
         ({"min_norm_steps": -1}, "min_norm_steps=-1: must be at least 0"),

@@ -253,16 +253,16 @@ def test_filters_and_orders_are_those_of_a_table(given, visit):
     table["change"] = table["prob"] - table["prob_target_before"]
     enter(page, "budget", 2)
     for choice, kept in (
-        ({}, table["sex"] != ""),
-        ({"sex": "female"}, table["sex"] == "female"),
+        ({}, table["class"] != ""),
+        ({"class": "female"}, table["class"] == "female"),
         ({"target": "female"}, table["target"] == "female"),
         ({"success": "yes"}, table["success"]),
-        ({"success": "no", "sex": "male"}, ~table["success"] & (table["sex"] == "male")),
+        ({"success": "no", "class": "male"}, ~table["success"] & (table["class"] == "male")),
         ({"part": "unknown"}, table["part"] == "unknown"),
         ({"from": "1"}, table["min_norm"] >= 1),
         ({"to": "1.5"}, table["min_norm"] <= 1.5),
         ({"from": "0.5", "to": "2"}, table["min_norm"].between(0.5, 2)),
-        ({"sex": "female", "part": "vessels"}, table["sex"] == ""),
+        ({"class": "female", "part": "vessels"}, table["class"] == ""),
     ):
         page.evaluate("element('reset').click()")
         for name, value in choice.items():
@@ -299,7 +299,7 @@ def test_a_card_keeps_the_focus_when_its_place_changes(given, visit):
 def test_everything_works_from_the_keyboard(given, visit):
     """Enter enlarges, arrows walk through the shown eyes and the budgets, Escape goes back."""
     page = visit(gallery_page(**given))
-    enter(page, "sex", "female")
+    enter(page, "class", "female")
     assert shown_ids(page) == [f"odir/{n}_left" for n in (2, 4, 5, 10)]
     page.evaluate(f"{card('odir/4_left')}.focus()")
     press(page, "Enter")
@@ -335,7 +335,7 @@ def test_everything_works_from_the_keyboard(given, visit):
 def test_keys_in_a_field_are_text(given, visit):
     """A letter that chooses an entry of a list does not start the flicker."""
     page = visit(gallery_page(**given))
-    page.evaluate("element('sex').focus()")
+    page.evaluate("element('class').focus()")
     page.key("f")
     page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
     assert page.evaluate("[state.flicker, state.difference]") == [False, False]

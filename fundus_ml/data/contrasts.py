@@ -19,7 +19,7 @@ FINDING = "finding_"
 release does not say or only suspects it."""
 HEALTHY = "healthy"
 FEWEST_PEOPLE = 30
-"""People in the smaller class below which nothing is learned from a contrast, and measured less."""
+"""People in the smaller class below which a contrast is refused: nothing would be measured."""
 _CUT = re.compile(r"(?P<column>\w+)(?P<sign>[<>])(?P<cut>-?\d+(?:\.\d+)?)")
 _CLASSES: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -103,6 +103,26 @@ def answers(frame: pd.DataFrame, contrast: str) -> Answers:
             + "; two classes are needed"
         )
     return found
+
+
+def check_people(frame: pd.DataFrame, found: Answers) -> None:
+    """Refuse a contrast that too few people answer one way.
+
+    Args:
+        frame: Manifest rows that were asked.
+        found: Their answers.
+
+    Raises:
+        InputError: A class has fewer than :data:`FEWEST_PEOPLE` people.
+    """
+    people = frame["person_group"].groupby(found.label).nunique()
+    for label, name in enumerate(found.contrast.people):
+        count = int(people.get(label, 0))
+        if count < FEWEST_PEOPLE:
+            raise InputError(
+                f"contrast={found.contrast.name}: {count} people are {name}; "
+                f"{FEWEST_PEOPLE} are needed"
+            )
 
 
 def offered(frame: pd.DataFrame) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fundus_ml.data.contrasts import answers
+from fundus_ml.data.contrasts import answers, check_people
 from fundus_ml.data.dataset import FundusDataset, split_by_of
 from fundus_ml.data.manifest import validate_manifest
 from fundus_ml.data.members import read_members
@@ -58,6 +58,8 @@ def _asked(dataset: FundusDataset, contrast: str) -> FundusDataset:
     if contrast == SEX:
         return dataset
     try:
-        return dataset.answering(answers(dataset.frame, contrast))
+        found = answers(dataset.frame, contrast)
+        check_people(dataset.frame, found)
     except InputError as error:
         raise InputError(f"dataset={dataset.name}: {error}") from None
+    return dataset.answering(found)

@@ -111,8 +111,12 @@ def test_what_the_dataset_does_not_say_is_refused(capsys, contrast, line):
 
 
 @pytest.mark.usefixtures("smokers")
-def test_people_who_say_nothing_are_counted(capsys):
+def test_people_who_say_nothing_are_counted(capsys, monkeypatch):
     """A column of one's own, kept with the table; some people left it empty."""
+    said = refused(capsys, train, dataset="data", contrast="smoker", **NETWORK)
+    assert "contrast=smoker: " in said
+    assert said.endswith("; 30 are needed")
+    monkeypatch.setattr("fundus_ml.data.contrasts.FEWEST_PEOPLE", 5)
     train.main(flags(NETWORK | {"dataset": "data", "contrast": "smoker"}))
     told = capsys.readouterr().err
     manifest = pd.read_parquet("data/manifest.parquet")

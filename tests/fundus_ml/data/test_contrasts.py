@@ -74,8 +74,9 @@ def test_a_table_says_what_it_offers(frame):
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path, monkeypatch):
     """Twelve people; glaucoma in one eye of some, in both of others."""
+    monkeypatch.setattr("fundus_ml.data.contrasts.FEWEST_PEOPLE", 6)
     write_folder(tmp_path / "eyes", 24)
     frame = read_manifest(tmp_path / "eyes" / MANIFEST)
     ill = np.array([0, 0, 0, 0, 0, 1, 1, 1, 0, 0, 0, 1] * 2, float)
@@ -99,6 +100,14 @@ def test_a_contrast_chooses_labels_when_a_dataset_is_opened(folder):
     part = asked.split("train").select([3, 5])
     assert part.contrast == asked.contrast
     np.testing.assert_array_equal(part.pixels([1]), plain.pixels([5]))
+
+
+def test_too_few_people_of_a_class_are_refused(folder, monkeypatch):
+    """Each counts once, whatever their eyes."""
+    monkeypatch.setattr("fundus_ml.data.contrasts.FEWEST_PEOPLE", 7)
+    line = "dataset=tiny: contrast=glaucoma: 6 people are glaucoma; 7 are needed"
+    with pytest.raises(InputError, match=line):
+        open_dataset(str(folder), contrast="glaucoma")
 
 
 def test_shuffled_findings_move_with_whole_people(folder):

@@ -37,7 +37,7 @@ def test_check_sees_a_change_of_page_or_files(tmp_path, broken, capsys):
     shutil.copytree(ROOT / "docs", docs)
     assert main(["--check", "--docs", str(docs)]) == 0
     text = (docs / broken).read_text(encoding="utf-8")
-    (docs / broken).write_text(text.replace("0.594", "0.495"), encoding="utf-8")
+    (docs / broken).write_text(text.replace("0.654", "0.456"), encoding="utf-8")
     assert main(["--check", "--docs", str(docs)]) == 1
     assert "out of date" in capsys.readouterr().err
     main(["--docs", str(docs)])

@@ -21,12 +21,8 @@ HEALTHY = "healthy"
 FEWEST_PEOPLE = 30
 """People in the smaller class below which a contrast is refused: nothing would be measured."""
 _CUT = re.compile(r"(?P<column>\w+)(?P<sign>[<>])(?P<cut>-?\d+(?:\.\d+)?)")
-_CLASSES: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {
-        "sex": SEXES,
-        "eye": (EYES[0], EYES[1]),
-    }
-)
+_CLASSES: Mapping[str, tuple[str, str]] = MappingProxyType({"eye": (EYES[0], EYES[1])})
+"""Columns of every manifest that can be asked, and what their eyes must be to answer."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
+from mlflow.entities import Run
 from scipy import stats
 
 from benchmarks.rows import append_rows
@@ -39,8 +40,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         filter_string="attributes.status = 'FINISHED' and attributes.run_name LIKE 'train%'",
         output_format="list",
     )
-    runs.sort(key=lambda run: (float(run.data.params["train_people"]), run.data.params["seed"]))
-    people = [float(run.data.params["train_people"]) * given.people for run in runs]
+    runs.sort(
+        key=lambda run: (float(run.data.params.get("train_people", 1)), run.data.params["seed"])
+    )
+    people = [float(run.data.params.get("train_people", 1)) * given.people for run in runs]
     scores = [run.data.metrics["test_clean_auroc_per_person"] for run in runs]
     if len(runs) < LEAST_RUNS or people[0] == people[-1]:
         parser.error(
@@ -72,6 +75,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         print("{what:13s} {people:>6s} people: {auroc_per_person} ({low} to {high})".format(**row))
     if given.csv:
         append_rows(given.csv, rows)
+
+
+def _share(run: Run) -> float:
+    """Share of the people; runs from before the flag learned from all."""
+    return float(run.data.params.get("train_people", 1))
 
 
 def extrapolate(

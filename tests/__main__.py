@@ -28,6 +28,7 @@ SLOW_TO_IMPORT = (
 
 WHOLE_COMMANDS = ("tests/experiments",)
 STORES_PHOTOGRAPHS_JUDGES = (
+    "tests/experiments/test_contrasts.py",
     "tests/fundus_ml/data",
     "tests/fundus_ml/imaging",
     "tests/fundus_ml/preprocessing",
@@ -49,8 +50,11 @@ def main(options):
     sys.dont_write_bytecode = False
     for library in SLOW_TO_IMPORT:
         import_module(library)
-    parts = (WHOLE_COMMANDS, STORES_PHOTOGRAPHS_JUDGES)
-    rest = [f"--ignore={folder}" for part in parts for folder in part]
+    parts = (
+        [*WHOLE_COMMANDS, *(f"--ignore={path}" for path in STORES_PHOTOGRAPHS_JUDGES)],
+        [*STORES_PHOTOGRAPHS_JUDGES],
+    )
+    rest = [f"--ignore={path}" for path in (*WHOLE_COMMANDS, *STORES_PHOTOGRAPHS_JUDGES)]
     with ExitStack() as stack:
         told = [stack.enter_context(tempfile.TemporaryFile("w+")) for _ in parts]
         others = [

@@ -35,7 +35,6 @@ STORES_PHOTOGRAPHS_JUDGES = (
     "tests/fundus_ml/reader_study",
     "tests/fundus_ml/robust_evaluation",
     "tests/fundus_ml/sources",
-    "tests/fundus_ml/synthesis",
     "tests/tracking",
 )
 IMPORTED_BEFORE = ("-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning")

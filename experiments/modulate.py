@@ -10,6 +10,7 @@ that was killed goes on at its next batch when the same command is given again.
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -113,15 +114,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     run_entry_point("modulate", ModulateConfig, modulate_eyes, argv)
 
 
-def _named(config: ModulateConfig) -> list[str]:
-    """Every version that the flags name."""
-    named = [config.model, config.evaluator, config.clean_model, *config.null_model.split(",")]
-    return [uri.strip() for uri in named if uri.strip()]
-
-
 def modulate_eyes(config: ModulateConfig, run: "tracking.Run") -> Modulated:
     """Modulate chosen eyes, measure the change from the saved pictures, tie all to the version."""
-    contrast = running.contrast_of(*_named(config))
+    contrast = running.contrast_of(*chain(*running.named_versions(config).values()))
     split = running.read_dataset(
         run, config.dataset, context="modulate", verify=config.verify, contrast=contrast
     ).split(config.split)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Training = TrainConfig | RobustifyConfig
 
-MOVES_NO_VALUE = frozenset({"dataset", "bootstrap", "register_as", "verbose"})
+MOVES_NO_VALUE = frozenset({"dataset", "recipe", "bootstrap", "register_as", "verbose"})
 """Flags that trials of one study may differ in; the dataset counts by its digest."""
 
 
@@ -200,7 +200,7 @@ def _about(config: TuneConfig, base: Training, dataset: "data.FundusDataset") ->
     """Say what makes the trials of a study comparable."""
     own = {field.name for field in dataclasses.fields(config)} - MOVES_NO_VALUE
     about = {name: value for name, value in dataclasses.asdict(base).items() if name in own}
-    return about | {
+    return running.without_later_flags(about) | {
         "method": config.method,
         "metric": config.sought,
         "pruner": config.pruner,

@@ -16,6 +16,7 @@ from .memory import keep_freed_memory as keep_freed_memory
 from .modulated_eyes import ModulatedEyes as ModulatedEyes
 from .modulated_eyes import choose as choose
 from .networks import Networks as Networks
+from .networks import named_versions as named_versions
 from .networks import read_networks as read_networks
 from .options import ResumableOptions as ResumableOptions
 from .places import out_place as out_place
@@ -27,6 +28,7 @@ from .preflight import check_space as check_space
 from .recipes import with_recipe as with_recipe
 from .resuming import CHECKPOINTS as CHECKPOINTS
 from .resuming import resumable as resumable
+from .resuming import without_later_flags as without_later_flags
 from .session import contrast_of as contrast_of
 from .session import make_folder as make_folder
 from .session import read_dataset as read_dataset

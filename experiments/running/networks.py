@@ -65,6 +65,17 @@ class Networks:
         return {condition: network.version.content for condition, network in named.items()}
 
 
+def named_versions(config: NamesNetworks) -> dict[str, list[str]]:
+    """List the addresses that each flag names, the model's first."""
+    named = {
+        "model": [config.model],
+        "evaluator": [config.evaluator],
+        "clean_model": [config.clean_model],
+        "null_model": [uri.strip() for uri in config.null_model.split(",")],
+    }
+    return {flag: [uri for uri in uris if uri] for flag, uris in named.items()}
+
+
 def read_networks(run: Run, config: NamesNetworks) -> Networks:
     """Read every version the flags name and record each as an input of the run.
 
@@ -74,12 +85,8 @@ def read_networks(run: Run, config: NamesNetworks) -> Networks:
         InputError: the independent evaluator or a control is the model itself, or a network that
             should have learned shuffled labels did not, or is named twice.
     """
-    asked = {
-        "evaluator": [config.evaluator],
-        "clean_model": [config.clean_model],
-        "null_model": [uri.strip() for uri in config.null_model.split(",")],
-    }
-    asked = {flag: [uri for uri in uris if uri] for flag, uris in asked.items()}
+    asked = named_versions(config)
+    del asked["model"]
     own = resolve(config.model)
     for flag, uris in asked.items():
         ids = [resolve(uri).model_id for uri in uris]

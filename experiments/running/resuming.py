@@ -1,14 +1,14 @@
 """Trainings that can be killed at any moment: the same command goes on where it stood."""
 
-import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 from experiments.running.console import say, warn
+from experiments.running.identity import identity_of
 from experiments.running.options import ResumableOptions
 from experiments.running.places import place, refuse_inside
 from fundus_ml.data.dataset import FundusDataset
@@ -44,8 +44,14 @@ LATER_FLAGS = {
     "dropout": 0.0,
     "both_flips": False,
     "train_people": 1.0,
+    "contrast": "sex",
 }
 """Flags since release 0.9.0 and what trainings did before, which go on: that is not identified."""
+
+
+def without_later_flags(flags: Mapping[str, object]) -> dict[str, object]:
+    """Leave out the flags of :data:`LATER_FLAGS` that ask for what was done before they came."""
+    return {name: value for name, value in flags.items() if value != LATER_FLAGS.get(name)}
 
 
 @contextmanager
@@ -70,13 +76,7 @@ def resumable(
         InputError: The folder holds a training with other flags or other things, lies in the
             dataset, or another process trains in it.
     """
-    identity = {
-        field.name: getattr(config, field.name)
-        for field in dataclasses.fields(config)
-        if field.name not in MOVES_NOTHING
-        and getattr(config, field.name) != LATER_FLAGS.get(field.name)
-    }
-    identity |= {
+    identity = without_later_flags(identity_of(config, ignoring=MOVES_NOTHING)) | {
         "entry_point": name,
         "dataset_digest": dataset.digest,
         "parent": parent.content if parent is not None else "",

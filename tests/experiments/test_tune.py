@@ -3,14 +3,17 @@
 import json
 
 import mlflow
+import optuna
 import pytest
 from mlflow import MlflowClient
 
 from experiments import train, tune
+from experiments.running.resuming import LATER_FLAGS
 from experiments.tune import TuneConfig
 from fundus_ml.errors import InputError
 from tests.experiments.conftest import flags
 from tracking.registry import resolve
+from tracking.studies import SETTINGS
 
 pytestmark = pytest.mark.usefixtures("unrendered", "unexported")
 
@@ -100,6 +103,17 @@ def test_another_question_is_refused_in_one_line(small, capsys):
     assert "head_hidden 256, now 8" in said
     assert runs("tune", "asked")[-1].data.tags["failure"] == said.removeprefix("tune: ")
     assert not runs("trial-1", "asked")
+
+
+def test_a_study_from_before_a_flag_goes_on(small):
+    """What it did then is the flag's default now; nothing was said of it."""
+    tune.main(flags(small | {"study": "older", "trials": 1}))
+    study = optuna.load_study(study_name="older", storage="sqlite:///optuna.db")
+    about = study.user_attrs[SETTINGS]
+    assert {"epochs", "arch", "weights"} <= set(about)
+    assert not set(about) & set(LATER_FLAGS)
+    tune.main(flags(small | {"study": "older", "trials": 2}))
+    assert len(runs("trial-1", "older")) == 1
 
 
 def test_adversarial_training_is_tuned_too(small, tmp_path):

@@ -40,10 +40,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         filter_string="attributes.status = 'FINISHED' and attributes.run_name LIKE 'train%'",
         output_format="list",
     )
-    runs.sort(
-        key=lambda run: (float(run.data.params.get("train_people", 1)), run.data.params["seed"])
-    )
-    people = [float(run.data.params.get("train_people", 1)) * given.people for run in runs]
+    runs.sort(key=lambda run: (_share(run), run.data.params["seed"]))
+    people = [_share(run) * given.people for run in runs]
     scores = [run.data.metrics["test_clean_auroc_per_person"] for run in runs]
     if len(runs) < LEAST_RUNS or people[0] == people[-1]:
         parser.error(

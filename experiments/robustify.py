@@ -36,8 +36,8 @@ class RobustifyConfig(ResumableOptions):
     model: str = "models:/fundus-sex@candidate"
     """Registered version to start from."""
     recipe: str = ""
-    """Values for these flags from a file: robust, or a YAML file of one's own; a flag that is given
-    another value than its default keeps it."""
+    """YAML file of values for these flags; a flag that is given another value than its default
+    keeps it."""
     method: str = "pgd"
     """Method of adversarial training: pgd, fast, free or trades."""
     constraint: str = "l2"

@@ -134,7 +134,7 @@ def _age(age: pd.Series) -> Shortcut:
 
 
 def _who_else(dataset: FundusDataset) -> Shortcut:
-    """Of sex the diseases; of diseases, which come together, and all else the sex."""
+    """Diseases, where sex is asked; the sex, where anything else is: diseases come together."""
     frame = dataset.frame
     if dataset.contrast == SEX_CONTRAST:
         return _numbers("disease flags", _diseases(frame), "no disease flag varies", known=True)
@@ -147,7 +147,11 @@ def _diseases(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _row_order(source: pd.Series, contrast: Contrast) -> Shortcut:
-    """Of sex only: releases are sorted by what they found, which no photograph shows."""
+    """Place in the table, where sex is asked; no photograph shows that releases sort findings."""
+    if contrast != SEX_CONTRAST:
+        unjudged = "releases are sorted by what was found in the eyes"
+        none = np.empty((len(source), 0))
+        return Shortcut("row order", known=True, design=none, missing=unjudged)
     place = source.groupby(source).cumcount()
     last = source.groupby(source).transform("size") - 1
     share = (place / last.clip(lower=1)).to_frame("place")
@@ -155,8 +159,6 @@ def _row_order(source: pd.Series, contrast: Contrast) -> Shortcut:
     columns = make_pipeline(SplineTransformer(degree=3, knots=knots), StandardScaler())
     design = _varying(columns.fit_transform(share))
     missing = "" if design.shape[1] else "there is one eye alone"
-    if contrast != SEX_CONTRAST:
-        design, missing = design[:, :0], "releases are sorted by what was found in the eyes"
     return Shortcut("row order", known=True, design=design, missing=missing)
 
 

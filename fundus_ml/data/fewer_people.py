@@ -11,13 +11,13 @@ D = TypeVar("D", bound=FundusDataset)
 
 
 def fewer_people(eyes: D, share: float, *, seed: int) -> D:
-    """Keep the eyes of some people, drawn within each sex.
+    """Keep the eyes of some people, drawn within each class.
 
     A smaller share of the same seed is part of a larger one, as along a learning curve.
 
     Args:
         eyes: Of one split.
-        share: Of the people of each sex, above 0 and at most 1; at least one of each stays.
+        share: Share of the people of each class, above 0 and at most 1; at least one of each stays.
         seed: Seed of the draw.
 
     Raises:
@@ -30,6 +30,6 @@ def fewer_people(eyes: D, share: float, *, seed: int) -> D:
     order = np.random.default_rng(seed).permutation(len(people))
     drawn = people.iloc[order]
     rank = drawn.groupby("label").cumcount()
-    of_sex = drawn.groupby("label")["label"].transform("size")
-    kept = drawn.loc[rank < (share * of_sex).round().clip(lower=1), "person_group"]
+    of_class = drawn.groupby("label")["label"].transform("size")
+    kept = drawn.loc[rank < (share * of_class).round().clip(lower=1), "person_group"]
     return eyes.select(eyes.frame["person_group"].isin(kept).to_numpy())

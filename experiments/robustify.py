@@ -20,6 +20,7 @@ from fundus_ml.attacks.options import check_ball, check_engine
 from fundus_ml.attacks.step_sizes import step_length
 from fundus_ml.data.options import TRUE, check_labels
 from fundus_ml.errors import InputError
+from fundus_ml.robust_evaluation.options import check_gate_radius, grey_levels
 from fundus_ml.robust_training.options import check_eps_warmup, check_margin, check_method
 from fundus_ml.statistics.numerals import plain
 
@@ -69,8 +70,8 @@ class RobustifyConfig(ResumableOptions):
     lr: float = 3e-4
     """Peak learning rate."""
     labels: str = "true"
-    """Labels that are learned: true, or shuffled between people, for a control at chance, which
-    meets no gate and gets no alias."""
+    """Labels that are learned: true, or shuffled between people, for a null model, which meets no
+    gate and gets no alias; `model` must never have learned true ones then."""
     gate: bool = True
     """Ask whether the version stands several attacks on the test split, which gives it the alias
     robust; false asks nothing, gives no alias and tags the version robust_gate=skipped."""
@@ -147,7 +148,7 @@ def robustify(config: RobustifyConfig, run: "tracking.Run") -> "recording.Traine
         run, config.dataset, context="robustify", verify="full", contrast=contrast
     )
     recording.check_splits(dataset, bootstrap=config.bootstrap)
-    classifier, parent = running.read_model(run, config.model)
+    classifier, parent = read_start(config, run, size=dataset.size)
     measure = Measure(
         bootstrap=config.bootstrap,
         seed=config.seed,
@@ -182,6 +183,7 @@ def robustify(config: RobustifyConfig, run: "tracking.Run") -> "recording.Traine
                 "recipe": config.method,
                 "constraint": config.constraint,
                 "eps": plain(config.eps),
+                "eps_grey_levels": _grey_levels(config, size=dataset.size),
                 "labels": config.labels,
                 **seen,
                 **asked,
@@ -189,6 +191,28 @@ def robustify(config: RobustifyConfig, run: "tracking.Run") -> "recording.Traine
             alias="robust" if passed else None,
             parent=parent,
         )
+
+
+def read_start(
+    config: RobustifyConfig, run: "tracking.Run", *, size: int
+) -> "tuple[models.Classifier, tracking.ModelVersion]":
+    """Read the version to start from, once the radius and what it has learned are known to suit.
+
+    Args:
+        config: Flags.
+        run: Gets the version as its input.
+        size: Side of the dataset's images, pixels.
+
+    Raises:
+        InputError: The radius is too small for the gate, or a null model would start from a network
+            that has learned true labels.
+    """
+    if config.gate and config.labels == TRUE:
+        check_gate_radius(config.constraint, config.eps, size=size)
+    classifier, parent = running.read_model(run, config.model)
+    if config.labels != TRUE:
+        running.check_null_start(parent, named=f"model={config.model}")
+    return classifier, parent
 
 
 def fit_adversarial(
@@ -234,6 +258,11 @@ def ask_or_skip(
     if not run.silent:
         console.say(f"alias robust not given: {why} asks no gate")
     return False, {"robust_gate": "skipped"}
+
+
+def _grey_levels(config: RobustifyConfig, *, size: int) -> str:
+    """Radius as per-value RMS, in grey levels, which compares over sizes of images."""
+    return f"{grey_levels(config.constraint, config.eps, size=size):.3g}"
 
 
 def monitor_tags(run: "tracking.Run", fitted: "training.Fitted") -> dict[str, str]:

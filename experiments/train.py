@@ -36,8 +36,8 @@ class TrainConfig(NetworkOptions, ResumableOptions):
     """Best parameters of a `tune` run, which replace these flags: a JSON file, or
     runs:/RUN_ID/best_parameters.json."""
     labels: str = "true"
-    """Labels that are learned: true, or shuffled between people, for a control at chance, which
-    gets no alias."""
+    """Labels that are learned: true, or shuffled between people, for a null model, which gets
+    no alias; `weights` must never have learned true ones then."""
     train_people: float = 1.0
     """Share of the people of the training split that are learned from, drawn by the seed within
     each sex: a point of a learning curve."""
@@ -66,6 +66,8 @@ def train(config: TrainConfig, run: "tracking.Run") -> "recording.Trained":
     )
     recording.check_splits(dataset, bootstrap=config.bootstrap)
     classifier, parent = running.start_classifier(config, dataset, run)
+    if parent is not None and config.labels != TRUE:
+        running.check_null_start(parent, named=f"weights={config.weights}")
     recording.log_augmentation(run, dataset.split("train"), config)
     with running.resumable("train", config, run, dataset=dataset, parent=parent) as checkpoints:
         with console.progress("train", "step") as on_step:

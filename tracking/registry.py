@@ -237,8 +237,14 @@ def download_files(uri: str, into: Path) -> Path:
 
 
 def set_alias(version: ModelVersion, alias: str) -> None:
-    """Let ``models:/name@alias`` mean ``version`` from now on."""
-    initialise_tracking().set_registered_model_alias(version.name, alias, str(version.version))
+    """Let ``models:/name@alias`` mean ``version`` from now on.
+
+    The tag ``alias_NAME`` of the registered model says of which version, and for which ball a
+    robust one was trained: an alias alone does not tell whether it stands much or little.
+    """
+    client = initialise_tracking()
+    client.set_registered_model_alias(version.name, alias, str(version.version))
+    client.set_registered_model_tag(version.name, f"alias_{alias}", _alias_words(version))
 
 
 def find_alias(name: str, alias: str) -> ModelVersion | None:
@@ -267,6 +273,16 @@ def _refused(name: str, alias: str) -> str:
     newest = refused[-1]
     reason = newest.tags.get(f"{alias}_gate_reason", "no reason kept")
     return f"; models:/{name}/{newest.version} was refused it: {reason}"
+
+
+def _alias_words(version: ModelVersion) -> str:
+    """Such as ``version 3: fast, l2, eps 1, 1.15 grey levels``."""
+    tags = version.tags
+    said = [tags.get("recipe", ""), tags.get("constraint", "")]
+    said += [f"eps {tags['eps']}"] if "eps" in tags else []
+    said += [f"{tags['eps_grey_levels']} grey levels"] if "eps_grey_levels" in tags else []
+    words = ", ".join(word for word in said if word)
+    return f"version {version.version}" + (f": {words}" if words else "")
 
 
 def _builder(folder: Path) -> Callable[[Path], torch.nn.Module]:

@@ -18,6 +18,7 @@ from .modulated_eyes import choose as choose
 from .networks import Networks as Networks
 from .networks import named_versions as named_versions
 from .networks import read_networks as read_networks
+from .null_models import check_null_start as check_null_start
 from .options import ResumableOptions as ResumableOptions
 from .places import out_place as out_place
 from .places import refuse_overlap as refuse_overlap

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from experiments.running.console import warn
+from experiments.running.null_models import check_null_model
 from experiments.running.session import read_model
-from fundus_ml.data.options import SHUFFLED
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.modulation.control_table import CLEAN_MODEL
@@ -82,8 +82,8 @@ def read_networks(run: Run, config: NamesNetworks) -> Networks:
     A model without the alias ``robust`` is warned of: its gradients mean little to an eye.
 
     Raises:
-        InputError: the independent evaluator or a control is the model itself, or a network that
-            should have learned shuffled labels did not, or is named twice.
+        InputError: the independent evaluator or a control is the model itself, or a null model
+            or what it was made from learned true labels, or is named twice.
     """
     asked = named_versions(config)
     del asked["model"]
@@ -108,8 +108,7 @@ def read_networks(run: Run, config: NamesNetworks) -> Networks:
         run.set_tags({"warning": warning})
     null_models = others["null_model"]
     for uri, network in zip(asked["null_model"], null_models, strict=True):
-        if network.version.tags.get("labels") != SHUFFLED:
-            raise InputError(f"null_model={uri}: was not trained with labels=shuffled")
+        check_null_model(network.version, named=f"null_model={uri}")
     conditions = [CLEAN_MODEL] * len(others["clean_model"]) + null_conditions(len(null_models))
     return Networks(
         model=model,

@@ -1,5 +1,6 @@
 """What a user may ask of an attack; imports nothing that takes time."""
 
+import math
 from typing import Literal, get_args
 
 from fundus_ml.errors import InputError
@@ -42,6 +43,20 @@ def check_radius(eps: float) -> None:
     """
     if not 0 <= eps < float("inf"):
         raise InputError(f"eps={eps}: must be a finite number, 0 or more")
+
+
+def per_value_rms(constraint: str, eps: float, *, size: int) -> float:
+    """Root mean square change of one of the 3·size² values, for a budget spent in full.
+
+    >>> per_value_rms("l2", 1.0, size=128) * 255  # grey levels
+    1.1502...
+
+    Args:
+        constraint: ``l2`` or ``linf``.
+        eps: Radius; pixels lie in [0, 1].
+        size: Side of the square images, pixels.
+    """
+    return eps if constraint == "linf" else eps / math.sqrt(3 * size**2)
 
 
 def check_engine(attack_engine: str) -> None:

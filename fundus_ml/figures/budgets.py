@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from fundus_ml.attacks.options import per_value_rms
 from fundus_ml.errors import InputError
 from fundus_ml.figures.inputs import check_columns
 from fundus_ml.figures.style import (
@@ -100,11 +101,6 @@ def eps_label(constraint: str) -> str:
     return f"eps ({BALLS[constraint]}, pixels in 0 to 1)"
 
 
-def per_value_rms(eps: float, *, size: int) -> float:
-    """Root mean square change of one of the 3·size² values, for an L2 budget spent in full."""
-    return eps / math.sqrt(3 * size**2)
-
-
 def budget_axis(axes: Axes, eps: Sequence[float], *, closest: float = 0.09) -> None:
     """Put ticks at the budgets measured; logarithmic when they span a decade, 0 kept.
 
@@ -139,7 +135,7 @@ def rms_axis(axes: Axes, *, size: int) -> None:
     """Repeat the ticks of :func:`budget_axis` on top, as per-value RMS."""
     top = axes.secondary_xaxis("top")
     ticks = axes.get_xticks()
-    top.set_xticks(ticks, [f"{per_value_rms(tick, size=size):.2g}" for tick in ticks])
+    top.set_xticks(ticks, [f"{per_value_rms('l2', tick, size=size):.2g}" for tick in ticks])
     top.set_xticks([], minor=True)
     top.set_xlabel(f"per-value RMS at {size} px", fontsize=BODY_SIZE - 1, color=FAINT)
     top.tick_params(labelsize=BODY_SIZE - 1, colors=FAINT)

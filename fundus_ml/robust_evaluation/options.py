@@ -4,9 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from fundus_ml.attacks.options import check_ball
+from fundus_ml.attacks.options import check_ball, per_value_rms
 from fundus_ml.errors import InputError, refuse_outside
 from fundus_ml.models.options import check_precision
+
+GREY_LEVELS = 255
+LEAST_GREY_LEVELS = 0.5
+"""Smallest radius that the gate asks about, per-value RMS: a network that was never made robust
+passes at a fifth of it, and a change below half a grey level rounds away in an 8-bit picture."""
 
 ATTACKS: Mapping[str, str] = MappingProxyType(
     {
@@ -65,3 +70,30 @@ class AttackSuite:
             raise InputError(f"attacks={unknown.pop()}: allowed: {', '.join(ATTACKS)}")
         refuse_outside(self, at_least=dict.fromkeys(("attack_steps", "restarts", "queries"), 1))
         check_precision(self.precision)
+
+
+def grey_levels(constraint: str, eps: float, *, size: int) -> float:
+    """Per-value RMS of a budget in grey levels of an 8-bit picture.
+
+    Args:
+        constraint: ``l2`` or ``linf``.
+        eps: Radius; pixels lie in [0, 1].
+        size: Side of the square images, pixels.
+    """
+    return GREY_LEVELS * per_value_rms(constraint, eps, size=size)
+
+
+def check_gate_radius(constraint: str, eps: float, *, size: int) -> None:
+    """Refuse a radius so small that standing it says nothing.
+
+    Raises:
+        InputError: It is below :data:`LEAST_GREY_LEVELS`; the line says which radius is enough.
+    """
+    levels = grey_levels(constraint, eps, size=size)
+    if levels < LEAST_GREY_LEVELS:
+        enough = LEAST_GREY_LEVELS / grey_levels(constraint, 1.0, size=size)
+        raise InputError(
+            f"eps={eps:g}: {levels:.2g} grey levels per value (RMS) at {size} px, below which the "
+            f"gate asks nothing: at least {LEAST_GREY_LEVELS} (eps {enough:.3g}); gate=false asks "
+            "none and gives no alias"
+        )

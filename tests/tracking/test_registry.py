@@ -259,6 +259,17 @@ def test_aliases_move_and_descriptions_are_replaced(network, files):
     assert MlflowClient().get_model_version("fundus-sex", "2").description == "**second**"
 
 
+@pytest.mark.usefixtures("version")
+def test_an_alias_says_of_which_ball(network, files):
+    with start_run("robustify", {}) as run:
+        second = register(run, network, files)
+    ball = {"recipe": "fast", "constraint": "l2", "eps": "1", "eps_grey_levels": "1.15"}
+    registry.tag_version(second, ball)
+    registry.set_alias(registry.resolve("models:/fundus-sex/2"), "robust")
+    tags = MlflowClient().get_registered_model("fundus-sex").tags
+    assert tags["alias_robust"] == "version 2: fast, l2, eps 1, 1.15 grey levels"
+
+
 def test_an_alias_is_found_or_there_is_none(version):
     assert registry.find_alias("fundus-sex", "robust") == version
     assert registry.find_alias("fundus-sex", "champion") is None

@@ -12,7 +12,7 @@ from sklearn.metrics import auc
 
 from fundus_ml import figures
 from fundus_ml.errors import InputError
-from fundus_ml.figures.budgets import per_value_rms
+from fundus_ml.attacks.options import per_value_rms
 from fundus_ml.figures.changes import change_limit, change_magnitude, signed_change, spent_rms
 from fundus_ml.imaging.regions import REGION_FLAGS
 from fundus_ml.statistics.clustered import Interval
@@ -255,7 +255,7 @@ def test_rms_of_a_spent_budget():
     """A change of length eps over all 3·size² values has the RMS of the second axis."""
     change = np.random.default_rng(0).normal(size=(16, 16, 3))
     change *= 2.5 / np.linalg.norm(change)
-    assert per_value_rms(2.5, size=16) == pytest.approx(np.sqrt((change**2).mean()))
+    assert per_value_rms("l2", 2.5, size=16) == pytest.approx(np.sqrt((change**2).mean()))
 
 
 @pytest.mark.parametrize(

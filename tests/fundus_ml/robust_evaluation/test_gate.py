@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from fundus_ml.errors import InputError
 from fundus_ml.robust_evaluation import (
     AttackSuite,
     Sign,
@@ -12,9 +13,10 @@ from fundus_ml.robust_evaluation import (
     masking_signs,
 )
 from fundus_ml.robust_evaluation.gate import worst_accuracy
+from fundus_ml.robust_evaluation.options import check_gate_radius
 from fundus_ml.robust_evaluation.running import Attacked
 from fundus_ml.statistics.bootstrap import Interval
-from fundus_ml.statistics.clustered import clustered_mean
+from fundus_ml.statistics.clustered import clustered_auroc
 from tests.fundus_ml.robust_evaluation.tiny_networks import TRAINED_FOR
 
 
@@ -27,10 +29,10 @@ def test_a_network_passes_at_the_budget_it_stands_and_not_beyond(attacked):
     near, far = judged(attacked["robust"]), judged(attacked["robust"], eps=0.5)
     assert near.passed
     assert near.criterion.bar == 0.5
-    assert " lies above 0.500 (always naming the commoner class); gradient" in near.reason
+    assert " lies above 0.500 (always naming one class); gradient" in near.reason
     assert near.reason.endswith("gradient masking: none")
     assert not far.passed
-    assert far.reason.startswith("worst-case accuracy at eps 0.5 0.")
+    assert far.reason.startswith("worst-case balanced accuracy at eps 0.5 0.")
     assert " does not lie above 0.500" in far.reason
 
 
@@ -56,13 +58,26 @@ def made(right, *, male=0.5, people=200):
 
 @pytest.mark.parametrize(
     ("right", "male", "passed"),
-    [(0.65, 0.5, True), (0.54, 0.5, False), (0.5, 0.5, False), (0.65, 0.7, False),
-     (0.65, 0.3, False), (0.8, 0.3, True)],
-)  # fmt: skip
-def test_the_lower_end_must_beat_the_commoner_sex(right, male, passed):
-    verdict = judge_robustness(made(right, male=male), [], eps=1.0, resamples=500, seed=0)
-    assert verdict.criterion.measured.value == pytest.approx(right)
+    [(0.65, 0.5, True), (0.54, 0.5, False), (0.5, 0.5, False), (0.65, 0.7, True), (0.8, 0.1, True)],
+)
+def test_the_lower_end_must_beat_one_half(right, male, passed):
+    attacked = made(right, male=male)
+    verdict = judge_robustness(attacked, [], eps=1.0, resamples=500, seed=0)
+    rows = attacked.predicted
+    of_each = ((rows["logit"] > 0) == (rows["label"] > 0)).groupby(rows["label"]).mean()
+    assert verdict.criterion.measured.value == pytest.approx(of_each.mean())
     assert verdict.passed == passed
+
+
+@pytest.mark.parametrize("named", [-1.0, 1.0])
+def test_naming_one_class_is_not_robust(named):
+    """However rare the other is: here nine eyes in ten are named rightly, or one."""
+    rows = made(1.0, male=0.1).predicted.assign(logit=named)
+    verdict = judge_robustness(
+        Attacked(predicted=rows, probes=rows), [], eps=1.0, resamples=100, seed=0
+    )
+    assert verdict.criterion.measured.value == 0.5
+    assert not verdict.passed
 
 
 def test_one_raised_sign_refuses():
@@ -82,8 +97,22 @@ def test_the_interval_is_clustered_by_person():
     attacked = made(0.7)
     rows = attacked.predicted.assign(person_group=np.repeat(np.arange(20), 10))
     found = worst_accuracy(rows, eps=1.0, resamples=300, seed=4)
-    right = (rows["logit"] > 0) == (rows["label"] > 0)
-    assert found == clustered_mean(right, rows["person_group"], resamples=300, seed=4)
+    named = rows["logit"] > 0
+    assert found == clustered_auroc(
+        rows["label"], named, rows["person_group"], resamples=300, seed=4
+    )
+
+
+def test_a_radius_that_rounds_away_is_refused():
+    """Half a grey level per value: eps .43 at 128 px, an eighth of it at 16 px."""
+    check_gate_radius("l2", 0.44, size=128)
+    check_gate_radius("linf", 0.5 / 255, size=128)
+    with pytest.raises(InputError, match=r"eps=0.1: 0.12 grey levels .* \(eps 0.435\); gate=false"):
+        check_gate_radius("l2", 0.1, size=128)
+    with pytest.raises(InputError, match=r"0.49 grey levels per value \(RMS\) at 64 px"):
+        check_gate_radius("linf", 0.49 / 255, size=64)
+    with pytest.raises(InputError, match="eps=0: 0 grey levels"):
+        check_gate_radius("l2", 0.0, size=64)
 
 
 def test_the_gate_is_short():

@@ -17,8 +17,8 @@ from fundus_ml.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 ENTRY_POINTS = (
-    "main", "preprocess", "audit", "pretrain", "train", "tune", "robustify", "average", "evaluate",
-    "compare", "promote", "modulate", "reader_study",
+    "main", "real_eyes", "preprocess", "audit", "pretrain", "train", "tune", "robustify", "average",
+    "evaluate", "compare", "promote", "modulate", "reader_study",
 )  # fmt: skip
 ALLOWED = {
     "experiments": {"experiments", "fundus_ml", "tracking"},

@@ -36,6 +36,7 @@ from .search_spaces import check_space as check_space
 from .search_spaces import extremes as extremes
 from .search_spaces import outside as outside
 from .silent import SilentRun as SilentRun
+from .steps import Step as Step
 from .stores import fetch as fetch
 from .stores import initialise_tracking as initialise_tracking
 from .studies import Study as Study

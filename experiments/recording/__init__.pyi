@@ -12,6 +12,10 @@ from .options import Measure as Measure
 from .pretraining import Pretrained as Pretrained
 from .pretraining import probed as probed
 from .pretraining import register_pretrained as register_pretrained
+from .real_eyes import Answer as Answer
+from .real_eyes import Counted as Counted
+from .real_eyes import count_eyes as count_eyes
+from .real_eyes import write_real_eyes as write_real_eyes
 from .registration import Trained as Trained
 from .registration import check_splits as check_splits
 from .registration import contrast_tags as contrast_tags

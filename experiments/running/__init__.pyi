@@ -40,6 +40,8 @@ from .space_files import own_values as own_values
 from .space_files import read_space as read_space
 from .start import REGISTERED as REGISTERED
 from .start import start_classifier as start_classifier
+from .steps import Steps as Steps
+from .steps import folder_fingerprint as folder_fingerprint
 from .trials import Objective as Objective
 from .trials import objective_of as objective_of
 from .tuned import with_tuned as with_tuned

@@ -14,6 +14,8 @@ from .minimal_perturbations import min_norm_figure as min_norm_figure
 from .panels import modulation_panel as modulation_panel
 from .pretraining import pretraining_curves as pretraining_curves
 from .qualities import quality_distribution as quality_distribution
+from .radii import looks_figure as looks_figure
+from .radii import radii_figure as radii_figure
 from .reliability import reliability_figure as reliability_figure
 from .robustness import attack_suite_figure as attack_suite_figure
 from .same_eyes import same_eye_sheet as same_eye_sheet

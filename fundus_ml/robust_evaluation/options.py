@@ -83,6 +83,11 @@ def grey_levels(constraint: str, eps: float, *, size: int) -> float:
     return GREY_LEVELS * per_value_rms(constraint, eps, size=size)
 
 
+def radius_of(constraint: str, levels: float, *, size: int) -> float:
+    """Budget whose per-value RMS is so many grey levels; the inverse of :func:`grey_levels`."""
+    return levels / grey_levels(constraint, 1.0, size=size)
+
+
 def check_gate_radius(constraint: str, eps: float, *, size: int) -> None:
     """Refuse a radius so small that standing it says nothing.
 
@@ -91,7 +96,7 @@ def check_gate_radius(constraint: str, eps: float, *, size: int) -> None:
     """
     levels = grey_levels(constraint, eps, size=size)
     if levels < LEAST_GREY_LEVELS:
-        enough = LEAST_GREY_LEVELS / grey_levels(constraint, 1.0, size=size)
+        enough = radius_of(constraint, LEAST_GREY_LEVELS, size=size)
         raise InputError(
             f"eps={eps:g}: {levels:.2g} grey levels per value (RMS) at {size} px, below which the "
             f"gate asks nothing: at least {LEAST_GREY_LEVELS} (eps {enough:.3g}); gate=false asks "

@@ -5,11 +5,8 @@ import pandas as pd
 import pytest
 
 from experiments import compare, evaluate, modulate, preprocess, robustify, train, tune
-from fundus_ml.imaging.pictures import write_png
-from fundus_ml.synthesis.options import Population
-from fundus_ml.synthesis.painting import paint_photograph
-from fundus_ml.synthesis.population import draw_population
 from tests.experiments.conftest import enter, flags
+from tests.experiments.photographs import write_photographs
 from tests.experiments.tiny_versions import logged_table, newest
 from tracking import registry, results
 
@@ -22,14 +19,7 @@ NETWORK = {"arch": "test_resnet", "weights": "none", "epochs": 1, "batch_size": 
 def smokers_once(tmp_path_factory):
     """Photographs of 40 people in a table that says who smokes, preprocessed."""
     folder = tmp_path_factory.mktemp("smokers")
-    people = draw_population(Population(patients=40, seed=4)).to_dict("records")
-    rows = []
-    for place, row in enumerate(people):
-        write_png(paint_photograph(row).image, folder / "own" / f"{place}.png")
-        smokes = ("no", "yes", "no", "yes", "")[hash_of(row["patient_id"]) % 5]
-        rows.append((f"{place}.png", row["patient_id"], row["sex"], row["eye"], smokes))
-    columns = ["file", "patient_id", "sex", "eye", "smoker"]
-    pd.DataFrame(rows, columns=columns).to_csv(folder / "own" / "labels.csv", index=False)
+    write_photographs(folder / "own", people=40)
     with pytest.MonkeyPatch.context() as patch:
         enter(folder, patch)
         own = {"source": "folder", "root": "own", "out": "data", "size": 32, "workers": 1}
@@ -38,10 +28,6 @@ def smokers_once(tmp_path_factory):
         )
         train.main(flags(NETWORK | {"dataset": "data", "contrast": "eye"}))
     return folder
-
-
-def hash_of(text):
-    return sum(map(ord, text))
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from matplotlib.image import imread
 from sklearn.metrics import auc
 
 from fundus_ml import figures
-from fundus_ml.errors import InputError
 from fundus_ml.attacks.options import per_value_rms
+from fundus_ml.errors import InputError
 from fundus_ml.figures.changes import change_limit, change_magnitude, signed_change, spent_rms
 from fundus_ml.imaging.regions import REGION_FLAGS
 from fundus_ml.statistics.clustered import Interval

@@ -1,0 +1,256 @@
+"""The table and the page at the end of ``real_eyes``: every question, and whether to believe it."""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from experiments.recording.modulation import FOLDER
+from experiments.recording.shortcut_baseline import BASELINE
+from experiments.running import console
+from fundus_ml.data.opening import open_dataset
+from fundus_ml.figures import figure_png, looks_figure, radii_figure
+from fundus_ml.imaging.pictures import read_png
+from fundus_ml.modulation import ORIGINAL, file_stem
+from fundus_ml.pages.template import summary_page
+from fundus_ml.robust_evaluation.options import grey_levels
+from fundus_ml.statistics.numerals import plain
+from tracking.runs import Run
+from tracking.steps import Step
+from tracking.stores import fetch
+
+PAGE, TABLE = "real_eyes.html", "real_eyes.csv"
+TITLE = "What does a network see in a retina, and where it is known, does it see that?"
+LOOKS_CAPTION = (
+    "The same eyes, pushed towards the other class by networks trained for rising radii, and what "
+    "each changed, all within one budget."
+)
+INTERVALS = "95 % intervals clustered by person"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """Eyes that answer a contrast.
+
+    Attributes:
+        contrast: Its name.
+        eyes: How many.
+        second: How many of them show the second class.
+        people: How many people they belong to.
+        left_out: How many eyes say nothing.
+    """
+
+    contrast: str
+    eyes: int
+    second: int
+    people: int
+    left_out: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """Everything that was done for one contrast.
+
+    Attributes:
+        eyes: Who answers it.
+        start: Training on clean eyes.
+        rungs: Robust trainings by radius, grey levels.
+        chosen: Radius of the one that was examined.
+        nulls: Robust trainings on shuffled labels at that radius.
+        scores: Evaluation of the chosen one.
+        modulated: Modulation by the chosen one.
+        looks: Modulations of the same few eyes by radius, 0 before robust training.
+    """
+
+    eyes: Counted
+    start: Step
+    rungs: Mapping[float, Step]
+    chosen: float
+    nulls: Sequence[Step]
+    scores: Step
+    modulated: Step
+    looks: Mapping[float, Step]
+
+
+def count_eyes(dataset: str, contrast: str) -> Counted:
+    """Ask a dataset folder a contrast, before anything is trained.
+
+    Raises:
+        InputError: It cannot be asked that, or too few people answer.
+    """
+    asked = open_dataset(dataset, contrast=contrast)
+    return Counted(
+        contrast=contrast,
+        eyes=len(asked),
+        second=int(asked.labels.sum()),
+        people=int(asked.frame["person_group"].nunique()),
+        left_out=sum(asked.left_out.values()),
+    )
+
+
+def write_real_eyes(
+    run: Run,
+    answers: Sequence[Answer],
+    folder: Path,
+    *,
+    steps: Sequence[tuple[str, Step, bool]],
+    size: int,
+) -> Path:
+    """Write table, page and galleries into ``folder`` and onto the run; print the table.
+
+    Args:
+        run: The parent run.
+        answers: One per contrast.
+        folder: Exists and can be written.
+        steps: Every step: what it is called, the run, and whether that was taken over.
+        size: Side of the eyes, pixels.
+
+    Returns:
+        The page.
+    """
+    table = pd.DataFrame([row_of(answer, size=size) for answer in answers])
+    radii = pd.concat([_radii(answer) for answer in answers], ignore_index=True)
+    links = {}
+    for answer in answers:
+        name = file_stem(answer.eyes.contrast)
+        gallery = folder / "galleries" / f"{name}.html"
+        gallery.parent.mkdir(exist_ok=True)
+        shutil.copyfile(fetch(f"runs:/{answer.modulated.run_id}/{FOLDER}/gallery.html"), gallery)
+        links[f"{answer.eyes.contrast}: gallery"] = gallery.relative_to(folder).as_posix()
+        links[f"{answer.eyes.contrast}: version"] = answer.rungs[answer.chosen].registered.uri
+    figures = {
+        "What a larger radius costs and buys": (
+            figure_png(radii_figure(radii)),
+            f"AUROC on test eyes by the radius trained for; bars are {INTERVALS}.",
+        )
+    }
+    for answer in answers:
+        figures[f"{answer.eyes.contrast}: looks of the modulation"] = (
+            figure_png(_looks(answer)),
+            LOOKS_CAPTION,
+        )
+    page = folder / PAGE
+    page.write_text(
+        summary_page(
+            title=TITLE,
+            headline={row["contrast"]: row["verdict"] for row in table.to_dict("records")},
+            tables={"Contrasts": table.drop(columns="verdict"), "Radii": radii},
+            figures=figures,
+            links=links,
+        ),
+        encoding="utf-8",
+    )
+    table.to_csv(folder / TABLE, index=False)
+    for file in (page, folder / TABLE):
+        run.log_artifact(file)
+    run.log_artifacts(folder / "galleries", "galleries")
+    run.log_table(
+        pd.DataFrame(
+            [{"step": words, "run": step.run_id, "taken over": over} for words, step, over in steps]
+        ),
+        "steps.json",
+    )
+    console.table(table.drop(columns="verdict"), final=True)
+    for row in table.to_dict("records"):
+        console.say(f"{row['contrast']}: {row['verdict']}")
+    return page
+
+
+def row_of(answer: Answer, *, size: int) -> dict[str, object]:
+    """Sum an answer up in one row of the table."""
+    robust, eyes = answer.rungs[answer.chosen], answer.eyes
+    clean, attacked = "test_clean_auroc", _attacked_name(robust.registered.tags["eps"])
+    norm = answer.modulated.metrics.get("min_norm_whole", np.nan)
+    row = {
+        "contrast": eyes.contrast,
+        "eyes": eyes.eyes,
+        "second class": eyes.second,
+        "people": eyes.people,
+        "left out": eyes.left_out,
+        "shortcut baseline": answer.start.metrics[BASELINE],
+        "AUROC": _interval(answer.start, clean),
+        "AUPRC": _interval(answer.start, "test_clean_auprc"),
+        "radius, grey levels": answer.chosen,
+        "robust: clean AUROC": _interval(robust, clean),
+        "robust: AUROC under attack": _interval(robust, attacked),
+        "gate": robust.tags.get("robust_gate", "skipped"),
+        "null models": len(answer.nulls),
+        "null models: AUROC on true labels": ", ".join(
+            f"{null.metrics[clean]:.2f}" for null in answer.nulls
+        ),
+        "minimal perturbation, grey levels": grey_levels("l2", norm, size=size),
+    }
+    return row | {"verdict": _verdict(answer, attacked)}
+
+
+def _verdict(answer: Answer, attacked: str) -> str:
+    """Say in a sentence what the robust network may be asked."""
+    robust = answer.rungs[answer.chosen]
+    baseline = answer.start.metrics[BASELINE]
+    reads = answer.start.metrics["test_clean_auroc_low"] > baseline
+    first = "reads it" + ("" if reads else f", not shown above shortcuts ({baseline:.2f})")
+    if robust.tags.get("robust_gate") != "passed":
+        return (
+            f"{first}; no network passed the gate: under attack at {answer.chosen:g} grey levels "
+            f"AUROC {robust.metrics[attacked]:.2f}, so its pictures show no evidence an eye could "
+            "follow"
+        )
+    return (
+        f"{first}; robust at {answer.chosen:g} grey levels with AUROC "
+        f"{robust.metrics[attacked]:.2f} under attack"
+    )
+
+
+def _interval(step: Step, name: str) -> str:
+    value, low, high = (step.metrics[name + end] for end in ("", "_low", "_high"))
+    return f"{value:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _radii(answer: Answer) -> pd.DataFrame:
+    """One row per radius: scores, and what the gate said."""
+    rows = []
+    for level, step in {0.0: answer.start, **answer.rungs}.items():
+        row = {
+            "contrast": answer.eyes.contrast,
+            "grey_levels": level,
+            "baseline": answer.start.metrics[BASELINE],
+            "passed": step.tags.get("robust_gate") == "passed",
+            "gate": step.tags.get("robust_gate_reason", "not asked"),
+        }
+        eps = step.registered.tags.get("eps")
+        for end in ("", "_low", "_high"):
+            row[f"clean{end}"] = step.metrics[f"test_clean_auroc{end}"]
+            row[f"robust{end}"] = np.nan if eps is None else step.metrics[_attacked_name(eps) + end]
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _attacked_name(eps: str) -> str:
+    return f"test_robust_auroc_eps_{plain(float(eps))}"
+
+
+def _looks(answer: Answer) -> Figure:
+    modulated = []
+    for step in answer.looks.values():
+        original, pictures = _pictures(step)
+        modulated.append(pictures)
+    names = [f"{level:g} grey levels" if level else "not robust" for level in answer.looks]
+    return looks_figure(original, np.stack(modulated), names)
+
+
+def _pictures(step: Step) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Read the eyes of a modulation, unchanged and at its largest budget."""
+    rows = pd.read_parquet(fetch(f"runs:/{step.run_id}/{FOLDER}/modulations.parquet"))
+    strongest = rows[rows["eps"] == rows["eps"].max()]
+    folder = fetch(f"runs:/{step.run_id}/{FOLDER}/pictures")
+    stems = [file_stem(image_id) for image_id in strongest["image_id"]]
+    original = [read_png(folder / stem / ORIGINAL) for stem in stems]
+    pictures = [
+        read_png(folder / Path(name).relative_to("pictures")) for name in strongest["picture"]
+    ]
+    return np.stack(original), np.stack(pictures)

@@ -21,6 +21,7 @@ from experiments.running.identity import adopted
 from experiments.running.options import ConsoleOptions
 from experiments.train import TrainConfig, train
 from fundus_ml.errors import InputError
+from fundus_ml.robust_evaluation.options import check_gate_radius
 from fundus_ml.statistics.numerals import plain
 
 if TYPE_CHECKING:
@@ -100,6 +101,8 @@ class MainConfig(ConsoleOptions):
         self.train()
         for step in (self.robustify, self.evaluate, self.modulate):
             step("models:/fundus-sex/1")
+        if self.gate:
+            check_gate_radius(self.constraint, self.eps, size=self.size)
         if self.eps not in self.modulate_eps:
             raise InputError(
                 f"modulate_eps={self.modulate_eps}: must hold eps={plain(self.eps)}, at which the "

@@ -97,6 +97,10 @@ class RealEyesConfig(ConsoleOptions):
             raise InputError("contrasts=: name one or more, such as glaucoma,sex")
         if len(set(self.names)) < len(self.names):
             raise InputError(f"contrasts={self.contrasts}: names one twice")
+        for flag in ("grey_levels", "modulate_grey_levels"):
+            levels = getattr(self, flag)
+            if not levels or min(levels) <= 0:
+                raise InputError(f"{flag}={Numbers(levels)}: each must be above 0")
         self.preprocess()
         for radius in self.grey_levels:
             self.robustify("models:/fundus-sex/1", radius)
@@ -213,7 +217,10 @@ def examine_all(config: RealEyesConfig, run: "tracking.Run") -> None:
         stands=lambda step: _digest_of(config) == step.tags["dataset_digest"],
     )
     digest = prepared.tags["dataset_digest"]
-    eyes = {name: recording.count_eyes(config.dataset, name) for name in config.names}
+    eyes = {
+        name: recording.count_eyes(config.dataset, name, images=config.images)
+        for name in config.names
+    }
     answers = [
         Question(name=name, config=config, steps=steps, digest=digest).answered(eyes[name])
         for name in config.names

@@ -16,7 +16,7 @@ from experiments.running import console
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.figures import figure_png, looks_figure, radii_figure
 from fundus_ml.imaging.pictures import read_png
-from fundus_ml.modulation import ORIGINAL, file_stem
+from fundus_ml.modulation import MODES, ORIGINAL, choose_eyes, file_stem
 from fundus_ml.pages.template import summary_page
 from fundus_ml.robust_evaluation.options import grey_levels
 from fundus_ml.statistics.numerals import plain
@@ -24,6 +24,8 @@ from tracking.runs import Run
 from tracking.steps import Step
 from tracking.stores import fetch
 
+SPLIT = "test"
+"""Where the eyes are modulated."""
 PAGE, TABLE = "real_eyes.html", "real_eyes.csv"
 TITLE = "What does a network see in a retina, and where it is known, does it see that?"
 LOOKS_CAPTION = (
@@ -77,13 +79,20 @@ class Answer:
     looks: Mapping[float, Step]
 
 
-def count_eyes(dataset: str, contrast: str) -> Counted:
+def count_eyes(dataset: str, contrast: str, *, images: int) -> Counted:
     """Ask a dataset folder a contrast, before anything is trained.
 
+    Args:
+        dataset: Folder.
+        contrast: What to ask.
+        images: Test eyes that are to be modulated.
+
     Raises:
-        InputError: It cannot be asked that, or too few people answer.
+        InputError: It cannot be asked that, or too few people answer, in all or in the test split.
     """
     asked = open_dataset(dataset, contrast=contrast)
+    classes = asked.contrast.classes
+    choose_eyes(asked.split(SPLIT).frame, images=images, mode=MODES[0], seed=0, classes=classes)
     return Counted(
         contrast=contrast,
         eyes=len(asked),

@@ -119,7 +119,7 @@ def test_nothing_is_done_twice(capsys):
         ({"reuse": "yes"}, "reuse=yes: allowed: same, any, no"),
         ({"source": "synthetic"}, "source=synthetic: has main; real_eyes reads photographs"),
         ({"null_models": -1}, "null_models=-1: must be at least 0"),
-        ({"grey_levels": "0"}, "grey_levels=0: must be above 0"),
+        ({"grey_levels": "0"}, "grey_levels=0: each must be above 0"),
     ],
 )
 def test_a_wrong_flag_is_one_line(capsys, values, line):
@@ -130,11 +130,21 @@ def test_a_wrong_flag_is_one_line(capsys, values, line):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("examined")
-def test_a_contrast_the_release_does_not_offer_is_refused_before_any_training(capsys):
+@pytest.mark.parametrize(
+    ("values", "line"),
+    [
+        (
+            {"contrasts": "smoker,smokes"},
+            "contrast=smokes: not in this dataset; near it: smoker",
+        ),
+        ({"images": 90}, "images=90: needs 45 no people in this split, which has "),
+    ],
+)
+def test_what_the_release_does_not_hold_is_refused_before_any_training(capsys, values, line):
     with pytest.raises(SystemExit, match="2"):
-        real_eyes.main(flags(ASKED | {"contrasts": "smoker,smokes"}))
-    assert "contrast=smokes: not in this dataset; near it: smoker" in capsys.readouterr().err
-    assert [run.info.run_name for run in children()] == []
+        real_eyes.main(flags(ASKED | values))
+    assert line in capsys.readouterr().err
+    assert children() == []
 
 
 def test_radii_never_fall_below_what_was_asked():

@@ -39,6 +39,7 @@ from fundus_ml.evaluation.scores import (
     scores,
 )
 from fundus_ml.evaluation.subgroups import subgroup_scores
+from fundus_ml.evaluation.within_age import auroc_within_age
 from tracking.runs import Run
 
 VALIDATION = "val"
@@ -148,6 +149,9 @@ def measure_split(
         seed=measure.seed,
         people=dataset.contrast.people,
     )
+    within_age = auroc_within_age(
+        parts[split], dataset.frame, resamples=measure.bootstrap, seed=measure.seed
+    )
     log_subgroups(run, subgroups, title=f"{name}, {words_of(split)} of {dataset.name}")
     audit = audit_of(dataset)
     if split == ALL:
@@ -158,13 +162,19 @@ def measure_split(
         run,
         readable_scores(table),
         subgroups[subgroup_columns(dataset.contrast.people)],
-        remarks=(counted(table), _told(calibration, fitted_on, dataset.contrast.classes[1])),
+        remarks=(
+            counted(table),
+            str(within_age),
+            _told(calibration, fitted_on, dataset.contrast.classes[1]),
+        ),
         conclusions=(f"{words_of(split)}: {reached}{under_attack(table)}", *beside),
     )
     return Measured(
         predicted=predicted,
         table=table,
-        metrics=named_metrics(table, split=split) | {BASELINE: audit.shortcut_baseline},
+        metrics=named_metrics(table, split=split)
+        | within_age.metrics(split=split)
+        | {BASELINE: audit.shortcut_baseline},
         tags=calibration.tags() | {"calibrated_on": dataset.digest},
     )
 

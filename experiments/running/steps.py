@@ -19,7 +19,7 @@ REUSES = (SAME, ANY, NO)
 SHORT_ID = 8
 MOVES_NOTHING = frozenset(
     {"verbose", "workers", "backend", "scheduler", "checkpoints", "checkpoint_minutes", "kept",
-     "model", "clean_model", "null_model", "evaluator", "dataset", "root"}
+     "model", "clean_model", "null_model", "evaluator", "dataset", "root", "out"}
 )  # fmt: skip
 """Flags that do not decide what a step finds; datasets, versions and releases count by content."""
 

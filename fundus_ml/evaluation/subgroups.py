@@ -54,7 +54,7 @@ def subgroup_scores(
     Raises:
         InputError: An eye of ``predicted`` is not in ``manifest``.
     """
-    eyes = _joined(predicted, manifest)
+    eyes = joined(predicted, manifest)
     rows = []
     for attribute, groups in subgroups_of(eyes).items():
         for group, places in groups.items():
@@ -131,7 +131,12 @@ class _Count:
         return ""
 
 
-def _joined(predicted: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
+def joined(predicted: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:
+    """Put what is known of each eye beside its score.
+
+    Raises:
+        InputError: An eye of ``predicted`` is not in ``manifest``.
+    """
     known = manifest.set_index("image_id")[["source", "age", "eye", "camera", "quality", "healthy"]]
     absent = ~predicted["image_id"].isin(known.index)
     if absent.any():

@@ -126,12 +126,12 @@ def write_real_eyes(
     radii = pd.concat([_radii(answer) for answer in answers], ignore_index=True)
     links = {}
     for answer in answers:
-        name = file_stem(answer.eyes.contrast)
-        gallery = folder / "galleries" / f"{name}.html"
+        model = answer.rungs[answer.chosen].registered
+        gallery = folder / "galleries" / f"{model.name}.html"
         gallery.parent.mkdir(exist_ok=True)
         shutil.copyfile(fetch(f"runs:/{answer.modulated.run_id}/{FOLDER}/gallery.html"), gallery)
         links[f"{answer.eyes.contrast}: gallery"] = gallery.relative_to(folder).as_posix()
-        links[f"{answer.eyes.contrast}: version"] = answer.rungs[answer.chosen].registered.uri
+        links[f"{answer.eyes.contrast}: version"] = model.uri
     figures = {
         "What a larger radius costs and buys": (
             figure_png(radii_figure(radii)),

@@ -10,7 +10,7 @@ run again, so a killed chain goes on where it stood when the same command is giv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from experiments import recording, running
 from experiments.evaluate import EvaluateConfig, evaluate
@@ -57,6 +57,8 @@ class RealEyesConfig(ConsoleOptions):
     """Questions with commas between them, as `train` takes them."""
     size: int = 0
     """Side of the square eyes, pixels; 0 is 128, or 300 where there is a GPU."""
+    stratify: Literal["age", "findings"] = "age"
+    """What each split gets its share of, beside sex and source; as in `preprocess`."""
     arch: str = "efficientnet_lite0"
     """Backbone, by its name in torchvision or timm."""
     weights: str = "imagenet"

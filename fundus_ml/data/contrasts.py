@@ -121,9 +121,14 @@ def check_people(frame: pd.DataFrame, found: Answers) -> None:
             )
 
 
+def finding_columns(frame: pd.DataFrame) -> list[str]:
+    """List the columns that say what an eye shows."""
+    return [str(name) for name in frame if _is_finding(name)]
+
+
 def offered(frame: pd.DataFrame) -> list[str]:
     """List what a table can be asked, the numbers without their cuts."""
-    findings = [str(name).removeprefix(FINDING) for name in frame if _is_finding(name)]
+    findings = [name.removeprefix(FINDING) for name in finding_columns(frame)]
     own = [str(name) for name in frame if name not in MANIFEST_COLUMNS and not _is_finding(name)]
     two = [name for name in own if _as_text(frame[name]).nunique() == len(SEXES)]
     return [SEX, *findings, "eye", "age>NUMBER", *two]

@@ -1,6 +1,7 @@
 """Train, validation and test, cut so that no person stands on both sides."""
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -23,6 +24,7 @@ def assign_splits(
     test_fraction: float = 0.15,
     seed: int = 0,
     by: str = "person",
+    findings: Sequence[str] = (),
 ) -> pd.Series:
     """Give every eye its split, whole people at a time.
 
@@ -42,6 +44,9 @@ def assign_splits(
             people or more gives at least one to each split whose fraction is above 0.
         seed: Another seed is another cut.
         by: ``person``, or ``file``, which tears people apart and exists to show what leaks then.
+        findings: Columns of ``frame`` that are 1 where an eye shows a finding. People who show one
+            then stand together in the line, before their ages are looked at, by the rarest they
+            show: each finding is cut as asked within every source and sex.
 
     Returns:
         ``train``, ``val`` or ``test`` per row, on the index of ``frame``.
@@ -54,10 +59,11 @@ def assign_splits(
         raise InputError(f"by={by}: allowed: {', '.join(SPLIT_BY)}")
     whole = frame["person_group" if by == "person" else "image_id"]
     people = _people(frame, whole, seed)
+    people["finding"] = _rarest(frame, whole, findings).map(lambda name: _place(seed, name))
     fractions = np.array([1 - val_fraction - test_fraction, val_fraction, test_fraction])
     placed: dict[object, str] = {}
     for _, stratum in people.groupby(["source", "label"]):
-        line = stratum.sort_values(["band_place", "place"])
+        line = stratum.sort_values(["finding", "band_place", "place"])
         chosen = _ensure_all(_deal(line, fractions), fractions)
         placed |= zip(line.index, np.array(SPLITS)[chosen].tolist(), strict=True)
     split = whole.map(placed).rename("split")
@@ -98,6 +104,15 @@ def _people(frame: pd.DataFrame, whole: pd.Series, seed: int) -> pd.DataFrame:
     people["band_place"] = [_place(seed, name) for name in stratum + "/" + band]
     people["place"] = [_place(seed, str(person)) for person in people.index]
     return people
+
+
+def _rarest(frame: pd.DataFrame, whole: pd.Series, findings: Sequence[str]) -> pd.Series:
+    """Name the finding of everyone that the fewest people show; empty for who shows none."""
+    shown = frame[list(findings)].eq(1).groupby(whole, sort=False).any()
+    rarest = pd.Series("", index=shown.index)
+    for name in shown.sum().sort_values(ascending=False, kind="stable").index:
+        rarest = rarest.mask(shown[name], str(name))
+    return rarest
 
 
 def _place(seed: int, name: str) -> str:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from fundus_ml.auditing.audit import Audit, audit_dataset, write_audit
 from fundus_ml.data.balance import balance_weights
+from fundus_ml.data.contrasts import finding_columns
 from fundus_ml.data.manifest import SEXES, SPLITS
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.data.photographs import Photographs
@@ -166,5 +167,6 @@ def _split(eyes: pd.DataFrame, options: PreprocessingOptions) -> pd.DataFrame:
         test_fraction=options.test_fraction,
         seed=options.seed,
         by=options.split.removeprefix("by_"),
+        findings=finding_columns(eyes) if options.stratify == "findings" else (),
     )
     return eyes.assign(weight=balance_weights(eyes, by=options.balance_factors))

@@ -10,6 +10,7 @@ PADDINGS = ("black", "mirror")
 SURROUNDS = ("black", "keep")
 CONTRADICTING = ("reject", "keep")
 SPLITTINGS = ("by_person", "by_file")
+STRATA = ("age", "findings")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +53,9 @@ class PreprocessingOptions(CropOptions):
     """Share of the eyes in the test split."""
     split: Literal["by_person", "by_file"] = "by_person"
     """by_person; by_file only to show what leakage does: it tears people apart."""
+    stratify: Literal["age", "findings"] = "age"
+    """What each split gets its share of, beside sex and source: age bands, or first the findings of
+    the release (glaucoma …) and within them age bands."""
     balance: str = "sex,source"
     """What the sampling weights in the manifest make equal: sex (within every source and age
     band), source, age (bands), with commas; empty for none."""
@@ -66,7 +70,7 @@ class PreprocessingOptions(CropOptions):
         refuse_outside(
             self,
             at_least={"permutations": 1},
-            one_of={"contradicting": CONTRADICTING, "split": SPLITTINGS},
+            one_of={"contradicting": CONTRADICTING, "split": SPLITTINGS, "stratify": STRATA},
         )
         check_fractions(val_fraction=self.val_fraction, test_fraction=self.test_fraction)
         check_factors(self.balance_factors)

@@ -163,6 +163,36 @@ def test_every_age_band_of_every_stratum_is_near_its_share():
             assert abs((cell["split"] == name).sum() - share * len(cell)) <= 4
 
 
+def people_with_findings():
+    """400 people; one in eight shows the rare finding, and most of these the common one too."""
+    rng = np.random.default_rng(2)
+    frame = make_people(rng.integers(1, 3, 400), ages=rng.uniform(20, 80, 400))
+    shows = rng.uniform(size=(400, 2))
+    person = frame["person_group"].str.removeprefix("a/").astype(int)
+    return frame.assign(
+        rare=(shows[person, 0] < 0.125).astype(float), common=(shows[person, 1] < 0.6).astype(float)
+    )
+
+
+def test_every_finding_is_near_its_share():
+    frame = people_with_findings()
+    split = assign_splits(frame, findings=("common", "rare"))
+    for finding in ("rare", "common"):
+        for _, eyes in frame[frame[finding].eq(1)].assign(split=split).groupby("label"):
+            for name in ("val", "test"):
+                got = (eyes["split"] == name).sum()
+                assert abs(got - 0.15 * len(eyes)) <= 4
+    assert split.groupby(frame["person_group"]).nunique().max() == 1
+
+
+def test_findings_nobody_shows_or_said_move_nobody():
+    frame = people_with_findings()
+    plain = assign_splits(frame)
+    assert assign_splits(frame.assign(none=0.0), findings=("none",)).equals(plain)
+    assert assign_splits(frame.assign(none=np.nan), findings=("none",)).equals(plain)
+    assert not assign_splits(frame, findings=("rare",)).equals(plain)
+
+
 def test_no_age_is_kept_for_train():
     """Four people of four bands, 100 seeds: every band is held out as often as the others."""
     frame = make_people([1] * 4, labels=[0] * 4, ages=np.array([20.0, 45.0, 65.0, np.nan]))

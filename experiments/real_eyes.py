@@ -20,8 +20,7 @@ from experiments.robustify import RobustifyConfig, robustify
 from experiments.running import console
 from experiments.running.flags import Number, Numbers, run_entry_point
 from experiments.running.identity import adopted
-from experiments.running.options import ConsoleOptions
-from experiments.running.steps import check_reuse
+from experiments.running.options import ConsoleOptions, check_reuse
 from experiments.train import TrainConfig, train
 from fundus_ml import data, models
 from fundus_ml.data.options import SHUFFLED, TRUE

@@ -16,6 +16,21 @@ METRICS: Mapping[str, Direction] = {
 """What a study may seek, and in which direction."""
 
 
+SAME, ANY, NO = "same", "any", "no"
+REUSES = (SAME, ANY, NO)
+"""Which finished runs stand for a step: those of the same code, those of any, none."""
+
+
+def check_reuse(reuse: str) -> None:
+    """Refuse a word that is none of :data:`REUSES`.
+
+    Raises:
+        InputError: It is none.
+    """
+    if reuse not in REUSES:
+        raise InputError(f"reuse={reuse}: allowed: {', '.join(REUSES)}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ConsoleOptions:
     """What a run prints."""

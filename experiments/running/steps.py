@@ -10,12 +10,11 @@ from typing import TypeVar
 from experiments.running.console import say, speaking
 from experiments.running.flags import Config, execute
 from experiments.running.identity import identity_of
+from experiments.running.options import ANY, NO
 from fundus_ml.errors import InputError
 from tracking.runs import Run
 from tracking.steps import STEP_TAG, Step, find_step, read_step
 
-SAME, ANY, NO = "same", "any", "no"
-REUSES = (SAME, ANY, NO)
 SHORT_ID = 8
 MOVES_NOTHING = frozenset(
     {"verbose", "workers", "backend", "scheduler", "checkpoints", "checkpoint_minutes", "kept",
@@ -24,16 +23,6 @@ MOVES_NOTHING = frozenset(
 """Flags that do not decide what a step finds; datasets, versions and releases count by content."""
 
 C = TypeVar("C", bound=Config)
-
-
-def check_reuse(reuse: str) -> None:
-    """Refuse a word that is none of :data:`REUSES`.
-
-    Raises:
-        InputError: It is none.
-    """
-    if reuse not in REUSES:
-        raise InputError(f"reuse={reuse}: allowed: {', '.join(REUSES)}")
 
 
 @dataclass

@@ -185,6 +185,7 @@ def test_one_null_model_is_no_distribution(everything, versions, tmp_path):
     assert tags["null"] == "not measured: name two or more shuffled models"
 
 
+@pytest.mark.slow
 def test_a_rerun_replaces_and_gives_the_same_pictures(versions, monkeypatch):
     """Byte for byte, panels drawn by several processes too; no row twice."""
     found, panels = [], []

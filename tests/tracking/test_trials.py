@@ -101,6 +101,7 @@ def test_the_same_seed_draws_the_same_also_when_resumed():
     assert other.rows()[0].params != drawn[0][0]
 
 
+@pytest.mark.slow
 def test_the_search_learns():
     """After its random beginning it looks near the best place, which random draws seldom hit."""
     study = open_study()

@@ -90,6 +90,7 @@ def test_the_loss_is_vicreg_of_one_pass_over_both_views(eyes, encoder):
     torch.testing.assert_close(loss, wanted)
 
 
+@pytest.mark.slow
 def test_learning_lowers_the_validation_loss(eyes, classifier):
     """The eyes are noise, so the unseen ones gain little; the best epoch gains most."""
     spec = dataclasses.replace(classifier.spec, arch="resnet18")

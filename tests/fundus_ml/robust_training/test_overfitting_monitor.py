@@ -52,6 +52,7 @@ def robust(eyes, method, epochs, **given):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_one_long_step_without_a_random_start_is_caught(eyes, tmp_path):
     """It ends early with what was seen; the best epoch comes back; so after an interruption."""
     kept = Checkpoints(tmp_path / "kept", {})

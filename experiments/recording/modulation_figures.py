@@ -13,9 +13,11 @@ from experiments.running.console import progress
 from fundus_ml.figures import (
     contact_sheet,
     figure_png,
+    mean_change_figure,
     region_enrichment_figure,
     success_curve,
 )
+from fundus_ml.figures.mean_changes import SIDES
 from fundus_ml.figures.minimal_perturbations import min_norm_figure
 from fundus_ml.figures.panel_files import PanelFile, draw_panel_file
 from fundus_ml.modulation import file_stem
@@ -102,6 +104,12 @@ def draw_figures(
         evaluator.chosen.pixels[:SHEET_EYES], modulated[-1][:SHEET_EYES], captions[:SHEET_EYES]
     )
     _save(sheet, folder / "contact_sheet.png")
+    sides = evaluator.eyes["eye"].tolist()
+    if set(sides) & set(SIDES):
+        means = mean_change_figure(
+            evaluator.chosen.pixels, modulated[-1], sides, strongest["target"].tolist()
+        )
+        _save(means, folder / "mean_change.png")
     enrichment = _with_null(compared).rename(columns={"condition": "model"})
     for eps, rows in enrichment.groupby("eps"):
         budget = plain(cast("float", eps))

@@ -10,6 +10,8 @@ from .discrimination import training_curves as training_curves
 from .enrichment import region_enrichment_figure as region_enrichment_figure
 from .inputs import check_columns as check_columns
 from .inputs import check_pictures as check_pictures
+from .mean_changes import mean_change_figure as mean_change_figure
+from .mean_changes import mean_changes as mean_changes
 from .minimal_perturbations import min_norm_figure as min_norm_figure
 from .panels import modulation_panel as modulation_panel
 from .pretraining import pretraining_curves as pretraining_curves

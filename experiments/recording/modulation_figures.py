@@ -30,6 +30,8 @@ from fundus_ml.parallel import in_order, processes
 from fundus_ml.statistics.numerals import plain
 
 THUMBNAILS = 3
+MEAN_CHANGE = "mean_change.png"
+"""The change averaged over eyes of a known side; not there where no side is known."""
 SHEET_EYES = 48
 """Eyes of a contact sheet; the gallery holds them all."""
 WORTH_PROCESSES = 32
@@ -109,7 +111,7 @@ def draw_figures(
         means = mean_change_figure(
             evaluator.chosen.pixels, modulated[-1], sides, strongest["target"].tolist()
         )
-        _save(means, folder / "mean_change.png")
+        _save(means, folder / MEAN_CHANGE)
     enrichment = _with_null(compared).rename(columns={"condition": "model"})
     for eps, rows in enrichment.groupby("eps"):
         budget = plain(cast("float", eps))

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from experiments.recording.modulation import FOLDER
+from experiments.recording.modulation_figures import MEAN_CHANGE
 from experiments.recording.shortcut_baseline import BASELINE
 from experiments.running import console
 from fundus_ml.data.opening import open_dataset
@@ -31,6 +32,10 @@ TITLE = "What does a network see in a retina, and where it is known, does it see
 LOOKS_CAPTION = (
     "The same eyes, pushed towards the other class by networks trained for rising radii, and what "
     "each changed, all within one budget."
+)
+MEAN_CAPTION = (
+    "The change that each class asks for, averaged over eyes that are mirrored to right ones (the "
+    "disc lies on the right), and how dense it is."
 )
 INTERVALS = "95 % intervals clustered by person"
 
@@ -139,6 +144,9 @@ def write_real_eyes(
         )
     }
     for answer in answers:
+        mean = fetch(f"runs:/{answer.modulated.run_id}/{FOLDER}") / MEAN_CHANGE
+        if mean.is_file():
+            figures[f"{answer.eyes.contrast}: mean change"] = (mean.read_bytes(), MEAN_CAPTION)
         figures[f"{answer.eyes.contrast}: looks of the modulation"] = (
             figure_png(_looks(answer)),
             LOOKS_CAPTION,

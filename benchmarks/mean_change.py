@@ -3,10 +3,11 @@
     python -m benchmarks.mean_change --runs robust=RUN_ID clean=RUN_ID --csv mean_change.csv
 
 For photographs without region maps: eyes are mirrored to right ones, and the disc's place is where
-their mean picture is brightest against its surroundings: no network is asked. The macula's is 2.5
-disc diameters temporal of it. The shams have the disc's size: its place mirrored to the other side,
-and its height shifted up and down by two diameters. One row per run, target and place: mean density
-(1 = spread evenly over the picture) with a 95 % interval over people, one eye each.
+they are brightest against their surroundings, in the median, on the nasal side: no network is
+asked. The macula's is 2.5 disc diameters temporal of it. The shams have the disc's size: its place
+mirrored to the other side, and its height shifted up and down by two diameters. One row per run,
+target and place: mean density (1 = spread evenly over the picture) with a 95 % interval over
+people, one eye each.
 """
 
 import argparse
@@ -27,8 +28,12 @@ from tracking.stores import fetch
 RADIUS = 0.07
 """Of the disc's place, in sides of the picture; a disc is about .06 to .08 of them."""
 
+FINE, COARSE = 0.03, 0.1
+"""Widths of the two blurs, in sides, whose difference is bright at the scale of a disc."""
 INSIDE = 0.4
-"""Distance from the middle, in sides, within which the disc is sought: no glare of the rim."""
+NASAL = 0.58
+"""Where the disc is sought: within the first of the middle, in sides (no glare of the rim), and on
+the nasal side of the second (no scar of the macula)."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -83,13 +88,16 @@ def places_of(original: NDArray[np.uint8], sides: Sequence[str]) -> Mapping[str,
     upright = np.stack(
         [eye[:, ::-1] if side == "left" else eye for eye, side in zip(original, sides, strict=True)]
     )
-    mean = upright.astype(np.float32).mean(axis=(0, 3))
-    size = len(mean)
-    bright = cv2.GaussianBlur(mean, (0, 0), 0.03 * size) - cv2.GaussianBlur(
-        mean, (0, 0), 0.1 * size
-    )
+    size = upright.shape[1]
+    grey = upright.astype(np.float32).mean(axis=-1)
+    contrast = [
+        cv2.GaussianBlur(eye, (0, 0), FINE * size) - cv2.GaussianBlur(eye, (0, 0), COARSE * size)
+        for eye in grey
+    ]
+    bright = np.median(contrast, axis=0)  # glare and scars of single eyes do not count
     rows, columns = np.mgrid[:size, :size] / size
-    bright[np.hypot(rows - 0.5, columns - 0.5) > INSIDE] = -np.inf
+    nasal = (np.hypot(rows - 0.5, columns - 0.5) < INSIDE) & (columns > NASAL)
+    bright[~nasal] = -np.inf
     y, x = np.array(np.unravel_index(bright.argmax(), bright.shape)) / size
     step = 4 * RADIUS
     centres = {

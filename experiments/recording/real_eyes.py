@@ -29,6 +29,14 @@ SPLIT = "test"
 """Where the eyes are modulated."""
 PAGE, TABLE = "real_eyes.html", "real_eyes.csv"
 TITLE = "What does a network see in a retina, and where it is known, does it see that?"
+READ = (
+    "contrast", "eyes", "second class", "people", "left out", "shortcut baseline", "AUROC", "AUPRC",
+)  # fmt: skip
+ROBUST = (
+    "radius, grey levels", "robust: clean AUROC", "robust: AUROC under attack", "gate",
+    "null models", "null models: AUROC on true labels", "minimal perturbation, grey levels",
+)  # fmt: skip
+"""Columns of the table that the page shows by themselves."""
 LOOKS_CAPTION = (
     "The same eyes, pushed towards the other class by networks trained for rising radii, and what "
     "each changed, all within one budget."
@@ -156,7 +164,13 @@ def write_real_eyes(
         summary_page(
             title=TITLE,
             headline={row["contrast"]: row["verdict"] for row in table.to_dict("records")},
-            tables={"Contrasts": table.drop(columns="verdict"), "Radii": radii},
+            tables={
+                "Who answers, and what is read": table[list(READ)],
+                "After robust training": table[["contrast", *ROBUST]],
+                "Every radius": pd.concat(
+                    [_readable_radii(answer) for answer in answers], ignore_index=True
+                ),
+            },
             figures=figures,
             links=links,
         ),
@@ -176,6 +190,25 @@ def write_real_eyes(
     for row in table.to_dict("records"):
         console.say(f"{row['contrast']}: {row['verdict']}")
     return page
+
+
+def _readable_radii(answer: Answer) -> pd.DataFrame:
+    """Lay the radii of a contrast out for a reader."""
+    rows = []
+    for level, step in {0.0: answer.start, **answer.rungs}.items():
+        eps = step.registered.tags.get("eps")
+        rows.append(
+            {
+                "contrast": answer.eyes.contrast,
+                "grey levels": level,
+                "clean AUROC": _interval(step, "test_clean_auroc"),
+                "AUROC under attack": "n/a"
+                if eps is None
+                else _interval(step, _attacked_name(eps)),
+                "gate": step.tags.get("robust_gate_reason", "not asked"),
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def row_of(answer: Answer, *, size: int) -> dict[str, object]:
@@ -213,9 +246,9 @@ def _verdict(answer: Answer, attacked: str) -> str:
     first = "reads it" + ("" if reads else f", not shown above shortcuts ({baseline:.2f})")
     if robust.tags.get("robust_gate") != "passed":
         return (
-            f"{first}; no network passed the gate: under attack at {answer.chosen:g} grey levels "
-            f"AUROC {robust.metrics[attacked]:.2f}, so its pictures show no evidence an eye could "
-            "follow"
+            f"{first}; no network passed the gate: AUROC {robust.metrics[attacked]:.2f} under "
+            f"attack at {answer.chosen:g} grey levels; read its pictures beside those of the "
+            "network before robust training and of null models"
         )
     return (
         f"{first}; robust at {answer.chosen:g} grey levels with AUROC "
@@ -237,7 +270,6 @@ def _radii(answer: Answer) -> pd.DataFrame:
             "grey_levels": level,
             "baseline": answer.start.metrics[BASELINE],
             "passed": step.tags.get("robust_gate") == "passed",
-            "gate": step.tags.get("robust_gate_reason", "not asked"),
         }
         eps = step.registered.tags.get("eps")
         for end in ("", "_low", "_high"):

@@ -124,7 +124,7 @@ def _panel(axes: Axes, rows: pd.DataFrame) -> None:
     refused = rows[rows["robust"].notna() & ~rows["passed"].astype(bool)]
     axes.plot(
         refused["grey_levels"], refused["robust"], linestyle="none", marker="x", color=INK,
-        markersize=9, label="refused by the gate",
+        markersize=9, label="not given the alias robust",
     )  # fmt: skip
     axes.axhline(
         rows["baseline"].iloc[0], color=FAINT, linewidth=1, linestyle="dashed",

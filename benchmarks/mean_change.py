@@ -26,7 +26,7 @@ from fundus_ml.statistics.clustered import clustered_mean
 from tracking.stores import fetch
 
 RADIUS = 0.07
-"""Of the disc's place, in sides of the picture; a disc is about .06 to .08 of them."""
+"""Radius of the disc's place, in sides of the picture; a disc is about .06 to .08 of them."""
 
 FINE, COARSE = 0.03, 0.1
 """Widths of the two blurs, in sides, whose difference is bright at the scale of a disc."""

@@ -246,7 +246,7 @@ class Question:
         name: The contrast.
         config: Flags of the whole.
         steps: Where the steps are done and counted.
-        digest: Of the dataset.
+        digest: Digest of the dataset.
     """
 
     name: str

@@ -31,7 +31,7 @@ from fundus_ml.statistics.numerals import plain
 
 THUMBNAILS = 3
 MEAN_CHANGE = "mean_change.png"
-"""The change averaged over eyes of a known side; not there where no side is known."""
+"""The change averaged over eyes of a known side; not there where none changed."""
 SHEET_EYES = 48
 """Eyes of a contact sheet; the gallery holds them all."""
 WORTH_PROCESSES = 32
@@ -106,10 +106,11 @@ def draw_figures(
         evaluator.chosen.pixels[:SHEET_EYES], modulated[-1][:SHEET_EYES], captions[:SHEET_EYES]
     )
     _save(sheet, folder / "contact_sheet.png")
-    sides = evaluator.eyes["eye"].tolist()
-    if set(sides) & set(SIDES):
+    changed = (modulated[-1] != evaluator.chosen.pixels).any(axis=(1, 2, 3))
+    sides = evaluator.eyes["eye"]
+    if (sides.isin(SIDES).to_numpy() & changed).any():
         means = mean_change_figure(
-            evaluator.chosen.pixels, modulated[-1], sides, strongest["target"].tolist()
+            evaluator.chosen.pixels, modulated[-1], sides.tolist(), strongest["target"].tolist()
         )
         _save(means, folder / MEAN_CHANGE)
     enrichment = _with_null(compared).rename(columns={"condition": "model"})

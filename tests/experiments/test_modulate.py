@@ -185,6 +185,17 @@ def test_one_null_model_is_no_distribution(everything, versions, tmp_path):
     assert tags["null"] == "not measured: name two or more shuffled models"
 
 
+@pytest.mark.usefixtures("unrendered")
+def test_a_modulation_that_changes_nothing_ends_well(versions):
+    """A budget below one 8-bit step leaves every picture as it was: no mean change is drawn."""
+    still = {"images": 2, "eps": "0.001", "min_norm_steps": 0, "controls": "false"}
+    modulate.main(flags(USUAL | still | {"dataset": versions.a, "bootstrap": 20}))
+    run = newest("modulate")
+    assert run.info.status == "FINISHED"
+    assert logged_table(run, "effect_by_eps.json")["unchanged"].tolist() == [2]
+    assert not artifact(run, "modulation").joinpath("mean_change.png").exists()
+
+
 @pytest.mark.slow
 def test_a_rerun_replaces_and_gives_the_same_pictures(versions, monkeypatch):
     """Byte for byte, panels drawn by several processes too; no row twice."""

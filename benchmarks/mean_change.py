@@ -20,8 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fundus_ml.figures.mean_changes import mean_changes
-from fundus_ml.imaging.pictures import read_png
-from fundus_ml.modulation import ORIGINAL, file_stem
+from fundus_ml.modulation import read_strongest
 from fundus_ml.statistics.clustered import clustered_mean
 from tracking.stores import fetch
 
@@ -55,11 +54,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def measured(name: str, folder: Path) -> list[dict[str, object]]:
     """Measure one run at its largest budget, by target and place."""
-    rows = pd.read_parquet(folder / "modulations.parquet")
-    rows = rows[rows["eps"] == rows["eps"].max()].reset_index(drop=True)
-    stems = [file_stem(image_id) for image_id in rows["image_id"]]
-    original = np.stack([read_png(folder / "pictures" / stem / ORIGINAL) for stem in stems])
-    modulated = np.stack([read_png(folder / picture) for picture in rows["picture"]])
+    rows, original, modulated = read_strongest(folder)
     sides = rows["image_id"].str.rsplit("_").str[-1].tolist()
     places = places_of(original, sides)
     found = []

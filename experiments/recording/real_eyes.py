@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from experiments.recording.modulation import FOLDER
 from experiments.recording.modulation_figures import MEAN_CHANGE
@@ -16,8 +15,7 @@ from experiments.recording.shortcut_baseline import BASELINE
 from experiments.running import console
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.figures import figure_png, looks_figure, radii_figure
-from fundus_ml.imaging.pictures import read_png
-from fundus_ml.modulation import MODES, ORIGINAL, choose_eyes, file_stem
+from fundus_ml.modulation import MODES, choose_eyes, read_strongest
 from fundus_ml.pages.template import summary_page
 from fundus_ml.robust_evaluation.options import grey_levels
 from fundus_ml.statistics.numerals import plain
@@ -286,20 +284,7 @@ def _attacked_name(eps: str) -> str:
 def _looks(answer: Answer) -> Figure:
     modulated = []
     for step in answer.looks.values():
-        original, pictures = _pictures(step)
+        _, original, pictures = read_strongest(fetch(f"runs:/{step.run_id}/{FOLDER}"))
         modulated.append(pictures)
     names = [f"{level:g} grey levels" if level else "not robust" for level in answer.looks]
     return looks_figure(original, np.stack(modulated), names)
-
-
-def _pictures(step: Step) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Read the eyes of a modulation, unchanged and at its largest budget."""
-    rows = pd.read_parquet(fetch(f"runs:/{step.run_id}/{FOLDER}/modulations.parquet"))
-    strongest = rows[rows["eps"] == rows["eps"].max()]
-    folder = fetch(f"runs:/{step.run_id}/{FOLDER}/pictures")
-    stems = [file_stem(image_id) for image_id in strongest["image_id"]]
-    original = [read_png(folder / stem / ORIGINAL) for stem in stems]
-    pictures = [
-        read_png(folder / Path(name).relative_to("pictures")) for name in strongest["picture"]
-    ]
-    return np.stack(original), np.stack(pictures)

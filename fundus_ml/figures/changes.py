@@ -28,19 +28,19 @@ SMALLEST_LIMIT = 1 / 255
 
 def signed_change(original: NDArray[np.uint8], modulated: NDArray[np.uint8]) -> Floats:
     """Mean over RGB of modulated minus original, ``(..., H, W)``, pixels in [0, 1]."""
-    change: Floats = _difference(original, modulated).mean(axis=-1)
+    change: Floats = difference(original, modulated).mean(axis=-1)
     return change
 
 
 def change_magnitude(original: NDArray[np.uint8], modulated: NDArray[np.uint8]) -> Floats:
     """Euclidean length over RGB of the change, ``(..., H, W)``, pixels in [0, 1]."""
-    length: Floats = np.linalg.norm(_difference(original, modulated), axis=-1)
+    length: Floats = np.linalg.norm(difference(original, modulated), axis=-1)
     return length
 
 
 def spent_rms(original: NDArray[np.uint8], modulated: NDArray[np.uint8]) -> float:
     """Root mean square change over all 3·H·W values, pixels in [0, 1]."""
-    return float(np.sqrt(np.mean(_difference(original, modulated) ** 2)))
+    return float(np.sqrt(np.mean(difference(original, modulated) ** 2)))
 
 
 def change_limit(changes: Floats) -> float:
@@ -76,5 +76,6 @@ def change_bar(
     bar.ax.tick_params(labelsize=BODY_SIZE - 2, colors=FAINT)
 
 
-def _difference(original: NDArray[np.uint8], modulated: NDArray[np.uint8]) -> Floats:
+def difference(original: NDArray[np.uint8], modulated: NDArray[np.uint8]) -> Floats:
+    """Modulated minus original, pixels in [0, 1]."""
     return (modulated.astype(np.float64) - original.astype(np.float64)) / 255

@@ -8,14 +8,20 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from fundus_ml.errors import InputError
-from fundus_ml.figures.changes import MAGNITUDE_MAP, SIGNED_MAP, SMALLEST_LIMIT, Floats
+from fundus_ml.figures.changes import (
+    MAGNITUDE_MAP,
+    SHOWN_QUANTILE,
+    SIGNED_MAP,
+    SMALLEST_LIMIT,
+    Floats,
+    difference,
+)
 from fundus_ml.figures.inputs import check_pictures, check_same_length
 from fundus_ml.figures.style import BODY_SIZE, FAINT, INK, make_figure
 
 SIDES = ("left", "right")
 CELL = 2.8
 """Side of one map, in inches."""
-SHOWN_QUANTILE = 0.998
 DENSITY = "density of the change, 1 = spread evenly"
 
 
@@ -93,7 +99,7 @@ def mean_changes(
         modulated: ``(n, H, W, 3)`` uint8 RGB.
         eyes: ``n`` times ``left``, ``right`` or anything else.
     """
-    change = (modulated.astype(np.float64) - original.astype(np.float64)) / 255
+    change = difference(original, modulated)
     sides = np.asarray(eyes)
     change[sides == SIDES[0]] = change[sides == SIDES[0]][:, :, ::-1]
     energy = (change**2).sum(axis=-1)

@@ -41,6 +41,7 @@ from .pictures import ORIGINAL as ORIGINAL
 from .pictures import file_stem as file_stem
 from .pictures import picture_name as picture_name
 from .pictures import read_pictures as read_pictures
+from .pictures import read_strongest as read_strongest
 from .pictures import write_pictures as write_pictures
 from .pushing import Chosen as Chosen
 from .pushing import ModulationResult as ModulationResult

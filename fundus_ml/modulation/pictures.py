@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from fundus_ml.errors import InputError
@@ -48,6 +49,24 @@ def write_pictures(
 def read_pictures(paths: Sequence[Sequence[Path]]) -> NDArray[np.uint8]:
     """Read what :func:`write_pictures` wrote, as ``(E, N, H, W, 3)`` uint8."""
     return np.stack([np.stack([read_png(path) for path in row]) for row in paths])
+
+
+def read_strongest(
+    folder: Path,
+) -> tuple[pd.DataFrame, NDArray[np.uint8], NDArray[np.uint8]]:
+    """Read a finished modulation at its largest budget.
+
+    Args:
+        folder: Holds ``modulations.parquet`` and the pictures it names.
+
+    Returns:
+        One row per eye, the unchanged eyes, and the modulated ones, both ``(N, H, W, 3)`` uint8.
+    """
+    rows = pd.read_parquet(folder / "modulations.parquet")
+    rows = rows[rows["eps"] == rows["eps"].max()].reset_index(drop=True)
+    modulated = [folder / name for name in rows["picture"]]
+    original = [path.parent / ORIGINAL for path in modulated]
+    return rows, np.stack([*map(read_png, original)]), np.stack([*map(read_png, modulated)])
 
 
 def picture_name(image_id: str, eps: float) -> str:

@@ -12,6 +12,7 @@ Painting takes most of the time, about 60 ms an eye: 20 seeds are an hour on one
 import argparse
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -22,9 +23,9 @@ from fundus_ml.data.opening import open_dataset
 from fundus_ml.data.shards import ShardWriter
 from fundus_ml.data.splits import assign_splits
 from fundus_ml.errors import Refused
+from fundus_ml.imaging.cropping import CroppedEye, crop_eye
+from fundus_ml.imaging.options import CropOptions
 from fundus_ml.preprocessing.assembly import assemble
-from fundus_ml.preprocessing.cropping import CroppedEye, crop_eye
-from fundus_ml.preprocessing.options import CropOptions
 from fundus_ml.sources.synthetic import synthetic_photographs
 from fundus_ml.synthesis.options import Population
 
@@ -114,7 +115,7 @@ def _cropped(population: Population, size: int, painted: Painted, work: Path) ->
             row: dict[str, object] = {str(name): value for name, value in record.items()}
             key = tuple(value for name, value in row.items() if name not in SAME_PAINT)
             if key not in painted:
-                painted[key] = crop_eye(row, load=photographs.load, options=options)
+                painted[key] = crop_eye(partial(photographs.load, row), options)
             eye = painted[key]
             if isinstance(eye, CroppedEye):
                 writer.append(eye.pixels)

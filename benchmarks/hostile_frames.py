@@ -17,6 +17,7 @@ import argparse
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,14 +25,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fundus_ml.data.photographs import Photograph
 from fundus_ml.errors import Refused
-from fundus_ml.imaging.decoding import decode_photograph
+from fundus_ml.imaging.cropping import CroppedEye, crop_eye
 from fundus_ml.imaging.field_of_view import FieldOfView, crop_to_field_of_view
 from fundus_ml.imaging.opencv import cv2
+from fundus_ml.imaging.options import CropOptions
+from fundus_ml.imaging.photographs import read_photograph
 from fundus_ml.imaging.pictures import write_png
-from fundus_ml.preprocessing.cropping import CroppedEye, crop_eye
-from fundus_ml.preprocessing.options import CropOptions
 from fundus_ml.synthesis.cameras import CAMERAS
 from fundus_ml.synthesis.options import Population
 from fundus_ml.synthesis.painting import paint_photograph
@@ -320,7 +320,7 @@ class Judged(NamedTuple):
 def judge(frame: Frame, content: bytes) -> Judged:
     """Crop a frame's file as `preprocess` does, and compare with the truth."""
     options = CropOptions(same_person=False)
-    eye = crop_eye({"content": content, "flags": ""}, load=_load, options=options)
+    eye = crop_eye(partial(read_photograph, content), options)
     if isinstance(eye, Refused):
         return Judged("refused", eye.reason)
     flags = set(str(eye.measured["flags"]).split("; ")) - HARMLESS - {""}
@@ -342,13 +342,6 @@ def measure_hostile(frames: int, *, seed: int, people: int = 12) -> pd.DataFrame
     return pd.DataFrame(rows)
 
 
-def _load(row: dict[str, object], least_side: int) -> Photograph:
-    content = row["content"]
-    assert isinstance(content, bytes)
-    decoded = decode_photograph(content, least_side=least_side)
-    return Photograph(decoded.image, None, decoded.width, decoded.height, "")
-
-
 def _wrong(frame: Frame, eye: CroppedEye) -> str:
     if frame.truth is None:
         return "no single fundus"
@@ -367,7 +360,7 @@ def _wrong(frame: Frame, eye: CroppedEye) -> str:
 def _sheet(table: pd.DataFrame) -> Pixels:
     tiles = []
     for family, told, content in zip(table["family"], table["told"], table["content"], strict=True):
-        image = decode_photograph(content, least_side=TILE).image
+        image = read_photograph(content, TILE).image
         scale = TILE / max(image.shape[:2])
         size = round(image.shape[1] * scale), round(image.shape[0] * scale)
         tile = np.full((TILE + 16, TILE, 3), 60, np.uint8)

@@ -44,7 +44,6 @@ from .people import contradicting_people as contradicting_people
 from .people import join_people as join_people
 from .photographs import OFFERED_COLUMNS as OFFERED_COLUMNS
 from .photographs import Load as Load
-from .photographs import Photograph as Photograph
 from .photographs import Photographs as Photographs
 from .record import KEYPOINTS as KEYPOINTS
 from .record import MANIFEST as MANIFEST

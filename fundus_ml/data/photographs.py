@@ -2,11 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+
+from fundus_ml.imaging.photographs import Photograph
 
 OFFERED_COLUMNS = (
     "image_id",
@@ -22,26 +21,6 @@ OFFERED_COLUMNS = (
 """What a source says of every eye; ``flags`` are remarks such as ``placeholder age``, joined by
 ``"; "``, empty where there is none. Columns of a source's own, such as ``disease_*`` (0 or 1),
 follow them into the manifest."""
-
-
-class Photograph(NamedTuple):
-    """One frame as the camera left it, perhaps decoded smaller.
-
-    Attributes:
-        image: ``(H, W, 3)`` uint8 RGB, upright.
-        regions: ``(H, W)`` uint8 map of ``REGION_FLAGS``, or None where the source has none.
-        width: Width of the original photograph, pixels; ``W`` may be less.
-        height: Likewise.
-        sha256: 64 hexadecimal digits: of the file, or of the pixels where it never was one.
-        remarks: Flags the photograph itself gives its eye, such as ``scaled from 16 bits``.
-    """
-
-    image: NDArray[np.uint8]
-    regions: NDArray[np.uint8] | None
-    width: int
-    height: int
-    sha256: str
-    remarks: tuple[str, ...] = ()
 
 
 Load = Callable[[dict[str, object], int], Photograph]

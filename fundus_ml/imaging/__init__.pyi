@@ -1,4 +1,6 @@
 from .colours import check_colours as check_colours
+from .cropping import CroppedEye as CroppedEye
+from .cropping import crop_eye as crop_eye
 from .decoding import Decoded as Decoded
 from .decoding import decode_photograph as decode_photograph
 from .duplicates import COLUMNS as COLUMNS
@@ -14,6 +16,10 @@ from .margins import BORDER as BORDER
 from .margins import COLOUR as COLOUR
 from .margins import measure_margins as measure_margins
 from .opencv import cv2 as cv2
+from .options import CropOptions as CropOptions
+from .photographs import Photograph as Photograph
+from .photographs import read_file as read_file
+from .photographs import read_photograph as read_photograph
 from .pictures import read_png as read_png
 from .pictures import to_images as to_images
 from .pictures import to_uint8 as to_uint8

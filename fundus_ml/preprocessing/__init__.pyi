@@ -1,9 +1,6 @@
 from .assembly import assemble as assemble
-from .cropping import CroppedEye as CroppedEye
-from .cropping import crop_eye as crop_eye
 from .dataset import Preprocessed as Preprocessed
 from .dataset import preprocess as preprocess
 from .joining import SAME_EYES as SAME_EYES
 from .joining import SAME_PERSON as SAME_PERSON
-from .options import CropOptions as CropOptions
 from .options import PreprocessingOptions as PreprocessingOptions

@@ -11,14 +11,14 @@ from typing import IO, Self, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from fundus_ml.data.photographs import Photographs
+from fundus_ml.data.photographs import Load, Photographs
 from fundus_ml.data.record import KEYPOINTS
 from fundus_ml.data.shards import ShardWriter
 from fundus_ml.errors import Refused
+from fundus_ml.imaging.cropping import CroppedEye, crop_eye
 from fundus_ml.imaging.keypoints import FEATURE_SHAPE
+from fundus_ml.imaging.options import CropOptions
 from fundus_ml.parallel import in_order
-from fundus_ml.preprocessing.cropping import CroppedEye, crop_eye
-from fundus_ml.preprocessing.options import CropOptions
 
 _JOURNAL = "journal.jsonl"
 KEYPOINTS_SHARD = 2**40
@@ -87,7 +87,7 @@ def read_eyes(
     for entry in _whole_lines(journal):
         read.add(offered[read.resumed], entry)
         read.resumed += 1
-    crop = partial(crop_eye, load=photographs.load, options=options.plain())
+    crop = partial(_crop, load=photographs.load, options=options.plain())
     with _Store(folder, journal, options.size, written=len(read.rows)) as store:
         for done, (row, eye) in enumerate(
             zip(offered[read.resumed :], in_order(crop, offered[read.resumed :]), strict=True),
@@ -97,6 +97,11 @@ def read_eyes(
             if on_progress is not None:
                 on_progress(done, len(offered))
     return read
+
+
+def _crop(row: dict[str, object], *, load: Load, options: CropOptions) -> CroppedEye | Refused:
+    """Crop the photograph of one row of a release's table."""
+    return crop_eye(partial(load, row), options, flags=str(row["flags"] or ""))
 
 
 def read_keypoints(folder: Path) -> NDArray[np.uint8]:

@@ -1,30 +1,30 @@
 """Photographs that are image files: found below a release's root, and read once."""
 
-import hashlib
 import os
 import re
-import stat
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pandas as pd
 
-from fundus_ml.data.photographs import Photograph
 from fundus_ml.errors import Refused, listed
-from fundus_ml.imaging.decoding import decode_photograph
-from fundus_ml.sources.listing import Entry, Folder, Listing, as_path, shown
+from fundus_ml.imaging.photographs import (
+    UNREADABLE,
+    Photograph,
+    read_file,
+    read_photograph,
+    shown,
+)
+from fundus_ml.sources.listing import Entry, Folder, Listing, as_path
 
 IMAGE_SUFFIXES = (
     ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".jp2", ".j2k", ".dcm",
 )  # fmt: skip
 """Endings a photograph's file may have, in the order they are looked for."""
-MOST_BYTES = 1_000_000_000
-"""Bytes of the largest file read: 100 million plain pixels of four 16-bit samples take 0.8 GB."""
 
 FILE_MISSING = "file missing"
 LEAVES_RELEASE = "path leaves the release"
-UNREADABLE = "unreadable"
 AMBIGUOUS = "ambiguous file name"
 
 REJECTED_COLUMNS = ("image_id", "reason", "detail")
@@ -38,24 +38,10 @@ def load_file(row: dict[str, object], least_side: int) -> Photograph:
         least_side: Pixels its shorter side must keep; 0 is full size.
 
     Raises:
-        Refused: The file cannot be read (``unreadable``), holds more than :data:`MOST_BYTES`
-            (``too large``), was written to meanwhile (``changed while read``), or one of the
-            reasons of :func:`~fundus_ml.imaging.decoding.decode_photograph`.
+        Refused: As in :func:`~fundus_ml.imaging.photographs.read_file` and
+            :func:`~fundus_ml.imaging.decoding.decode_photograph`.
     """
-    path = as_path(str(row["path"]))
-    try:
-        content = _read(path)
-    except OSError as error:
-        raise Refused(UNREADABLE, f"{shown(path)}: {error.strerror}") from None
-    decoded = decode_photograph(content, least_side=least_side)
-    return Photograph(
-        image=decoded.image,
-        regions=None,
-        width=decoded.width,
-        height=decoded.height,
-        sha256=hashlib.sha256(content).hexdigest(),
-        remarks=decoded.remarks,
-    )
+    return read_photograph(read_file(as_path(str(row["path"]))), least_side)
 
 
 def find_files(root: Path, named: Sequence[Sequence[str]]) -> list[Path | Refused]:
@@ -105,29 +91,6 @@ def without_suffix(files: pd.Series) -> pd.Series:
 def rejected_rows(refused: list[tuple[str, str, str]]) -> pd.DataFrame:
     """Table of (image_id, reason, detail), also when nothing was refused."""
     return pd.DataFrame(refused, columns=list(REJECTED_COLUMNS), dtype="str")
-
-
-def _read(path: Path) -> bytes:
-    """Read a whole regular file that stays as it is meanwhile."""
-    with open(path, "rb", opener=_at_once) as file:
-        before = os.fstat(file.fileno())
-        if not stat.S_ISREG(before.st_mode):
-            raise Refused(UNREADABLE, f"{shown(path)}: no regular file")
-        if before.st_size > MOST_BYTES:
-            detail = f"{shown(path)}: {before.st_size:,} bytes, {MOST_BYTES:,} are allowed"
-            raise Refused("too large", detail)
-        content = file.read(before.st_size + 1)
-        after = os.fstat(file.fileno())
-    changed = (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns)
-    if changed or len(content) != before.st_size:
-        detail = f"{shown(path)}: {before.st_size:,} bytes at first, {after.st_size:,} at the end"
-        raise Refused("changed while read", detail)
-    return content
-
-
-def _at_once(path: str, flags: int) -> int:
-    # A pipe put in the file's place would be waited on for ever.
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _exactly(listing: Listing, names: Sequence[str]) -> Path | Refused:

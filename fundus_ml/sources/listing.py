@@ -12,8 +12,6 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from fundus_ml.errors import printable
-
 _ADDRESS = "file:"
 _ONE_FORMAT = {".jpeg": ".jpg", ".tiff": ".tif"}
 
@@ -38,11 +36,6 @@ def as_path(text: str) -> Path:
     if text.startswith(_ADDRESS):
         return Path(os.fsdecode(unquote_to_bytes(text.removeprefix(_ADDRESS))))
     return Path(os.fsdecode(text.encode("utf-8")))
-
-
-def shown(path: str | bytes | Path) -> str:
-    """Write a path of this system for a reader."""
-    return printable(os.fsencode(path).decode("utf-8", "replace"))
 
 
 class Folder:

@@ -5,7 +5,8 @@ import os
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
-from fundus_ml.sources.listing import as_path, shown
+from fundus_ml.imaging.photographs import shown
+from fundus_ml.sources.listing import as_path
 
 SHOWN = 3
 LOOKED_AT = 20_000

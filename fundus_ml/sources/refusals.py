@@ -9,16 +9,16 @@ from fundus_ml.data.manifest import MANIFEST_COLUMNS
 from fundus_ml.data.people import SEX_DISAGREES
 from fundus_ml.data.photographs import OFFERED_COLUMNS, Photographs
 from fundus_ml.errors import Refused
+from fundus_ml.imaging.photographs import UNREADABLE, shown
 from fundus_ml.sources.files import (
     AMBIGUOUS,
     FILE_MISSING,
     LEAVES_RELEASE,
-    UNREADABLE,
     find_files,
     load_file,
     rejected_rows,
 )
-from fundus_ml.sources.listing import as_text, shown
+from fundus_ml.sources.listing import as_text
 from fundus_ml.sources.missing import where_they_lie
 
 NO_SEX = "no sex"

@@ -4,7 +4,8 @@ import hashlib
 
 import pandas as pd
 
-from fundus_ml.data.photographs import Photograph, Photographs
+from fundus_ml.data.photographs import Photographs
+from fundus_ml.imaging.photographs import Photograph
 from fundus_ml.synthesis.options import Population
 from fundus_ml.synthesis.painting import paint_photograph
 from fundus_ml.synthesis.population import draw_population

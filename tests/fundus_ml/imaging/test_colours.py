@@ -1,14 +1,16 @@
 """Painted eyes of every camera pass; grey, inverted, swapped and tinted copies of them do not."""
 
+from functools import partial
+
 import cv2
 import numpy as np
 import pytest
 
 from fundus_ml.errors import Refused
 from fundus_ml.imaging.colours import check_colours
+from fundus_ml.imaging.cropping import CroppedEye, crop_eye
+from fundus_ml.imaging.options import CropOptions
 from fundus_ml.imaging.pictures import write_png
-from fundus_ml.preprocessing.cropping import CroppedEye, crop_eye
-from fundus_ml.preprocessing.options import CropOptions
 from fundus_ml.sources.files import load_file
 from fundus_ml.synthesis.cameras import CAMERAS
 from fundus_ml.synthesis.options import Population
@@ -175,6 +177,6 @@ def test_a_photograph_is_refused_or_flagged(photographs, tmp_path, change, expec
     write_png(np.ascontiguousarray(change(frame)), tmp_path / "eye.png")
 
     row = {"path": str(tmp_path / "eye.png"), "flags": ""}
-    eye = crop_eye(row, load=load_file, options=CropOptions(size=32))
+    eye = crop_eye(partial(load_file, row), CropOptions(size=32))
     told = eye.measured["flags"] if isinstance(eye, CroppedEye) else eye.reason
     assert told == expected

@@ -1,12 +1,12 @@
 """One photograph becomes one standard eye: a square, its measures, what tells it apart."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fundus_ml.data.photographs import Load, Photograph
 from fundus_ml.errors import Refused
 from fundus_ml.imaging.colours import check_colours
 from fundus_ml.imaging.field_of_view import (
@@ -17,8 +17,13 @@ from fundus_ml.imaging.field_of_view import (
 )
 from fundus_ml.imaging.keypoints import VIEW_SIZE, describe_eye
 from fundus_ml.imaging.opencv import cv2
+from fundus_ml.imaging.options import CropOptions
+from fundus_ml.imaging.photographs import Photograph
 from fundus_ml.imaging.quality import Quality, measure_quality
-from fundus_ml.preprocessing.options import CropOptions
+
+LoadPhotograph = Callable[[int], Photograph]
+"""Least pixels of the shorter side → one photograph, decoded no further down than that; raises
+:class:`~fundus_ml.errors.Refused` where it cannot be read."""
 
 
 class CroppedEye(NamedTuple):
@@ -37,21 +42,23 @@ class CroppedEye(NamedTuple):
     measured: dict[str, object]
 
 
-def crop_eye(row: dict[str, object], *, load: Load, options: CropOptions) -> CroppedEye | Refused:
+def crop_eye(
+    load: LoadPhotograph, options: CropOptions, *, flags: str = ""
+) -> CroppedEye | Refused:
     """Load one photograph, find its eye and cut it out.
 
     Args:
-        row: Row of the release's table.
-        load: The release's way to its photographs.
+        load: The way to it.
         options: How to cut, and what is good enough.
+        flags: What is remarked about it already, joined by ``"; "``.
 
     Returns:
-        The eye, or why there is none. No file of a release raises.
+        The eye, or why there is none. Nothing in a photograph's file raises.
     """
     # Processes share the cores already.
     cv2.setNumThreads(1)
     try:
-        photograph, field = _found(row, load, options.size)
+        photograph, field = _found(load, options.size)
         view = crop_to_field_of_view(photograph.image, field, size=VIEW_SIZE, surround="black")
         doubtful = check_colours(view)
         quality = measure_quality(view)
@@ -79,43 +86,43 @@ def crop_eye(row: dict[str, object], *, load: Load, options: CropOptions) -> Cro
             surround=options.surround,
         ),
         keypoints=describe_eye(view) if options.same_person else None,
-        measured=_measured(row, photograph, field, quality, doubtful=doubtful),
+        measured=_measured(photograph, field, quality, flags=flags, doubtful=doubtful),
     )
 
 
-def _found(row: dict[str, object], load: Load, size: int) -> tuple[Photograph, FieldOfView]:
+def _found(load: LoadPhotograph, size: int) -> tuple[Photograph, FieldOfView]:
     """Decode no larger than the square needs; once more where the circle is small in its frame."""
     least_side = max(size, VIEW_SIZE)
-    photograph = load(row, least_side)
+    photograph = load(least_side)
     field = find_field_of_view(photograph.image)
     across = 2 * field.radius * min(1.0, field.aspect)
     height, width = photograph.image.shape[:2]
     if across < least_side and height < photograph.height:
-        photograph = load(row, math.ceil(least_side * min(height, width) / across))
+        photograph = load(math.ceil(least_side * min(height, width) / across))
         field = find_field_of_view(photograph.image)
     return photograph, field
 
 
 def _measured(
-    row: dict[str, object],
     photograph: Photograph,
     field: FieldOfView,
     quality: Quality,
     *,
+    flags: str,
     doubtful: bool,
 ) -> dict[str, object]:
     height, width = photograph.image.shape[:2]
     # Reduced sides are rounded up, each by itself; one factor leaves the circle round.
     factor = max(photograph.width / width, photograph.height / height)
     original = field.scaled(factor, factor)
-    flags = [str(row["flags"])] if row["flags"] else []
-    flags += photograph.remarks
+    told = [flags] if flags else []
+    told += photograph.remarks
     if field.confidence < SURE:
-        flags.append("field of view uncertain")
+        told.append("field of view uncertain")
     if field.aspect != 1:
-        flags.append("squashed")
+        told.append("squashed")
     if doubtful:
-        flags.append("colours unlike a retina")
+        told.append("colours unlike a retina")
     return {
         "width": photograph.width,
         "height": photograph.height,
@@ -126,6 +133,6 @@ def _measured(
         "fov_aspect": original.aspect,
         "fov_cut": "+".join(field.cut),
         "fov_confidence": field.confidence,
-        "flags": "; ".join(flags),
+        "flags": "; ".join(told),
         **quality._asdict(),
     }

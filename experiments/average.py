@@ -94,8 +94,8 @@ def average(config: AverageConfig, run: "tracking.Run") -> "tracking.ModelVersio
             "validation AUROC; nothing new to register"
         )
         return None
-    metrics = _compared(config, run, averaged, versions, dataset)
-    return _registered(config, run, averaged, dataset, metrics)
+    measured = _compared(config, run, averaged, versions, dataset)
+    return _registered(config, run, averaged, dataset, measured)
 
 
 def _compared(
@@ -104,7 +104,7 @@ def _compared(
     averaged: "model_selection.Average",
     versions: "running.Versions",
     dataset: "data.FundusDataset",
-) -> dict[str, float]:
+) -> "recording.Measured":
     measure = Measure(
         batch_size=config.batch_size,
         precision=config.precision,
@@ -131,7 +131,7 @@ def _compared(
         "comparison.png",
     )
     console.table(table, final=True)
-    return measured.metrics
+    return measured
 
 
 def _registered(
@@ -139,15 +139,16 @@ def _registered(
     run: "tracking.Run",
     averaged: "model_selection.Average",
     dataset: "data.FundusDataset",
-    metrics: dict[str, float],
+    measured: "recording.Measured",
 ) -> "tracking.ModelVersion":
     return recording.register_model(
         run,
         running.registered_name(config.register_as, dataset.contrast),
         averaged.model,
-        metrics=metrics,
+        metrics=measured.metrics,
         tags={
             "dataset_digest": dataset.digest,
+            **measured.tags,
             **recording.contrast_tags(dataset.contrast),
             "recipe": "average",
             "method": config.method,
@@ -155,6 +156,7 @@ def _registered(
         },
         alias="candidate",
         eyes=dataset.frame,
+        answers=dataset,
     )
 
 

@@ -18,7 +18,7 @@ from fundus_ml.errors import InputError
 ROOT = Path(__file__).parents[1]
 ENTRY_POINTS = (
     "main", "real_eyes", "preprocess", "audit", "pretrain", "train", "tune", "robustify", "average",
-    "evaluate", "compare", "promote", "modulate", "reader_study",
+    "evaluate", "score", "compare", "promote", "modulate", "reader_study",
 )  # fmt: skip
 ALLOWED = {
     "experiments": {"experiments", "fundus_ml", "tracking"},
@@ -50,7 +50,7 @@ FLOORS = (
     ("statistics", "models"),
     ("imaging", "attacks"),
     ("data", "figures"),
-    ("synthesis", "training", "modulation"),
+    ("synthesis", "training", "modulation", "serving"),
     ("sources", "robust_training", "pretraining", "pages"),
     ("evaluation", "auditing", "reader_study"),
     ("preprocessing", "model_selection", "robust_evaluation"),

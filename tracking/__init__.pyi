@@ -12,6 +12,8 @@ from .options import PRUNERS as PRUNERS
 from .options import Direction as Direction
 from .processes import Process as Process
 from .processes import this_process as this_process
+from .programs import PhotographService as PhotographService
+from .programs import read_program as read_program
 from .readiness import check_artifacts as check_artifacts
 from .readiness import stored_bytes as stored_bytes
 from .registry import describe as describe

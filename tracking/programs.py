@@ -1,18 +1,24 @@
 """The exported program of a version: what goes into it, and how it comes out again."""
 
-from collections.abc import Sequence
+import json
+import shutil
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
+from typing import Any
 
 import mlflow
 import numpy as np
+import pandas as pd
 import torch
-from mlflow.models import ModelSignature
+from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 from torch import Tensor, nn
 
 from tracking.archives import check_archive
+from tracking.version_files import CODE, EXAMPLE, MLMODEL, PROGRAM, SERVING_EXAMPLE
 
 PIXEL_RULE = "images must be float32 RGB in [0, 1]: divide 8-bit values by 255"
 """What the program raises on pixels outside [0, 1]; torch itself names a wrong dtype."""
@@ -24,8 +30,35 @@ ANY_SIDE = 64
 """Side of the images that a network for any size is exported with, pixels."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class PhotographService:
+    """What makes a version answer raw photographs wherever MLflow loads it.
+
+    Attributes:
+        loader: Dotted name of the module whose ``_load_pyfunc(path, config)`` reads the exported
+            program at ``path`` and hands back an object with ``predict``.
+        code: Folders of the packages that the loader imports.
+        config: What it needs beside the program; MLflow's ``model_config``.
+        signature: What ``predict`` takes and gives.
+        example: An input of it.
+        packages: Distributions it imports, pinned as they are installed here.
+    """
+
+    loader: str
+    code: Sequence[Path]
+    config: Mapping[str, Any]
+    signature: ModelSignature
+    example: pd.DataFrame
+    packages: Sequence[str]
+
+
 def log_program(
-    model: nn.Module, *, extra_files: Sequence[Path], step: int, side: int | None = None
+    model: nn.Module,
+    *,
+    extra_files: Sequence[Path],
+    step: int,
+    side: int | None = None,
+    service: PhotographService | None = None,
 ) -> str:
     """Export a network and store it as a logged model of the active run.
 
@@ -36,6 +69,8 @@ def log_program(
         extra_files: Stored beside it, under ``extra_files``.
         step: Step of the metrics that MLflow links to the logged model.
         side: The only H and W that ``model`` takes, which the signature then says; None takes any.
+        service: Lets MLflow's ``pyfunc`` take raw photographs; without it, it takes the program's
+            pixels.
 
     Returns:
         Id of the logged model.
@@ -49,21 +84,71 @@ def log_program(
     )
     # torch.export fixes any axis of length 1, so the example holds two images.
     example = np.zeros((2, 3, side or ANY_SIDE, side or ANY_SIDE), np.float32)
-    logged = mlflow.pytorch.log_model(
-        portable.eval(),
+    logged = Model.log(
+        artifact_path=None,
         name="classifier",
+        flavor=_Program(service),
+        flavor_name="pytorch",
+        pytorch_model=portable.eval(),
+        serialization_format="pt2",
         signature=signature,
         input_example=example,
         extra_files=[str(path) for path in extra_files],
-        pip_requirements=[
-            f"{package}=={installed_version(package)}" for package in ("torch", "torchvision")
-        ],
+        pip_requirements=_pinned(("torch", "torchvision") if service is None else service.packages),
         step=step,
         # Reads the program back and runs it, which takes as long as the export; a failure would
         # only be a warning.
         validate_serving_input=False,
     )
     return str(logged.model_id)
+
+
+class _Program:
+    """Writes MLflow's torch model, and for a service another ``pyfunc`` beside it."""
+
+    def __init__(self, service: PhotographService | None) -> None:
+        self._service = service
+
+    def save_model(self, path: str, mlflow_model: Model, **how: Any) -> None:  # noqa: ANN401
+        """Save as ``Model.log`` asks for it."""
+        mlflow.pytorch.save_model(path=path, mlflow_model=mlflow_model, **how)
+        if self._service is not None:
+            _add_service(self._service, Path(path), mlflow_model)
+
+
+def _add_service(service: PhotographService, folder: Path, model: Model) -> None:
+    """Put a service in place of the ``pyfunc`` that takes the program's pixels."""
+    for package in service.code:
+        shutil.copytree(
+            package, folder / CODE / package.name, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    model.signature = service.signature
+    (folder / EXAMPLE).write_text(
+        json.dumps(service.example.to_dict(orient="split", index=False)), encoding="utf-8"
+    )
+    model.saved_input_example_info = {
+        "artifact_path": EXAMPLE, "type": "dataframe", "pandas_orient": "split",
+        "serving_input_path": SERVING_EXAMPLE,
+    }  # fmt: skip
+    (folder / SERVING_EXAMPLE).write_text(
+        json.dumps({"dataframe_split": service.example.to_dict(orient="split", index=False)}),
+        encoding="utf-8",
+    )
+    model.metadata = dict(service.config)
+    mlflow.pyfunc.add_to_model(
+        model,
+        loader_module=service.loader,
+        data=PROGRAM,
+        code=CODE,
+        conda_env="conda.yaml",
+        python_env="python_env.yaml",
+        model_config=dict(service.config),
+    )
+    model.save(str(folder / MLMODEL))
+
+
+def _pinned(packages: Sequence[str]) -> list[str]:
+    return [f"{package}=={installed_version(package)}" for package in packages]
 
 
 def read_program(path: Path) -> nn.Module:

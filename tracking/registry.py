@@ -13,11 +13,13 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from time import time
+from typing import Any
 
 import torch
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
+from mlflow.models import Model
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 from tracking.errors import TrackingError
@@ -29,10 +31,11 @@ from tracking.names import (
     registered_names,
     versions_of,
 )
-from tracking.programs import log_program, read_program
+from tracking.programs import PhotographService, log_program, read_program
 from tracking.runs import Run
 from tracking.stores import initialise_tracking
 from tracking.version_files import (
+    MLMODEL,
     PROGRAM,
     RECIPE,
     TRAINING_EYES,
@@ -75,6 +78,7 @@ def register_classifier(
     aliases: Sequence[str] = (),
     parent: ModelVersion | None = None,
     side: int | None = None,
+    service: PhotographService | None = None,
 ) -> ModelVersion:
     """Store a classifier under ``run`` and register it as the next version of ``name``.
 
@@ -92,6 +96,7 @@ def register_classifier(
         aliases: Names such as ``candidate`` that move to this version.
         parent: The version it was trained from; kept as the tag ``parent_version``.
         side: The only H and W that ``model`` takes, pixels; None takes any.
+        service: Lets MLflow's ``pyfunc`` take raw photographs instead of pixels.
 
     Returns:
         The new version.
@@ -106,7 +111,11 @@ def register_classifier(
     step = _step_after(client, run.run_id)
     extra = [files / name for name in (*FILES, Path(TRAINING_EYES).name)]
     model_id = log_program(
-        model, extra_files=[file for file in extra if file.is_file()], step=step, side=side
+        model,
+        extra_files=[file for file in extra if file.is_file()],
+        step=step,
+        side=side,
+        service=service,
     )
     now = int(time() * 1000)
     client.log_batch(
@@ -225,6 +234,21 @@ def load_program(uri: str) -> torch.nn.Module:
             return read_program(copy / PROGRAM)
         except TrackingError as error:
             raise TrackingError(f"{version.uri}: {error}") from error
+
+
+def service_config(version: ModelVersion) -> Mapping[str, Any] | None:
+    """Read what a version carries beside its program to answer raw photographs.
+
+    Returns:
+        Its ``config``; None where it was registered without a :class:`PhotographService`.
+
+    Raises:
+        TrackingError: Its files are not those that were registered.
+    """
+    with checked_copy(version, (MLMODEL,)) as copy:
+        described = Model.load(str(copy / MLMODEL))
+    config: Mapping[str, Any] | None = described.flavors.get("python_function", {}).get("config")
+    return config if config and "contrast" in config else None
 
 
 def download_files(uri: str, into: Path) -> Path:

@@ -24,13 +24,18 @@ PROGRAM = "data/model.pt2"
 RECIPE = "extra_files/classifier.json"
 TRAINING_EYES = "extra_files/training_eyes.parquet"
 """Which eyes the version learned from; a version of unknown eyes lacks it."""
+MLMODEL = "MLmodel"
+EXAMPLE = "input_example.json"
+SERVING_EXAMPLE = "serving_input_example.json"
+CODE = "code"
+"""Folder of the modules with which MLflow answers raw photographs; nothing here imports them."""
 WRITTEN = frozenset(
     {
-        PROGRAM, WEIGHTS, RECIPE, TRAINING_EYES, "MLmodel", "conda.yaml", "python_env.yaml",
-        "requirements.txt", "input_example.json", "serving_input_example.json",
+        PROGRAM, WEIGHTS, RECIPE, TRAINING_EYES, MLMODEL, "conda.yaml", "python_env.yaml",
+        "requirements.txt", EXAMPLE, SERVING_EXAMPLE,
     }
 )  # fmt: skip
-"""What registering a version writes."""
+"""What registering a version writes, beside :data:`CODE`."""
 _LEFT_BY_DOWNLOADS = "registered_model_meta"
 _FOLDERS = ("data", "extra_files")
 _RUN = re.compile(r"[^/]+/[0-9a-f]{32}")
@@ -39,14 +44,21 @@ _told: set[str] = set()
 
 
 def digests_of(address: str) -> dict[str, str]:
-    """Read every file of a logged model back and take its SHA-256, by path."""
+    """Read every file of a logged model back and take its SHA-256, by path.
+
+    The folder :data:`CODE` has one digest: that of the paths and digests of its files, in order.
+    """
     with tempfile.TemporaryDirectory(prefix="fundus-") as folder:
         root = Path(mlflow.artifacts.download_artifacts(address, dst_path=folder))
-        return {
+        digests = {
             path.relative_to(root).as_posix(): _sha256(path)
             for path in sorted(root.rglob("*"))
             if path.is_file() and path.name != _LEFT_BY_DOWNLOADS
         }
+    code = {path: digests.pop(path) for path in list(digests) if path.startswith(f"{CODE}/")}
+    if code:
+        digests[CODE] = hashlib.sha256(json.dumps(code, sort_keys=True).encode()).hexdigest()
+    return digests
 
 
 @contextmanager
@@ -118,7 +130,7 @@ def _refuse_strange(version: ModelVersion, known: Collection[str]) -> None:
 def _present(version: ModelVersion) -> Iterator[str]:
     """Paths among the artifacts of a version, without pictures that a run attached to it."""
     for entry in mlflow.artifacts.list_artifacts(version.uri):
-        if not entry.is_dir:
+        if not entry.is_dir or entry.path == CODE:
             if entry.path != _LEFT_BY_DOWNLOADS:
                 yield entry.path
             continue

@@ -21,7 +21,10 @@ from .registration import check_splits as check_splits
 from .registration import contrast_tags as contrast_tags
 from .registration import register_fitted as register_fitted
 from .registration import register_model as register_model
+from .score_table import ScoreTable as ScoreTable
 from .scored_eyes import scored_eyes as scored_eyes
+from .serving import pixel_scorer as pixel_scorer
+from .serving import scoring_options_of as scoring_options_of
 from .shortcut_baseline import audit_of as audit_of
 from .shortcut_baseline import log_audit as log_audit
 from .shortcut_baseline import training_baseline as training_baseline

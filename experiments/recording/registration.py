@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from torch import nn
 
 from experiments.recording.measuring import check_splits_to_measure, measure_split
 from experiments.recording.options import Measure
+from experiments.recording.serving import photograph_service, scoring_options
 from experiments.running.console import say
 from fundus_ml.data.contrasts import Contrast
 from fundus_ml.data.dataset import FundusDataset
@@ -98,6 +100,7 @@ def register_fitted(
             alias=alias,
             parent=parent,
             eyes=dataset.frame,
+            answers=dataset,
         )
     )
     return Trained(version=version, seconds_per_step=fitted.seconds_per_step)
@@ -113,6 +116,7 @@ def register_model(
     alias: str | None,
     eyes: pd.DataFrame,
     parent: ModelVersion | None = None,
+    answers: FundusDataset | None = None,
 ) -> ModelVersion:
     """Register a classifier with what was measured on it, and say so.
 
@@ -125,9 +129,15 @@ def register_model(
         alias: Moves to the new version; None moves none.
         eyes: Manifest rows of its dataset; those it learned from or was chosen by are kept with it.
         parent: The version it was made from.
+        answers: What it was asked, and how its eyes were cut: lets MLflow answer raw photographs
+            with it. None for a network whose logit means nothing yet.
     """
     assert isinstance(model, Classifier)
-    with tempfile.TemporaryDirectory() as folder:
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        service = None
+        if answers is not None:
+            service = stack.enter_context(photograph_service(scoring_options(answers, tags)))
         save_classifier(model, Path(folder))
         write_training_eyes(training_eyes(eyes), Path(folder) / Path(TRAINING_EYES).name)
         version = register_classifier(
@@ -140,6 +150,7 @@ def register_model(
             aliases=[] if alias is None else [alias],
             parent=parent,
             side=model.only_side,
+            service=service,
         )
     named = "without an alias" if alias is None else f"as {alias}"
     say(f"registered {version.uri} {named}")

@@ -27,7 +27,11 @@ from fundus_ml.data.manifest import SEXES, SPLITS
 from fundus_ml.data.record import DatasetRecord
 from fundus_ml.data.shards import read_shard
 from fundus_ml.errors import InputError
+from fundus_ml.imaging.options import CropOptions
 from fundus_ml.imaging.pictures import to_images
+
+CROPPING = ("padding", "surround", "min_quality")
+"""What of a recipe says how an eye is cut out of its photograph, beside its size."""
 
 
 class FundusDataset(Dataset[tuple[Tensor, float]]):
@@ -112,6 +116,16 @@ class FundusDataset(Dataset[tuple[Tensor, float]]):
     def digests(self) -> frozenset[str]:
         """Digests of the whole and of each folder."""
         return frozenset({self.digest, *(record["digest"] for record in self._records.values())})
+
+    @property
+    def crop(self) -> CropOptions:
+        """How its eyes were cut out of their photographs; of several folders, those of the first.
+
+        What a folder of an older version does not say is as it was then: the defaults.
+        """
+        recipe = next(iter(self._records.values()))["recipe"]
+        said: dict[str, Any] = {name: recipe[name] for name in CROPPING if name in recipe}
+        return CropOptions(**{**said, "size": self.size})
 
     def by_folder(self) -> Iterator[tuple[Path, DatasetRecord, pd.DataFrame]]:
         """Yield each folder, what it says of itself, and those of its eyes that are left here."""

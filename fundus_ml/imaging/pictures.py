@@ -29,9 +29,14 @@ def to_images(pixels: NDArray[np.uint8], device: torch.device | str = "cpu") -> 
 def write_png(pixels: NDArray[np.uint8], path: Path) -> None:
     """Write ``(H, W, 3)`` uint8 RGB without loss, making the folder when missing."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(png_bytes(pixels))
+
+
+def png_bytes(pixels: NDArray[np.uint8]) -> bytes:
+    """Encode ``(H, W, 3)`` uint8 RGB without loss."""
     encoded, content = cv2.imencode(".png", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
     assert encoded
-    path.write_bytes(content.tobytes())
+    return content.tobytes()
 
 
 def read_png(path: Path) -> NDArray[np.uint8]:

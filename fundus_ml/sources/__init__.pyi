@@ -1,3 +1,4 @@
+from .files import image_files as image_files
 from .files import rejected_rows as rejected_rows
 from .folder import folder_photographs as folder_photographs
 from .listing import as_path as as_path

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pandas as pd
 
-from fundus_ml.errors import Refused, listed
+from fundus_ml.errors import InputError, Refused, listed
 from fundus_ml.imaging.photographs import (
     UNREADABLE,
     Photograph,
@@ -16,7 +16,7 @@ from fundus_ml.imaging.photographs import (
     read_photograph,
     shown,
 )
-from fundus_ml.sources.listing import Entry, Folder, Listing, as_path
+from fundus_ml.sources.listing import Entry, Folder, Listing, as_path, as_text
 
 IMAGE_SUFFIXES = (
     ".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".jp2", ".j2k", ".dcm",
@@ -42,6 +42,25 @@ def load_file(row: dict[str, object], least_side: int) -> Photograph:
             :func:`~fundus_ml.imaging.decoding.decode_photograph`.
     """
     return read_photograph(read_file(as_path(str(row["path"]))), least_side)
+
+
+def image_files(root: Path) -> list[str]:
+    """List every image file below a folder, by its path there, in order; hidden ones are left out.
+
+    Returns:
+        What :func:`~fundus_ml.sources.listing.as_path` turns back into a path.
+
+    Raises:
+        InputError: ``root`` is no folder.
+    """
+    if not root.is_dir():
+        raise InputError(f"photographs={root}: no such folder")
+    return sorted(
+        as_text(Path(folder, name).relative_to(root))
+        for folder, _, names in os.walk(root)
+        for name in names
+        if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
+    )
 
 
 def find_files(root: Path, named: Sequence[Sequence[str]]) -> list[Path | Refused]:

@@ -1,0 +1,190 @@
+"""A registered version answers raw photographs: by MLflow, over HTTP, and a folder at a time."""
+
+import base64
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from experiments import score
+from fundus_ml.imaging.pictures import png_bytes
+from fundus_ml.synthesis.options import Population
+from fundus_ml.synthesis.painting import paint_photograph
+from fundus_ml.synthesis.population import draw_population
+from tests.experiments.conftest import flags
+from tracking import registry, results
+from tracking.version_files import PROGRAM
+
+URI = "models:/fundus-sex@robust"
+OUTSIDE = """
+import sys
+unpickled = []
+sys.addaudithook(lambda event, args: event == "pickle.find_class" and unpickled.append(args))
+import mlflow
+from pathlib import Path
+mlflow.set_tracking_uri(sys.argv[1])
+model = mlflow.pyfunc.load_model("models:/fundus-sex@robust")
+unpickled.clear()
+answers = model.predict(sorted(Path(sys.argv[2]).iterdir()))
+assert unpickled == [], unpickled
+import fundus_ml
+assert "artifacts" in fundus_ml.__file__, fundus_ml.__file__
+answers.to_csv(sys.argv[3])
+"""
+
+
+@pytest.fixture(scope="module")
+def eyes(chain_once, tmp_path_factory):
+    """Raw photographs of test eyes, as files in the order of their names, and their scores."""
+    recipe = json.loads((Path(chain_once.dataset) / "dataset.json").read_text())["recipe"]
+    names = ("patients", "cue", "cue_strength", "seed")
+    table = draw_population(Population(**{name: recipe[name] for name in names}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(chain_once.folder)
+        scored = results.predictions(model=URI).query("split == 'test' and attack == 'none'")
+    scored = scored.drop_duplicates("image_id").sort_values("image_id").head(5)
+    folder = tmp_path_factory.mktemp("photographs")
+    for row in table[table["image_id"].isin(scored["image_id"])].to_dict("records"):
+        (folder / f"{Path(row['image_id']).name}.png").write_bytes(
+            png_bytes(paint_photograph(row)[0])
+        )
+    return folder, scored
+
+
+def test_the_answers_are_those_of_evaluate(chain, eyes):  # noqa: ARG001 - it lives there
+    folder, scored = eyes
+    files = sorted(folder.iterdir())
+    model = mlflow.pyfunc.load_model(URI)
+    answers = model.predict(files)
+    np.testing.assert_allclose(answers["logit"], scored["logit"], atol=1e-5)
+
+    tags = registry.resolve(URI).tags
+    expected = 1 / (1 + np.exp(-scored["logit"] / float(tags["temperature"])))
+    np.testing.assert_allclose(answers["probability"], expected, atol=1e-5)
+    called = scored["logit"].gt(float(tags["threshold"])).map({True: "male", False: "female"})
+    assert answers["class"].tolist() == called.tolist()
+
+    content = files[0].read_bytes()
+    for given in (content, base64.b64encode(content).decode(), [content]):
+        pd.testing.assert_frame_equal(model.predict(given), answers.head(1))
+    mixed = model.predict(pd.DataFrame({"photograph": [b"junk", content]}, index=[7, 9]))
+    assert mixed["refused"].str.partition(":")[0].to_dict() == {7: "not an image", 9: ""}
+    assert mixed["logit"].iloc[1] == pytest.approx(answers["logit"].iloc[0], abs=1e-6)
+    example = model.predict(model.input_example)
+    assert example["quality"].gt(0).all()
+
+
+@pytest.mark.usefixtures("chain")
+@pytest.mark.parametrize("given", [b"junk", "/etc/passwd", pd.DataFrame({"photograph": [None]})])
+def test_a_request_without_a_photograph_ends_in_one_line(given):
+    model = mlflow.pyfunc.load_model(URI)
+    with pytest.raises(mlflow.MlflowException, match=r"^not an? (image|photograph): [^\n]+$"):
+        model.predict(given)
+
+
+@pytest.mark.usefixtures("chain")
+def test_a_program_that_would_be_unpickled_is_not_loaded(tmp_path):
+    """MLflow checks no digest: the loader itself looks into the archive."""
+    copy = Path(mlflow.artifacts.download_artifacts(URI, dst_path=str(tmp_path / "model")))
+    with zipfile.ZipFile(copy / PROGRAM, "w") as archive:
+        archive.writestr("archive/data.pkl", b"cos\nsystem\n(S'touch owned'\ntR.")
+    with pytest.raises(ValueError, match=r"nothing was loaded|not what torch\.export"):
+        mlflow.pyfunc.load_model(str(copy))
+
+
+def test_code_that_came_later_is_seen(chain):
+    """The folder of code has a digest like every other file; checked loads do not import it."""
+    version = registry.resolve(URI)
+    digests = json.loads(version.tags["files_sha256"])
+    assert len(digests["code"]) == 64
+    assert not any(path.startswith("code/") for path in digests)
+    registry.load_program(URI)
+    assert registry.service_config(version)["classes"] == ["female", "male"]
+    assert chain.folder.is_dir()
+
+
+def score_folder(folder, out, **other):
+    score.main(flags({"photographs": folder, "model": URI, "out": out, **other}))
+    return pd.read_csv(out)
+
+
+def test_a_folder_is_scored_and_a_killed_run_goes_on(chain, eyes, tmp_path, monkeypatch):
+    folder, scored = eyes
+    out = tmp_path / "scores.csv"
+    whole = score_folder(folder, out)
+    assert whole["photograph"].tolist() == [path.name for path in sorted(folder.iterdir())]
+    np.testing.assert_allclose(whole["logit"], scored["logit"], atol=1e-5)
+    assert set(whole["model"]) == {registry.resolve(URI).uri}
+
+    kept = out.read_bytes().splitlines(keepends=True)
+    (tmp_path / ".again.csv.partial").write_bytes(b"".join(kept[:3]) + kept[3][:5])
+    read = []
+    monkeypatch.setattr(score.serving, "from_file", counted(score.serving.from_file, read))
+    again = score_folder(folder, tmp_path / "again.csv")
+    pd.testing.assert_frame_equal(again, whole)
+    assert len(read) == len(whole) - 2
+    assert not list(tmp_path.glob(".*"))
+
+    (tmp_path / ".other.csv.partial").write_bytes(kept[0] + kept[2])
+    other = score_folder(folder, tmp_path / "other.csv", batch_size=2)
+    assert other["photograph"].tolist() == whole["photograph"].tolist()
+    assert chain.folder.is_dir()
+
+
+def counted(function, calls):
+    def counting(path):
+        calls.append(path)
+        return function(path)
+
+    return counting
+
+
+@pytest.mark.usefixtures("chain")
+def test_what_is_no_eye_is_named_in_the_table(tmp_path, capsys):
+    (tmp_path / "eyes").mkdir()
+    (tmp_path / "eyes" / "text.jpg").write_text("text")
+    (tmp_path / "eyes" / "black.png").write_bytes(png_bytes(np.zeros((90, 90, 3), np.uint8)))
+    (tmp_path / "eyes" / ".hidden.jpg").write_text("text")
+    score.main(
+        flags({"photographs": tmp_path / "eyes", "model": URI, "out": tmp_path / "s.parquet"})
+    )
+    table = pd.read_parquet(tmp_path / "s.parquet")
+    assert table["photograph"].tolist() == ["black.png", "text.jpg"]
+    assert table["refused"].notna().all()
+    assert "scored 0 photographs, refused 1 " in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("chain")
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"photographs": "nowhere"}, "photographs=nowhere: no such folder"),
+        ({"photographs": "empty"}, "photographs=empty: holds no image file"),
+        ({"photographs": "empty", "out": "scores.xlsx"}, "must end in .csv or .parquet"),
+    ],
+)
+def test_a_folder_that_cannot_be_scored_is_refused_in_a_line(values, said, capsys):
+    Path("empty").mkdir(exist_ok=True)
+    with pytest.raises(SystemExit):
+        score.main(flags({"model": URI, **values}))
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_it_answers_where_the_project_is_not_installed(chain, eyes, tmp_path):
+    folder, scored = eyes
+    (tmp_path / "outside.py").write_text(OUTSIDE)
+    store = f"sqlite:///{chain.folder / 'mlflow.db'}"
+    done = subprocess.run(
+        [sys.executable, "-I", "outside.py", store, str(folder), "answers.csv"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    answers = pd.read_csv(tmp_path / "answers.csv")
+    np.testing.assert_allclose(answers["logit"], scored["logit"], atol=1e-5)

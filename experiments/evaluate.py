@@ -156,6 +156,7 @@ def evaluate(config: EvaluateConfig, run: "tracking.Run") -> "pd.DataFrame":
         tracking.tag_version(version, tags)
         if fits:
             _keep(version, measured)
+        recording.refresh_card(run, version)
     return measured.table
 
 

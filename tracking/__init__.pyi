@@ -6,7 +6,9 @@ from .exposure import datasets_seen as datasets_seen
 from .exposure import download_training_eyes as download_training_eyes
 from .exposure import made_from as made_from
 from .exposure import making_of as making_of
+from .lineage import attach_card as attach_card
 from .lineage import attach_pictures as attach_pictures
+from .lineage import measurements_of as measurements_of
 from .names import check_model_name as check_model_name
 from .options import PRUNERS as PRUNERS
 from .options import Direction as Direction

@@ -1,9 +1,12 @@
 """Pictures tied to the model version they explain, and the versions it came from."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
+
+from mlflow import entities
 
 from tracking.errors import TrackingError
 from tracking.registry import describe, resolve
@@ -14,6 +17,10 @@ from tracking.versions import ModelVersion
 LONGEST_DESCRIPTION = 5000  # width of MLflow's description column
 THUMBNAILS = "thumbnails"
 """Folder, beside the pictures of a run, of those that the version's description shows."""
+
+CARD = "card"
+"""Folder of a version's card, on its last run and on the version."""
+MOST_RUNS = 500
 
 _CLOSING = "<!-- end of pictures -->"
 _SECTION = re.compile(rf"<!-- pictures (?P<key>[^>]*) -->.*?{_CLOSING}", re.DOTALL)
@@ -67,6 +74,79 @@ def attach_pictures(
         page = client.get_model_version(version.name, str(version.version)).description or ""
         describe(version, _with_section(page, key, section))
     return f"{version.uri}/{folder_name}/{run.run_id}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What one run measured of a version.
+
+    Attributes:
+        name: Name of the run.
+        run_id: Its id.
+        dataset: Name of its first dataset; empty where it named none.
+        metrics: Last value of each.
+    """
+
+    name: str
+    run_id: str
+    dataset: str
+    metrics: Mapping[str, float]
+
+
+def measurements_of(version: ModelVersion) -> list[Measurement]:
+    """List the runs that took a version as their model, the oldest first.
+
+    A run that is still open counts with what it has logged so far; one that failed, or that made
+    another version from this one, does not.
+    """
+    client = initialise_tracking()
+    experiments = [each.experiment_id for each in client.search_experiments()]
+    found = client.search_runs(
+        experiments,
+        filter_string=f"tags.model_version = '{version.uri}' and attributes.status != 'FAILED'",
+        order_by=["attributes.start_time ASC"],
+        max_results=MOST_RUNS,
+    )
+    return [
+        Measurement(
+            name=str(run.info.run_name),
+            run_id=run.info.run_id,
+            dataset=next((each.dataset.name for each in _datasets(run)), ""),
+            metrics=dict(run.data.metrics),
+        )
+        for run in found
+        if run.info.run_id != version.run_id and not _makes_a_version(run)
+    ]
+
+
+def _makes_a_version(run: entities.Run) -> bool:
+    """Whether a run took the version to start from, as `robustify` does."""
+    return bool(run.outputs and run.outputs.model_outputs)
+
+
+def _datasets(run: entities.Run) -> Sequence[entities.DatasetInput]:
+    return run.inputs.dataset_inputs if run.inputs else []
+
+
+def attach_card(run: Run, version: ModelVersion, folder: Path, markdown: str) -> None:
+    """Make a card the description of a version; pictures that stand there stay below it.
+
+    Args:
+        run: The run that wrote it; gets the folder's files under ``card``.
+        version: The version.
+        folder: Files of the card.
+        markdown: The card as text; cut where MLflow's description ends.
+    """
+    run.log_artifacts(folder, CARD)
+    client = initialise_tracking()
+    client.log_model_artifacts(version.model_id, str(folder), f"{CARD}/{run.run_id}")
+    with exclusive(tracking_uri()):
+        page = client.get_model_version(version.name, str(version.version)).description or ""
+        sections = [match[0] for match in _SECTION.finditer(page)]
+        words = markdown[:LONGEST_DESCRIPTION].strip()
+        while sections and len(_join(words, sections)) > LONGEST_DESCRIPTION:
+            sections.pop(0)
+        describe(version, _join(words, sections))
 
 
 def ancestors(version: ModelVersion) -> list[ModelVersion]:

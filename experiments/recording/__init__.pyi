@@ -5,6 +5,8 @@ from .augmentation import log_augmentation as log_augmentation
 from .measuring import Measured as Measured
 from .measuring import check_splits_to_measure as check_splits_to_measure
 from .measuring import measure_split as measure_split
+from .model_card import card_of as card_of
+from .model_card import refresh_card as refresh_card
 from .modulation import ModulationRecord as ModulationRecord
 from .modulation import record_modulation as record_modulation
 from .options import ALL as ALL

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from experiments.recording.model_card import refresh_card
 from experiments.recording.modulation_figures import draw_figures, draw_gallery, draw_panels
 from fundus_ml.imaging.regions import PARTS
 from fundus_ml.modulation import file_stem
@@ -108,6 +109,7 @@ def record_modulation(
     record_minimal_perturbations(_min_norm_rows(record), run=run, model=version)
     if record.independent is not None:
         record_transfers(effects, evaluator=record.independent, run=run, model=version)
+    refresh_card(run, version)
 
 
 def _write_tables(record: ModulationRecord, effects: pd.DataFrame, folder: Path) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 from torch import nn
 
 from experiments.recording.measuring import check_splits_to_measure, measure_split
+from experiments.recording.model_card import refresh_card
 from experiments.recording.options import Measure
 from experiments.recording.serving import photograph_service, scoring_options
 from experiments.running.console import say
@@ -152,6 +153,8 @@ def register_model(
             side=model.only_side,
             service=service,
         )
+    if answers is not None:
+        refresh_card(run, version)
     named = "without an alias" if alias is None else f"as {alias}"
     say(f"registered {version.uri} {named}")
     return version

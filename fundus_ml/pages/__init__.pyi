@@ -1,4 +1,8 @@
 from .gallery import gallery_page as gallery_page
+from .model_card import ModelCard as ModelCard
+from .model_card import Score as Score
+from .model_card import card_markdown as card_markdown
+from .model_card import card_page as card_page
 from .template import Section as Section
 from .template import audit_page as audit_page
 from .template import rendered as rendered

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from pandas.api.types import is_bool_dtype, is_float_dtype, is_numeric_dtype
 
 from fundus_ml.errors import InputError
@@ -127,10 +127,13 @@ def audit_page(
 
 
 def rendered(template: str, **values: object) -> str:
-    """Fill a template of this package; every value is escaped, and one that lacks is an error."""
+    """Fill a template of this package; one value that lacks is an error.
+
+    Every value is escaped, except in Markdown, whose readers do that.
+    """
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
+        autoescape=select_autoescape(default=True, disabled_extensions=("md",)),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -8,6 +8,7 @@ eyes, where the place of the difference between the sexes is known.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from experiments import recording, running
@@ -16,10 +17,11 @@ from experiments.modulate import ModulateConfig, modulate_eyes
 from experiments.preprocess import PreprocessConfig, prepare
 from experiments.robustify import RobustifyConfig, robustify
 from experiments.running import console
-from experiments.running.flags import Number, Numbers, execute, run_entry_point
+from experiments.running.flags import Number, Numbers, run_entry_point
 from experiments.running.identity import adopted
-from experiments.running.options import ConsoleOptions
+from experiments.running.options import ConsoleOptions, check_reuse
 from experiments.train import TrainConfig, train
+from fundus_ml import auditing
 from fundus_ml.errors import InputError
 from fundus_ml.robust_evaluation.options import check_gate_radius
 from fundus_ml.statistics.numerals import plain
@@ -94,9 +96,13 @@ class MainConfig(ConsoleOptions):
     """Processes that read photographs; 0 is one per core."""
     register_as: str = "fundus-sex"
     """Name in the model registry."""
+    reuse: str = "same"
+    """Which finished runs stand for steps with the same flags and inputs: same (made by this very
+    commit), any (by whatever code), or no (every step runs)."""
 
     def __post_init__(self) -> None:
         """Refuse what a later step would only find after minutes."""
+        check_reuse(self.reuse)
         self.preprocess()
         self.train()
         for step in (self.robustify, self.evaluate, self.modulate):
@@ -171,44 +177,68 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def run_chain(config: MainConfig, run: "tracking.Run") -> None:
-    """Run every step as a child of this run, then write the summary."""
+    """Run every step as a child of this run, or find the run that did it; write the summary."""
     folder = running.make_folder(config.out)
     recording.remove_summary(folder)
-    prepared = execute("preprocess", prepare, config.preprocess(), step=_step(1, "preprocess"))
-    clean = execute("train", train, config.train(), step=_step(2, "train"))
-    robust = execute(
+    steps = running.Steps(total=STEPS, reuse=config.reuse)
+    prepared = steps.run(
+        "preprocess",
+        "preprocess",
+        prepare,
+        config.preprocess(),
+        inputs={"root": running.release_fingerprint(config.root)},
+        stands=running.dataset_stands(config.dataset),
+    )
+    inputs = {"dataset": prepared.tags["dataset_digest"]}
+    clean = steps.run("train", "train", train, config.train(), inputs=inputs)
+    robust = steps.run(
+        "robustify",
         "robustify",
         robustify,
-        config.robustify(clean.version.uri),
-        step=_step(3, "robustify"),
+        config.robustify(clean.registered.uri),
+        inputs=inputs | {"model": clean.registered.content},
     )
     findings = {
-        "clean": _examine(config, clean, "clean", first=4),
-        "robust": _examine(config, robust, "robust", first=6),
+        name: _examine(config, steps, trained, name, inputs)
+        for name, trained in {"clean": clean, "robust": robust}.items()
     }
-    recording.write_summary(run, config.design(), prepared.audit, findings, folder)
+    run.log_table(steps.table(), "steps.json")
+    audit = auditing.read_audit(Path(config.dataset) / auditing.AUDIT)
+    recording.write_summary(run, config.design(), audit, findings, folder)
     console.say(f"open {folder / 'summary.html'}, or `make ui` for every run and picture")
 
 
-def _step(number: int, name: str) -> str:
-    return f"[{number}/{STEPS}] {name}"
-
-
 def _examine(
-    config: MainConfig, trained: "recording.Trained", name: str, *, first: int
+    config: MainConfig,
+    steps: "running.Steps",
+    trained: "tracking.Step",
+    name: str,
+    inputs: dict[str, str],
 ) -> "recording.ModelFindings":
-    uri = trained.version.uri
-    scores = execute(
-        "evaluate", evaluate, config.evaluate(uri), step=_step(first, f"evaluate {name}")
+    uri = trained.registered.uri
+    read = inputs | {"model": trained.registered.content}
+    evaluated = steps.run(
+        f"evaluate {name}",
+        "evaluate",
+        evaluate,
+        config.evaluate(uri),
+        inputs=read,
+        keep=lambda scores: {"scores": scores},
     )
-    modulated = execute(
-        "modulate", modulate_eyes, config.modulate(uri), step=_step(first + 1, f"modulate {name}")
+    modulated = steps.run(
+        f"modulate {name}",
+        "modulate",
+        modulate_eyes,
+        config.modulate(uri),
+        inputs=read,
+        keep=lambda found: {"effect": found.effect, "enrichment": found.enrichment},
     )
     return recording.ModelFindings(
-        trained=trained,
-        scores=scores,
-        effect=modulated.effect,
-        enrichment=modulated.enrichment,
+        version=trained.registered,
+        seconds_per_step=trained.metrics["seconds_per_step"],
+        scores=running.read_kept(evaluated, "scores"),
+        effect=running.read_kept(modulated, "effect"),
+        enrichment=running.read_kept(modulated, "enrichment"),
     )
 
 

@@ -22,7 +22,7 @@ from experiments.running.flags import Number, Numbers, run_entry_point
 from experiments.running.identity import adopted
 from experiments.running.options import ConsoleOptions, check_reuse
 from experiments.train import TrainConfig, train
-from fundus_ml import data, models
+from fundus_ml import models
 from fundus_ml.data.options import SHUFFLED, TRUE
 from fundus_ml.errors import InputError, refuse_outside
 from fundus_ml.robust_evaluation.options import LEAST_GREY_LEVELS, radius_of
@@ -208,14 +208,13 @@ def examine_all(config: RealEyesConfig, run: "tracking.Run") -> None:
     """Run every step as a child of this run, then write the table and the page."""
     folder = running.make_folder(config.out)
     steps = running.Steps(total=config.steps, reuse=config.reuse)
-    release = running.folder_fingerprint(running.user_path(config.root))
     prepared = steps.run(
         "preprocess",
         "preprocess",
         prepare,
         config.preprocess(),
-        inputs={"root": release},
-        stands=lambda step: _digest_of(config) == step.tags["dataset_digest"],
+        inputs={"root": running.release_fingerprint(config.root)},
+        stands=running.dataset_stands(config.dataset),
     )
     digest = prepared.tags["dataset_digest"]
     eyes = {
@@ -226,16 +225,8 @@ def examine_all(config: RealEyesConfig, run: "tracking.Run") -> None:
         Question(name=name, config=config, steps=steps, digest=digest).answered(eyes[name])
         for name in config.names
     ]
-    page = recording.write_real_eyes(run, answers, folder, steps=steps.done, size=config.side)
+    page = recording.write_real_eyes(run, answers, folder, steps=steps.table(), size=config.side)
     console.say(f"open {page}, or `make ui` for every run and picture")
-
-
-def _digest_of(config: RealEyesConfig) -> str:
-    """Digest of the dataset folder that is there; empty where there is none."""
-    try:
-        return data.open_dataset(config.dataset).digest
-    except InputError:
-        return ""
 
 
 @dataclass(frozen=True, kw_only=True)

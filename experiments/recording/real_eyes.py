@@ -118,7 +118,7 @@ def write_real_eyes(
     answers: Sequence[Answer],
     folder: Path,
     *,
-    steps: Sequence[tuple[str, Step, bool]],
+    steps: pd.DataFrame,
     size: int,
 ) -> Path:
     """Write table, page and galleries into ``folder`` and onto the run; print the table.
@@ -127,7 +127,7 @@ def write_real_eyes(
         run: The parent run.
         answers: One per contrast.
         folder: Exists and can be written.
-        steps: Every step: what it is called, the run, and whether that was taken over.
+        steps: As :meth:`Steps.table` lists them.
         size: Side of the eyes, pixels.
 
     Returns:
@@ -178,12 +178,7 @@ def write_real_eyes(
     for file in (page, folder / TABLE):
         run.log_artifact(file)
     run.log_artifacts(folder / "galleries", "galleries")
-    run.log_table(
-        pd.DataFrame(
-            [{"step": words, "run": step.run_id, "taken over": over} for words, step, over in steps]
-        ),
-        "steps.json",
-    )
+    run.log_table(steps, "steps.json")
     console.table(table.drop(columns="verdict"), final=True)
     for row in table.to_dict("records"):
         console.say(f"{row['contrast']}: {row['verdict']}")

@@ -10,7 +10,6 @@ from typing import Any, cast
 
 import pandas as pd
 
-from experiments.recording.registration import Trained
 from experiments.running import console
 from experiments.running.console import say
 from fundus_ml.auditing.audit import AUDIT_PAGE, Audit
@@ -19,6 +18,7 @@ from fundus_ml.errors import InputError, listed
 from fundus_ml.figures import auroc_by_eps, figure_png, region_enrichment_figure, success_curve
 from fundus_ml.pages.template import summary_page
 from fundus_ml.statistics.numerals import plain
+from tracking.registry import ModelVersion
 from tracking.runs import Run
 
 FILES = ("summary.json", "summary.html")
@@ -40,13 +40,15 @@ class ModelFindings:
     """What one version scored, and what its gradient changed.
 
     Attributes:
-        trained: The registered version, and how long a step of its training took.
+        version: As registered.
+        seconds_per_step: Median over its training.
         scores: Rows of ``fundus_ml.evaluation.scores.scores``.
         effect: Success and P(target) by budget, from the ``modulate`` run.
         enrichment: Enrichment by budget and part; empty where the dataset has no region maps.
     """
 
-    trained: Trained
+    version: ModelVersion
+    seconds_per_step: float
     scores: pd.DataFrame
     effect: pd.DataFrame
     enrichment: pd.DataFrame
@@ -180,10 +182,8 @@ def summarise(
         "success_by_eps": _by_model(findings, "success"),
         "prob_target_by_eps": _by_model(findings, "prob_target"),
         "region_enrichment": {name: _enrichment(found, eps) for name, found in findings.items()},
-        "seconds_per_step": {
-            name: found.trained.seconds_per_step for name, found in findings.items()
-        },
-        "models": {name: found.trained.version.uri for name, found in findings.items()},
+        "seconds_per_step": {name: found.seconds_per_step for name, found in findings.items()},
+        "models": {name: found.version.uri for name, found in findings.items()},
     }
 
 
@@ -214,7 +214,7 @@ def _page(
         tables=tables,
         figures=figures,
         links={"audit of the dataset": f"dataset/{AUDIT_PAGE}"}
-        | {name: found.trained.version.uri for name, found in findings.items()},
+        | {name: found.version.uri for name, found in findings.items()},
     )
 
 

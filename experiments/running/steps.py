@@ -5,15 +5,21 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TypeVar
+
+import pandas as pd
 
 from experiments.running.console import say, speaking
 from experiments.running.flags import Config, execute
 from experiments.running.identity import identity_of
 from experiments.running.options import ANY, NO
+from experiments.running.places import user_path
+from fundus_ml.data.opening import open_dataset
 from fundus_ml.errors import InputError
 from tracking.runs import Run
 from tracking.steps import STEP_TAG, Step, find_step, read_step
+from tracking.stores import fetch
 
 SHORT_ID = 8
 MOVES_NOTHING = frozenset(
@@ -22,7 +28,13 @@ MOVES_NOTHING = frozenset(
 )  # fmt: skip
 """Flags that do not decide what a step finds; datasets, versions and releases count by content."""
 
+KEPT = "kept"
+"""Folder, on the run of a step, of the tables that the chain reads from it."""
+
 C = TypeVar("C", bound=Config)
+R = TypeVar("R")
+Keep = Callable[[R], Mapping[str, pd.DataFrame]]
+"""What a step hands back → the tables of it that the chain reads, by name."""
 
 
 @dataclass
@@ -44,11 +56,12 @@ class Steps:
         self,
         words: str,
         name: str,
-        function: Callable[[C, Run], object],
+        function: Callable[[C, Run], R],
         config: C,
         *,
         inputs: Mapping[str, str],
         stands: Callable[[Step], bool] = lambda _: True,
+        keep: Keep[R] = lambda _: {},
     ) -> Step:
         """Do a step, or find the run that has done it.
 
@@ -59,6 +72,7 @@ class Steps:
             config: Its flags.
             inputs: Digest of everything it reads, by what it is read as.
             stands: Whether what the found run left is still there.
+            keep: Tables to store with the run, for :func:`read_kept`.
         """
         label = f"[{len(self.done) + 1}/{self.total}] {words}"
         digest = step_digest(name, config, inputs)
@@ -69,9 +83,17 @@ class Steps:
                 say(f"as run {found.run_id[:SHORT_ID]} found it; nothing has changed since")
             step = found
         else:
-            step = read_step(execute(name, _told(function, digest), config, step=label))
+            step = read_step(execute(name, _told(function, digest, keep), config, step=label))
         self.done.append((words, step, taken_over))
         return step
+
+    def table(self) -> pd.DataFrame:
+        """List the steps so far, the run behind each, and whether it was taken over."""
+        rows = [
+            {"step": words, "run": step.run_id, "taken over": over}
+            for words, step, over in self.done
+        ]
+        return pd.DataFrame(rows)
 
 
 def step_digest(name: str, config: Config, inputs: Mapping[str, str]) -> str:
@@ -101,13 +123,45 @@ def folder_fingerprint(folder: Path) -> str:
     return hashlib.sha256(json.dumps(seen).encode()).hexdigest()
 
 
-def _told(function: Callable[[C, Run], object], digest: str) -> Callable[[C, Run], str]:
+def release_fingerprint(root: str) -> str:
+    """Digest of a release's files as far as a glance can tell; a painted one has none."""
+    return folder_fingerprint(user_path(root)) if root else "painted"
+
+
+def dataset_stands(folder: str) -> Callable[[Step], bool]:
+    """Make the test whether a dataset folder still is the one that a finished step wrote."""
+
+    def stands(step: Step) -> bool:
+        try:
+            there = open_dataset(folder).digest
+        except InputError:
+            return False
+        return there == step.tags.get("dataset_digest")
+
+    return stands
+
+
+def read_kept(step: Step, name: str) -> pd.DataFrame:
+    """Read a table that a step kept."""
+    return pd.read_parquet(fetch(f"runs:/{step.run_id}/{KEPT}/{name}.parquet"))
+
+
+def _told(function: Callable[[C, Run], R], digest: str, keep: Keep[R]) -> Callable[[C, Run], str]:
     """Do a step and hand back the id of its run, which says what it did once it is done."""
 
     def run_and_tell(config: C, run: Run) -> str:
-        function(config, run)
+        _store(run, keep(function(config, run)))
         registered = read_step(run.run_id).version is not None
         run.set_tags({STEP_TAG: digest, "registered": str(registered).lower()})
         return run.run_id
 
     return run_and_tell
+
+
+def _store(run: Run, tables: Mapping[str, pd.DataFrame]) -> None:
+    if not tables:
+        return
+    with TemporaryDirectory() as folder:
+        for name, table in tables.items():
+            table.to_parquet(Path(folder) / f"{name}.parquet", index=False)
+        run.log_artifacts(Path(folder), KEPT)

@@ -205,6 +205,7 @@ def run_chain(config: MainConfig, run: "tracking.Run") -> None:
     run.log_table(steps.table(), "steps.json")
     audit = auditing.read_audit(Path(config.dataset) / auditing.AUDIT)
     recording.write_summary(run, config.design(), audit, findings, folder)
+    recording.write_lineage(run)
     console.say(f"open {folder / 'summary.html'}, or `make ui` for every run and picture")
 
 

@@ -226,6 +226,7 @@ def examine_all(config: RealEyesConfig, run: "tracking.Run") -> None:
         for name in config.names
     ]
     page = recording.write_real_eyes(run, answers, folder, steps=steps.table(), size=config.side)
+    recording.write_lineage(run)
     console.say(f"open {page}, or `make ui` for every run and picture")
 
 

@@ -51,6 +51,8 @@ from .studies import open_study as open_study
 from .study_figures import Picture as Picture
 from .study_figures import log_study as log_study
 from .study_figures import trials_table as trials_table
+from .tracing import Trace as Trace
+from .tracing import trace as trace
 from .trial_claims import LOST as LOST
 from .trial_claims import finished as finished
 from .trials import Trial as Trial

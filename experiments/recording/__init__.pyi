@@ -2,6 +2,7 @@ from .attack_suite import ask_gate as ask_gate
 from .attack_suite import drawn_eyes as drawn_eyes
 from .attack_suite import measure_suite as measure_suite
 from .augmentation import log_augmentation as log_augmentation
+from .lineage_page import write_lineage as write_lineage
 from .measuring import Measured as Measured
 from .measuring import check_splits_to_measure as check_splits_to_measure
 from .measuring import measure_split as measure_split

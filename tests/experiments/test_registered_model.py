@@ -49,7 +49,7 @@ def images():
 
 @pytest.mark.slow
 def test_a_fresh_process_gives_the_same_logits_without_the_project(chain, images, tmp_path):
-    """The README's way: the program alone, once its digest is that of the version."""
+    """The program alone, as docs/serving.md has it, once its digest is that of the version."""
     np.savez(tmp_path / "images.npz", **images)
     (tmp_path / "elsewhere.py").write_text(ELSEWHERE)
     store = f"sqlite:///{chain.folder / 'mlflow.db'}"

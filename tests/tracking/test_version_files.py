@@ -83,7 +83,7 @@ def test_a_pickle_put_beside_the_program_is_refused_and_not_run(
 
 @pytest.mark.usefixtures("artifacts")
 def test_mlflow_itself_runs_it(registered, artifacts, tmp_path):
-    """Why the README names another call."""
+    """Why docs/serving.md names another call."""
     put_pickle(artifacts, tmp_path / "proof")
     with suppress(Exception):  # what it does after running the code is its own affair
         mlflow.pytorch.load_model(registered.version.uri, weights_only=False)

@@ -1,0 +1,148 @@
+"""From any thing of a small store to everything it came from, and back."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tracking import results
+from tracking.errors import TrackingError
+from tracking.registry import register_classifier
+from tracking.runs import DatasetVersion, start_run
+from tracking.tracing import trace
+
+DIGEST = "ab" * 32
+EYE = "site/1_left"
+
+
+@pytest.fixture
+def lineage(store, files, network, monkeypatch):
+    """A chain: dataset, version, its child, and one picture by the child."""
+    monkeypatch.setattr("tracking.registry.log_program", lambda *_, **__: logged())
+    dataset = DatasetVersion("site", DIGEST, str(store / "data"), 3, "preprocess")
+    with start_run("main", {}) as main:
+        with start_run("preprocess", {}) as writer:
+            reading(writer, dataset)
+        with start_run("train", {}) as training:
+            reading(training, dataset, "training")
+            clean = registered(training, network, files)
+        with start_run("robustify", {}) as robustify:
+            reading(robustify, dataset, "training", clean)
+            robust = registered(robustify, network, files, parent=clean)
+        with start_run("modulate", {}) as modulate:
+            reading(modulate, dataset, "modulate", robust)
+            address = f"{robust.uri}/modulation/{modulate.run_id}/pictures/1_left/eps-1.png"
+            results.record_modulations(row(address), run=modulate, model=robust)
+    return {
+        "picture": address, "clean": clean.uri, "robust": robust.uri,
+        **{r: run.run_id for r, run in (("main", main), ("writer", writer), ("train", training),
+                                        ("robustify", robustify), ("modulate", modulate))},
+    }  # fmt: skip
+
+
+def logged():
+    import mlflow  # noqa: PLC0415
+
+    client = mlflow.MlflowClient()
+    experiment = mlflow.active_run().info.experiment_id
+    return client.create_logged_model(experiment, name="classifier").model_id
+
+
+def reading(run, dataset, context=None, model=None):
+    version = dataset if context is None else DatasetVersion(
+        dataset.name, dataset.digest, dataset.source, dataset.rows, context
+    )  # fmt: skip
+    run.log_inputs(datasets=[version])
+    run.set_tags({"dataset_digest": dataset.digest})
+    if model is not None:
+        run.set_tags({"model_version": model.uri})
+
+
+def registered(run, network, files, parent=None):
+    return register_classifier(
+        run, "eye", model=network, files=files, metrics={}, tags={"contrast": "sex"}, parent=parent
+    )
+
+
+def row(picture):
+    return pd.DataFrame(
+        [
+            {
+                "dataset_digest": DIGEST, "image_id": EYE, "mode": "flip", "target": "male",
+                "constraint": "l2", "eps": 1.0, "region": "whole", "seed": 0, "patient_id": "1",
+                "split": "test", "label": 0, "prob_target_before": 0.1, "prob_target": 0.9,
+                "success": True, "l2": 1.0, "linf": 0.1, "attack_steps": 3, "step_size": 0.1,
+                "picture": picture,
+            }
+        ]
+    )  # fmt: skip
+
+
+def test_a_picture_reaches_its_photograph_and_back(lineage):
+    found = trace(lineage["picture"])
+    assert found.names("photograph", direction="up") == [EYE]
+    assert found.names("dataset", direction="up") == [DIGEST]
+    assert found.names("model", direction="up") == [lineage["robust"], lineage["clean"]]
+    runs = set(found.names("run", direction="up"))
+    assert runs == {lineage[name] for name in ("main", "writer", "train", "robustify", "modulate")}
+    assert found.down == ()
+
+    back = trace(EYE)
+    assert back.names("picture", direction="down") == [lineage["picture"]]
+    assert back.names("dataset", direction="up") == [DIGEST]
+
+
+def test_a_version_knows_its_children_and_a_dataset_its_readers(lineage):
+    clean = trace(lineage["clean"])
+    assert clean.names("model", direction="down") == [lineage["robust"]]
+    assert clean.names("picture", direction="down") == [lineage["picture"]]
+    assert clean.names("dataset", direction="up") == [DIGEST]
+    assert lineage["writer"] in clean.names("run", direction="up")
+
+    dataset = trace(DIGEST[:12])
+    assert set(dataset.names("model", direction="down")) == {lineage["clean"], lineage["robust"]}
+    assert dataset.names("run", direction="up") == [lineage["writer"], lineage["main"]]
+
+    whole = trace(lineage["main"])
+    assert whole.names("dataset", direction="down") == [DIGEST]
+    assert whole.up == ()
+    table = whole.table()
+    assert set(table["kind"]) == {"run", "model", "dataset", "picture"}
+    assert table["steps"].min() == 1
+
+
+def test_a_file_of_the_picture_is_the_picture(lineage):
+    run, robust = lineage["modulate"], lineage["robust"]
+    for file in (
+        f"runs:/{run}/modulation/pictures/1_left/eps-1.png",
+        Path("mlruns/1") / run / "artifacts/modulation/pictures/1_left/eps-1.png",
+        Path("models/m-1/artifacts/modulation") / run / "pictures/1_left/eps-1.png",
+    ):
+        assert trace(file).start.name == f"{robust}/modulation/{run}/pictures/1_left/eps-1.png"
+
+
+def test_the_source_of_a_photograph_is_told_while_its_dataset_is_there(lineage, store):
+    assert "whose folder is not here" in trace(EYE).start.words
+    (store / "data").mkdir()
+    pd.DataFrame({"image_id": [EYE], "sha256": ["f00d"]}).to_parquet(
+        store / "data" / "manifest.parquet"
+    )
+    (store / "data" / "dataset.json").write_text('{"recipe": {"source": "odir", "root": "/eyes"}}')
+    assert trace(EYE).start.words == "release odir /eyes, SHA-256 f00d"
+    assert lineage["picture"] in trace(EYE).names("picture", direction="down")
+
+
+@pytest.mark.usefixtures("lineage")
+@pytest.mark.parametrize(
+    ("thing", "said"),
+    [
+        ("nothing", "must be a modulation's picture"),
+        ("a" * 32, "no such run"),
+        ("c" * 64, "no run of this store read such a dataset"),
+        ("models:/none/1", "no model is registered as 'none'"),
+        ("eye.png", "must be a modulation's picture"),
+    ],
+)
+def test_what_is_not_there_is_said_in_a_line(thing, said):
+    with pytest.raises(TrackingError, match=said):
+        trace(thing)

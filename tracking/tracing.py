@@ -1,0 +1,351 @@
+"""Walk the lineage from anything to anything: photograph, dataset, run, version, picture."""
+
+import json
+import re
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+from mlflow import entities
+from mlflow.exceptions import MlflowException
+from sqlalchemy import select
+
+from tracking.database import session
+from tracking.datasets import dataset_of
+from tracking.errors import TrackingError
+from tracking.registry import resolve
+from tracking.stores import initialise_tracking
+from tracking.tables import Modulation, Prediction
+from tracking.versions import DatasetVersion, ModelVersion
+
+Kind = Literal["photograph", "dataset", "run", "model", "picture"]
+MOST_NODES = 2000
+"""Nodes in one direction after which a walk stops and says so."""
+SHORT = 12
+WRITTEN_BY = "preprocess"
+"""What the run that writes a dataset gives as its use of it."""
+_RUN_ID = re.compile(r"[0-9a-f]{32}")
+_DIGEST = re.compile(r"[0-9a-f]{12,64}")
+_VERSION = re.compile(r"models:/[^/@]+(?:/\d+|@[^/]+)")
+_PICTURE = re.compile(r"(?P<run>[0-9a-f]{32})/(?:artifacts/modulation/|modulation/)?(?P<file>.+)")
+
+
+@dataclass(frozen=True)
+class Node:
+    """One thing with a lineage.
+
+    Attributes:
+        kind: What it is.
+        name: An image id, a digest, a run id, ``models:/name/3`` or the address of a picture.
+        words: What a reader should know of it; plays no part in equality.
+        dataset: Digest that an image id belongs to; empty for other kinds.
+    """
+
+    kind: Kind
+    name: str
+    words: str = ""
+    dataset: str = ""
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both are the same thing, whatever is said of them."""
+        return isinstance(other, Node) and self._key == other._key
+
+    def __hash__(self) -> int:
+        """Agree with equality."""
+        return hash(self._key)
+
+    @property
+    def _key(self) -> tuple[str, str, str]:
+        return self.kind, self.name, self.dataset
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A node on a walk.
+
+    Attributes:
+        node: What was reached.
+        steps: How far it lies from the start.
+        through: The node it was reached from.
+    """
+
+    node: Node
+    steps: int
+    through: Node
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Everything that one thing came from, and everything that came from it.
+
+    Attributes:
+        start: Where the walk began.
+        up: What it was made from, the nearest first.
+        down: What was made from it, the nearest first.
+        cut: Whether a walk stopped at :data:`MOST_NODES`.
+    """
+
+    start: Node
+    up: tuple[Reached, ...]
+    down: tuple[Reached, ...]
+    cut: bool = False
+
+    def names(self, kind: Kind, *, direction: Literal["up", "down"]) -> list[str]:
+        """Name everything of one kind in one direction."""
+        reached = self.up if direction == "up" else self.down
+        return [each.node.name for each in reached if each.node.kind == kind]
+
+    def table(self) -> pd.DataFrame:
+        """One row per node: ``direction steps kind name words through``."""
+        rows = [
+            {
+                "direction": direction,
+                "steps": each.steps,
+                "kind": each.node.kind,
+                "name": each.node.name,
+                "words": each.node.words,
+                "through": each.through.name,
+            }
+            for direction, reached in (("up", self.up), ("down", self.down))
+            for each in reached
+        ]
+        columns = ["direction", "steps", "kind", "name", "words", "through"]
+        return pd.DataFrame(rows, columns=columns)
+
+
+def trace(thing: str | Path) -> Trace:
+    """Walk up to what a thing was made from, and down to what was made from it.
+
+    Args:
+        thing: Address or file of a modulation picture; ``models:/name/3`` or
+            ``models:/name@alias``; the digest of a dataset (12 or more digits); the id of a run; or
+            the id of a photograph that was scored or modulated.
+
+    Raises:
+        TrackingError: It is none of these, or not in this store.
+    """
+    store = _Store()
+    start = _find_node(str(thing), store)
+    up, cut_up = _walk(start, store.above)
+    down, cut_down = _walk(start, store.below)
+    return Trace(start, up, down, cut=cut_up or cut_down)
+
+
+class _Store:
+    """Both directions of one step, with what every step asks for read once."""
+
+    @cached_property
+    def datasets(self) -> dict[str, DatasetVersion]:
+        """Every dataset that a run read, by digest; the writer's word for it goes first."""
+        seen: dict[str, DatasetVersion] = {}
+        for run in _runs("tags.dataset_digest != ''"):
+            for each in _read_by(run):
+                if each.digest not in seen or each.context == WRITTEN_BY:
+                    seen[each.digest] = each
+        return seen
+
+    @cached_property
+    def versions(self) -> list[ModelVersion]:
+        """Every registered version."""
+        entries = initialise_tracking().search_model_versions(max_results=MOST_NODES)
+        return [resolve(f"models:/{entry.name}/{entry.version}") for entry in entries]
+
+    def above(self, node: Node) -> Iterator[Node]:
+        """What a thing was made from, one step up."""
+        client = initialise_tracking()
+        if node.kind == "picture":
+            row = _modulation_of(node.name)
+            if row is not None:
+                yield self.photograph(row.image_id, row.dataset_digest)
+                yield _model(resolve(f"models:/{row.model_name}/{row.model_version}"))
+                yield _run(client.get_run(row.run_id))
+        elif node.kind == "photograph" and node.dataset in self.datasets:
+            yield _dataset(self.datasets[node.dataset])
+        elif node.kind == "dataset":
+            yield from (_run(run) for run in _runs_that_read(node.name) if _wrote(run, node.name))
+        elif node.kind == "model":
+            version = resolve(node.name)
+            yield from (_model(resolve(uri)) for uri in _parents(version))
+            if version.run_id:
+                yield _run(client.get_run(version.run_id))
+        elif node.kind == "run":
+            run = client.get_run(node.name)
+            if model := run.data.tags.get("model_version"):
+                yield _model(resolve(model))
+            yield from (_dataset(each) for each in _read_by(run) if not _wrote(run, each.digest))
+            if parent := run.data.tags.get("mlflow.parentRunId"):
+                yield _run(client.get_run(parent))
+
+    def below(self, node: Node) -> Iterator[Node]:
+        """What was made from a thing, one step down."""
+        if node.kind == "photograph":
+            yield from _pictures(image_id=node.name, dataset_digest=node.dataset)
+        elif node.kind == "dataset":
+            readers = _runs_that_read(node.name)
+            yield from (_run(run) for run in readers if not _wrote(run, node.name))
+        elif node.kind == "model":
+            children = (each for each in self.versions if node.name in _parents(each))
+            yield from map(_model, children)
+            yield from map(_run, _runs(f"tags.model_version = '{node.name}'"))
+        elif node.kind == "run":
+            yield from map(_run, _runs(f"tags.mlflow.parentRunId = '{node.name}'"))
+            yield from (_model(each) for each in self.versions if each.run_id == node.name)
+            run = initialise_tracking().get_run(node.name)
+            yield from (_dataset(each) for each in _read_by(run) if _wrote(run, each.digest))
+            yield from _pictures(run_id=node.name)
+
+    def photograph(self, image_id: str, digest: str) -> Node:
+        """Describe a photograph by where it came from, while its dataset folder is there."""
+        version = self.datasets.get(digest)
+        folders = [] if version is None else version.source.split(",")
+        words = next(filter(None, (_source_of(image_id, Path(each)) for each in folders)), "")
+        return Node(
+            "photograph",
+            image_id,
+            words or f"of dataset {digest[:SHORT]}, whose folder is not here",
+            digest,
+        )
+
+    def find_photograph(self, image_id: str) -> Node | None:
+        """Find a photograph that was scored or modulated."""
+        with session() as opened:
+            for table in (Prediction, Modulation):
+                digest = opened.scalars(
+                    select(table.dataset_digest).where(table.image_id == image_id).limit(1)
+                ).first()
+                if digest is not None:
+                    return self.photograph(image_id, digest)
+        return None
+
+
+def _find_node(text: str, store: "_Store") -> Node:
+    if _VERSION.fullmatch(text):
+        return _model(resolve(text))
+    if _RUN_ID.fullmatch(text):
+        try:
+            return _run(initialise_tracking().get_run(text))
+        except MlflowException:
+            raise TrackingError(f"trace of {text!r}: no such run in this store") from None
+    if _DIGEST.fullmatch(text):
+        found = next((d for d in store.datasets.values() if d.digest.startswith(text)), None)
+        if found is None:
+            raise TrackingError(f"trace of {text!r}: no run of this store read such a dataset")
+        return _dataset(found)
+    node = _find_picture(text) if text.endswith(".png") else store.find_photograph(text)
+    if node is None:
+        raise TrackingError(
+            f"trace of {text!r}: must be a modulation's picture, models:/name/3, a run's id, a "
+            "dataset's digest or the id of a photograph, and in this store"
+        )
+    return node
+
+
+def _walk(
+    start: Node, neighbours: Callable[[Node], Iterator[Node]]
+) -> tuple[tuple[Reached, ...], bool]:
+    """Go breadth first; tell whether it stopped early."""
+    found: dict[Node, Reached] = {}
+    waiting = deque([(start, 0)])
+    while waiting:
+        node, steps = waiting.popleft()
+        for nearest in neighbours(node):
+            if nearest == start or nearest in found:
+                continue
+            if len(found) == MOST_NODES:
+                return tuple(found.values()), True
+            found[nearest] = Reached(nearest, steps + 1, node)
+            waiting.append((nearest, steps + 1))
+    return tuple(found.values()), False
+
+
+def _model(version: ModelVersion) -> Node:
+    tags = version.tags
+    said = [tags.get("contrast", ""), tags.get("recipe", "")]
+    said += [f"eps {tags['eps']}"] if "eps" in tags else []
+    return Node("model", version.uri, ", ".join(filter(None, said)))
+
+
+def _run(run: entities.Run) -> Node:
+    return Node("run", str(run.info.run_id), f"{run.info.run_name}, {run.info.status}")
+
+
+def _dataset(version: DatasetVersion) -> Node:
+    return Node("dataset", version.digest, f"{version.name}, {version.source}")
+
+
+def _source_of(image_id: str, folder: Path) -> str:
+    """Release and fingerprint of a photograph's file; empty where the folder does not say."""
+    manifest, record = folder / "manifest.parquet", folder / "dataset.json"
+    if not (manifest.is_file() and record.is_file()):
+        return ""
+    rows = pd.read_parquet(manifest, columns=["image_id", "sha256"])
+    rows = rows[rows["image_id"] == image_id]
+    if rows.empty:
+        return ""
+    recipe = json.loads(record.read_text(encoding="utf-8")).get("recipe", {})
+    release = " ".join(filter(None, (recipe.get("source"), recipe.get("root"))))
+    return f"release {release}, SHA-256 {rows['sha256'].iloc[0]}"
+
+
+def _runs(wanted: str) -> list[entities.Run]:
+    client = initialise_tracking()
+    experiments = [each.experiment_id for each in client.search_experiments()]
+    ordered = ["attributes.start_time ASC"]
+    return list(client.search_runs(experiments, wanted, order_by=ordered, max_results=MOST_NODES))
+
+
+def _runs_that_read(digest: str) -> list[entities.Run]:
+    return _runs(f"tags.dataset_digest = '{digest}'")
+
+
+def _read_by(run: entities.Run) -> list[DatasetVersion]:
+    return [dataset_of(each) for each in run.inputs.dataset_inputs] if run.inputs else []
+
+
+def _wrote(run: entities.Run, digest: str) -> bool:
+    """Whether a run made the dataset, and not only read it."""
+    return any(each.digest == digest and each.context == WRITTEN_BY for each in _read_by(run))
+
+
+def _parents(version: ModelVersion) -> list[str]:
+    tags = version.tags
+    named = [tags.get("parent_version", ""), *tags.get("parents", "").split(",")]
+    return [uri for uri in named if uri]
+
+
+def _pictures(**wanted: str) -> list[Node]:
+    with session() as opened:
+        rows = opened.scalars(select(Modulation).filter_by(**wanted).order_by(Modulation.id))
+        return [_picture(row) for row in rows]
+
+
+def _picture(row: Modulation) -> Node:
+    words = f"{row.image_id} towards {row.target}, {row.constraint} eps {row.eps:g}"
+    return Node("picture", row.picture, words)
+
+
+def _modulation_of(picture: str) -> Modulation | None:
+    with session() as opened:
+        row = opened.scalars(select(Modulation).where(Modulation.picture == picture)).first()
+        if row is not None:
+            opened.expunge(row)
+        return row
+
+
+def _find_picture(text: str) -> Node | None:
+    """A picture by its address, or by a file that was stored or downloaded under its run."""
+    row = _modulation_of(text)
+    if row is None:
+        named = _PICTURE.search(text)
+        if named is None:
+            return None
+        with session() as opened:
+            query = select(Modulation).where(Modulation.run_id == named["run"])
+            ending = f"/{named['run']}/{named['file']}"
+            rows = [each for each in opened.scalars(query) if each.picture.endswith(ending)]
+            return _picture(rows[0]) if rows else None
+    return _picture(row)

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 ENTRY_POINTS = (
     "main", "real_eyes", "preprocess", "audit", "pretrain", "train", "tune", "robustify", "average",
     "evaluate", "score", "compare", "promote", "modulate", "reader_study",
+    "reproduce",
 )  # fmt: skip
 ALLOWED = {
     "experiments": {"experiments", "fundus_ml", "tracking"},

@@ -1,3 +1,4 @@
+from .code_version import checked_out as checked_out
 from .database import check_results as check_results
 from .decisions import record_decision as record_decision
 from .errors import TrackingError as TrackingError
@@ -25,6 +26,10 @@ from .registry import register_classifier as register_classifier
 from .registry import resolve as resolve
 from .registry import set_alias as set_alias
 from .registry import tag_version as tag_version
+from .repeating import REPRODUCES as REPRODUCES
+from .repeating import Repeatable as Repeatable
+from .repeating import compare_metrics as compare_metrics
+from .repeating import read_repeatable as read_repeatable
 from .results import record_minimal_perturbations as record_minimal_perturbations
 from .results import record_modulations as record_modulations
 from .results import record_predictions as record_predictions

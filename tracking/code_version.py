@@ -2,7 +2,12 @@
 
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from tracking.errors import TrackingError
 
 UNKNOWN = "unknown"
 
@@ -27,6 +32,24 @@ def code_version(folder: Path | None = None) -> str:
     if commit is None or changes is None:
         return UNKNOWN
     return f"{commit}-dirty" if changes else commit
+
+
+@contextmanager
+def checked_out(commit: str) -> Iterator[Path]:
+    """Put the code of a commit into a folder of its own, which goes away with the block.
+
+    Raises:
+        TrackingError: This is no checkout that holds the commit.
+    """
+    root = Path(__file__).parents[1].resolve()
+    with tempfile.TemporaryDirectory(prefix="fundus-") as folder:
+        code = Path(folder) / "code"
+        if _git(root, "worktree", "add", "--detach", str(code), commit) is None:
+            raise TrackingError(f"commit {commit[:12]}: this checkout does not hold it")
+        try:
+            yield code
+        finally:
+            _git(root, "worktree", "remove", "--force", str(code))
 
 
 def _git(root: Path, *arguments: str) -> str | None:

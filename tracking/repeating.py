@@ -1,0 +1,116 @@
+"""A finished run as something that can be done again, and what two runs of it differ in."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+from mlflow.exceptions import MlflowException
+
+from tracking.code_version import UNKNOWN
+from tracking.errors import TrackingError
+from tracking.steps import DIRTY
+from tracking.stores import initialise_tracking
+
+REPRODUCES = "reproduces"
+"""Tag of a run that was asked to repeat another: that one's id."""
+_PROJECT = "mlflow.project.entryPoint"
+_TIMES = ("seconds", "seconds_per_step", "resumed")
+"""Metrics that say how long it took or how often it was stopped, not what was found."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repeatable:
+    """What a finished run did.
+
+    Attributes:
+        run_id: Its id.
+        entry_point: Which one.
+        parameters: Its flags as they were given.
+        commit: The code it ran.
+        dataset_digest: Of the dataset it read; empty where it read none.
+        model: The numbered version it took as its model; empty where it took none.
+        metrics: Last value of each.
+    """
+
+    run_id: str
+    entry_point: str
+    parameters: Mapping[str, str]
+    commit: str
+    dataset_digest: str
+    model: str
+    metrics: Mapping[str, float]
+
+
+def read_repeatable(run_id: str) -> Repeatable:
+    """Read a finished run.
+
+    Raises:
+        TrackingError: It is not in this store, did not finish, or was made by code that no commit
+            holds.
+    """
+    try:
+        run = initialise_tracking().get_run(run_id)
+    except MlflowException:
+        raise TrackingError(f"run={run_id}: no such run in this store") from None
+    tags = run.data.tags
+    if run.info.status != "FINISHED":
+        raise TrackingError(f"run={run_id}: is {run.info.status}; must be FINISHED")
+    commit = tags.get("git_commit", UNKNOWN)
+    if commit == UNKNOWN or commit.endswith(DIRTY):
+        raise TrackingError(
+            f"run={run_id}: its code is {commit}: changed after a commit, or none is known; only "
+            "what a commit holds can run again"
+        )
+    project = tags.get(_PROJECT, "")
+    return Repeatable(
+        run_id=run_id,
+        entry_point=project or str(run.info.run_name),
+        parameters={
+            name: _unquoted(value) if project else value for name, value in run.data.params.items()
+        },
+        commit=commit,
+        dataset_digest=tags.get("dataset_digest", ""),
+        model=tags.get("model_version", ""),
+        metrics=dict(run.data.metrics),
+    )
+
+
+def compare_metrics(first: Mapping[str, float], second: Mapping[str, float]) -> pd.DataFrame:
+    """Set the metrics of two runs side by side, without those that tell times.
+
+    Returns:
+        ``metric first second difference``; the difference is relative to the larger size, 0 where
+        both are equal or undefined, and infinite where one run lacks the metric.
+    """
+    names = sorted(set(first) | set(second))
+    rows = [
+        {
+            "metric": name,
+            "first": first.get(name),
+            "second": second.get(name),
+            "difference": _difference(first.get(name), second.get(name)),
+        }
+        for name in names
+        if name not in _TIMES
+    ]
+    return pd.DataFrame(rows, columns=["metric", "first", "second", "difference"])
+
+
+def _difference(first: float | None, second: float | None) -> float:
+    if first is None or second is None:
+        return float("inf")
+    undefined = (first != first, second != second)  # noqa: PLR0124 (NaN)
+    if all(undefined) or first == second:
+        return 0.0
+    if any(undefined):
+        return float("inf")
+    return abs(first - second) / max(abs(first), abs(second))
+
+
+def _unquoted(value: str) -> str:
+    """Undo what ``mlflow run`` did to a parameter for the shell."""
+    try:
+        return " ".join(shlex.split(value))
+    except ValueError:
+        return value

@@ -22,8 +22,8 @@ import time
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -138,7 +138,7 @@ def post(address: str, body: bytes) -> tuple[int, str]:
 
 
 @contextmanager
-def served(model: str, *, environment: Mapping[str, str] | None = None) -> Iterator[str]:
+def served(model: str) -> Iterator[str]:
     """Serve a registered version by MLflow, and hand out the server's address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -146,7 +146,7 @@ def served(model: str, *, environment: Mapping[str, str] | None = None) -> Itera
     command = ["mlflow", "models", "serve", "-m", model, "--env-manager", "local"]
     command = [sys.executable, "-m", *command, "--host", "127.0.0.1", "--port", str(port)]
     server = subprocess.Popen(  # noqa: S603 (our own command)
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        command, env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip
     address = f"http://127.0.0.1:{port}"
@@ -157,8 +157,15 @@ def served(model: str, *, environment: Mapping[str, str] | None = None) -> Itera
         _stop(server)
 
 
+def _environment() -> dict[str, str]:
+    """MLflow looks for its server among the commands; it lies beside this Python."""
+    beside = str(Path(sys.executable).parent)
+    return {**os.environ, "PATH": os.pathsep.join([beside, os.environ.get("PATH", "")])}
+
+
 def _stop(server: "subprocess.Popen[bytes]") -> None:
-    os.killpg(server.pid, signal.SIGTERM)
+    with suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGTERM)
     server.wait(timeout=30)
 
 

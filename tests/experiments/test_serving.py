@@ -12,13 +12,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks.serving import hostile_requests, post, served, table_of
 from experiments import score
 from fundus_ml.imaging.pictures import png_bytes
 from fundus_ml.synthesis.options import Population
 from fundus_ml.synthesis.painting import paint_photograph
 from fundus_ml.synthesis.population import draw_population
-from tests.experiments.conftest import flags
+from tests.experiments.conftest import enter, flags
 from tracking import registry, results
+from tracking.stores import initialise_tracking
 from tracking.version_files import PROGRAM
 
 URI = "models:/fundus-sex@robust"
@@ -39,6 +41,13 @@ answers.to_csv(sys.argv[3])
 """
 
 
+@pytest.fixture(autouse=True)
+def known_to_mlflow(chain):
+    """What a user does by ``mlflow.set_tracking_uri``."""
+    initialise_tracking()
+    return chain
+
+
 @pytest.fixture(scope="module")
 def eyes(chain_once, tmp_path_factory):
     """Raw photographs of test eyes, as files in the order of their names, and their scores."""
@@ -46,7 +55,7 @@ def eyes(chain_once, tmp_path_factory):
     names = ("patients", "cue", "cue_strength", "seed")
     table = draw_population(Population(**{name: recipe[name] for name in names}))
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(chain_once.folder)
+        enter(chain_once.folder, patch)
         scored = results.predictions(model=URI).query("split == 'test' and attack == 'none'")
     scored = scored.drop_duplicates("image_id").sort_values("image_id").head(5)
     folder = tmp_path_factory.mktemp("photographs")
@@ -188,3 +197,23 @@ def test_it_answers_where_the_project_is_not_installed(chain, eyes, tmp_path):
     assert done.returncode == 0, done.stderr
     answers = pd.read_csv(tmp_path / "answers.csv")
     np.testing.assert_allclose(answers["logit"], scored["logit"], atol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_server_answers_photographs_and_lives_through_hostile_requests(chain, eyes, monkeypatch):
+    folder, scored = eyes
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{chain.folder / 'mlflow.db'}")
+    contents = [path.read_bytes() for path in sorted(folder.iterdir())]
+    with served(URI) as address:
+        status, answer = post(address, table_of(contents))
+        assert status == 200
+        logits = [row["logit"] for row in json.loads(answer)["predictions"]]
+        np.testing.assert_allclose(logits, scored["logit"], atol=1e-5)
+        for name, body in hostile_requests().items():
+            status, answer = post(address, body)
+            assert 400 <= status < 500, name
+            told = json.loads(answer)["message"]
+            assert "Traceback" not in told, name
+            if "JSON" not in name:  # MLflow's own words
+                assert "\n" not in told, name
+        assert post(address, table_of(contents[:1]))[0] == 200

@@ -1,0 +1,73 @@
+"""``reproduce`` starts what a run was, refuses what it cannot, and tells what differs."""
+
+import subprocess
+
+import pytest
+
+from experiments import reproduce, train
+from experiments.reproduce import ReproduceConfig, flags_of
+from fundus_ml.data.opening import open_dataset
+from fundus_ml.errors import InputError
+from tests.experiments.commands import ROOT
+from tests.experiments.conftest import flags
+from tests.experiments.tiny_versions import logged_table, newest
+from tracking import registry
+from tracking.code_version import code_version
+from tracking.repeating import Repeatable
+from tracking.stores import initialise_tracking
+
+RUN = "1" * 32
+
+
+def repeatable(dataset, **changes):
+    given = {"dataset": dataset, "model": "models:/eye@candidate", "register_as": "eye",
+             "verbose": "True", "tuned": "None"}  # fmt: skip
+    values = {
+        "run_id": RUN, "entry_point": "robustify", "parameters": given, "commit": "f" * 40,
+        "dataset_digest": open_dataset(dataset).digest, "model": "models:/eye/2", "metrics": {},
+    }  # fmt: skip
+    return Repeatable(**values | changes)
+
+
+def test_the_command_names_the_version_and_leaves_its_aliases_alone(versions):
+    assert flags_of(repeatable(versions.a)) == [
+        "--dataset", versions.a, "--model", "models:/eye/2", "--register_as", "eye-reproduced",
+        "--verbose", "true",
+    ]  # fmt: skip
+
+
+def test_what_cannot_be_done_again_is_refused(versions):
+    with pytest.raises(InputError, match="is a modulate; can do again: train"):
+        flags_of(repeatable(versions.a, entry_point="modulate"))
+    with pytest.raises(InputError, match=r"read dataset 000000000000; .* is [0-9a-f]{12} now"):
+        flags_of(repeatable(versions.a, dataset_digest="0" * 64))
+    gone = repeatable(versions.a)
+    gone.parameters["dataset"] = "nowhere"
+    with pytest.raises(InputError, match="its dataset nowhere is not there"):
+        flags_of(gone)
+    with pytest.raises(InputError, match="tolerance=2"):
+        ReproduceConfig(run=RUN, tolerance=2)
+
+
+@pytest.mark.slow
+def test_a_training_gives_the_same_metrics_in_the_code_of_its_commit(chain, monkeypatch, capfd):
+    commit = subprocess.run(
+        ["git", "-C", str(ROOT), "rev-parse", "HEAD"],  # noqa: S607
+        capture_output=True, text=True, check=True,
+    ).stdout.strip()  # fmt: skip
+    monkeypatch.setattr("tracking.opening.code_version", lambda: commit)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    values = {"dataset": chain.dataset, "arch": "test_resnet", "weights": "none", "epochs": 1,
+              "bootstrap": 50, "register_as": "again"}  # fmt: skip
+    train.main(flags(values))
+    first = newest("train")
+    reproduce.main(flags({"run": first.info.run_id}))
+    table = logged_table(newest("reproduce"), "metrics.json")
+    assert len(table) > 20
+    assert table["difference"].max() <= 1e-6
+    assert "metrics are equal" in capfd.readouterr().out
+    assert registry.resolve("models:/again@candidate").run_id == first.info.run_id
+    child = initialise_tracking().get_run(newest("reproduce").data.tags["reproduced_by"])
+    assert child.data.tags["reproduces"] == first.info.run_id
+    assert child.data.tags["git_commit"] == commit
+    assert code_version() != "unknown"

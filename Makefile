@@ -22,9 +22,8 @@ lint: $(INSTALLED)
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 
-ui: $(INSTALLED) ## look at runs, versions and pictures on http://127.0.0.1:5000
-	@echo "open http://127.0.0.1:5000/?workflowType=machine_learning"
-	$(RUN) MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow server --workers 1 --backend-store-uri "$(STORE)"
+ui: $(INSTALLED) ## look at runs, versions and pictures
+	@$(RUN) $(QUIET) MLFLOW_TRACKING_URI="$(STORE)" python -m tracking.ui
 
 lock: ## pin everything again after pyproject.toml changed; needs uv
 	uv pip compile --universal --python-version 3.11 --extra dev --no-emit-index-url \

@@ -125,6 +125,10 @@ class Run:
         rows = [RunTag(name, str(value)) for name, value in tags.items()]
         self._client.log_batch(self.run_id, tags=rows)
 
+    def describe(self, markdown: str) -> None:
+        """Set the description that the run's page shows."""
+        self.set_tags({"mlflow.note.content": markdown})
+
     def child(self, name: str, tags: Mapping[str, str]) -> str:
         """Open a run below this one for another process, which ends it; hand back its id."""
         experiment = self._client.get_run(self.run_id).info.experiment_id

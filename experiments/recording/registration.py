@@ -147,7 +147,7 @@ def register_model(
             model=model,
             files=Path(folder),
             metrics=metrics,
-            tags=tags,
+            tags={"arch": model.spec.arch, "size": str(model.spec.size), **tags},
             aliases=[] if alias is None else [alias],
             parent=parent,
             side=model.only_side,

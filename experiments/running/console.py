@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ NOISY = ("alembic", "mlflow", "optuna", "distributed")
 class _Voice:
     verbose: bool = False
     step: str = ""
+    said: list[str] = field(default_factory=list)
 
 
 _PLAIN = _Voice()
@@ -41,24 +42,30 @@ _VOICE: ContextVar[_Voice] = ContextVar("voice", default=_PLAIN)
 
 
 @contextmanager
-def speaking(*, verbose: bool, step: str = "") -> Iterator[None]:
+def speaking(*, verbose: bool, step: str = "") -> Iterator[list[str]]:
     """Decide what is printed during the block.
 
     Args:
         verbose: Whether details and notices of libraries are printed.
         step: Stands before every line, such as ``[4/7] robustify``; a run of its own when omitted.
+
+    Yields:
+        The results that were said so far, a line each.
     """
     for name in NOISY:
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.WARNING)
-    token = _VOICE.set(_Voice(verbose=verbose, step=step))
+    voice = _Voice(verbose=verbose, step=step)
+    token = _VOICE.set(voice)
     try:
-        yield
+        yield voice.said
     finally:
         _VOICE.reset(token)
 
 
 def say(line: str) -> None:
     """Print a result."""
+    if _VOICE.get() is not _PLAIN:
+        _VOICE.get().said.append(line)
     sys.stdout.write(f"{_prefix()}{line}\n")
     sys.stdout.flush()
 

@@ -199,18 +199,23 @@ def execute(
         config: Its flags.
         step: What stands before its lines on the console where it is a step of another run.
     """
-    with console.speaking(verbose=config.verbose, step=step):
-        return _recorded(name, function, config)
+    with console.speaking(verbose=config.verbose, step=step) as said:
+        return _recorded(name, function, config, said)
 
 
-def _recorded(name: str, function: "Callable[[C, tracking.Run], T]", config: C) -> T:
+def _recorded(
+    name: str, function: "Callable[[C, tracking.Run], T]", config: C, said: list[str]
+) -> T:
     if not training.world().first:
         return function(config, tracking.SilentRun())
     parameters = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
     with tracking.start_run(name, parameters) as run:
+        run.set_tags({"stage": name})
         running.check_ready(config, run)
         with models.telling(lambda choice: _tell_precision(choice, run)):
-            return function(config, run)
+            found = function(config, run)
+        run.describe("\n\n".join(said))
+        return found
 
 
 def _tell_precision(choice: "models.PrecisionChoice", run: "tracking.Run") -> None:

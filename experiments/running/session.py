@@ -52,7 +52,7 @@ def read_dataset(
     )
     run.log_inputs(datasets=[version])
     tags = {"dataset_digest": dataset.digest, "verified": verify, "split_by": dataset.split_by}
-    tags |= {"contrast": contrast}
+    tags |= {"contrast": contrast, "source": dataset.name, "size": str(dataset.size)}
     said = []
     if dataset.left_out:
         out = ", ".join(f"{count} {reason}" for reason, count in dataset.left_out.items())
@@ -79,7 +79,7 @@ def read_model(run: Run, uri: str) -> tuple[Classifier, ModelVersion]:
     classifier = load_classifier(version.uri)
     assert isinstance(classifier, Classifier)
     run.log_inputs(models=[version])
-    run.set_tags({"model_version": version.uri})
+    run.set_tags({"model_version": version.uri, "arch": classifier.spec.arch})
     return classifier.to(best_device()), version
 
 

@@ -74,6 +74,7 @@ def start_classifier(
         dropout=config.dropout,
         both_flips=config.both_flips,
     )
+    run.set_tags({"arch": spec.arch})
     classifier = make_classifier(spec, seed=config.seed)
     parent = _fill(classifier, config.weights, run)
     if classifier.spec != spec:

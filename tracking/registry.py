@@ -33,7 +33,7 @@ from tracking.names import (
 )
 from tracking.programs import PhotographService, log_program, read_program
 from tracking.runs import Run
-from tracking.stores import initialise_tracking
+from tracking.stores import initialise_tracking, open_tracking
 from tracking.version_files import (
     MLMODEL,
     PROGRAM,
@@ -155,7 +155,7 @@ def resolve(uri: str) -> ModelVersion:
             f"of {NAME_RULE} (rename others by MlflowClient().rename_registered_model)"
         )
     name, alias, number = address["name"], address["alias"], address["version"]
-    client = initialise_tracking()
+    client = open_tracking()
     try:
         registered = client.get_registered_model(name)
     except MlflowException as error:

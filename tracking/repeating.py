@@ -10,7 +10,7 @@ from mlflow.exceptions import MlflowException
 from tracking.code_version import UNKNOWN
 from tracking.errors import TrackingError
 from tracking.steps import DIRTY
-from tracking.stores import initialise_tracking
+from tracking.stores import open_tracking
 
 REPRODUCES = "reproduces"
 """Tag of a run that was asked to repeat another: that one's id."""
@@ -50,7 +50,7 @@ def read_repeatable(run_id: str) -> Repeatable:
             holds.
     """
     try:
-        run = initialise_tracking().get_run(run_id)
+        run = open_tracking().get_run(run_id)
     except MlflowException:
         raise TrackingError(f"run={run_id}: no such run in this store") from None
     tags = run.data.tags

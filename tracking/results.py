@@ -10,7 +10,14 @@ from tracking.database import session, upsert
 from tracking.errors import TrackingError
 from tracking.registry import resolve
 from tracking.runs import Run
-from tracking.stores import fetch
+from tracking.stores import (
+    RESULTS_VARIABLE,
+    fetch,
+    is_missing,
+    refuse_missing,
+    results_uri,
+    tracking_uri,
+)
 from tracking.tables import (
     Base,
     MinimalPerturbation,
@@ -210,6 +217,11 @@ def _frame(table: type[Base], model: str | None, run_id: str | None) -> pd.DataF
         wanted.append(table.__table__.columns["model_id"] == resolve(model).model_id)
     if run_id is not None:
         wanted.append(table.__table__.columns["run_id"] == run_id)
+    if is_missing(results_uri()):
+        # Beside a store this only says that nothing was recorded yet.
+        if is_missing(tracking_uri()):
+            refuse_missing(results_uri(), what="results database", variable=RESULTS_VARIABLE)
+        return pd.DataFrame(columns=[column.name for column in columns])
     with session() as opened:
         found = opened.execute(
             select(*columns).where(*wanted).order_by(table.__table__.columns["id"])

@@ -82,6 +82,37 @@ def initialise_tracking() -> MlflowClient:
     return MlflowClient(uri)
 
 
+def open_tracking() -> MlflowClient:
+    """Open the tracking store to read from it; nothing is created.
+
+    Raises:
+        TrackingError: It is a SQLite file that is not there, or as :func:`initialise_tracking`.
+    """
+    refuse_missing(tracking_uri(), what="MLflow store", variable=TRACKING_VARIABLE)
+    return initialise_tracking()
+
+
+def refuse_missing(uri: str, *, what: str, variable: str) -> None:
+    """Refuse to read from a SQLite file that is not there, which opening it would create.
+
+    Raises:
+        TrackingError: There is none.
+    """
+    if is_missing(uri):
+        raise TrackingError(
+            f"no {what} at {uri.removeprefix('sqlite:///')}: work in the folder that has one, or "
+            f"set {variable}"
+        )
+
+
+def is_missing(uri: str) -> bool:
+    """Whether an address names a SQLite file that is not there, which opening would create."""
+    url = _database_url(uri)
+    if url is None or url.get_backend_name() != "sqlite" or url.database in {None, ":memory:"}:
+        return False
+    return not Path(str(url.database)).is_file()
+
+
 def fetch(address: str) -> Path:
     """Turn an address into a file or folder to open, downloading it when it is not here.
 

@@ -18,7 +18,7 @@ from tracking.database import session
 from tracking.datasets import dataset_of
 from tracking.errors import TrackingError
 from tracking.registry import resolve
-from tracking.stores import initialise_tracking
+from tracking.stores import initialise_tracking, open_tracking
 from tracking.tables import Modulation, Prediction
 from tracking.versions import DatasetVersion, ModelVersion
 
@@ -128,6 +128,7 @@ def trace(thing: str | Path) -> Trace:
     Raises:
         TrackingError: It is none of these, or not in this store.
     """
+    open_tracking()
     store = _Store()
     start = _find_node(str(thing), store)
     up, cut_up = _walk(start, store.above)

@@ -3,11 +3,13 @@ import sqlite3
 
 import pytest
 
-from tracking import stores
+from tracking import registry, results, stores
 from tracking.database import session
 from tracking.errors import TrackingError
+from tracking.repeating import read_repeatable
 from tracking.runs import start_run
 from tracking.studies import open_study
+from tracking.tracing import trace
 
 
 @pytest.fixture
@@ -109,3 +111,18 @@ def test_many_processes_begin_on_nothing_at_once(nothing_set):
         rows = connection.execute(f"select * from {table}").fetchall()  # noqa: S608
         connection.close()
         assert len(rows) == count, table
+
+
+@pytest.mark.parametrize(
+    ("read", "said"),
+    [
+        (lambda: registry.resolve("models:/eye/1"), r"no MLflow store at .*/mlflow.db: work in"),
+        (lambda: trace("models:/eye/1"), "no MLflow store at"),
+        (lambda: read_repeatable("0" * 32), "set MLFLOW_TRACKING_URI"),
+        (results.predictions, r"no results database at .*results.db.* FUNDUS_RESULTS_URI"),
+    ],
+)
+def test_reading_where_nothing_is_creates_nothing(nothing_set, read, said):
+    with pytest.raises(TrackingError, match=said):
+        read()
+    assert list(nothing_set.iterdir()) == []

@@ -95,7 +95,8 @@ def test_the_chain_left_a_card_with_pictures_below_it():
     page = client.get_model_version("fundus-sex", "2").description
     assert page.startswith("# fundus-sex, version 2")
     assert "- **Made from**: models:/fundus-sex/1" in page
-    assert page.count("- **evaluate ") == page.count("- **modulate ") == 1
+    assert "- **evaluate " in page
+    assert "- **modulate " in page
     assert page.index("**Limits.**") < page.index("<!-- pictures modulation")
     first = client.get_model_version("fundus-sex", "1").description
     assert "- **robustify" not in first

@@ -58,7 +58,7 @@ def test_the_version_says_what_it_is(pretrained):
     """A name of its own, the recipe as tags, a description that warns of the logit."""
     version = pretrained.get_model_version("fundus-pretrained", "1")
     tags = {"recipe": "vicreg", "pairs": "person", "epochs": "3", "weights": "none"}
-    tags |= {"dataset_digest": open_dataset("tiny").digest}
+    tags |= {"dataset_digest": open_dataset("tiny").digest, "arch": "test_resnet", "size": "12"}
     assert version.tags == tags | {"files_sha256": version.tags["files_sha256"]}
     assert "its logit means nothing yet" in version.description
     assert "weights=models:/fundus-pretrained/1" in version.description

@@ -5,9 +5,9 @@
 Brings up PostgreSQL with three databases (MLflow, studies, results), an S3 (moto), and MLflow's
 server with basic authentication, which hands artifacts through to the S3. Four clients work at
 once, each with its own commands in a row: two train, one modulates, one tunes. In the middle the
-MLflow server is killed (SIGKILL) and started again. A client may fail in one clear line, then its next
-command follows. Then every promise is counted: a version and a run for each command that ended
-well, none half there, every trial once, every row of the results once.
+MLflow server is killed (SIGKILL) and started again. A client may fail in one clear line, then its
+next command follows. Then every promise is counted: a version and a run for each command that
+ended well, none half there, every trial once, every row of the results once.
 
 Needs `pip install "moto[server]" boto3 "mlflow[auth]"` beside the development tools.
 """

@@ -202,7 +202,7 @@ def run_chain(config: MainConfig, run: "tracking.Run") -> None:
         name: _examine(config, steps, trained, name, inputs)
         for name, trained in {"clean": clean, "robust": robust}.items()
     }
-    run.log_table(steps.table(), "steps.json")
+    steps.log(run)
     audit = auditing.read_audit(Path(config.dataset) / auditing.AUDIT)
     recording.write_summary(run, config.design(), audit, findings, folder)
     recording.write_lineage(run)

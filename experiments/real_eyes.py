@@ -225,7 +225,8 @@ def examine_all(config: RealEyesConfig, run: "tracking.Run") -> None:
         Question(name=name, config=config, steps=steps, digest=digest).answered(eyes[name])
         for name in config.names
     ]
-    page = recording.write_real_eyes(run, answers, folder, steps=steps.table(), size=config.side)
+    steps.log(run)
+    page = recording.write_real_eyes(run, answers, folder, size=config.side)
     recording.write_lineage(run)
     console.say(f"open {page}, or `make ui` for every run and picture")
 

@@ -1,6 +1,6 @@
 """Entry point ``reproduce``: do a finished run again, as it was, and say what differs.
 
-The same entry point starts with the same flags, on the dataset of the same digest and the version
+The same entry point starts with the same flags, on the dataset of the same digest and the versions
 it took, in the code of its commit, checked out beside this one. Its metrics are then compared, but
 for those that tell times. A version that it registers goes under a name of its own, so that no
 alias moves.
@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, ClassVar
 
 import tracking
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REPEATED = ("train", "robustify", "pretrain", "evaluate", "audit", "compare")
-"""Entry points whose runs leave nothing but metrics, artifacts and versions."""
+"""Entry points that can be done again beside what they left the first time."""
 ENDING = "-reproduced"
 SHOWN = 5
 
@@ -58,11 +59,17 @@ def reproduce(config: ReproduceConfig, run: "tracking.Run") -> float:
     first = tracking.read_repeatable(config.run)
     flags = flags_of(first)
     console.say(f"{first.entry_point} at commit {first.commit[:12]}")
-    with tracking.checked_out(first.commit) as code:
+    with tracking.checked_out(first.commit) as code, TemporaryDirectory() as scratch:
         second = run.child(first.entry_point, {tracking.REPRODUCES: first.run_id})
         done = subprocess.run(  # noqa: S603 (our own command)
             [sys.executable, "-P", "-m", f"experiments.{first.entry_point}", *flags],
-            env=os.environ | {"PYTHONPATH": str(code), "MLFLOW_RUN_ID": second},
+            env=os.environ
+            | {
+                "PYTHONPATH": str(code),
+                "MLFLOW_RUN_ID": second,
+                # Rows of the first run stay as they are.
+                "FUNDUS_RESULTS_URI": f"sqlite:///{scratch}/results.db",
+            },
             stdout=None if config.verbose else subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -94,10 +101,13 @@ def flags_of(first: "tracking.Repeatable") -> list[str]:
     values = dict(first.parameters)
     if first.dataset_digest:
         _check_dataset(values["dataset"], first)
-    if first.model and "model" in values:
-        values["model"] = first.model
-    if "register_as" in values:
-        values["register_as"] += ENDING
+    for flag in ("model", "models"):
+        if first.model and flag in values:
+            values[flag] = first.model
+    if first.start:
+        values["weights"] = first.start
+    if first.registered:
+        values["register_as"] = first.registered + ENDING
     return [part for name, value in _given(values) for part in (f"--{name}", value)]
 
 

@@ -33,7 +33,7 @@ class ScoreConfig(ConsoleOptions):
     """Folder of photographs; those in folders below it are taken too."""
     model: str = "models:/fundus-sex@robust"
     """Registered version that answers."""
-    out: str = "scores.csv"
+    scores: str = "scores.csv"
     """Table to write: .csv or .parquet."""
     batch_size: int = 32
     """Eyes per pass."""
@@ -41,8 +41,8 @@ class ScoreConfig(ConsoleOptions):
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         refuse_outside(self, at_least={"batch_size": 1})
-        if not self.out.endswith(ENDINGS):
-            raise InputError(f"out={self.out}: must end in {' or '.join(ENDINGS)}")
+        if not self.scores.endswith(ENDINGS):
+            raise InputError(f"scores={self.scores}: must end in {' or '.join(ENDINGS)}")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -58,8 +58,10 @@ def score(config: ScoreConfig, run: "tracking.Run") -> "Path":
         raise InputError(f"photographs={config.photographs}: holds no image file")
     classifier, version = running.read_model(run, config.model)
     options = recording.scoring_options_of(version, classifier)
-    out = running.user_path(config.out)
-    with recording.ScoreTable(out, version.uri, files) as table:
+    out = running.user_path(config.scores)
+    with recording.ScoreTable(
+        out, version.uri, files, identity=_identity(root, files, version, options)
+    ) as table:
         if table.done:
             console.say(f"{table.done} of {len(files)} photographs were scored before")
         with console.progress("score", "photograph") as on_progress:
@@ -75,11 +77,22 @@ def score(config: ScoreConfig, run: "tracking.Run") -> "Path":
         refused = Counter(table.finish())
     scored = len(files) - refused.total()
     run.log_metrics({"scored": scored, "refused": refused.total()})
-    run.set_tags({"contrast": options.contrast, "out": str(out)})
+    run.set_tags({"contrast": options.contrast, "scores": str(out)})
     reasons = ", ".join(f"{count} {reason}" for reason, count in refused.most_common())
     console.say(f"scored {scored} photographs, refused {reasons or 'none'}")
     console.say(f"P({options.classes[1]}) of each: {out}")
     return out
+
+
+def _identity(
+    root: "Path",
+    files: Sequence[str],
+    version: "tracking.ModelVersion",
+    options: "serving.ScoringOptions",
+) -> list[object]:
+    """What decides the answers: version, options, and the photographs as far as a glance tells."""
+    seen = [(root / sources.as_path(file)).lstat() for file in files]
+    return [root.resolve(), version.content, options, *((s.st_size, s.st_mtime_ns) for s in seen)]
 
 
 if __name__ == "__main__":

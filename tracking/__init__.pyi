@@ -7,6 +7,7 @@ from .exposure import datasets_seen as datasets_seen
 from .exposure import download_training_eyes as download_training_eyes
 from .exposure import made_from as made_from
 from .exposure import making_of as making_of
+from .lineage import REPRODUCES as REPRODUCES
 from .lineage import attach_card as attach_card
 from .lineage import attach_pictures as attach_pictures
 from .lineage import measurements_of as measurements_of
@@ -26,7 +27,6 @@ from .registry import register_classifier as register_classifier
 from .registry import resolve as resolve
 from .registry import set_alias as set_alias
 from .registry import tag_version as tag_version
-from .repeating import REPRODUCES as REPRODUCES
 from .repeating import Repeatable as Repeatable
 from .repeating import compare_metrics as compare_metrics
 from .repeating import read_repeatable as read_repeatable

@@ -44,8 +44,9 @@ def checked_out(commit: str) -> Iterator[Path]:
     root = Path(__file__).parents[1].resolve()
     with tempfile.TemporaryDirectory(prefix="fundus-") as folder:
         code = Path(folder) / "code"
+        _git(root, "worktree", "prune")  # of a process that was killed
         if _git(root, "worktree", "add", "--detach", str(code), commit) is None:
-            raise TrackingError(f"commit {commit[:12]}: this checkout does not hold it")
+            raise TrackingError(f"commit {commit[:12]}: it cannot be checked out here")
         try:
             yield code
         finally:

@@ -21,6 +21,9 @@ THUMBNAILS = "thumbnails"
 CARD = "card"
 """Folder of a version's card, on its last run and on the version."""
 MOST_RUNS = 500
+REPRODUCES = "reproduces"
+"""Tag of a run that was asked to repeat another: that one's id."""
+COUNTED = ("RUNNING", "FINISHED")
 
 _CLOSING = "<!-- end of pictures -->"
 _SECTION = re.compile(rf"<!-- pictures (?P<key>[^>]*) -->.*?{_CLOSING}", re.DOTALL)
@@ -96,15 +99,15 @@ class Measurement:
 def measurements_of(version: ModelVersion) -> list[Measurement]:
     """List the runs that took a version as their model, the oldest first.
 
-    A run that is still open counts with what it has logged so far; one that failed, or that made
-    another version from this one, does not.
+    A run that is still open counts with what it has logged so far; one that did not finish, that
+    made another version from this one, or that only repeats another (`reproduce`) does not.
     """
     client = initialise_tracking()
     experiments = [each.experiment_id for each in client.search_experiments()]
     found = client.search_runs(
         experiments,
-        filter_string=f"tags.model_version = '{version.uri}' and attributes.status != 'FAILED'",
-        order_by=["attributes.start_time ASC"],
+        filter_string=f"tags.model_version = '{version.uri}'",
+        order_by=["attributes.start_time DESC"],
         max_results=MOST_RUNS,
     )
     return [
@@ -114,8 +117,11 @@ def measurements_of(version: ModelVersion) -> list[Measurement]:
             dataset=next((each.dataset.name for each in _datasets(run)), ""),
             metrics=dict(run.data.metrics),
         )
-        for run in found
-        if run.info.run_id != version.run_id and not _makes_a_version(run)
+        for run in reversed(found)
+        if run.info.status in COUNTED
+        and run.info.run_id != version.run_id
+        and REPRODUCES not in run.data.tags
+        and not _makes_a_version(run)
     ]
 
 

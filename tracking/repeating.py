@@ -9,11 +9,9 @@ from mlflow.exceptions import MlflowException
 
 from tracking.code_version import UNKNOWN
 from tracking.errors import TrackingError
-from tracking.steps import DIRTY
+from tracking.steps import DIRTY, read_step
 from tracking.stores import open_tracking
 
-REPRODUCES = "reproduces"
-"""Tag of a run that was asked to repeat another: that one's id."""
 _PROJECT = "mlflow.project.entryPoint"
 _TIMES = ("seconds", "seconds_per_step", "resumed")
 """Metrics that say how long it took or how often it was stopped, not what was found."""
@@ -29,7 +27,10 @@ class Repeatable:
         parameters: Its flags as they were given.
         commit: The code it ran.
         dataset_digest: Of the dataset it read; empty where it read none.
-        model: The numbered version it took as its model; empty where it took none.
+        model: The numbered versions it took as its model or models, with commas; empty where it
+            took none.
+        start: The numbered version that its backbone started from; empty where there is none.
+        registered: Name under which it registered a version; empty where it registered none.
         metrics: Last value of each.
     """
 
@@ -39,6 +40,8 @@ class Repeatable:
     commit: str
     dataset_digest: str
     model: str
+    start: str
+    registered: str
     metrics: Mapping[str, float]
 
 
@@ -63,6 +66,7 @@ def read_repeatable(run_id: str) -> Repeatable:
             "what a commit holds can run again"
         )
     project = tags.get(_PROJECT, "")
+    version = read_step(run_id).version
     return Repeatable(
         run_id=run_id,
         entry_point=project or str(run.info.run_name),
@@ -72,6 +76,8 @@ def read_repeatable(run_id: str) -> Repeatable:
         commit=commit,
         dataset_digest=tags.get("dataset_digest", ""),
         model=tags.get("model_version", ""),
+        start=tags.get("start_version", ""),
+        registered="" if version is None else version.name,
         metrics=dict(run.data.metrics),
     )
 

@@ -125,6 +125,10 @@ class Run:
         rows = [RunTag(name, str(value)) for name, value in tags.items()]
         self._client.log_batch(self.run_id, tags=rows)
 
+    def tag(self, name: str) -> str:
+        """Read a tag of this run; empty where it has none."""
+        return str(self._client.get_run(self.run_id).data.tags.get(name, ""))
+
     def describe(self, markdown: str) -> None:
         """Set the description that the run's page shows."""
         self.set_tags({"mlflow.note.content": markdown})

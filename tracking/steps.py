@@ -10,6 +10,8 @@ from tracking.versions import ModelVersion
 
 STEP_TAG = "step_digest"
 """Says of a run which flags and inputs it had."""
+TOOK_OVER = "took_over"
+"""Tag of a chain: ids of the finished runs that stood for its steps, with commas."""
 DIRTY = "-dirty"
 
 

@@ -3,11 +3,11 @@
 import json
 import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import pandas as pd
 from mlflow import entities
@@ -18,14 +18,17 @@ from tracking.database import session
 from tracking.datasets import dataset_of
 from tracking.errors import TrackingError
 from tracking.registry import resolve
+from tracking.steps import TOOK_OVER
 from tracking.stores import initialise_tracking, open_tracking
 from tracking.tables import Modulation, Prediction
 from tracking.versions import DatasetVersion, ModelVersion
 
+Found = TypeVar("Found")
 Kind = Literal["photograph", "dataset", "run", "model", "picture"]
 MOST_NODES = 2000
 """Nodes in one direction after which a walk stops and says so."""
 SHORT = 12
+GONE = "deleted"
 WRITTEN_BY = "preprocess"
 """What the run that writes a dataset gives as its use of it."""
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
@@ -157,52 +160,68 @@ class _Store:
 
     def above(self, node: Node) -> Iterator[Node]:
         """What a thing was made from, one step up."""
-        client = initialise_tracking()
         if node.kind == "picture":
-            row = _modulation_of(node.name)
-            if row is not None:
-                yield self.photograph(row.image_id, row.dataset_digest)
-                yield _model(resolve(f"models:/{row.model_name}/{row.model_version}"))
-                yield _run(client.get_run(row.run_id))
-        elif node.kind == "photograph" and node.dataset in self.datasets:
-            yield _dataset(self.datasets[node.dataset])
+            yield from self._above_picture(node.name)
+        elif node.kind == "photograph":
+            digests = node.dataset.split(",")
+            yield from (_dataset(self.datasets[each]) for each in digests if each in self.datasets)
         elif node.kind == "dataset":
             yield from (_run(run) for run in _runs_that_read(node.name) if _wrote(run, node.name))
         elif node.kind == "model":
-            version = resolve(node.name)
-            yield from (_model(resolve(uri)) for uri in _parents(version))
-            if version.run_id:
-                yield _run(client.get_run(version.run_id))
-        elif node.kind == "run":
-            run = client.get_run(node.name)
-            if model := run.data.tags.get("model_version"):
-                yield _model(resolve(model))
-            yield from (_dataset(each) for each in _read_by(run) if not _wrote(run, each.digest))
-            if parent := run.data.tags.get("mlflow.parentRunId"):
-                yield _run(client.get_run(parent))
+            version = _found(resolve, node.name)
+            if version is not None:
+                yield from map(_model_at, _parents(version))
+                yield from map(_run_at, filter(None, [version.run_id]))
+        else:
+            run = _found(initialise_tracking().get_run, node.name)
+            if run is not None:
+                yield from self._above_run(run)
+
+    def _above_picture(self, address: str) -> Iterator[Node]:
+        row = _modulation_of(address)
+        if row is not None:
+            yield self.photograph(row.image_id, row.dataset_digest)
+            yield _model_at(f"models:/{row.model_name}/{row.model_version}")
+            yield _run_at(row.run_id)
+
+    def _above_run(self, run: entities.Run) -> Iterator[Node]:
+        tags = run.data.tags
+        yield from map(_model_at, _listed(tags, "model_version") + _listed(tags, "start_version"))
+        yield from (_dataset(each) for each in _read_by(run) if not _wrote(run, each.digest))
+        members = _listed(tags, "dataset_members")
+        yield from (_dataset(self.datasets[each]) for each in members if each in self.datasets)
+        yield from map(_run_at, _listed(tags, "mlflow.parentRunId"))
 
     def below(self, node: Node) -> Iterator[Node]:
         """What was made from a thing, one step down."""
         if node.kind == "photograph":
-            yield from _pictures(image_id=node.name, dataset_digest=node.dataset)
+            for digest in node.dataset.split(","):
+                yield from _pictures(image_id=node.name, dataset_digest=digest)
         elif node.kind == "dataset":
             readers = _runs_that_read(node.name)
             yield from (_run(run) for run in readers if not _wrote(run, node.name))
         elif node.kind == "model":
             children = (each for each in self.versions if node.name in _parents(each))
             yield from map(_model, children)
-            yield from map(_run, _runs(f"tags.model_version = '{node.name}'"))
+            named = _runs(f"tags.model_version LIKE '%{node.name}%'")
+            named += _runs(f"tags.start_version = '{node.name}'")
+            for taker in named:
+                tags = taker.data.tags
+                if node.name in _listed(tags, "model_version") + _listed(tags, "start_version"):
+                    yield _run(taker)
         elif node.kind == "run":
+            run = _found(initialise_tracking().get_run, node.name)
             yield from map(_run, _runs(f"tags.mlflow.parentRunId = '{node.name}'"))
             yield from (_model(each) for each in self.versions if each.run_id == node.name)
-            run = initialise_tracking().get_run(node.name)
-            yield from (_dataset(each) for each in _read_by(run) if _wrote(run, each.digest))
+            if run is not None:
+                yield from map(_run_at, _listed(run.data.tags, TOOK_OVER))
+                yield from map(_dataset, (d for d in _read_by(run) if _wrote(run, d.digest)))
             yield from _pictures(run_id=node.name)
 
     def photograph(self, image_id: str, digest: str) -> Node:
         """Describe a photograph by where it came from, while its dataset folder is there."""
-        version = self.datasets.get(digest)
-        folders = [] if version is None else version.source.split(",")
+        known = [self.datasets[each] for each in digest.split(",") if each in self.datasets]
+        folders = [folder for version in known for folder in version.source.split(",")]
         words = next(filter(None, (_source_of(image_id, Path(each)) for each in folders)), "")
         return Node(
             "photograph",
@@ -214,13 +233,14 @@ class _Store:
     def find_photograph(self, image_id: str) -> Node | None:
         """Find a photograph that was scored or modulated."""
         with session() as opened:
-            for table in (Prediction, Modulation):
-                digest = opened.scalars(
-                    select(table.dataset_digest).where(table.image_id == image_id).limit(1)
-                ).first()
-                if digest is not None:
-                    return self.photograph(image_id, digest)
-        return None
+            digests = {
+                digest
+                for table in (Prediction, Modulation)
+                for digest in opened.scalars(
+                    select(table.dataset_digest).where(table.image_id == image_id).distinct()
+                )
+            }
+        return self.photograph(image_id, ",".join(sorted(digests))) if digests else None
 
 
 def _find_node(text: str, store: "_Store") -> Node:
@@ -232,10 +252,11 @@ def _find_node(text: str, store: "_Store") -> Node:
         except MlflowException:
             raise TrackingError(f"trace of {text!r}: no such run in this store") from None
     if _DIGEST.fullmatch(text):
-        found = next((d for d in store.datasets.values() if d.digest.startswith(text)), None)
-        if found is None:
-            raise TrackingError(f"trace of {text!r}: no run of this store read such a dataset")
-        return _dataset(found)
+        found = [each for each in store.datasets.values() if each.digest.startswith(text)]
+        if len(found) != 1:
+            how_many = "several datasets begin so" if found else "no run read such a dataset"
+            raise TrackingError(f"trace of {text!r}: {how_many} in this store")
+        return _dataset(found[0])
     node = _find_picture(text) if text.endswith(".png") else store.find_photograph(text)
     if node is None:
         raise TrackingError(
@@ -274,6 +295,29 @@ def _run(run: entities.Run) -> Node:
     return Node("run", str(run.info.run_id), f"{run.info.run_name}, {run.info.status}")
 
 
+def _model_at(uri: str) -> Node:
+    version = _found(resolve, uri)
+    return Node("model", uri, GONE) if version is None else _model(version)
+
+
+def _run_at(run_id: str) -> Node:
+    run = _found(initialise_tracking().get_run, run_id)
+    return Node("run", run_id, GONE) if run is None else _run(run)
+
+
+def _found(read: Callable[[str], Found], name: str) -> Found | None:
+    """What is registered or recorded under a name; None where it was deleted for good."""
+    try:
+        return read(name)
+    except (TrackingError, MlflowException):
+        return None
+
+
+def _listed(tags: Mapping[str, str], name: str) -> list[str]:
+    """Values that a tag holds with commas between them."""
+    return [value for value in tags.get(name, "").split(",") if value]
+
+
 def _dataset(version: DatasetVersion) -> Node:
     return Node("dataset", version.digest, f"{version.name}, {version.source}")
 
@@ -300,7 +344,10 @@ def _runs(wanted: str) -> list[entities.Run]:
 
 
 def _runs_that_read(digest: str) -> list[entities.Run]:
-    return _runs(f"tags.dataset_digest = '{digest}'")
+    return [
+        *_runs(f"tags.dataset_digest = '{digest}'"),
+        *_runs(f"tags.dataset_members LIKE '%{digest}%'"),
+    ]
 
 
 def _read_by(run: entities.Run) -> list[DatasetVersion]:

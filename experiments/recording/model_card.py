@@ -8,7 +8,7 @@ from experiments.recording.shortcut_baseline import BASELINE, BASELINE_BY
 from fundus_ml.imaging.regions import PARTS
 from fundus_ml.pages.model_card import ModelCard, Score, card_markdown, card_page
 from tracking.exposure import made_from, making_of
-from tracking.lineage import Measurement, attach_card, measurements_of
+from tracking.lineage import REPRODUCES, Measurement, attach_card, measurements_of
 from tracking.registry import ModelVersion, resolve
 from tracking.runs import Run
 
@@ -23,6 +23,8 @@ SHOWN = {
     "ece_calibrated": "calibration error (ECE)",
 }
 """Measures on a card, by the name that runs keep; all at one threshold, Youden's."""
+LATEST = 8
+"""Runs named on a card: those measured last."""
 LIMITS = (
     "For research on what networks read in fundus photographs; no medical device, no diagnosis.",
     (
@@ -39,7 +41,7 @@ def refresh_card(run: Run, version: ModelVersion) -> None:
         run: The open run that added something; gets the files under ``card``.
         version: The version.
     """
-    if run.silent:
+    if run.silent or run.tag(REPRODUCES):
         return
     version = resolve(version.uri)
     card = card_of(version, measurements_of(version))
@@ -62,7 +64,8 @@ def card_of(version: ModelVersion, measured: Sequence[Measurement]) -> ModelCard
     low, high = _classes(tags)
     contrast = tags.get("contrast", "sex")
     data = (
-        f"{made.dataset.name}, {made.dataset.rows:,} eyes, digest {made.dataset.digest[:12]}"
+        f"{made.dataset.name}, {made.dataset.rows:,} eyes in all splits, "
+        f"digest {made.dataset.digest[:12]}"
         if made.dataset
         else "a dataset its run does not name"
     )
@@ -147,7 +150,7 @@ def _lines(
             f"temperature {float(tags['temperature']):.3g}, {_classes(tags)[1]} above logit "
             f"{float(tags['threshold']):.3g} (Youden, validation eyes)"
         )
-    for each in measured:
+    for each in measured[-LATEST:]:
         words = _evaluated(each) or _modulated(each)
         if words:
             lines[f"{each.name} {each.run_id[:8]}"] = words
@@ -183,9 +186,10 @@ def _modulated(each: Measurement) -> str:
     }
     if dense:
         part = max(dense, key=dense.__getitem__)
-        words += f"; changes densest in the {part}, {dense[part]:.3g} times their area"
-    if "min_norm_everywhere" in each.metrics:
-        words += f"; smallest change that flips an eye {each.metrics['min_norm_everywhere']:.3g}"
+        where = "outside the eye" if part == "outside" else f"in the {part}"
+        words += f"; changes densest {where}, {dense[part]:.3g} times their area"
+    if "min_norm_whole" in each.metrics:
+        words += f"; median smallest change that flips an eye {each.metrics['min_norm_whole']:.3g}"
     return words
 
 

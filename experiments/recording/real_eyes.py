@@ -118,7 +118,6 @@ def write_real_eyes(
     answers: Sequence[Answer],
     folder: Path,
     *,
-    steps: pd.DataFrame,
     size: int,
 ) -> Path:
     """Write table, page and galleries into ``folder`` and onto the run; print the table.
@@ -127,7 +126,6 @@ def write_real_eyes(
         run: The parent run.
         answers: One per contrast.
         folder: Exists and can be written.
-        steps: As :meth:`Steps.table` lists them.
         size: Side of the eyes, pixels.
 
     Returns:
@@ -178,7 +176,6 @@ def write_real_eyes(
     for file in (page, folder / TABLE):
         run.log_artifact(file)
     run.log_artifacts(folder / "galleries", "galleries")
-    run.log_table(steps, "steps.json")
     console.table(table.drop(columns="verdict"), final=True)
     for row in table.to_dict("records"):
         console.say(f"{row['contrast']}: {row['verdict']}")

@@ -27,6 +27,10 @@ from tracking.programs import read_program
 
 PHOTOGRAPH = "photograph"
 """Column of photographs in a table that holds others too."""
+TEXT_OR_OBJECT = "OSU"
+"""Kinds of arrays that hold photographs, not pixels."""
+BATCH = 4
+"""Axes of an array of several photographs' pixels."""
 
 
 class RequestRefusedError(MlflowException):
@@ -77,7 +81,10 @@ class PhotographModel:
         if not any(photograph.was_read for photograph in opened):
             why = table["refused"].iloc[0] if len(table) else "no photograph was given"
             raise RequestRefusedError(str(why))
-        return table
+        if table["refused"].eq("").all():
+            return table
+        # JSON knows no NaN: what a refused photograph lacks is null.
+        return table.astype(object).where(table.notna(), None)
 
     def _score(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         with torch.inference_mode():
@@ -115,7 +122,14 @@ def _column(model_input: object) -> "pd.Series[Any]":
 
 
 def _several(model_input: object) -> Iterable[object]:
-    single = isinstance(model_input, str | bytes | bytearray | np.ndarray)
+    """One photograph, or several: a list, a batch of pixels, or what JSON made of a column."""
+    if isinstance(model_input, Mapping):
+        return _several(model_input.get(PHOTOGRAPH, []))
+    if isinstance(model_input, np.ndarray):
+        if model_input.dtype.kind in TEXT_OR_OBJECT:
+            return list(model_input.reshape(-1))
+        return list(model_input) if model_input.ndim == BATCH else [model_input]
+    single = isinstance(model_input, str | bytes | bytearray)
     return [model_input] if single or not isinstance(model_input, Iterable) else model_input
 
 
@@ -133,5 +147,5 @@ def _load_pyfunc(path: str, model_config: Mapping[str, Any] | None = None) -> Ph
     except InputError as error:
         raise MlflowException(f"model_config: {error}", error_code=BAD_REQUEST) from error
     return PhotographModel(
-        read_program(Path(path)), options, files_below=str(config.get("files_below", ""))
+        read_program(Path(path)), options, files_below=str(config.get("files_below") or "")
     )

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 from mlflow.models import ModelSignature
-from mlflow.types.schema import AnyType, ColSpec, DataType, Schema
+from mlflow.types.schema import ColSpec, DataType, Schema
 from numpy.typing import NDArray
 
 from fundus_ml.data.contrasts import SEX_CONTRAST
@@ -63,8 +63,8 @@ PACKAGES = (
 )
 """What those files import, by distribution."""
 SIGNATURE = ModelSignature(
-    Schema([ColSpec(AnyType())]),  # type: ignore[no-untyped-call]
-    Schema(
+    # A schema of inputs would refuse paths and pixels, or hand on the first column alone.
+    outputs=Schema(
         [
             ColSpec(DataType.double, "probability"),
             ColSpec(DataType.double, "logit"),

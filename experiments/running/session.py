@@ -52,6 +52,9 @@ def read_dataset(
     )
     run.log_inputs(datasets=[version])
     tags = {"dataset_digest": dataset.digest, "verified": verify, "split_by": dataset.split_by}
+    members = dataset.digests - {dataset.digest}
+    if members:
+        tags["dataset_members"] = ",".join(sorted(members))
     tags |= {"contrast": contrast, "source": dataset.name, "size": str(dataset.size)}
     said = []
     if dataset.left_out:

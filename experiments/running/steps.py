@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,9 +18,10 @@ from experiments.running.options import ANY, NO
 from experiments.running.places import user_path
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.errors import InputError
+from tracking.registry import resolve
 from tracking.runs import Run
-from tracking.steps import STEP_TAG, Step, find_step, read_step
-from tracking.stores import fetch
+from tracking.steps import STEP_TAG, TOOK_OVER, Step, find_step, read_step
+from tracking.stores import fetch, is_missing, results_uri
 
 SHORT_ID = 8
 MOVES_NOTHING = frozenset(
@@ -77,7 +79,7 @@ class Steps:
         label = f"[{len(self.done) + 1}/{self.total}] {words}"
         digest = step_digest(name, config, inputs)
         found = None if self.reuse == NO else find_step(digest, any_code=self.reuse == ANY)
-        taken_over = found is not None and stands(found)
+        taken_over = found is not None and stands(found) and _rows_stand(config)
         if found is not None and taken_over:
             with speaking(verbose=config.verbose, step=label):
                 say(f"as run {found.run_id[:SHORT_ID]} found it; nothing has changed since")
@@ -86,6 +88,12 @@ class Steps:
             step = read_step(execute(name, _told(function, digest, keep), config, step=label))
         self.done.append((words, step, taken_over))
         return step
+
+    def log(self, run: Run) -> None:
+        """Keep the steps on their parent run, and which runs it took over."""
+        run.log_table(self.table(), "steps.json")
+        over = [step.run_id for _, step, taken_over in self.done if taken_over]
+        run.set_tags({TOOK_OVER: ",".join(over)} if over else {})
 
     def table(self) -> pd.DataFrame:
         """List the steps so far, the run behind each, and whether it was taken over."""
@@ -97,9 +105,13 @@ class Steps:
 
 
 def step_digest(name: str, config: Config, inputs: Mapping[str, str]) -> str:
-    """Name what a step does: its entry point, its flags, and what it reads, by content."""
+    """Name what a step does: its entry point, its flags, and what it reads, by content.
+
+    A flag that names a file (weights, a recipe) or a version counts by what that holds now.
+    """
     flags = {
-        flag: str(value) for flag, value in identity_of(config, ignoring=MOVES_NOTHING).items()
+        flag: f"{value}{_content_of(value)}"
+        for flag, value in identity_of(config, ignoring=MOVES_NOTHING).items()
     }
     text = json.dumps([name, flags, dict(inputs)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -112,15 +124,41 @@ def folder_fingerprint(folder: Path) -> str:
         InputError: It cannot be read.
     """
     try:
-        files = sorted(path for path in folder.rglob("*") if path.is_file())
         seen = [
             (str(path.relative_to(folder)), stat.st_size, stat.st_mtime_ns)
-            for path in files
+            for path in sorted(_files_below(folder, frozenset()))
             for stat in [path.stat()]
         ]
     except OSError as error:
         raise InputError(f"root={folder}: cannot be read ({error.strerror})") from error
     return hashlib.sha256(json.dumps(seen).encode()).hexdigest()
+
+
+def _files_below(folder: Path, around: frozenset[str]) -> Iterator[Path]:
+    """Every file, through linked folders too, but for links back to a folder around them."""
+    here = os.path.realpath(folder)
+    if here in around:
+        return
+    for path in folder.iterdir():
+        if path.is_dir():
+            yield from _files_below(path, around | {here})
+        elif path.is_file():
+            yield path
+
+
+def _content_of(value: object) -> str:
+    """Fingerprint of the file or the version that a flag names; empty for any other value."""
+    if not isinstance(value, str) or not value:
+        return ""
+    if value.startswith("models:/"):
+        return f" {resolve(value).content}"
+    path = user_path(value)
+    return f" {hashlib.sha256(path.read_bytes()).hexdigest()}" if path.is_file() else ""
+
+
+def _rows_stand(config: Config) -> bool:
+    """Whether the results database is still there, for a step that writes rows into it."""
+    return not (getattr(config, "WRITES_RESULTS", False) and is_missing(results_uri()))
 
 
 def release_fingerprint(root: str) -> str:

@@ -67,8 +67,9 @@ def _from_text(text: str, files_below: str, least_side: int) -> Photograph:
         if path is not None:
             return _read_file(path, least_side)
     prefix = _DATA_ADDRESS.match(text[:LONGEST_PATH])
+    encoded = "".join((text[prefix.end() :] if prefix else text).split())  # tools break its lines
     try:
-        content = base64.b64decode(text[prefix.end() :] if prefix else text, validate=True)
+        content = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
         raise Refused(
             NOT_A_PHOTOGRAPH,
@@ -97,7 +98,8 @@ def _file_below(text: str, folder: Path) -> Path | None:
 
 def _from_pixels(pixels: NDArray[np.generic], least_side: int) -> Photograph:
     del least_side  # nothing to decode
-    if pixels.dtype != np.uint8 or pixels.ndim != _RGB or pixels.shape[2] != _RGB:
+    shaped = pixels.ndim == _RGB and pixels.shape[2] == _RGB and pixels.size > 0
+    if pixels.dtype != np.uint8 or not shaped:
         raise Refused(
             NOT_A_PHOTOGRAPH,
             f"an array of shape {pixels.shape}, {pixels.dtype}: must be (H, W, 3) of uint8 RGB",

@@ -34,8 +34,12 @@ class ScoringOptions:
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        if len(self.classes) != 2:  # noqa: PLR2004 (one logit tells two classes apart)
+        if not isinstance(self.classes, tuple) or len(self.classes) != 2:  # noqa: PLR2004 (one logit)
             raise InputError(f"classes={self.classes}: must be two names")
+        for name in ("size", "min_quality", "temperature", "threshold"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise InputError(f"{name}={value!r}: must be a number")
         if not self.temperature > 0:
             raise InputError(f"temperature={self.temperature}: must be above 0")
         self.crop()
@@ -65,4 +69,5 @@ class ScoringOptions:
         missing = [name for name in ("contrast", "classes", "size") if name not in known]
         if missing:
             raise InputError(f"scoring options lack {', '.join(missing)}")
-        return cls(**{**known, "classes": tuple(known["classes"])})
+        classes = known["classes"]
+        return cls(**{**known, "classes": tuple(classes) if isinstance(classes, list) else classes})

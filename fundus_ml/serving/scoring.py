@@ -19,6 +19,8 @@ from fundus_ml.serving.options import ScoringOptions
 ScorePixels = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """``(N, size, size, 3)`` uint8 RGB → ``(N,)`` logits."""
 BATCH = 32
+MOST_THREADS = 4
+"""Photographs decoded at a time: one of 100 million pixels takes 1.4 GB for a moment."""
 
 
 class Scored(TypedDict):
@@ -71,7 +73,7 @@ def score_photographs(
     """
     crop = partial(crop_eye, options=options.crop())
     waiting = iter(photographs)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as pool:
 
         def ahead() -> list[Future[CroppedEye | Refused]]:
             return [pool.submit(crop, photograph) for photograph in islice(waiting, batch_size)]

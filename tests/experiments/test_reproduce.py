@@ -25,15 +25,28 @@ def repeatable(dataset, **changes):
     values = {
         "run_id": RUN, "entry_point": "robustify", "parameters": given, "commit": "f" * 40,
         "dataset_digest": open_dataset(dataset).digest, "model": "models:/eye/2", "metrics": {},
+        "start": "", "registered": "fundus-amd",
     }  # fmt: skip
     return Repeatable(**values | changes)
 
 
 def test_the_command_names_the_version_and_leaves_its_aliases_alone(versions):
     assert flags_of(repeatable(versions.a)) == [
-        "--dataset", versions.a, "--model", "models:/eye/2", "--register_as", "eye-reproduced",
-        "--verbose", "true",
+        "--dataset", versions.a, "--model", "models:/eye/2",
+        "--register_as", "fundus-amd-reproduced", "--verbose", "true",
     ]  # fmt: skip
+
+
+def test_every_address_is_the_version_it_was(versions):
+    """Aliases may have moved since; `compare` takes several, a training its start weights."""
+    given = {"dataset": versions.a, "models": "models:/eye@a,models:/eye@b"}
+    several = repeatable(versions.a, parameters=given, model="models:/eye/1,models:/eye/3",
+                         registered="")  # fmt: skip
+    assert flags_of(several)[2:] == ["--models", "models:/eye/1,models:/eye/3"]
+    given = {"dataset": versions.a, "weights": "models:/fundus-pretrained@candidate"}
+    started = repeatable(versions.a, parameters=given, model="", registered="",
+                         start="models:/fundus-pretrained/2")  # fmt: skip
+    assert flags_of(started)[2:] == ["--weights", "models:/fundus-pretrained/2"]
 
 
 def test_what_cannot_be_done_again_is_refused(versions):

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -11,10 +12,11 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
 
 from benchmarks.serving import hostile_requests, post, served, table_of
 from experiments import score
-from fundus_ml.imaging.pictures import png_bytes
+from fundus_ml.imaging.pictures import png_bytes, read_png
 from fundus_ml.synthesis.options import Population
 from fundus_ml.synthesis.painting import paint_photograph
 from fundus_ml.synthesis.population import draw_population
@@ -80,11 +82,18 @@ def test_the_answers_are_those_of_evaluate(chain, eyes):  # noqa: ARG001 - it li
     assert answers["class"].tolist() == called.tolist()
 
     content = files[0].read_bytes()
-    for given in (content, base64.b64encode(content).decode(), [content]):
+    several = pd.DataFrame({"id": ["a"], "photograph": [content]})
+    for given in (content, base64.b64encode(content).decode(), [content], files[0], several):
         pd.testing.assert_frame_equal(model.predict(given), answers.head(1))
     mixed = model.predict(pd.DataFrame({"photograph": [b"junk", content]}, index=[7, 9]))
     assert mixed["refused"].str.partition(":")[0].to_dict() == {7: "not an image", 9: ""}
     assert mixed["logit"].iloc[1] == pytest.approx(answers["logit"].iloc[0], abs=1e-6)
+    assert json.loads(json.dumps(mixed.to_dict("records"), allow_nan=False))[0]["logit"] is None
+    pixels = read_png(files[0])
+    for given in (pixels, [pixels], pixels[None]):
+        np.testing.assert_allclose(model.predict(given)["logit"], answers["logit"][:1], atol=1e-5)
+    with pytest.raises(mlflow.MlflowException, match="no column photograph, only: id, eye"):
+        model.predict(pd.DataFrame({"id": [1], "eye": [content]}))
     example = model.predict(model.input_example)
     assert example["quality"].gt(0).all()
 
@@ -119,7 +128,7 @@ def test_code_that_came_later_is_seen(chain):
 
 
 def score_folder(folder, out, **other):
-    score.main(flags({"photographs": folder, "model": URI, "out": out, **other}))
+    score.main(flags({"photographs": folder, "model": URI, "scores": out, **other}))
     return pd.read_csv(out)
 
 
@@ -132,18 +141,40 @@ def test_a_folder_is_scored_and_a_killed_run_goes_on(chain, eyes, tmp_path, monk
     assert set(whole["model"]) == {registry.resolve(URI).uri}
 
     kept = out.read_bytes().splitlines(keepends=True)
-    (tmp_path / ".again.csv.partial").write_bytes(b"".join(kept[:3]) + kept[3][:5])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("experiments.recording.score_table.ScoreTable.finish", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            score_folder(folder, out)
+    (partial,) = tmp_path.glob(".*.partial")
+    partial.write_bytes(b"".join(kept[:3]) + kept[3][:5])
     read = []
     monkeypatch.setattr(score.serving, "from_file", counted(score.serving.from_file, read))
-    again = score_folder(folder, tmp_path / "again.csv")
-    pd.testing.assert_frame_equal(again, whole)
+    pd.testing.assert_frame_equal(score_folder(folder, out), whole)
     assert len(read) == len(whole) - 2
     assert not list(tmp_path.glob(".*"))
 
-    (tmp_path / ".other.csv.partial").write_bytes(kept[0] + kept[2])
-    other = score_folder(folder, tmp_path / "other.csv", batch_size=2)
-    assert other["photograph"].tolist() == whole["photograph"].tolist()
+    # Other photographs of the same names begin anew.
+    partial.write_bytes(b"".join(kept[:3]))
+    other = shutil.copytree(folder, tmp_path / "other")
+    (other / "more.png").write_bytes(min(folder.iterdir()).read_bytes())
+    assert len(score_folder(other, out)) == len(whole) + 1
     assert chain.folder.is_dir()
+
+
+def stopped(_table):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.usefixtures("chain")
+def test_one_table_has_one_writer(eyes, tmp_path, capsys):
+    folder, _ = eyes
+    with FileLock(tmp_path / ".scores.csv.lock"), pytest.raises(SystemExit):
+        score_folder(folder, tmp_path / "scores.csv")
+    assert "another score is writing it" in capsys.readouterr().err
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(SystemExit):
+        score_folder(folder, tmp_path / "folder.csv")
+    assert "is a folder, must be a file" in capsys.readouterr().err
 
 
 def counted(function, calls):
@@ -161,7 +192,7 @@ def test_what_is_no_eye_is_named_in_the_table(tmp_path, capsys):
     (tmp_path / "eyes" / "black.png").write_bytes(png_bytes(np.zeros((90, 90, 3), np.uint8)))
     (tmp_path / "eyes" / ".hidden.jpg").write_text("text")
     score.main(
-        flags({"photographs": tmp_path / "eyes", "model": URI, "out": tmp_path / "s.parquet"})
+        flags({"photographs": tmp_path / "eyes", "model": URI, "scores": tmp_path / "s.parquet"})
     )
     table = pd.read_parquet(tmp_path / "s.parquet")
     assert table["photograph"].tolist() == ["black.png", "text.jpg"]
@@ -175,7 +206,7 @@ def test_what_is_no_eye_is_named_in_the_table(tmp_path, capsys):
     [
         ({"photographs": "nowhere"}, "photographs=nowhere: no such folder"),
         ({"photographs": "empty"}, "photographs=empty: holds no image file"),
-        ({"photographs": "empty", "out": "scores.xlsx"}, "must end in .csv or .parquet"),
+        ({"photographs": "empty", "scores": "scores.xlsx"}, "must end in .csv or .parquet"),
     ],
 )
 def test_a_folder_that_cannot_be_scored_is_refused_in_a_line(values, said, capsys):

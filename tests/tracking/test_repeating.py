@@ -27,7 +27,7 @@ def test_flags_are_those_that_were_given(monkeypatch):
     tags = {"mlflow.project.entryPoint": "train", "model_version": "models:/eye/3"}
     project = read_repeatable(finished(monkeypatch, **tags))
     assert dict(project.parameters) == {"dataset": "~/my eyes", "contrast": "age>60"}
-    assert project.model == "models:/eye/3"
+    assert (project.model, project.start, project.registered) == ("models:/eye/3", "", "")
     assert project.metrics == {"test_clean_auroc": 0.7}
 
 

@@ -1,9 +1,11 @@
 """From any thing of a small store to everything it came from, and back."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from mlflow import MlflowClient
 
 from tracking import results
 from tracking.errors import TrackingError
@@ -121,6 +123,50 @@ def test_a_file_of_the_picture_is_the_picture(lineage):
         assert trace(file).start.name == f"{robust}/modulation/{run}/pictures/1_left/eps-1.png"
 
 
+def test_what_was_deleted_is_named_and_the_walk_goes_on(lineage):
+    client = MlflowClient()
+    client.delete_model_version("eye", "2")
+    found = trace(lineage["picture"])
+    words = {each.node.name: each.node.words for each in found.up}
+    assert words[lineage["robust"]] == "deleted"
+    assert lineage["clean"] not in words
+    assert found.names("dataset", direction="up") == [DIGEST]
+    assert lineage["writer"] in words
+
+
+def test_a_run_of_several_versions_and_of_a_composite(lineage):
+    """As `compare` tags its run, and a training on several folders."""
+    whole = DatasetVersion("a+b", "cd" * 32, "a,b", 5)
+    with start_run("compare", {}) as compare:
+        reading(compare, whole)
+        compare.set_tags(
+            {"model_version": f"{lineage['clean']},{lineage['robust']}", "dataset_members": DIGEST}
+        )
+    found = trace(compare.run_id)
+    assert set(found.names("model", direction="up")) == {lineage["clean"], lineage["robust"]}
+    assert set(found.names("dataset", direction="up")) == {"cd" * 32, DIGEST}
+    for above in (lineage["clean"], lineage["robust"], DIGEST):
+        assert compare.run_id in trace(above).names("run", direction="down")
+
+
+def test_steps_that_were_taken_over_belong_to_the_chain(lineage):
+    with start_run("main", {}) as again:
+        again.set_tags({"took_over": f"{lineage['train']},{lineage['modulate']}"})
+    below = trace(again.run_id)
+    assert below.names("model", direction="down")[:1] == [lineage["clean"]]
+    assert below.names("picture", direction="down") == [lineage["picture"]]
+
+
+def test_a_photograph_of_two_datasets_has_the_pictures_of_both(lineage):
+    other = lineage["picture"].replace("eps-1", "eps-2")
+    version = SimpleNamespace(name="eye", version=2, model_id="m-0")
+    with start_run("modulate", {}) as modulate:
+        rows = row(other).assign(dataset_digest="ef" * 32)
+        results.record_modulations(rows, run=modulate, model=version)
+    pictures = trace(EYE).names("picture", direction="down")
+    assert set(pictures) == {lineage["picture"], other}
+
+
 def test_the_source_of_a_photograph_is_told_while_its_dataset_is_there(lineage, store):
     assert "whose folder is not here" in trace(EYE).start.words
     (store / "data").mkdir()
@@ -138,7 +184,7 @@ def test_the_source_of_a_photograph_is_told_while_its_dataset_is_there(lineage, 
     [
         ("nothing", "must be a modulation's picture"),
         ("a" * 32, "no such run"),
-        ("c" * 64, "no run of this store read such a dataset"),
+        ("c" * 64, "no run read such a dataset"),
         ("models:/none/1", "no model is registered as 'none'"),
         ("eye.png", "must be a modulation's picture"),
     ],

@@ -29,7 +29,7 @@ def folder(tmp_path):
 def test_every_form_gives_the_same_pixels(folder):
     forms = (
         CONTENT, bytearray(CONTENT), memoryview(CONTENT), PIXELS, folder / "eye.png", TEXT,
-        f"data:image/png;base64,{TEXT}",
+        f"data:image/png;base64,{TEXT}", f"{TEXT[:70]}\n{TEXT[70:]}\n",
     )  # fmt: skip
     for given in forms:
         np.testing.assert_array_equal(photograph_loader(given)(0).image, PIXELS)
@@ -53,6 +53,7 @@ def test_a_text_names_files_only_below_the_folder_that_may_be_read(folder):
         (3.5, "of type float"),
         (PIXELS.astype(np.float32), r"shape \(40, 60, 3\), float32"),
         (PIXELS[..., 0], r"shape \(40, 60\)"),
+        (PIXELS[:0], r"shape \(0, 60, 3\)"),
         (PIXELS[None], r"shape \(1, 40, 60, 3\)"),
         ("no base64!", "is no base64"),
         (b"", "empty file"),

@@ -36,7 +36,7 @@ def by_brightness(pixels):
 @pytest.mark.parametrize("batch_size", [1, 2, 32])
 def test_each_photograph_gets_its_own_answer(photographs, batch_size):
     given = [from_bytes(content) for content in photographs]
-    given.insert(2, photograph_loader("no photograph"))
+    given.insert(2, photograph_loader("no photograph!"))
     answers = list(score_photographs(given, by_brightness, OPTIONS, batch_size=batch_size))
 
     for answer, load in zip(answers[:2] + answers[3:], given[:2] + given[3:], strict=True):
@@ -88,6 +88,9 @@ def test_options_travel_as_plain_values():
         ({"temperature": 0.0}, "temperature=0"),
         ({"size": 0}, "size=0"),
         ({"padding": "grey"}, "padding=grey"),
+        ({"classes": "ab"}, "two names"),
+        ({"threshold": "x"}, "threshold='x': must be a number"),
+        ({"size": True}, "size=True: must be a number"),
     ],
 )
 def test_options_out_of_range_are_refused(change, said):

@@ -49,6 +49,7 @@ def test_nothing_runs_twice_and_new_budgets_run_modulate_alone(store):
     assert after["models"] == before["models"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unrendered")
 def test_a_dataset_that_was_deleted_is_made_again_and_nothing_else(store):
     """The painted eyes come out the same, so what learned from them stands."""

@@ -77,7 +77,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         **{f"status of {name}": status for name, status in statuses.items()},
         "status of a photograph after them": alive,
     }
-    shown = pd.Series(figures).rename_axis("what").reset_index(name="value")
+    shown = pd.DataFrame(
+        [{"what": what, "value": f"{value:.3g}"} for what, value in figures.items()]
+    )
     print(shown.to_string(index=False))
     if given.csv:
         shown.to_csv(given.csv, index=False, lineterminator="\n")

@@ -74,8 +74,8 @@ def card_of(version: ModelVersion, measured: Sequence[Measurement]) -> ModelCard
         uri=version.uri,
         verdict=_verdict(contrast, tags, metrics, made.tags),
         asked=(
-            f"Question: **{contrast}**. One fundus photograph in, the probability of *{high}* "
-            f"against *{low}* out. Learned from {data}, people apart by split."
+            f"Question: {contrast}. One fundus photograph in, the probability of {high} "
+            f"against {low} out. Learned from {data}, people apart by split."
         ),
         positive=high,
         scores=_scores(metrics),

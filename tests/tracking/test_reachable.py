@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from tracking import reachable
-from tracking.database import check_results
+from tracking.database import check_results, session
 from tracking.errors import TrackingError
 from tracking.reachable import check_answers, check_writable, impatient
 from tracking.results import predictions
@@ -95,7 +95,8 @@ def path(tmp_path, monkeypatch):
     """A results database of this layout."""
     monkeypatch.setenv("FUNDUS_RESULTS_URI", f"sqlite:///{tmp_path}/results.db")
     monkeypatch.setattr(reachable, "LOCKED", 0.05)
-    predictions()
+    with session():
+        pass
     return tmp_path / "results.db"
 
 
@@ -108,6 +109,8 @@ def test_a_results_database_is_left_as_it_is(path):
 def test_a_new_results_database_is_made(path):
     path.unlink()
     check_results()
+    with session():
+        pass
     assert predictions().empty
 
 

@@ -123,6 +123,8 @@ def folder_fingerprint(folder: Path) -> str:
     Raises:
         InputError: It cannot be read.
     """
+    if not folder.is_dir():
+        raise InputError(f"root={folder}: no such folder")
     try:
         seen = [
             (str(path.relative_to(folder)), stat.st_size, stat.st_mtime_ns)

@@ -19,6 +19,7 @@ from fundus_ml.models.robustness_files import RobustnessNetwork, save_robustness
 from fundus_ml.models.start_weights import load_start_weights
 from fundus_ml.models.weights import load_classifier, save_classifier
 from tests.fundus_ml.tiny_learning import make_dataset, make_images
+from tracking.silent import SilentRun
 
 with warnings.catch_warnings():
     # Its docstrings hold escapes such as "\\m", deprecated, which the first compilation reports.
@@ -144,7 +145,7 @@ def test_train_says_how_pixels_are_normalised(tmp_path, original, capsys):
         arch="resnet18", head="last", head_hidden=4, dropout=0.0, both_flips=False,
         weights=str(tmp_path / "robust.pt"), seed=0,
     )  # fmt: skip
-    classifier, parent = start_classifier(config, dataset, run=None)
+    classifier, parent = start_classifier(config, dataset, SilentRun())
     assert parent is None
     assert classifier.spec.mean == pytest.approx(MEAN)
     said = capsys.readouterr().out

@@ -12,9 +12,6 @@ and the status of each hostile request. A version whose `evaluate` attacked firs
 import argparse
 import base64
 import json
-import os
-import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -23,17 +20,17 @@ import urllib.error
 import urllib.request
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.servers import free_port, stop, wait_for, with_own_commands
 from fundus_ml.evaluation.calibration import Calibration, probabilities
 from tracking import results
 from tracking.registry import resolve
 
-SECONDS_TO_START = 120
 TOGETHER = 16
 """Photographs of a request that holds several."""
 LARGE = 100_000_000
@@ -142,44 +139,19 @@ def post(address: str, body: bytes) -> tuple[int, str]:
 @contextmanager
 def served(model: str) -> Iterator[str]:
     """Serve a registered version by MLflow, and hand out the server's address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = ["mlflow", "models", "serve", "-m", model, "--env-manager", "local"]
     command = [sys.executable, "-m", *command, "--host", "127.0.0.1", "--port", str(port)]
     server = subprocess.Popen(  # noqa: S603 (our own command)
-        command, env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        command, env=with_own_commands(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip
     address = f"http://127.0.0.1:{port}"
     try:
-        _wait(address, server)
+        wait_for(f"{address}/ping", server)
         yield address
     finally:
-        _stop(server)
-
-
-def _environment() -> dict[str, str]:
-    """MLflow looks for its server among the commands; it lies beside this Python."""
-    beside = str(Path(sys.executable).parent)
-    return {**os.environ, "PATH": os.pathsep.join([beside, os.environ.get("PATH", "")])}
-
-
-def _stop(server: "subprocess.Popen[bytes]") -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(server.pid, signal.SIGTERM)
-    server.wait(timeout=30)
-
-
-def _wait(address: str, server: "subprocess.Popen[bytes]") -> None:
-    end = time.monotonic() + SECONDS_TO_START
-    while time.monotonic() < end and server.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{address}/ping", timeout=5):  # noqa: S310
-                return
-        except OSError:
-            time.sleep(0.2)
-    raise RuntimeError(f"no server answers at {address}")
+        stop(server)
 
 
 def _timed(address: str, contents: Sequence[bytes]) -> tuple[list[dict[str, object]], float]:

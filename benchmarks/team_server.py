@@ -16,16 +16,13 @@ import argparse
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
@@ -33,13 +30,14 @@ from threading import Thread
 import pandas as pd
 from sqlalchemy import create_engine, text
 
+from benchmarks.servers import free_port, stop, wait_for, with_own_commands
+
 ROOT = Path(__file__).parents[1]
 DATABASES = ("mlflow", "studies", "results")
 BUCKET = "fundus"
 USER, PASSWORD = "admin", "a-password-of-this-test"
 SMALL = ("--arch", "test_resnet", "--weights", "none", "--epochs", "1", "--bootstrap", "50")
 SECONDS_DOWN = 10
-START_SECONDS = 120
 EYES = 4
 TRIALS = 3
 
@@ -49,7 +47,7 @@ class Done:
     """What the commands of a client came to.
 
     Attributes:
-        name: Of the client.
+        name: Name of the client.
         ended: Exit code and last line of standard error, a pair per command.
     """
 
@@ -95,7 +93,7 @@ def team(folder: Path, *, seconds: float) -> tuple[pd.DataFrame, "Counter[str]"]
             for thread in threads:
                 thread.start()
             time.sleep(seconds / 2)
-            os.killpg(server.pid, signal.SIGKILL)
+            stop(server, signal.SIGKILL)
             time.sleep(SECONDS_DOWN)
             server = start()
             for thread in threads:
@@ -104,8 +102,7 @@ def team(folder: Path, *, seconds: float) -> tuple[pd.DataFrame, "Counter[str]"]
                 line for done in clients for code, line in done.ended if code
             )
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(server.pid, signal.SIGTERM)
+            stop(server)
 
 
 @contextmanager
@@ -171,13 +168,6 @@ def prepare(folder: Path, environment: dict[str, str]) -> Path:
     return dataset
 
 
-def free_port() -> int:
-    """Find a port that nobody listens on."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
 def _starter(
     folder: Path, mlflow_uri: str, endpoint: str, port: int
 ) -> "Callable[[], subprocess.Popen[bytes]]":
@@ -186,13 +176,12 @@ def _starter(
         f"database_uri = sqlite:///{folder / 'auth.db'}\n"
         f"admin_username = {USER}\nadmin_password = {PASSWORD}\n"
     )
-    environment = os.environ | {
+    environment = with_own_commands() | {
         "MLFLOW_S3_ENDPOINT_URL": endpoint,
         "AWS_DEFAULT_REGION": "us-east-1",
         "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "of this test",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
     }
     command = [
         sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
@@ -205,23 +194,10 @@ def _starter(
             server = subprocess.Popen(  # noqa: S603 (our own command)
                 command, env=environment, stdout=log, stderr=log, start_new_session=True
             )
-        _wait(port, server, folder / "server.log")
+        wait_for(f"http://127.0.0.1:{port}/health", server)
         return server
 
     return start
-
-
-def _wait(port: int, server: "subprocess.Popen[bytes]", log: Path) -> None:
-    end = time.monotonic() + START_SECONDS
-    while time.monotonic() < end and server.poll() is None:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5):
-                return
-        except urllib.error.HTTPError:
-            return
-        except OSError:
-            time.sleep(0.3)
-    raise RuntimeError(f"no MLflow server at port {port}: {log.read_text()[-500:]}")
 
 
 def _commands(dataset: Path, studies_uri: str) -> list[Callable[[int], list[str]]]:

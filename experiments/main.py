@@ -181,14 +181,7 @@ def run_chain(config: MainConfig, run: "tracking.Run") -> None:
     folder = running.make_folder(config.out)
     recording.remove_summary(folder)
     steps = running.Steps(total=STEPS, reuse=config.reuse)
-    prepared = steps.run(
-        "preprocess",
-        "preprocess",
-        prepare,
-        config.preprocess(),
-        inputs={"root": running.release_fingerprint(config.root)},
-        stands=running.dataset_stands(config.dataset),
-    )
+    prepared = steps.prepare(prepare, config.preprocess(), root=config.root, folder=config.dataset)
     inputs = {"dataset": prepared.tags["dataset_digest"]}
     clean = steps.run("train", "train", train, config.train(), inputs=inputs)
     robust = steps.run(

@@ -208,14 +208,7 @@ def examine_all(config: RealEyesConfig, run: "tracking.Run") -> None:
     """Run every step as a child of this run, then write the table and the page."""
     folder = running.make_folder(config.out)
     steps = running.Steps(total=config.steps, reuse=config.reuse)
-    prepared = steps.run(
-        "preprocess",
-        "preprocess",
-        prepare,
-        config.preprocess(),
-        inputs={"root": running.release_fingerprint(config.root)},
-        stands=running.dataset_stands(config.dataset),
-    )
+    prepared = steps.prepare(prepare, config.preprocess(), root=config.root, folder=config.dataset)
     digest = prepared.tags["dataset_digest"]
     eyes = {
         name: recording.count_eyes(config.dataset, name, images=config.images)

@@ -3,10 +3,10 @@
 import logging
 
 from mlflow import MlflowClient
-from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from tracking.processes import Process
+from tracking.searching import find_runs
 
 PROCESS_TAG = "process"
 """Tag of a run that says which process records it."""
@@ -24,7 +24,8 @@ def end_abandoned_runs(client: MlflowClient) -> list[str]:
         Their ids.
     """
     ended = []
-    for run in _running(client):
+    # All of them before any is ended: what is ended leaves the pages that are still to come.
+    for run in list(find_runs(client, "attributes.status = 'RUNNING'")):
         process = Process.from_json(run.data.tags.get(PROCESS_TAG, ""))
         if process is None or not process.is_gone():
             continue
@@ -36,15 +37,3 @@ def end_abandoned_runs(client: MlflowClient) -> list[str]:
         else:
             ended.append(run.info.run_id)
     return ended
-
-
-def _running(client: MlflowClient) -> list[Run]:
-    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    found: list[Run] = []
-    token = None
-    while True:
-        page = client.search_runs(experiments, "attributes.status = 'RUNNING'", page_token=token)
-        found += page
-        token = page.token
-        if not token:
-            return found

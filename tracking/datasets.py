@@ -2,7 +2,7 @@
 
 import json
 
-from mlflow.entities import Dataset, DatasetInput, InputTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Run
 
 from tracking.versions import DatasetVersion
 
@@ -26,6 +26,11 @@ def dataset_input(version: DatasetVersion) -> DatasetInput:
     if version.context:
         tags.append(InputTag("mlflow.data.context", version.context))
     return DatasetInput(dataset=dataset, tags=tags)
+
+
+def datasets_read(run: Run) -> list[DatasetVersion]:
+    """List the datasets among the inputs of a run."""
+    return [dataset_of(each) for each in run.inputs.dataset_inputs] if run.inputs else []
 
 
 def dataset_of(entity: DatasetInput) -> DatasetVersion:

@@ -1,8 +1,7 @@
 """How often a split has been asked which version is better: every answer wears it a little."""
 
-import mlflow
-
 from tracking.runs import Run
+from tracking.searching import find_runs
 from tracking.stores import initialise_tracking
 
 SPLIT_TAG = "promotion_split"
@@ -33,13 +32,7 @@ def record_decision(
         }
     )
     client = initialise_tracking()
-    experiments = [experiment.experiment_id for experiment in mlflow.search_experiments()]
     asked = {DIGEST_TAG: dataset_digest, SPLIT_TAG: split}
-    made, token = 0, None
-    while True:
-        # The filter is constant: a quote in a digest would end it.
-        page = client.search_runs(experiments, f"tags.{SPLIT_TAG} LIKE '%'", page_token=token)
-        made += sum(asked.items() <= decided.data.tags.items() for decided in page)
-        token = page.token
-        if not token:
-            return made
+    # The filter is constant: a quote in a digest would end it.
+    decided = find_runs(client, f"tags.{SPLIT_TAG} LIKE '%'")
+    return sum(asked.items() <= each.data.tags.items() for each in decided)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mlflow.exceptions import MlflowException
 
-from tracking.datasets import dataset_of
+from tracking.datasets import datasets_read
 from tracking.errors import TrackingError
 from tracking.registry import resolve
 from tracking.stores import initialise_tracking
@@ -46,12 +46,12 @@ def made_from(version: ModelVersion) -> dict[str, ModelVersion | None]:
         any more.
     """
     found: dict[str, ModelVersion | None] = {version.uri: version}
-    waiting = _parents(version)
+    waiting = parents_of(version)
     while waiting:
         uri = waiting.pop(0)
         if uri not in found:
             found[uri] = parent = _registered(uri)
-            waiting += [] if parent is None else _parents(parent)
+            waiting += [] if parent is None else parents_of(parent)
     return found
 
 
@@ -77,8 +77,7 @@ def making_of(version: ModelVersion) -> Making:
             raise
         return Making()
     digest = version.tags.get("dataset_digest", UNKNOWN)
-    datasets = map(dataset_of, run.inputs.dataset_inputs if run.inputs else ())
-    dataset = next((each for each in datasets if each.digest == digest), None)
+    dataset = next((each for each in datasets_read(run) if each.digest == digest), None)
     return Making(dataset, dict(run.data.metrics), dict(run.data.tags))
 
 
@@ -97,7 +96,8 @@ def download_training_eyes(version: ModelVersion, into: Path) -> Path | None:
         return Path(shutil.copy(copy / TRAINING_EYES, into))
 
 
-def _parents(version: ModelVersion) -> list[str]:
+def parents_of(version: ModelVersion) -> list[str]:
+    """List the addresses that a version was made from, one step back."""
     tags = version.tags
     named = [tags.get("parent_version", ""), *tags.get("parents", "").split(",")]
     return [uri for uri in named if uri]

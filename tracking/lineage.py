@@ -8,9 +8,11 @@ from urllib.parse import quote
 
 from mlflow import entities
 
+from tracking.datasets import datasets_read
 from tracking.errors import TrackingError
 from tracking.registry import describe, resolve
 from tracking.runs import Run
+from tracking.searching import find_runs
 from tracking.stores import exclusive, initialise_tracking, tracking_uri
 from tracking.versions import ModelVersion
 
@@ -20,7 +22,6 @@ THUMBNAILS = "thumbnails"
 
 CARD = "card"
 """Folder of a version's card, on its last run and on the version."""
-MOST_RUNS = 500
 REPRODUCES = "reproduces"
 """Tag of a run that was asked to repeat another: that one's id."""
 COUNTED = ("RUNNING", "FINISHED")
@@ -103,21 +104,14 @@ def measurements_of(version: ModelVersion) -> list[Measurement]:
     made another version from this one, or that only repeats another (`reproduce`) does not.
     """
     client = initialise_tracking()
-    experiments = [each.experiment_id for each in client.search_experiments()]
-    found = client.search_runs(
-        experiments,
-        filter_string=f"tags.model_version = '{version.uri}'",
-        order_by=["attributes.start_time DESC"],
-        max_results=MOST_RUNS,
-    )
     return [
         Measurement(
             name=str(run.info.run_name),
             run_id=run.info.run_id,
-            dataset=next((each.dataset.name for each in _datasets(run)), ""),
+            dataset=next((each.name for each in datasets_read(run)), ""),
             metrics=dict(run.data.metrics),
         )
-        for run in reversed(found)
+        for run in find_runs(client, f"tags.model_version = '{version.uri}'")
         if run.info.status in COUNTED
         and run.info.run_id != version.run_id
         and REPRODUCES not in run.data.tags
@@ -128,10 +122,6 @@ def measurements_of(version: ModelVersion) -> list[Measurement]:
 def _makes_a_version(run: entities.Run) -> bool:
     """Whether a run took the version to start from, as `robustify` does."""
     return bool(run.outputs and run.outputs.model_outputs)
-
-
-def _datasets(run: entities.Run) -> Sequence[entities.DatasetInput]:
-    return run.inputs.dataset_inputs if run.inputs else []
 
 
 def attach_card(run: Run, version: ModelVersion, folder: Path, markdown: str) -> None:

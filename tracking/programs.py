@@ -123,16 +123,14 @@ def _add_service(service: PhotographService, folder: Path, model: Model) -> None
             package, folder / CODE / package.name, ignore=shutil.ignore_patterns("__pycache__")
         )
     model.signature = service.signature
-    (folder / EXAMPLE).write_text(
-        json.dumps(service.example.to_dict(orient="split", index=False)), encoding="utf-8"
-    )
+    example = service.example.to_dict(orient="split", index=False)
+    (folder / EXAMPLE).write_text(json.dumps(example), encoding="utf-8")
     model.saved_input_example_info = {
         "artifact_path": EXAMPLE, "type": "dataframe", "pandas_orient": "split",
         "serving_input_path": SERVING_EXAMPLE,
     }  # fmt: skip
     (folder / SERVING_EXAMPLE).write_text(
-        json.dumps({"dataframe_split": service.example.to_dict(orient="split", index=False)}),
-        encoding="utf-8",
+        json.dumps({"dataframe_split": example}), encoding="utf-8"
     )
     model.metadata = dict(service.config)
     mlflow.pyfunc.add_to_model(

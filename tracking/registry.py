@@ -16,7 +16,7 @@ from time import time
 from typing import Any
 
 import torch
-from mlflow import MlflowClient
+from mlflow import MlflowClient, entities
 from mlflow.entities import Metric
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model
@@ -181,8 +181,13 @@ def resolve(uri: str) -> ModelVersion:
         raise TrackingError(
             f"model is {uri!r}; {name!r} has no such version, there is: {listed(known)}"
         ) from None
+    return version_of(entry)
+
+
+def version_of(entry: entities.model_registry.ModelVersion) -> ModelVersion:
+    """Read MLflow's entry of a version."""
     return ModelVersion(
-        name=name,
+        name=str(entry.name),
         version=int(entry.version),
         model_id=str(entry.source).removeprefix("models:/"),
         run_id=str(entry.run_id),

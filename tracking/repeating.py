@@ -26,7 +26,7 @@ class Repeatable:
         entry_point: Which one.
         parameters: Its flags as they were given.
         commit: The code it ran.
-        dataset_digest: Of the dataset it read; empty where it read none.
+        dataset_digest: Digest of the dataset it read; empty where it read none.
         model: The numbered versions it took as its model or models, with commas; empty where it
             took none.
         start: The numbered version that its backbone started from; empty where there is none.

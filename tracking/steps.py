@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tracking.code_version import UNKNOWN, code_version
 from tracking.registry import resolve
+from tracking.searching import NEWEST_FIRST, find_runs
 from tracking.stores import initialise_tracking
 from tracking.versions import ModelVersion
 
@@ -68,9 +69,7 @@ def find_step(digest: str, *, any_code: bool = False) -> Step | None:
     wanted = f"tags.{STEP_TAG} = '{digest}' and attributes.status = 'FINISHED'"
     if not any_code:
         wanted += f" and tags.git_commit = '{commit}'"
-    experiments = [each.experiment_id for each in client.search_experiments()]
-    newest_first = ["attributes.start_time DESC"]
-    for run in client.search_runs(experiments, wanted, order_by=newest_first):
+    for run in find_runs(client, wanted, order_by=NEWEST_FIRST):
         step = read_step(run.info.run_id)
         if step.version is not None or not _registered(step):
             return step

@@ -1,69 +1,18 @@
 """Walk the lineage from anything to anything: photograph, dataset, run, version, picture."""
 
-import json
-import re
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import pandas as pd
-from mlflow import entities
-from mlflow.exceptions import MlflowException
-from sqlalchemy import select
 
-from tracking.database import session
-from tracking.datasets import dataset_of
-from tracking.errors import TrackingError
-from tracking.registry import resolve
-from tracking.steps import TOOK_OVER
-from tracking.stores import initialise_tracking, open_tracking
-from tracking.tables import Modulation, Prediction
-from tracking.versions import DatasetVersion, ModelVersion
+from tracking.neighbours import Kind, Neighbours, Node, find_node
+from tracking.stores import open_tracking
 
-Found = TypeVar("Found")
-Kind = Literal["photograph", "dataset", "run", "model", "picture"]
 MOST_NODES = 2000
 """Nodes in one direction after which a walk stops and says so."""
-SHORT = 12
-GONE = "deleted"
-WRITTEN_BY = "preprocess"
-"""What the run that writes a dataset gives as its use of it."""
-_RUN_ID = re.compile(r"[0-9a-f]{32}")
-_DIGEST = re.compile(r"[0-9a-f]{12,64}")
-_VERSION = re.compile(r"models:/[^/@]+(?:/\d+|@[^/]+)")
-_PICTURE = re.compile(r"(?P<run>[0-9a-f]{32})/(?:artifacts/modulation/|modulation/)?(?P<file>.+)")
-
-
-@dataclass(frozen=True)
-class Node:
-    """One thing with a lineage.
-
-    Attributes:
-        kind: What it is.
-        name: An image id, a digest, a run id, ``models:/name/3`` or the address of a picture.
-        words: What a reader should know of it; plays no part in equality.
-        dataset: Digest that an image id belongs to; empty for other kinds.
-    """
-
-    kind: Kind
-    name: str
-    words: str = ""
-    dataset: str = ""
-
-    def __eq__(self, other: object) -> bool:
-        """Whether both are the same thing, whatever is said of them."""
-        return isinstance(other, Node) and self._key == other._key
-
-    def __hash__(self) -> int:
-        """Agree with equality."""
-        return hash(self._key)
-
-    @property
-    def _key(self) -> tuple[str, str, str]:
-        return self.kind, self.name, self.dataset
 
 
 @dataclass(frozen=True)
@@ -132,138 +81,11 @@ def trace(thing: str | Path) -> Trace:
         TrackingError: It is none of these, or not in this store.
     """
     open_tracking()
-    store = _Store()
-    start = _find_node(str(thing), store)
-    up, cut_up = _walk(start, store.above)
-    down, cut_down = _walk(start, store.below)
+    one_step = Neighbours()
+    start = find_node(str(thing), one_step)
+    up, cut_up = _walk(start, one_step.above)
+    down, cut_down = _walk(start, one_step.below)
     return Trace(start, up, down, cut=cut_up or cut_down)
-
-
-class _Store:
-    """Both directions of one step, with what every step asks for read once."""
-
-    @cached_property
-    def datasets(self) -> dict[str, DatasetVersion]:
-        """Every dataset that a run read, by digest; the writer's word for it goes first."""
-        seen: dict[str, DatasetVersion] = {}
-        for run in _runs("tags.dataset_digest != ''"):
-            for each in _read_by(run):
-                if each.digest not in seen or each.context == WRITTEN_BY:
-                    seen[each.digest] = each
-        return seen
-
-    @cached_property
-    def versions(self) -> list[ModelVersion]:
-        """Every registered version."""
-        entries = initialise_tracking().search_model_versions(max_results=MOST_NODES)
-        return [resolve(f"models:/{entry.name}/{entry.version}") for entry in entries]
-
-    def above(self, node: Node) -> Iterator[Node]:
-        """What a thing was made from, one step up."""
-        if node.kind == "picture":
-            yield from self._above_picture(node.name)
-        elif node.kind == "photograph":
-            digests = node.dataset.split(",")
-            yield from (_dataset(self.datasets[each]) for each in digests if each in self.datasets)
-        elif node.kind == "dataset":
-            yield from (_run(run) for run in _runs_that_read(node.name) if _wrote(run, node.name))
-        elif node.kind == "model":
-            version = _found(resolve, node.name)
-            if version is not None:
-                yield from map(_model_at, _parents(version))
-                yield from map(_run_at, filter(None, [version.run_id]))
-        else:
-            run = _found(initialise_tracking().get_run, node.name)
-            if run is not None:
-                yield from self._above_run(run)
-
-    def _above_picture(self, address: str) -> Iterator[Node]:
-        row = _modulation_of(address)
-        if row is not None:
-            yield self.photograph(row.image_id, row.dataset_digest)
-            yield _model_at(f"models:/{row.model_name}/{row.model_version}")
-            yield _run_at(row.run_id)
-
-    def _above_run(self, run: entities.Run) -> Iterator[Node]:
-        tags = run.data.tags
-        yield from map(_model_at, _listed(tags, "model_version") + _listed(tags, "start_version"))
-        yield from (_dataset(each) for each in _read_by(run) if not _wrote(run, each.digest))
-        members = _listed(tags, "dataset_members")
-        yield from (_dataset(self.datasets[each]) for each in members if each in self.datasets)
-        yield from map(_run_at, _listed(tags, "mlflow.parentRunId"))
-
-    def below(self, node: Node) -> Iterator[Node]:
-        """What was made from a thing, one step down."""
-        if node.kind == "photograph":
-            for digest in node.dataset.split(","):
-                yield from _pictures(image_id=node.name, dataset_digest=digest)
-        elif node.kind == "dataset":
-            readers = _runs_that_read(node.name)
-            yield from (_run(run) for run in readers if not _wrote(run, node.name))
-        elif node.kind == "model":
-            children = (each for each in self.versions if node.name in _parents(each))
-            yield from map(_model, children)
-            named = _runs(f"tags.model_version LIKE '%{node.name}%'")
-            named += _runs(f"tags.start_version = '{node.name}'")
-            for taker in named:
-                tags = taker.data.tags
-                if node.name in _listed(tags, "model_version") + _listed(tags, "start_version"):
-                    yield _run(taker)
-        elif node.kind == "run":
-            run = _found(initialise_tracking().get_run, node.name)
-            yield from map(_run, _runs(f"tags.mlflow.parentRunId = '{node.name}'"))
-            yield from (_model(each) for each in self.versions if each.run_id == node.name)
-            if run is not None:
-                yield from map(_run_at, _listed(run.data.tags, TOOK_OVER))
-                yield from map(_dataset, (d for d in _read_by(run) if _wrote(run, d.digest)))
-            yield from _pictures(run_id=node.name)
-
-    def photograph(self, image_id: str, digest: str) -> Node:
-        """Describe a photograph by where it came from, while its dataset folder is there."""
-        known = [self.datasets[each] for each in digest.split(",") if each in self.datasets]
-        folders = [folder for version in known for folder in version.source.split(",")]
-        words = next(filter(None, (_source_of(image_id, Path(each)) for each in folders)), "")
-        return Node(
-            "photograph",
-            image_id,
-            words or f"of dataset {digest[:SHORT]}, whose folder is not here",
-            digest,
-        )
-
-    def find_photograph(self, image_id: str) -> Node | None:
-        """Find a photograph that was scored or modulated."""
-        with session() as opened:
-            digests = {
-                digest
-                for table in (Prediction, Modulation)
-                for digest in opened.scalars(
-                    select(table.dataset_digest).where(table.image_id == image_id).distinct()
-                )
-            }
-        return self.photograph(image_id, ",".join(sorted(digests))) if digests else None
-
-
-def _find_node(text: str, store: "_Store") -> Node:
-    if _VERSION.fullmatch(text):
-        return _model(resolve(text))
-    if _RUN_ID.fullmatch(text):
-        try:
-            return _run(initialise_tracking().get_run(text))
-        except MlflowException:
-            raise TrackingError(f"trace of {text!r}: no such run in this store") from None
-    if _DIGEST.fullmatch(text):
-        found = [each for each in store.datasets.values() if each.digest.startswith(text)]
-        if len(found) != 1:
-            how_many = "several datasets begin so" if found else "no run read such a dataset"
-            raise TrackingError(f"trace of {text!r}: {how_many} in this store")
-        return _dataset(found[0])
-    node = _find_picture(text) if text.endswith(".png") else store.find_photograph(text)
-    if node is None:
-        raise TrackingError(
-            f"trace of {text!r}: must be a modulation's picture, models:/name/3, a run's id, a "
-            "dataset's digest or the id of a photograph, and in this store"
-        )
-    return node
 
 
 def _walk(
@@ -282,118 +104,3 @@ def _walk(
             found[nearest] = Reached(nearest, steps + 1, node)
             waiting.append((nearest, steps + 1))
     return tuple(found.values()), False
-
-
-def _model(version: ModelVersion) -> Node:
-    tags = version.tags
-    said = [tags.get("contrast", ""), tags.get("recipe", "")]
-    said += [f"eps {tags['eps']}"] if "eps" in tags else []
-    return Node("model", version.uri, ", ".join(filter(None, said)))
-
-
-def _run(run: entities.Run) -> Node:
-    return Node("run", str(run.info.run_id), f"{run.info.run_name}, {run.info.status}")
-
-
-def _model_at(uri: str) -> Node:
-    version = _found(resolve, uri)
-    return Node("model", uri, GONE) if version is None else _model(version)
-
-
-def _run_at(run_id: str) -> Node:
-    run = _found(initialise_tracking().get_run, run_id)
-    return Node("run", run_id, GONE) if run is None else _run(run)
-
-
-def _found(read: Callable[[str], Found], name: str) -> Found | None:
-    """What is registered or recorded under a name; None where it was deleted for good."""
-    try:
-        return read(name)
-    except (TrackingError, MlflowException):
-        return None
-
-
-def _listed(tags: Mapping[str, str], name: str) -> list[str]:
-    """Values that a tag holds with commas between them."""
-    return [value for value in tags.get(name, "").split(",") if value]
-
-
-def _dataset(version: DatasetVersion) -> Node:
-    return Node("dataset", version.digest, f"{version.name}, {version.source}")
-
-
-def _source_of(image_id: str, folder: Path) -> str:
-    """Release and fingerprint of a photograph's file; empty where the folder does not say."""
-    manifest, record = folder / "manifest.parquet", folder / "dataset.json"
-    if not (manifest.is_file() and record.is_file()):
-        return ""
-    rows = pd.read_parquet(manifest, columns=["image_id", "sha256"])
-    rows = rows[rows["image_id"] == image_id]
-    if rows.empty:
-        return ""
-    recipe = json.loads(record.read_text(encoding="utf-8")).get("recipe", {})
-    release = " ".join(filter(None, (recipe.get("source"), recipe.get("root"))))
-    return f"release {release}, SHA-256 {rows['sha256'].iloc[0]}"
-
-
-def _runs(wanted: str) -> list[entities.Run]:
-    client = initialise_tracking()
-    experiments = [each.experiment_id for each in client.search_experiments()]
-    ordered = ["attributes.start_time ASC"]
-    return list(client.search_runs(experiments, wanted, order_by=ordered, max_results=MOST_NODES))
-
-
-def _runs_that_read(digest: str) -> list[entities.Run]:
-    return [
-        *_runs(f"tags.dataset_digest = '{digest}'"),
-        *_runs(f"tags.dataset_members LIKE '%{digest}%'"),
-    ]
-
-
-def _read_by(run: entities.Run) -> list[DatasetVersion]:
-    return [dataset_of(each) for each in run.inputs.dataset_inputs] if run.inputs else []
-
-
-def _wrote(run: entities.Run, digest: str) -> bool:
-    """Whether a run made the dataset, and not only read it."""
-    return any(each.digest == digest and each.context == WRITTEN_BY for each in _read_by(run))
-
-
-def _parents(version: ModelVersion) -> list[str]:
-    tags = version.tags
-    named = [tags.get("parent_version", ""), *tags.get("parents", "").split(",")]
-    return [uri for uri in named if uri]
-
-
-def _pictures(**wanted: str) -> list[Node]:
-    with session() as opened:
-        rows = opened.scalars(select(Modulation).filter_by(**wanted).order_by(Modulation.id))
-        return [_picture(row) for row in rows]
-
-
-def _picture(row: Modulation) -> Node:
-    words = f"{row.image_id} towards {row.target}, {row.constraint} eps {row.eps:g}"
-    return Node("picture", row.picture, words)
-
-
-def _modulation_of(picture: str) -> Modulation | None:
-    with session() as opened:
-        row = opened.scalars(select(Modulation).where(Modulation.picture == picture)).first()
-        if row is not None:
-            opened.expunge(row)
-        return row
-
-
-def _find_picture(text: str) -> Node | None:
-    """A picture by its address, or by a file that was stored or downloaded under its run."""
-    row = _modulation_of(text)
-    if row is None:
-        named = _PICTURE.search(text)
-        if named is None:
-            return None
-        with session() as opened:
-            query = select(Modulation).where(Modulation.run_id == named["run"])
-            ending = f"/{named['run']}/{named['file']}"
-            rows = [each for each in opened.scalars(query) if each.picture.endswith(ending)]
-            return _picture(rows[0]) if rows else None
-    return _picture(row)

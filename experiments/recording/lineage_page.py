@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from fundus_ml.pages.template import summary_page
+from tracking.neighbours import Node
 from tracking.runs import Run
-from tracking.tracing import Node, Reached, Trace, trace
+from tracking.tracing import Reached, Trace, trace
 
 SHORT_RUN, SHORT_DIGEST = 8, 12
 

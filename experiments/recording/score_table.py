@@ -12,7 +12,7 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from fundus_ml.errors import InputError
-from fundus_ml.serving.scoring import COLUMNS, Scored, as_table
+from fundus_ml.serving.scoring import COLUMNS, Scored
 
 HEAD = ("photograph", "model", *COLUMNS)
 TEXTS = ("photograph", "model", "class", "flags", "refused")
@@ -76,8 +76,7 @@ class ScoreTable:
 
     def add(self, answer: Scored) -> None:
         """Write the answer of the next photograph."""
-        row = as_table([answer]).iloc[0]
-        cells = ["" if pd.isna(value) else value for value in row]
+        cells = ["" if value != value else value for value in answer.values()]  # noqa: PLR0124 (NaN)
         self._rows.writerow([self._files[self.done], self._model, *cells])
         self._file.flush()
         self.done += 1

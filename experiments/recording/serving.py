@@ -82,7 +82,7 @@ def scoring_options(dataset: FundusDataset, tags: Mapping[str, str]) -> ScoringO
 
     Args:
         dataset: Whose eyes it learned from: cut as these are, asked what they were asked.
-        tags: Of the version; its temperature and threshold where it carries them.
+        tags: Tags of the version; its temperature and threshold where it carries them.
     """
     contrast = dataset.contrast
     return _with_calibration(contrast.name, contrast.classes, dataset.crop, tags)

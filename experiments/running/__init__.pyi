@@ -41,9 +41,7 @@ from .space_files import read_space as read_space
 from .start import REGISTERED as REGISTERED
 from .start import start_classifier as start_classifier
 from .steps import Steps as Steps
-from .steps import dataset_stands as dataset_stands
 from .steps import read_kept as read_kept
-from .steps import release_fingerprint as release_fingerprint
 from .trials import Objective as Objective
 from .trials import objective_of as objective_of
 from .tuned import with_tuned as with_tuned

@@ -30,6 +30,7 @@ MOVES_NOTHING = frozenset(
 )  # fmt: skip
 """Flags that do not decide what a step finds; datasets, versions and releases count by content."""
 
+PREPROCESS = "preprocess"
 KEPT = "kept"
 """Folder, on the run of a step, of the tables that the chain reads from it."""
 
@@ -88,6 +89,26 @@ class Steps:
             step = read_step(execute(name, _told(function, digest, keep), config, step=label))
         self.done.append((words, step, taken_over))
         return step
+
+    def prepare(
+        self, function: Callable[[C, Run], object], config: C, *, root: str, folder: str
+    ) -> Step:
+        """Make the dataset that the other steps read, or find the run that made it.
+
+        Args:
+            function: What the entry point ``preprocess`` does.
+            config: Its flags.
+            root: Folder of the release; empty for a painted one.
+            folder: Dataset folder, which must still be the one that the found run wrote.
+        """
+        return self.run(
+            PREPROCESS,
+            PREPROCESS,
+            function,
+            config,
+            inputs={"root": release_fingerprint(root)},
+            stands=dataset_stands(folder),
+        )
 
     def log(self, run: Run) -> None:
         """Keep the steps on their parent run, and which runs it took over."""

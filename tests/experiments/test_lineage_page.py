@@ -1,7 +1,8 @@
 """The page of a chain names every run, version and dataset once, and counts the pictures."""
 
 from experiments.recording.lineage_page import lineage_page
-from tracking.tracing import Node, Reached, Trace
+from tracking.neighbours import Node
+from tracking.tracing import Reached, Trace
 
 MAIN = Node("run", "a" * 32, "main, RUNNING")
 TRAIN = Node("run", "b" * 32, "train, FINISHED")

@@ -26,12 +26,15 @@ SLOW_TO_IMPORT = (
     "matplotlib.pyplot",
 )
 
-WHOLE_COMMANDS = ("tests/experiments",)
+WHOLE_COMMANDS = (
+    "tests/fundus_ml/auditing",
+    "tests/fundus_ml/preprocessing",
+    "tests/experiments",
+)
 STORES_PHOTOGRAPHS_JUDGES = (
     "tests/experiments/test_contrasts.py",
     "tests/fundus_ml/data",
     "tests/fundus_ml/imaging",
-    "tests/fundus_ml/preprocessing",
     "tests/fundus_ml/reader_study",
     "tests/fundus_ml/robust_evaluation",
     "tests/fundus_ml/sources",

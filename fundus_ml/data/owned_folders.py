@@ -114,6 +114,9 @@ def refuse_foreign(folder: Path, kind: FolderKind, *, named: str) -> None:
         else:
             foreign = kind.everything.foreign(folder)
             described = _is_begun(folder) or _is_described(folder, kind)
+    except FileNotFoundError:  # another process deletes what is there: see what is left
+        refuse_foreign(folder, kind, named=named)
+        return
     except OSError as error:
         raise InputError(f"{named}: cannot be read ({error.strerror})") from error
     if foreign:

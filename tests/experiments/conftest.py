@@ -63,7 +63,11 @@ def migrated():
 @pytest.fixture
 def unrendered(monkeypatch):
     """Figures are made and saved, each as one white pixel: tests of figures look at them."""
-    monkeypatch.setattr(Figure, "savefig", save_blank)
+    leave_unrendered(monkeypatch)
+
+
+def leave_unrendered(patch):
+    patch.setattr(Figure, "savefig", save_blank)
 
 
 def save_blank(_figure, file, **_how):
@@ -99,6 +103,7 @@ def chain_once(tmp_path_factory):
     folder = tmp_path_factory.mktemp("chain")
     with pytest.MonkeyPatch.context() as patch:
         enter(folder, patch)
+        leave_unrendered(patch)
         main.main(flags(SMALL | {"out": folder / "demo"}))
         robust = registry.find_alias("fundus-sex", "robust")
         # So short a training passes no gate; the tests after it use the alias all the same.

@@ -26,6 +26,7 @@ def both(module, versions, read, **values):
     return found
 
 
+@pytest.mark.slow
 def test_evaluate_scores_alike(versions):
     ours, theirs = both(
         evaluate, versions, lambda: results.predictions(model="models:/eye/1"), eps="1/2,2"

@@ -49,6 +49,7 @@ def test_scores_are_printed_beside_the_floor_of_their_dataset(chain, capsys):
     assert newest("evaluate").data.metrics["shortcut_baseline"] == shortcut_baseline
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unrendered")
 def test_a_composite_is_audited_as_one(chain, tmp_path):
     """Two sources counted together; too few people of the second to split hairs."""

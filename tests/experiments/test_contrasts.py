@@ -111,6 +111,7 @@ def test_people_who_say_nothing_are_counted(capsys, monkeypatch):
     assert registry.resolve("models:/fundus-smoker/1").tags["classes"] == "no,yes"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("smokers")
 def test_versions_of_two_questions_are_not_compared(capsys):
     train.main(flags(NETWORK | {"dataset": "data", "register_as": "other"}))

@@ -121,6 +121,7 @@ def test_both_shortcut_baselines_stand_below_the_score(chain, other, clean, caps
     assert 0.5 < run.data.metrics["shortcut_baseline"] < 1
 
 
+@pytest.mark.slow
 def test_a_rerun_replaces_its_rows(other, clean, capsys):
     """And says where threshold and temperature were fitted to the eyes that are scored."""
     first = score(other)
@@ -205,6 +206,7 @@ def test_its_own_dataset_is_refused(chain, capsys):
     assert line.endswith("split=test scores the people held out of this one")
 
 
+@pytest.mark.slow
 def test_where_the_training_folder_is_gone_the_run_says_what_was_compared(
     chain, other, tmp_path, capsys
 ):

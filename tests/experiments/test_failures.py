@@ -166,6 +166,7 @@ def test_one_class_data(fails, tmp_path):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unrendered")
 def test_too_few_people_to_measure_are_refused_before_the_training(fails, tmp_path, capsys):
     small = {"patients": 8, "size": 40, "workers": 1, "out": tmp_path / "out"}

@@ -145,6 +145,7 @@ def test_everything_is_measured_and_tied(versions, everything, capsys):
     assert inputs == {resolve(f"models:/eye/{number}").model_id for number in (1, 2, 3, 4)}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unrendered")
 def test_several_networks_at_chance(versions, tmp_path, capsys):
     """Each makes pictures; the enrichments are held against where one more of them would fall."""

@@ -81,7 +81,7 @@ def test_a_recipe_that_is_not_there_names_those_that_are():
         with_recipe(TrainConfig(dataset="d", recipe="prob"), Kept())
 
 
-@pytest.mark.usefixtures("unrendered")
+@pytest.mark.usefixtures("unrendered", "unexported")
 def test_a_probe_trains_and_is_registered(chain, tmp_path):
     """Frozen levels, features stored once, both flips: the version loads and scores."""
     given = recipe(

@@ -82,6 +82,7 @@ def test_the_same_command_goes_on_where_it_stood(chain, capsys):
     assert not list(Path("checkpoints").iterdir())
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_named_holds_one_training(chain, capsys):
     small = SMALL | {"dataset": chain.dataset, "checkpoints": "mine", "register_as": "mine"}
     config = train.TrainConfig(**small, checkpoint_minutes=1e-6)

@@ -38,11 +38,16 @@ def steps(out, **changes):
 
 
 @pytest.mark.usefixtures("unrendered")
-def test_nothing_runs_twice_and_new_budgets_run_modulate_alone(store):
+def test_nothing_runs_twice(store):
     before = json.loads((store / "demo" / "summary.json").read_text())
     assert steps(store / "demo") == []
     assert json.loads((store / "demo" / "summary.json").read_text()) == before
 
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("unrendered")
+def test_new_budgets_run_modulate_alone(store):
+    before = json.loads((store / "demo" / "summary.json").read_text())
     assert steps(store / "demo", modulate_eps="1,2") == ["modulate clean", "modulate robust"]
     after = json.loads((store / "demo" / "summary.json").read_text())
     assert list(after["success_by_eps"]["robust"]) == ["1", "2"]

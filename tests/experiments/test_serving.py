@@ -44,8 +44,9 @@ answers.to_csv(sys.argv[3])
 
 
 @pytest.fixture(autouse=True)
-def known_to_mlflow(chain):
-    """What a user does by ``mlflow.set_tracking_uri``."""
+def known_to_mlflow(chain, monkeypatch):
+    """What a user does by ``mlflow.set_tracking_uri``; code that is loaded stays on no path."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
     initialise_tracking()
     return chain
 

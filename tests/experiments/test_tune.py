@@ -76,6 +76,7 @@ def test_the_best_of_a_resumed_study_trains(chain, small):
     assert page.count("data:image/png;base64,") in {1, 4}  # 1 where the three values are equal
 
 
+@pytest.mark.slow
 def test_the_best_is_retrained_once(small, capsys):
     given = small | {"study": "again", "trials": 1, "retrain": "true", "register_as": "retrained"}
     given |= {"bootstrap": 50, "retrain_epochs": 2}

@@ -110,7 +110,9 @@ with processes(workers=2):
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_processes_end_with_the_one_that_started_them(number):
     """However it ended; nothing holds its output open any more."""
     script = PARENT.format(root=str(Path(__file__).parents[2]))
@@ -138,7 +140,9 @@ except KeyboardInterrupt:
 """
 
 
-@pytest.mark.parametrize("seconds", [0.05, 0.3, 2])
+@pytest.mark.parametrize(
+    "seconds", [0.3, *(pytest.param(other, marks=pytest.mark.slow) for other in (0.05, 2))]
+)
 def test_ctrl_c_is_heard_by_the_one_that_started_them_alone(seconds):
     """A terminal sends it to every process at once, also to those that are just starting."""
     script = INTERRUPTED.format(root=str(Path(__file__).parents[2]))

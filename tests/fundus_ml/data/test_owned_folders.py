@@ -15,6 +15,7 @@ from fundus_ml.data.owned_folders import (
     alone_in,
     own,
     read_object,
+    refuse_foreign,
     remove_owned,
 )
 from fundus_ml.errors import InputError
@@ -212,6 +213,20 @@ def test_processes_that_enter_and_leave_never_meet(tmp_path):
     assert not wrong
     assert entered
     assert not (tmp_path / "pot").exists()
+
+
+def test_a_folder_deleted_while_it_is_looked_at_is_none(tmp_path, monkeypatch):
+    folder = tmp_path / "pot"
+    folder.mkdir()
+    listing = Path.iterdir
+
+    def deleted_by_another(path):
+        folder.rmdir()
+        return listing(path)
+
+    monkeypatch.setattr(Path, "iterdir", deleted_by_another)
+    refuse_foreign(folder, KIND, named="pot")
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("place", ["file", "file/below", "loop", "loop/below", "x" * 256])

@@ -16,7 +16,9 @@ from fundus_ml.modulation.null_distribution import (
 )
 
 
-@pytest.mark.parametrize("networks", [2, 3, 12])
+@pytest.mark.parametrize(
+    "networks", [2, *(pytest.param(many, marks=pytest.mark.slow) for many in (3, 12))]
+)
 def test_the_next_network_falls_inside_as_often_as_promised(networks):
     """4,000 studies of log-normal enrichments: 95 % of the next ones, and p is uniform."""
     generator = np.random.default_rng(networks)

@@ -102,6 +102,7 @@ def test_without_the_search_a_person_is_an_id(release, tmp_path):
     assert len(frame) == len(release.table)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("undrawn")
 def test_folders_of_the_same_photographs_keep_what_joins_them(release, tmp_path):
     """Keypoints lie row for row beside the manifest, and a composite has nobody on both sides."""

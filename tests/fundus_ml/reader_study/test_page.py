@@ -147,6 +147,7 @@ def test_every_reader_has_an_order_of_their_own(tmp_path):
     assert counts.between(418, 582).all()
 
 
+@pytest.mark.slow
 @needs_browser
 def test_who_stops_at_a_break_hands_in_what_there_is(tmp_path):
     modulation(tmp_path, eyes=4)

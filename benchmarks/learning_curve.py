@@ -20,6 +20,8 @@ from mlflow.entities import Run
 from scipy import stats
 
 from benchmarks.rows import append_rows
+from experiments.recording.scores import read_scores
+from fundus_ml.evaluation.scores import score_of
 
 LEAST_RUNS = 3
 TIMES = (1, 2, 5, 10)
@@ -42,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     runs.sort(key=lambda run: (_share(run), run.data.params["seed"]))
     people = [_share(run) * given.people for run in runs]
-    scores = [run.data.metrics["test_clean_auroc_per_person"] for run in runs]
+    found = [score_of(read_scores(run.info.run_id), "auroc", per="person") for run in runs]
+    scores = [each.value for each in found]
     if len(runs) < LEAST_RUNS or people[0] == people[-1]:
         parser.error(
             f"experiment={given.experiment}: has {len(runs)} finished train runs; {LEAST_RUNS} are "
@@ -52,11 +55,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         {
             "what": f"seed {run.data.params['seed']}",
             "people": f"{count:.0f}",
-            "auroc_per_person": f"{score:.3f}",
-            "low": f"{run.data.metrics['test_clean_auroc_per_person_low']:.3f}",
-            "high": f"{run.data.metrics['test_clean_auroc_per_person_high']:.3f}",
+            "auroc_per_person": f"{each.value:.3f}",
+            "low": f"{each.low:.3f}",
+            "high": f"{each.high:.3f}",
         }
-        for run, count, score in zip(runs, people, scores, strict=True)
+        for run, count, each in zip(runs, people, found, strict=True)
     ]
     for times in TIMES:
         value, low, high = extrapolate(people, scores, to=times * given.people)

@@ -113,12 +113,12 @@ def _metrics(table: "pd.DataFrame", second: str, split: str) -> dict[str, float]
         model_selection.difference_of(table, second, per=unit) for unit in ("eye", "person")
     )
     return {
-        f"{split}_auroc_difference": eye.value,
-        f"{split}_auroc_difference_low": eye.low,
-        f"{split}_auroc_difference_high": eye.high,
-        f"{split}_auroc_difference_per_person": person.value,
-        f"{split}_auroc_difference_per_person_low": person.low,
-        f"{split}_auroc_difference_per_person_high": person.high,
+        f"{split}/auroc_difference": eye.value,
+        f"{split}/auroc_difference_low": eye.low,
+        f"{split}/auroc_difference_high": eye.high,
+        f"{split}/auroc_difference_per_person": person.value,
+        f"{split}/auroc_difference_per_person_low": person.low,
+        f"{split}/auroc_difference_per_person_high": person.high,
     }
 
 

@@ -236,7 +236,8 @@ def _record(
     pictures = tracking.log_study(study, run, metric=metric)
     best = tracking.best_trial(study)
     run.log_json(best.params, "best_parameters.json")
-    run.log_metrics({f"best_{metric}": study.optuna.best_value, "best_trial": best.number})
+    value = study.optuna.best_value
+    run.log_metrics({tracking.metric_name(f"best_{metric}"): value, "best_trial": best.number})
     recording.write_study_page(study, run, pictures, metric=metric, dataset=dataset)
     console.say(
         f"best {metric} {best.value:.3f} by trial {best.number} with {json.dumps(best.params)}"

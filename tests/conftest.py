@@ -6,6 +6,7 @@ collector never walks it.
 """
 
 import gc
+import os
 import sqlite3
 from contextlib import suppress
 from functools import cache
@@ -33,6 +34,8 @@ def wait_for_no_disk(connection, _record):
             connection.execute("PRAGMA synchronous = OFF")
 
 
+# A thread for each of hundreds of runs; the test of it switches it on.
+os.environ.setdefault("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
 gc.disable()
 
 

@@ -38,6 +38,7 @@ from .results import record_transfers as record_transfers
 from .retraining import retrain_once as retrain_once
 from .runs import DatasetVersion as DatasetVersion
 from .runs import Run as Run
+from .runs import metric_name as metric_name
 from .runs import record_failure as record_failure
 from .runs import start_run as start_run
 from .search_spaces import SearchSpace as SearchSpace

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import mlflow
 from mlflow import ActiveRun, MlflowClient
 from mlflow.entities import Experiment, LifecycleStage, Param, RunStatus, RunTag
+from mlflow.environment_variables import MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -69,7 +70,11 @@ def open_run(client: MlflowClient, name: str, experiment: str | None) -> Opened:
             client, experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or DEFAULT_EXPERIMENT
         )
     run = mlflow.start_run(
-        run_name=name, experiment_id=place, nested=active is not None, tags=_process_tag()
+        run_name=name,
+        experiment_id=place,
+        nested=active is not None,
+        tags=_process_tag(),
+        log_system_metrics=_watches_machine(),
     )
     return Opened(str(run.info.run_id), fault)
 
@@ -119,8 +124,20 @@ def parameter_text(value: object) -> str:
     return str(value)
 
 
+def _watches_machine() -> bool:
+    """Whether load and memory are logged every ten seconds: unless MLflow's own switch says no.
+
+    What cannot be logged is no loss of the run, which then has a reason of its own to fail.
+    """
+    logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)
+    switch = MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING
+    return bool(switch.get()) if switch.is_set() else True
+
+
 def _join(client: MlflowClient, run_id: str, name: str) -> str:
-    opened = mlflow.start_run(run_id=run_id, tags=_process_tag())
+    opened = mlflow.start_run(
+        run_id=run_id, tags=_process_tag(), log_system_metrics=_watches_machine()
+    )
     if _INVENTED.fullmatch(opened.info.run_name):
         client.update_run(run_id, name=name)
     return run_id

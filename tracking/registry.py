@@ -32,7 +32,7 @@ from tracking.names import (
     versions_of,
 )
 from tracking.programs import PhotographService, log_program, read_program
-from tracking.runs import Run
+from tracking.runs import SYSTEM, Run
 from tracking.stores import initialise_tracking, open_tracking
 from tracking.version_files import (
     MLMODEL,
@@ -333,7 +333,7 @@ def _builder(folder: Path) -> Callable[[Path], torch.nn.Module]:
 
 def _step_after(client: MlflowClient, run_id: str) -> int:
     """A step no metric has used: MLflow links whatever stands at the model's step to the model."""
-    names = client.get_run(run_id).data.metrics
+    names = [name for name in client.get_run(run_id).data.metrics if not name.startswith(SYSTEM)]
     steps = [point.step for name in names for point in client.get_metric_history(run_id, name)]
     return max(steps, default=-1) + 1
 

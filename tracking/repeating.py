@@ -9,6 +9,7 @@ from mlflow.exceptions import MlflowException
 
 from tracking.code_version import UNKNOWN
 from tracking.errors import TrackingError
+from tracking.runs import SYSTEM
 from tracking.steps import DIRTY, read_step
 from tracking.stores import open_tracking
 
@@ -83,7 +84,7 @@ def read_repeatable(run_id: str) -> Repeatable:
 
 
 def compare_metrics(first: Mapping[str, float], second: Mapping[str, float]) -> pd.DataFrame:
-    """Set the metrics of two runs side by side, without those that tell times.
+    """Set the metrics of two runs side by side, without those of times and of the machine.
 
     Returns:
         ``metric first second difference``; the difference is relative to the larger size, 0 where
@@ -98,7 +99,7 @@ def compare_metrics(first: Mapping[str, float], second: Mapping[str, float]) -> 
             "difference": _difference(first.get(name), second.get(name)),
         }
         for name in names
-        if name not in _TIMES
+        if name not in _TIMES and not name.startswith(SYSTEM)
     ]
     return pd.DataFrame(rows, columns=["metric", "first", "second", "difference"])
 

@@ -1,6 +1,7 @@
 """One run: its parameters, its inputs, what it logs, and how it ended."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,9 +26,24 @@ from tracking.versions import DatasetVersion, ModelVersion
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["DatasetVersion", "Run", "failure_reason", "record_failure", "start_run"]
+__all__ = ["DatasetVersion", "Run", "failure_reason", "metric_name", "record_failure", "start_run"]
 
 LONGEST_FAILURE = 500
+SYSTEM = "system/"
+"""How MLflow begins the names of what it logs of the machine."""
+_OF_A_SPLIT = re.compile(r"(.*?)(train|val)_(.+)")
+
+
+def metric_name(column: str) -> str:
+    """Name a column of a training history as runs keep it, with the split first.
+
+    ``val_auroc`` becomes ``val/auroc`` and ``robust_val_auroc`` ``val/robust_auroc``, so that the
+    UI groups their curves; ``lr`` becomes ``learning_rate``, since a parameter is named so.
+    """
+    if column == "lr":
+        return "learning_rate"
+    found = _OF_A_SPLIT.fullmatch(column)
+    return column if found is None else f"{found[2]}/{found[1]}{found[3]}"
 
 
 class Run:
@@ -82,7 +98,7 @@ class Run:
 
     def log_epoch(self, row: Mapping[str, float]) -> None:
         """Record one row of a training history at the step its ``epoch`` says."""
-        measured = {name: value for name, value in row.items() if name != "epoch"}
+        measured = {metric_name(name): value for name, value in row.items() if name != "epoch"}
         self.log_metrics(measured, step=int(row["epoch"]))
 
     def log_image(self, array: np.ndarray[Any, Any], key: str, step: int = 0) -> None:

@@ -14,8 +14,14 @@ from experiments.running.console import progress, say
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.evaluation.calibration import Calibration
-from fundus_ml.evaluation.metrics import MEASURES
-from fundus_ml.evaluation.scores import CLEAN, LEVELS, check_measurable, flat, long_scores, scores
+from fundus_ml.evaluation.scores import (
+    CLEAN,
+    ROBUST_HEADLINE,
+    check_measurable,
+    flat,
+    long_scores,
+    scores,
+)
 from fundus_ml.figures.robustness import attack_suite_figure
 from fundus_ml.robust_evaluation import (
     ATTACKS,
@@ -33,7 +39,6 @@ from fundus_ml.robust_evaluation import (
     signs_table,
 )
 from fundus_ml.statistics.clustered import Interval
-from fundus_ml.statistics.numerals import plain
 from tracking.runs import Run
 
 SHOWN = ("attack", "eps", "accuracy", "balanced_accuracy", "auroc", "auroc_low", "auroc_high")
@@ -126,7 +131,7 @@ def measure_suite(
     predicted = attacked.predicted
     return SuiteMeasured(
         predicted=predicted[predicted["attack"] != CLEAN],
-        metrics=_metrics(table, medians, split=split) | {f"{split}_suite_eyes": float(len(eyes))},
+        metrics=_metrics(table, medians, split=split) | {f"{split}/suite_eyes": float(len(eyes))},
         tags=tags,
     )
 
@@ -190,18 +195,11 @@ def ask_gate(
 
 
 def _metrics(table: pd.DataFrame, medians: dict[str, Interval], *, split: str) -> dict[str, float]:
-    """``test_worst_accuracy_eps_1``, ``test_min_norm_median_female``, their ``_low``, ``_high``."""
-    metrics = {
-        f"{split}_worst_{measure}{level}_eps_{plain(row['eps'])}{bound}": float(
-            row[measure + level + bound]
-        )
-        for row in table[table["attack"] == WORST].to_dict("records")
-        for measure in MEASURES
-        for level in LEVELS.values()
-        for bound in ("", "_low", "_high")
-    }
+    """``test/worst_auroc`` at the largest budget, ``test/min_norm_median_female`` and the like."""
+    largest = table[table["attack"] == WORST].sort_values("eps").iloc[-1]
+    metrics = {f"{split}/worst_{name}": float(largest[name]) for name in ROBUST_HEADLINE}
     named = {
-        f"{split}_min_norm_median_{NOT_IN_A_METRIC.sub('_', name)}": median
+        f"{split}/min_norm_median_{NOT_IN_A_METRIC.sub('_', name)}": median
         for name, median in medians.items()
     }
     # A median beyond all that was found is infinite, which no store of metrics keeps.

@@ -34,12 +34,12 @@ from fundus_ml.evaluation.scores import (
     check_calibratable,
     check_measurable,
     clean_auroc,
-    named_metrics,
+    headline,
     predictions,
     scores,
 )
 from fundus_ml.evaluation.subgroups import subgroup_scores
-from fundus_ml.evaluation.within_age import auroc_within_age
+from fundus_ml.evaluation.within_age import WITHIN_AGE, auroc_within_age
 from tracking.runs import Run
 
 VALIDATION = "val"
@@ -53,7 +53,7 @@ class Measured:
     Attributes:
         predicted: One row per eye and attack.
         table: One row of measures per attack.
-        metrics: Every measure under the name that runs and versions keep.
+        metrics: What runs and versions are compared by, as they name it.
         tags: Temperature and threshold, and the dataset they were fitted on.
     """
 
@@ -133,10 +133,14 @@ def measure_split(
         seed=measure.seed,
         of_eyes=dataset.contrast.of_eyes,
     )
+    within_age = auroc_within_age(
+        parts[split], dataset.frame, resamples=measure.bootstrap, seed=measure.seed
+    )
     log_scores(
         run,
         predicted,
         table,
+        within_age=within_age,
         name=name,
         constraint=measure.constraint,
         contrast=dataset.contrast,
@@ -149,11 +153,8 @@ def measure_split(
         seed=measure.seed,
         people=dataset.contrast.people,
     )
-    within_age = auroc_within_age(
-        parts[split], dataset.frame, resamples=measure.bootstrap, seed=measure.seed
-    )
     log_subgroups(run, subgroups, title=f"{name}, {words_of(split)} of {dataset.name}")
-    audit = audit_of(dataset)
+    by_age, audit = within_age.auroc, audit_of(dataset)
     if split == ALL:
         audit = over_all_eyes(audit, dataset)
     reached = against_shortcut_baseline(clean_auroc(table), audit)
@@ -172,8 +173,8 @@ def measure_split(
     return Measured(
         predicted=predicted,
         table=table,
-        metrics=named_metrics(table, split=split)
-        | within_age.metrics(split=split)
+        metrics=headline(table, split=split)
+        | ({} if by_age is None else {f"{split}/{WITHIN_AGE}": by_age.value})
         | {BASELINE: audit.shortcut_baseline},
         tags=calibration.tags() | {"calibrated_on": dataset.digest},
     )

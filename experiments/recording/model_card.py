@@ -4,25 +4,36 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pandas as pd
+
+from experiments.recording.scores import read_scores
 from experiments.recording.shortcut_baseline import BASELINE, BASELINE_BY
+from fundus_ml.evaluation.scores import CLEAN, score_of
+from fundus_ml.evaluation.within_age import WITHIN_AGE
 from fundus_ml.imaging.regions import PARTS
 from fundus_ml.pages.model_card import ModelCard, Score, card_markdown, card_page
-from tracking.exposure import made_from, making_of
+from fundus_ml.statistics.bootstrap import Interval
+from fundus_ml.statistics.numerals import plain
+from tracking.errors import TrackingError
+from tracking.exposure import Making, made_from, making_of
 from tracking.lineage import REPRODUCES, Measurement, attach_card, measurements_of
 from tracking.registry import ModelVersion, resolve
 from tracking.runs import Run
 
 SHOWN = {
-    "auroc": "AUROC, per eye",
-    "auroc_per_person": "AUROC, per person",
-    "auroc_within_age": "AUROC within age bands",
-    "auprc": "AUPRC",
-    "balanced_accuracy": "balanced accuracy at the threshold",
-    "sensitivity": "sensitivity at the threshold",
-    "specificity": "specificity at the threshold",
-    "ece_calibrated": "calibration error (ECE)",
+    ("eye", "auroc"): "AUROC, per eye",
+    ("person", "auroc"): "AUROC, per person",
+    ("eye", WITHIN_AGE): "AUROC within age bands",
+    ("eye", "auprc"): "AUPRC",
+    ("eye", "balanced_accuracy"): "balanced accuracy at the threshold",
+    ("eye", "sensitivity"): "sensitivity at the threshold",
+    ("eye", "specificity"): "specificity at the threshold",
+    ("eye", "ece_calibrated"): "calibration error (ECE)",
 }
-"""Measures on a card, by the name that runs keep; all at one threshold, Youden's."""
+"""Measures on a card, per eye or person; all at one threshold, Youden's."""
+SCORE_COLUMNS = ("attack", "eps", "per", "measure", "value", "low", "high")
+AUROC = "/auroc"
+"""How the name of a run's own AUROC ends, after the split."""
 LATEST = 8
 """Runs named on a card: those measured last."""
 LIMITS = (
@@ -44,7 +55,7 @@ def refresh_card(run: Run, version: ModelVersion) -> None:
     if run.silent or run.tag(REPRODUCES):
         return
     version = resolve(version.uri)
-    card = card_of(version, measurements_of(version))
+    card = card_of(version, measurements_of(version), _scores_of(version))
     markdown = card_markdown(card)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "card.md").write_text(markdown, encoding="utf-8")
@@ -52,12 +63,24 @@ def refresh_card(run: Run, version: ModelVersion) -> None:
         attach_card(run, version, Path(folder), markdown)
 
 
-def card_of(version: ModelVersion, measured: Sequence[Measurement]) -> ModelCard:
+def _scores_of(version: ModelVersion) -> pd.DataFrame:
+    """Measures of the run that made a version; none where it, or its table, is gone."""
+    try:
+        return read_scores(version.run_id)
+    except TrackingError:
+        return pd.DataFrame(columns=SCORE_COLUMNS)
+
+
+def card_of(
+    version: ModelVersion, measured: Sequence[Measurement], scores: pd.DataFrame
+) -> ModelCard:
     """Put a card together.
 
     Args:
         version: As it stands in the registry.
         measured: Runs that evaluated or modulated it, the oldest first.
+        scores: Every measure of the run that made it, as
+            :func:`fundus_ml.evaluation.scores.long_scores` lays them out.
     """
     made = making_of(version)
     tags, metrics = version.tags, made.metrics
@@ -72,13 +95,13 @@ def card_of(version: ModelVersion, measured: Sequence[Measurement]) -> ModelCard
     return ModelCard(
         title=f"{version.name}, version {version.version}",
         uri=version.uri,
-        verdict=_verdict(contrast, tags, metrics, made.tags),
+        verdict=_verdict(contrast, tags, made, scores),
         asked=(
             f"Question: {contrast}. One fundus photograph in, the probability of {high} "
             f"against {low} out. Learned from {data}, people apart by split."
         ),
         positive=high,
-        scores=_scores(metrics),
+        scores=_shown(scores, metrics),
         lines=_lines(version, metrics, measured),
         limits=[*_limits(tags), *LIMITS],
     )
@@ -89,46 +112,37 @@ def _classes(tags: Mapping[str, str]) -> tuple[str, str]:
     return low, high
 
 
-def _verdict(
-    contrast: str, tags: Mapping[str, str], metrics: Mapping[str, float], run: Mapping[str, str]
-) -> str:
+def _verdict(contrast: str, tags: Mapping[str, str], made: Making, scores: pd.DataFrame) -> str:
     if tags.get("labels", "true") != "true":
         return f"A null model: it learned shuffled labels and says nothing about {contrast}."
-    auroc, baseline = metrics.get("test_clean_auroc"), metrics.get(BASELINE)
-    if auroc is None or baseline is None:
+    if scores.empty or BASELINE not in made.metrics:
         return "Not measured on a test split."
-    lowest = metrics.get("test_clean_auroc_low", auroc)
-    by = run.get(BASELINE_BY, "what stands beside the eye")
-    if lowest > baseline:
+    baseline = made.metrics[BASELINE]
+    by = made.tags.get(BASELINE_BY, "what stands beside the eye")
+    if score_of(scores, "auroc").low > baseline:
         return f"Reads {contrast} beyond what shortcuts reach ({baseline:.3f}, {by})."
     return f"Not shown to read more than shortcuts reach ({baseline:.3f}, {by})."
 
 
-def _scores(metrics: Mapping[str, float]) -> list[Score]:
+def _shown(scores: pd.DataFrame, metrics: Mapping[str, float]) -> list[Score]:
+    kept = set(scores[["per", "measure"]].itertuples(index=False, name=None))
     rows = [
-        _score(metrics, f"test_clean_{name}", shown)
-        for name, shown in SHOWN.items()
-        if f"test_clean_{name}" in metrics
+        _score(shown, score_of(scores, measure, per=per))
+        for (per, measure), shown in SHOWN.items()
+        if (per, measure) in kept
     ]
-    prefix = "test_robust_auroc_eps_"
-    attacked = [
-        name.removeprefix(prefix)
-        for name in metrics
-        if name.startswith(prefix) and not name.endswith(("_low", "_high"))
-    ]
+    attacked = scores.loc[scores["attack"] != CLEAN, "eps"].astype(float).unique()
     rows += [
-        _score(metrics, prefix + eps, f"AUROC under attack, eps {eps}")
-        for eps in sorted(attacked, key=float)
+        _score(f"AUROC under attack, eps {plain(eps)}", score_of(scores, "auroc", eps=eps))
+        for eps in sorted(attacked)
     ]
     if BASELINE in metrics:
         rows.append(Score("shortcut baseline, AUROC", f"{metrics[BASELINE]:.3f}", "no eye is seen"))
     return rows
 
 
-def _score(metrics: Mapping[str, float], name: str, shown: str) -> Score:
-    low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
-    interval = "not measured" if low is None or high is None else f"{low:.3f} to {high:.3f}"
-    return Score(shown, f"{metrics[name]:.3f}", interval)
+def _score(shown: str, found: Interval) -> Score:
+    return Score(shown, f"{found.value:.3f}", f"{found.low:.3f} to {found.high:.3f}")
 
 
 def _lines(
@@ -169,11 +183,11 @@ def _robustness(tags: Mapping[str, str]) -> str:
 
 
 def _evaluated(each: Measurement) -> str:
-    auroc = next((name for name in each.metrics if name.endswith("_clean_auroc")), None)
+    auroc = next((name for name in each.metrics if name.endswith(AUROC)), None)
     if auroc is None:
         return ""
-    split = auroc.removesuffix("_clean_auroc")
-    score = _score(each.metrics, auroc, "AUROC")
+    split = auroc.removesuffix(AUROC)
+    score = _score("AUROC", Interval.of(each.metrics, auroc))
     return f"{each.dataset or 'eyes'}, split {split}: AUROC {score.value} ({score.interval})"
 
 

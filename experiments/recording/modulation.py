@@ -25,6 +25,10 @@ from tracking.results import (
 from tracking.runs import Run
 
 FOLDER = "modulation"
+CURVES = (
+    "success", "success_low", "success_high", "prob_target", "transferred", "unchanged", "rms",
+)  # fmt: skip
+"""What the run page draws over the budgets; the rest stands in ``effect_by_eps.json``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,11 +144,11 @@ def _log_sliders(run: Run, record: ModulationRecord) -> None:
 
 
 def _log_measures(run: Run, record: ModulationRecord) -> None:
-    """Curves over the budgets, step 1 the first of them: success, P(target), enrichments."""
+    """Curves over the budgets, step 1 the first of them: :data:`CURVES` and enrichments."""
     enrichment = record.compared.enrichment
     own = enrichment[enrichment["condition"] == MODULATION].set_index(["eps", "part"])["enrichment"]
     for step, row in enumerate(record.effect.to_dict("records"), start=1):
-        measured = {str(name): float(value) for name, value in row.items()}
+        measured = {name: float(row[name]) for name in CURVES if name in row}
         measured |= {
             f"density_{part}": float(own[row["eps"], part])
             for part in PARTS

@@ -12,7 +12,7 @@ from fundus_ml.pretraining import Encoder, PretrainingObjective, check_probe, pr
 from fundus_ml.training import Fitted
 from fundus_ml.training.distribution import from_first
 from tracking.registry import ModelVersion, describe
-from tracking.runs import Run
+from tracking.runs import Run, metric_name
 
 ALIAS = "candidate"
 KEPT = (
@@ -88,10 +88,10 @@ def register_pretrained(
     by_epoch = fitted.history.set_index("epoch")
     probes = {}
     if start_probe is not None:
-        probes["start_probe_val_auroc"] = start_probe
-        probes["probe_val_auroc"] = probed(encoder, objective)
+        probes["val/start_probe_auroc"] = start_probe
+        probes["val/probe_auroc"] = probed(encoder, objective)
     metrics = {
-        **{column: float(by_epoch[column][fitted.best_epoch]) for column in KEPT},
+        **{metric_name(name): float(by_epoch[name][fitted.best_epoch]) for name in KEPT},
         **probes,
         "best_epoch": float(fitted.best_epoch),
         "paired_eyes": float(objective.pairing.paired),
@@ -142,14 +142,14 @@ def _description(
         f"`weights={version.uri}`.\n\n"
         f"VICReg on {len(objective.train)} training eyes of {objective.train.name}, pairs by "
         f"{objective.pairs}; epoch {metrics['best_epoch']:.0f} of {objective.options.epochs}, "
-        f"validation loss {metrics['val_loss']:.3f}; spread of the embeddings "
-        f"{metrics['val_embedding_std']:.2f} (wanted 1, collapsed 0), features of rank "
-        f"{metrics['val_feature_rank']:.1f}."
+        f"validation loss {metrics['val/loss']:.3f}; spread of the embeddings "
+        f"{metrics['val/embedding_std']:.2f} (wanted 1, collapsed 0), features of rank "
+        f"{metrics['val/feature_rank']:.1f}."
     )
-    if "probe_val_auroc" in metrics:
+    if "val/probe_auroc" in metrics:
         text += (
             "\n\nA logistic regression on the frozen features tells the sexes of the validation "
-            f"eyes apart with AUROC {metrics['probe_val_auroc']:.3f}, before the pretraining "
-            f"{metrics['start_probe_val_auroc']:.3f} (reported, not chosen by)."
+            f"eyes apart with AUROC {metrics['val/probe_auroc']:.3f}, before the pretraining "
+            f"{metrics['val/start_probe_auroc']:.3f} (reported, not chosen by)."
         )
     return text

@@ -11,14 +11,16 @@ from matplotlib.figure import Figure
 
 from experiments.recording.modulation import FOLDER
 from experiments.recording.modulation_figures import MEAN_CHANGE
+from experiments.recording.scores import read_scores
 from experiments.recording.shortcut_baseline import BASELINE
 from experiments.running import console
 from fundus_ml.data.opening import open_dataset
+from fundus_ml.evaluation.scores import score_of
 from fundus_ml.figures import figure_png, looks_figure, radii_figure
 from fundus_ml.modulation import MODES, choose_eyes, read_strongest
 from fundus_ml.pages.template import summary_page
 from fundus_ml.robust_evaluation.options import grey_levels
-from fundus_ml.statistics.numerals import plain
+from fundus_ml.statistics.bootstrap import Interval
 from tracking.runs import Run
 from tracking.steps import Step
 from tracking.stores import fetch
@@ -43,6 +45,7 @@ MEAN_CAPTION = (
     "The change that each class asks for, averaged over eyes that are mirrored to right ones (the "
     "disc lies on the right), and how dense it is."
 )
+UNKNOWN = Interval(np.nan, np.nan, np.nan)
 INTERVALS = "95 % intervals clustered by person"
 
 
@@ -191,10 +194,8 @@ def _readable_radii(answer: Answer) -> pd.DataFrame:
             {
                 "contrast": answer.eyes.contrast,
                 "grey levels": level,
-                "clean AUROC": _interval(step, "test_clean_auroc"),
-                "AUROC under attack": "n/a"
-                if eps is None
-                else _interval(step, _attacked_name(eps)),
+                "clean AUROC": _said(step, "auroc"),
+                "AUROC under attack": "n/a" if eps is None else _said(step, "auroc", eps=eps),
                 "gate": step.tags.get("robust_gate_reason", "not asked"),
             }
         )
@@ -204,7 +205,7 @@ def _readable_radii(answer: Answer) -> pd.DataFrame:
 def row_of(answer: Answer, *, size: int) -> dict[str, object]:
     """Sum an answer up in one row of the table."""
     robust, eyes = answer.rungs[answer.chosen], answer.eyes
-    clean, attacked = "test_clean_auroc", _attacked_name(robust.registered.tags["eps"])
+    eps = robust.registered.tags["eps"]
     norm = answer.modulated.metrics.get("min_norm_whole", np.nan)
     row = {
         "contrast": eyes.contrast,
@@ -213,42 +214,44 @@ def row_of(answer: Answer, *, size: int) -> dict[str, object]:
         "people": eyes.people,
         "left out": eyes.left_out,
         "shortcut baseline": answer.start.metrics[BASELINE],
-        "AUROC": _interval(answer.start, clean),
-        "AUPRC": _interval(answer.start, "test_clean_auprc"),
+        "AUROC": _said(answer.start, "auroc"),
+        "AUPRC": _said(answer.start, "auprc"),
         "radius, grey levels": answer.chosen,
-        "robust: clean AUROC": _interval(robust, clean),
-        "robust: AUROC under attack": _interval(robust, attacked),
+        "robust: clean AUROC": _said(robust, "auroc"),
+        "robust: AUROC under attack": _said(robust, "auroc", eps=eps),
         "gate": robust.tags.get("robust_gate", "skipped"),
         "null models": len(answer.nulls),
         "null models: AUROC on true labels": ", ".join(
-            f"{null.metrics[clean]:.2f}" for null in answer.nulls
+            f"{_score(null, 'auroc').value:.2f}" for null in answer.nulls
         ),
         "minimal perturbation, grey levels": grey_levels("l2", norm, size=size),
     }
-    return row | {"verdict": _verdict(answer, attacked)}
+    return row | {"verdict": _verdict(answer)}
 
 
-def _verdict(answer: Answer, attacked: str) -> str:
+def _verdict(answer: Answer) -> str:
     """Say in a sentence what the robust network may be asked."""
     robust = answer.rungs[answer.chosen]
     baseline = answer.start.metrics[BASELINE]
-    reads = answer.start.metrics["test_clean_auroc_low"] > baseline
+    reads = _score(answer.start, "auroc").low > baseline
+    kept = _score(robust, "auroc", eps=robust.registered.tags["eps"]).value
     first = "reads it" + ("" if reads else f", not shown above shortcuts ({baseline:.2f})")
     if robust.tags.get("robust_gate") != "passed":
         return (
-            f"{first}; no network passed the gate: AUROC {robust.metrics[attacked]:.2f} under "
+            f"{first}; no network passed the gate: AUROC {kept:.2f} under "
             f"attack at {answer.chosen:g} grey levels; read its pictures beside those of the "
             "network before robust training and of null models"
         )
-    return (
-        f"{first}; robust at {answer.chosen:g} grey levels with AUROC "
-        f"{robust.metrics[attacked]:.2f} under attack"
-    )
+    return f"{first}; robust at {answer.chosen:g} grey levels with AUROC {kept:.2f} under attack"
 
 
-def _interval(step: Step, name: str) -> str:
-    value, low, high = (step.metrics[name + end] for end in ("", "_low", "_high"))
-    return f"{value:.3f} ({low:.3f} to {high:.3f})"
+def _score(step: Step, measure: str, *, eps: str = "0") -> Interval:
+    return score_of(read_scores(step.run_id), measure, eps=float(eps))
+
+
+def _said(step: Step, measure: str, *, eps: str = "0") -> str:
+    found = _score(step, measure, eps=eps)
+    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
 
 
 def _radii(answer: Answer) -> pd.DataFrame:
@@ -262,15 +265,10 @@ def _radii(answer: Answer) -> pd.DataFrame:
             "passed": step.tags.get("robust_gate") == "passed",
         }
         eps = step.registered.tags.get("eps")
-        for end in ("", "_low", "_high"):
-            row[f"clean{end}"] = step.metrics[f"test_clean_auroc{end}"]
-            row[f"robust{end}"] = np.nan if eps is None else step.metrics[_attacked_name(eps) + end]
-        rows.append(row)
+        row |= _score(step, "auroc").columns("clean")
+        attacked = UNKNOWN if eps is None else _score(step, "auroc", eps=eps)
+        rows.append(row | attacked.columns("robust"))
     return pd.DataFrame(rows)
-
-
-def _attacked_name(eps: str) -> str:
-    return f"test_robust_auroc_eps_{plain(float(eps))}"
 
 
 def _looks(answer: Answer) -> Figure:

@@ -23,7 +23,7 @@ from fundus_ml.models.weights import save_classifier
 from fundus_ml.training import Fitted
 from fundus_ml.training.distribution import from_first
 from tracking.registry import ModelVersion, register_classifier
-from tracking.runs import Run
+from tracking.runs import Run, metric_name
 from tracking.version_files import TRAINING_EYES
 
 
@@ -82,7 +82,7 @@ def register_fitted(
     measured = measure_split(run, fitted.model, dataset, split="test", measure=measure, name=name)
     chosen = fitted.history.set_index("epoch")[fitted.criterion]
     metrics = measured.metrics | {
-        f"best_{fitted.criterion}": float(chosen[fitted.best_epoch]),
+        metric_name(f"best_{fitted.criterion}"): float(chosen[fitted.best_epoch]),
         "best_epoch": float(fitted.best_epoch),
         "seconds_per_step": fitted.seconds_per_step,
     }

@@ -33,6 +33,15 @@ _BOUNDS = {"auroc_low": "low", "auroc_high": "high"}
 HEADLINE = (
     "cue", "shortcut_baseline", "clean_auroc", "eps", "robust_auroc", "clean_model_robust_auroc",
 )  # fmt: skip
+METRICS = {
+    "test/auroc": "clean_auroc",
+    "test/robust_auroc": "robust_auroc",
+    "test/auroc_of_robust": "robust_model_clean_auroc",
+    "test/robust_auroc_of_clean": "clean_model_robust_auroc",
+    "shortcut_baseline": "shortcut_baseline",
+    "rms": "rms",
+}
+"""What the parent run is compared by, as its steps name it, and the names in the summary."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +101,7 @@ def write_summary(
     for name, text in zip(FILES, (json.dumps(summary, indent=2) + "\n", page), strict=True):
         (folder / name).write_text(text, encoding="utf-8")
         run.log_artifact(folder / name)
-    run.log_metrics({key: value for key, value in summary.items() if isinstance(value, float)})
+    run.log_metrics({name: float(str(summary[key])) for name, key in METRICS.items()})
     console.table(_scores(findings)[list(SCORE_COLUMNS)], final=True)
     console.table(_effects(findings))
     enrichments = _enrichments(findings, design.eps)

@@ -25,6 +25,7 @@ from jsonargparse.typing import register_type
 import tracking
 from experiments import running
 from experiments.running import console
+from experiments.running.help_text import help_formatter, usage
 from experiments.running.identity import Flags
 from experiments.running.launch import is_first_process, process_group
 from experiments.running.memory import keep_freed_memory
@@ -130,6 +131,8 @@ def parse(config_class: type[C], argv: Sequence[str] | None, *, name: str) -> C:
     module = inspect.getmodule(config_class)
     parser = ArgumentParser(
         prog=f"python -m experiments.{name}",
+        usage=usage(name, config_class),
+        formatter_class=help_formatter(config_class, _MUST_BE),
         description=inspect.getdoc(module),
         exit_on_error=False,
         allow_abbrev=False,

@@ -13,8 +13,9 @@ from .scores import check_calibratable as check_calibratable
 from .scores import check_measurable as check_measurable
 from .scores import clean_auroc as clean_auroc
 from .scores import flat as flat
+from .scores import headline as headline
 from .scores import long_scores as long_scores
-from .scores import named_metrics as named_metrics
 from .scores import predictions as predictions
+from .scores import score_of as score_of
 from .scores import scores as scores
 from .subgroups import subgroup_scores as subgroup_scores

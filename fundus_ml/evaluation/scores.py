@@ -28,6 +28,13 @@ LEVELS: Mapping[str, str] = MappingProxyType({"eye": "", "person": "_per_person"
 """What a measure counts, and how its name ends."""
 BOUNDS = ("", "_low", "_high")
 """How the names of a value and of the ends of its interval end."""
+HEADLINE = (
+    "auroc", "auroc_low", "auroc_high", "auroc_per_person", "auprc", "balanced_accuracy",
+    "ece_calibrated",
+)  # fmt: skip
+"""What runs are compared by: columns of :func:`scores` without an attack."""
+ROBUST_HEADLINE = ("auroc", "auroc_low", "auroc_high", "balanced_accuracy")
+"""The same under attack."""
 
 
 def predictions(
@@ -239,24 +246,39 @@ def clean_auroc(table: pd.DataFrame) -> Interval:
     return Interval.of(row, "auroc")
 
 
-def named_metrics(table: pd.DataFrame, *, split: str) -> dict[str, float]:
-    """Name the measures of :func:`scores` as runs and versions keep them.
+def headline(table: pd.DataFrame, *, split: str) -> dict[str, float]:
+    """Pick what runs and versions are compared by; every measure stands in :func:`long_scores`.
 
     Returns:
-        ``test_clean_auroc``, ``test_robust_auroc_eps_1``, ``test_clean_auroc_per_person`` and
-        their ``_low`` and ``_high``; likewise every other measure.
+        :data:`HEADLINE` of clean eyes as ``test/auroc`` and so on; where there were attacks
+        :data:`ROBUST_HEADLINE` at the largest budget, as ``test/robust_auroc``.
     """
-    metrics = {}
-    for row in table.to_dict("records"):
-        clean = row["attack"] == CLEAN
-        for measure in MEASURES:
-            for level in LEVELS.values():
-                name = f"{split}_{'clean' if clean else 'robust'}_{measure}{level}"
-                name += "" if clean else f"_eps_{plain(row['eps'])}"
-                for bound in BOUNDS:
-                    metrics[name + bound] = float(row[measure + level + bound])
-    metrics[f"{split}_majority_accuracy"] = float(table["majority"].iloc[0])
+    clean = table[table["attack"] == CLEAN]
+    metrics = {f"{split}/{name}": float(clean[name].iloc[0]) for name in HEADLINE}
+    attacked = table[table["attack"] != CLEAN].sort_values("eps")
+    if len(attacked):
+        largest = attacked.iloc[-1]
+        metrics |= {f"{split}/robust_{name}": float(largest[name]) for name in ROBUST_HEADLINE}
     return metrics
+
+
+def score_of(rows: pd.DataFrame, measure: str, *, eps: float = 0, per: str = "eye") -> Interval:
+    """Read one measure back from rows of :func:`long_scores`.
+
+    Args:
+        rows: One or more budgets.
+        measure: One of :data:`fundus_ml.evaluation.metrics.MEASURES`.
+        eps: Budget of the attack; 0 is the score of clean eyes.
+        per: eye or person.
+
+    Raises:
+        InputError: No such row.
+    """
+    near = np.isclose(rows["eps"].astype(float), eps)
+    found = rows[near & rows["measure"].eq(measure) & rows["per"].eq(per)]
+    if found.empty:
+        raise InputError(f"scores hold no {measure} per {per} at eps {plain(eps)}")
+    return Interval(*(float(found[column].iloc[0]) for column in ("value", "low", "high")))
 
 
 def _attack(

@@ -6,12 +6,15 @@ import pandas as pd
 
 from fundus_ml.data.ages import UNKNOWN, age_bands
 from fundus_ml.errors import InputError
-from fundus_ml.evaluation.scores import flat
+from fundus_ml.evaluation.scores import CLEAN
 from fundus_ml.evaluation.subgroups import joined
 from fundus_ml.statistics.bootstrap import Interval
 from fundus_ml.statistics.stratified import stratified_auroc
 
-__all__ = ["WithinAge", "auroc_within_age"]
+__all__ = ["WITHIN_AGE", "WithinAge", "auroc_within_age"]
+
+WITHIN_AGE = "auroc_within_age"
+"""Its name among the measures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,17 +23,23 @@ class WithinAge:
 
     Attributes:
         auroc: With its interval; None where it cannot be measured.
-        ageless: Eyes without an age, which are left out.
+        eyes: Eyes with an age.
+        ageless: Eyes without one, which are left out.
         reason: Why it cannot be measured, or nothing.
     """
 
     auroc: Interval | None
+    eyes: int
     ageless: int
     reason: str = ""
 
-    def metrics(self, *, split: str) -> dict[str, float]:
-        """Name it as runs and versions keep it; nothing where it was not measured."""
-        return {} if self.auroc is None else flat({f"{split}_clean_auroc_within_age": self.auroc})
+    def rows(self) -> pd.DataFrame:
+        """Lay it out as :func:`fundus_ml.evaluation.scores.long_scores`; empty if not measured."""
+        if self.auroc is None:
+            return pd.DataFrame()
+        row = {"attack": CLEAN, "constraint": CLEAN, "eps": 0.0, "per": "eye"}
+        row |= {"measure": WITHIN_AGE} | vars(self.auroc) | {"count": self.eyes}
+        return pd.DataFrame([row])
 
     def __str__(self) -> str:
         """Say it in a line."""
@@ -74,5 +83,5 @@ def auroc_within_age(
             seed=seed,
         )
     except InputError as error:
-        return WithinAge(auroc=None, ageless=ageless, reason=str(error))
-    return WithinAge(auroc=found, ageless=ageless)
+        return WithinAge(auroc=None, eyes=len(known), ageless=ageless, reason=str(error))
+    return WithinAge(auroc=found, eyes=len(known), ageless=ageless)

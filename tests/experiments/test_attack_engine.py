@@ -67,7 +67,7 @@ def test_robustify_learns_alike(versions):
     ours, theirs = both(robustify, versions, lambda: newest("robustify").data.metrics, **values)
     version = resolve("models:/robust-eye/2")
     assert version.tags["recipe"] == "pgd"
-    for name in ("train_loss", "val_loss"):
+    for name in ("train/loss", "val/loss"):
         assert ours[name] == pytest.approx(theirs[name], rel=1e-2), name
 
 

@@ -49,7 +49,7 @@ def test_a_version_of_each_site_averaged_on_both(versions, capsys, tmp_path):
     table = logged_table(run, "comparison.json")
     assert table["model"].tolist() == ["average", *PARENTS, "mean of predictions"] * 2
     assert table["count"].tolist() == [120] * 4 + [60] * 4
-    assert table["auroc"][0] == pytest.approx(run.data.metrics["test_clean_auroc"])
+    assert table["auroc"][0] == pytest.approx(run.data.metrics["test/auroc"])
     assert artifact(run, "comparison.png").stat().st_size > 10_000
     eyes = read_training_eyes(download_training_eyes(version, tmp_path))
     assert set(eyes["image_id"]) == set(both.frame.loc[both.frame["split"] != "test", "image_id"])

@@ -29,9 +29,9 @@ def test_the_difference_is_that_of_both_on_the_same_eyes(versions, capsys):
         for uri in ("models:/eye/1", "models:/eye/3")
     )
     metrics = run.data.metrics
-    assert metrics["test_auroc_difference"] == pytest.approx(one - other, abs=1e-6)
-    assert metrics["test_auroc_difference_low"] < one - other
-    assert metrics["test_auroc_difference_per_person"] > 0
+    assert metrics["test/auroc_difference"] == pytest.approx(one - other, abs=1e-6)
+    assert metrics["test/auroc_difference_low"] < one - other
+    assert metrics["test/auroc_difference_per_person"] > 0
     table = logged_table(run, "comparison.json")
     assert table["model"].tolist() == ["models:/eye/1", "models:/eye/3"] * 2
     assert table["count"].tolist() == [60, 60, 30, 30]
@@ -55,7 +55,7 @@ def test_what_is_not_shown_is_not_claimed(versions, capsys):
         "not shown that either scores higher, nor that they are equal"
         in (said.data.tags["comparison"])
     )
-    assert "val_auroc_difference" in said.data.metrics
+    assert "val/auroc_difference" in said.data.metrics
     assert "models:/eye/2: was trained on another dataset" in capsys.readouterr().err
 
 

@@ -13,12 +13,13 @@ from scipy.special import expit
 from sklearn.metrics import balanced_accuracy_score, brier_score_loss
 
 from experiments import evaluate
+from experiments.recording.scores import read_scores
 from fundus_ml.data.manifest import read_manifest, write_manifest
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.data.record import MANIFEST, read_dataset_json
 from fundus_ml.evaluation.calibration import Calibration, fit_calibration
 from fundus_ml.evaluation.metrics import MEASURES
-from fundus_ml.evaluation.scores import per_person, predictions
+from fundus_ml.evaluation.scores import per_person, predictions, score_of
 from tests.experiments.conftest import SMALL, flags
 from tests.experiments.tiny_versions import newest
 from tests.fundus_ml.tiny_eyes import write_record
@@ -69,14 +70,13 @@ def test_the_threshold_and_the_temperature_are_those_of_validation(chain, clean,
     assert f"fitted to {len(clean['val'])} validation eyes" in capsys.readouterr().out
     test, metrics = clean["test"], run.data.metrics
     called = test["logit"] > record["threshold"]
-    assert metrics["test_clean_balanced_accuracy"] == pytest.approx(
+    assert metrics["test/balanced_accuracy"] == pytest.approx(
         balanced_accuracy_score(test["label"], called)
     )
     people = per_person(test)
     scaled = expit(people["logit"] / record["temperature"])
-    assert metrics["test_clean_brier_calibrated_per_person"] == pytest.approx(
-        brier_score_loss(people["label"], scaled), abs=1e-4
-    )
+    kept = score_of(read_scores(run.info.run_id), "brier_calibrated", per="person")
+    assert kept.value == pytest.approx(brier_score_loss(people["label"], scaled), abs=1e-4)
 
 
 def test_versions_carry_them_from_the_training_on(chain):
@@ -123,7 +123,7 @@ def test_the_validation_split_can_be_the_one_scored(chain, capsys):
     run = start(chain, split="val")
     assert set(artifact(run, "calibration.json")["effect"]) == {"val"}
     assert "the ones scored here, whom both flatter" in capsys.readouterr().out
-    assert "val_clean_auroc_per_person_low" in run.data.metrics
+    assert "val/auroc_low" in run.data.metrics
 
 
 def test_a_version_can_bring_its_own(chain):

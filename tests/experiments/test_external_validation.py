@@ -88,7 +88,7 @@ def test_every_eye_is_scored_once_at_what_the_version_carries(other, clean, caps
     run = score(other)
     told = capsys.readouterr()
     assert set(dataset.frame["split"]) == {"train", "val"}
-    assert {"all_clean_auroc", "all_clean_auroc_per_person_low"} <= set(run.data.metrics)
+    assert {"all/auroc", "all/auroc_per_person"} <= set(run.data.metrics)
     assert not [name for name in run.data.metrics if "robust" in name]
     rows = results.predictions(run_id=run.info.run_id)
     assert sorted(rows["image_id"]) == sorted(dataset.frame["image_id"])
@@ -171,7 +171,7 @@ def test_a_person_of_its_own_test_split_is_new_to_it(chain, other, tmp_path):
         return frame
 
     run = score(changed(tmp_path, other, change))
-    assert "all_clean_auroc" in run.data.metrics
+    assert "all/auroc" in run.data.metrics
 
 
 def test_a_file_under_another_name_is_refused(chain, other, tmp_path, capsys):

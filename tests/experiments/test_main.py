@@ -96,7 +96,7 @@ def test_both_versions_are_registered_with_lineage_and_measures(chain):
     )  # fmt: skip
     measured = MlflowClient().get_logged_model(robust.model_id).metrics
     names = {metric.key for metric in measured}
-    assert {"test_clean_auroc", "test_robust_auroc_eps_1", "test_robust_auroc_eps_1_low"} <= names
+    assert {"test/auroc", "test/robust_auroc", "test/robust_auroc_low"} <= names
 
 
 def test_a_gate_that_is_not_asked_gives_no_alias(chain):

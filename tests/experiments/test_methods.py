@@ -26,7 +26,7 @@ def test_a_method_leaves_a_version_and_a_watched_curve(chain, method):
     version = registry.resolve(f"models:/by-{method}/1")
     client = MlflowClient("sqlite:///mlflow.db")
     assert client.get_model_version(f"by-{method}", "1").tags["recipe"] == method
-    for name in ("robust_val_auroc", "pgd_val_balanced_accuracy", "one_step_val_balanced_accuracy"):
+    for name in ("val/robust_auroc", "val/pgd_balanced_accuracy", "val/one_step_balanced_accuracy"):
         curve = client.get_metric_history(version.run_id, name)
         assert sorted(point.step for point in curve) == [1, 2], name
 

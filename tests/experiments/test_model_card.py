@@ -4,6 +4,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import mlflow
+import pandas as pd
 import pytest
 
 from experiments.recording import model_card
@@ -13,11 +14,15 @@ from tracking.versions import ModelVersion
 
 TAGS = {"contrast": "glaucoma", "classes": "healthy,glaucoma", "recipe": "fast"}
 VERSION = ModelVersion("fundus-glaucoma", 4, "m-1", "0", TAGS)
-METRICS = {
-    "test_clean_auroc": 0.85, "test_clean_auroc_low": 0.80, "test_clean_auroc_high": 0.90,
-    "shortcut_baseline": 0.76, "best_epoch": 3.0,
-    "test_robust_auroc_eps_2": 0.4, "test_robust_auroc_eps_0.5": 0.7,
-}  # fmt: skip
+METRICS = {"shortcut_baseline": 0.76, "best_epoch": 3.0}
+SCORES = pd.DataFrame(
+    [
+        ("none", 0, "eye", "auroc", 0.85, 0.80, 0.90),
+        ("pgd", 2, "eye", "auroc", 0.4, 0.3, 0.5),
+        ("pgd", 0.5, "eye", "auroc", 0.7, 0.6, 0.8),
+    ],
+    columns=model_card.SCORE_COLUMNS,
+)
 
 
 @pytest.fixture
@@ -33,8 +38,8 @@ def made(monkeypatch):
     return making
 
 
-def card(tags=(), measured=()):
-    return model_card.card_of(replace(VERSION, tags=TAGS | dict(tags)), measured)
+def card(tags=(), measured=(), scores=SCORES):
+    return model_card.card_of(replace(VERSION, tags=TAGS | dict(tags)), measured, scores)
 
 
 @pytest.mark.parametrize(
@@ -45,9 +50,17 @@ def card(tags=(), measured=()):
         (0.80, "shuffled", "A null model: it learned shuffled labels"),
     ],
 )
-def test_the_verdict_follows_the_interval_and_the_labels(made, low, labels, said):
-    made.metrics["test_clean_auroc_low"] = low
-    assert card({"labels": labels}).verdict.startswith(said)
+@pytest.mark.usefixtures("made")
+def test_the_verdict_follows_the_interval_and_the_labels(low, labels, said):
+    scores = SCORES.assign(low=low)
+    assert card({"labels": labels}, scores=scores).verdict.startswith(said)
+
+
+@pytest.mark.usefixtures("made")
+def test_a_version_whose_scores_are_gone_says_so():
+    found = card(scores=SCORES[:0])
+    assert found.verdict == "Not measured on a test split."
+    assert [row.measure for row in found.scores] == ["shortcut baseline, AUROC"]
 
 
 @pytest.mark.usefixtures("made")
@@ -58,7 +71,7 @@ def test_scores_stand_in_order_beside_the_baseline():
         "shortcut baseline, AUROC",
     ]  # fmt: skip
     assert rows[0].interval == "0.800 to 0.900"
-    assert rows[1].interval == "not measured"
+    assert rows[1].interval == "0.600 to 0.800"
 
 
 @pytest.mark.usefixtures("made")
@@ -76,7 +89,7 @@ def test_what_the_gate_said_is_a_limit():
 def test_runs_that_measured_it_are_lines():
     evaluated = Measurement(
         name="evaluate", run_id="0123456789", dataset="brset",
-        metrics={"all_clean_auroc": 0.7, "all_clean_auroc_low": 0.6, "all_clean_auroc_high": 0.8},
+        metrics={"all/auroc": 0.7, "all/auroc_low": 0.6, "all/auroc_high": 0.8},
     )  # fmt: skip
     modulated = Measurement(
         name="modulate", run_id="abcdefghij", dataset="odir",

@@ -76,10 +76,10 @@ def test_the_run_shows_the_curves_and_their_numbers(pretrained):
     version = registry.resolve("models:/fundus-pretrained/1")
     run = pretrained.get_run(version.run_id)
     assert "pretraining_curves.png" in [f.path for f in pretrained.list_artifacts(version.run_id)]
-    history = pretrained.get_metric_history(version.run_id, "train_loss")
+    history = pretrained.get_metric_history(version.run_id, "train/loss")
     assert [point.step for point in history] == [1, 2, 3]
     assert run.data.metrics["paired_eyes"] == 24
-    for name in ("probe_val_auroc", "start_probe_val_auroc"):
+    for name in ("val/probe_auroc", "val/start_probe_auroc"):
         assert 0 <= run.data.metrics[name] <= 1
     assert run.data.params["invariance"] == "25.0"
 
@@ -90,7 +90,7 @@ def test_a_pretraining_from_another_names_its_parent(pretrained):
     assert second.tags["parent_version"] == first.uri
     run = pretrained.get_run(second.run_id)
     assert [model.model_id for model in run.inputs.model_inputs] == [first.model_id]
-    assert "probe_val_auroc" not in run.data.metrics
+    assert "val/probe_auroc" not in run.data.metrics
     description = pretrained.get_model_version("fundus-pretrained", "2").description
     assert "logistic regression" not in description
 

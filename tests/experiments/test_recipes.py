@@ -91,7 +91,7 @@ def test_a_probe_trains_and_is_registered(chain, tmp_path):
     train.main(flags({**small, "recipe": given, "batch_size": 16, "register_as": "probe"}))
     run = mlflow.last_active_run()
     assert run.data.tags["recipe.head"] == "multiscale"
-    assert len(mlflow.MlflowClient().get_metric_history(run.info.run_id, "val_auroc")) == 3
+    assert len(mlflow.MlflowClient().get_metric_history(run.info.run_id, "val/auroc")) == 3
     import tracking  # noqa: PLC0415
 
     classifier = tracking.load_classifier("models:/probe/1")
@@ -102,6 +102,6 @@ def test_a_probe_trains_and_is_registered(chain, tmp_path):
     train.main(flags(small | half))
     assert list((chain.folder / "checkpoints").iterdir()) == stored  # of all people, found again
     fewer = mlflow.last_active_run()
-    assert fewer.data.metrics["train_loss"] != run.data.metrics["train_loss"]
+    assert fewer.data.metrics["train/loss"] != run.data.metrics["train/loss"]
     for path in stored:
         shutil.rmtree(path)  # the chain is shared

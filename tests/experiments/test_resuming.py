@@ -77,7 +77,7 @@ def test_the_same_command_goes_on_where_it_stood(chain, capsys):
     run = client.get_run(version.run_id)
     assert run.data.tags["continues"] == earlier
     assert client.get_run(earlier).data.tags["continued_by"] == version.run_id
-    losses = client.get_metric_history(version.run_id, "train_loss")
+    losses = client.get_metric_history(version.run_id, "train/loss")
     assert sorted(point.step for point in losses) == [1, 2, 3]
     assert not list(Path("checkpoints").iterdir())
 
@@ -172,7 +172,7 @@ def test_two_processes_leave_one_run_and_one_version(chain):
     alone = command("train", small | {"register_as": "alone"})
     subprocess.run(alone, env=environment(), check=True)
     alone = registry.resolve("models:/alone/1").run_id
-    for name in ("train_loss", "val_loss", "val_auroc"):
+    for name in ("train/loss", "val/loss", "val/auroc"):
         one = [p.value for p in client.get_metric_history(run, name)]
         other = [p.value for p in client.get_metric_history(alone, name)]
         assert one == pytest.approx(other, abs=1e-4), name
@@ -181,8 +181,8 @@ def test_two_processes_leave_one_run_and_one_version(chain):
     shared = results.predictions(model="models:/shared/1")
     assert shared["attack"].value_counts().nunique() == 1
     assert not shared.duplicated(["image_id", "attack", "eps"]).any()
-    clean = client.get_run(run).data.metrics["test_clean_auroc"]
-    assert clean == pytest.approx(client.get_run(alone).data.metrics["test_clean_auroc"], abs=1e-3)
+    clean = client.get_run(run).data.metrics["test/auroc"]
+    assert clean == pytest.approx(client.get_run(alone).data.metrics["test/auroc"], abs=1e-3)
 
 
 @pytest.mark.slow

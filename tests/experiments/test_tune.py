@@ -54,12 +54,12 @@ def test_the_best_of_a_resumed_study_trains(chain, small):
     for trial, parent in zip(trials, (first, second, second), strict=True):
         assert trial.data.tags["mlflow.parentRunId"] == parent.info.run_id
         assert trial.data.tags["state"] == "COMPLETE"
-        assert "val_auroc" in trial.data.metrics
+        assert "val/auroc" in trial.data.metrics
     drawn = [(float(t.data.params["lr"]), int(t.data.params["batch_size"])) for t in trials]
     assert drawn[:2] == [(1e-3, 32), (3e-4, 16)]  # the flags as they stand, then the file's start
     assert drawn[2][0] not in {1e-3, 3e-4}
     values = [trial.data.metrics["value"] for trial in trials]
-    assert second.data.metrics["best_val_auroc"] == max(values)
+    assert second.data.metrics["val/best_auroc"] == max(values)
     address = f"runs:/{second.info.run_id}/best_parameters.json"
     same = {key: value for key, value in SMALL.items() if key != "study"}
     train.main(flags(same | {"tuned": address, "bootstrap": 50, "register_as": "tuned"}))
@@ -67,7 +67,9 @@ def test_the_best_of_a_resumed_study_trains(chain, small):
     best = trials[values.index(max(values))].data.params
     assert trained.data.tags["tuned.batch_size"] == best["batch_size"]
     assert float(trained.data.tags["tuned.lr"]) == float(best["lr"])
-    history = MlflowClient("sqlite:///mlflow.db").get_metric_history(trained.info.run_id, "lr")
+    history = MlflowClient("sqlite:///mlflow.db").get_metric_history(
+        trained.info.run_id, "learning_rate"
+    )
     assert history[0].value == pytest.approx(float(best["lr"]))
     assert (chain.folder / "optuna.db").is_file()
     page = mlflow.artifacts.load_text(f"runs:/{second.info.run_id}/study/index.html")
@@ -124,10 +126,10 @@ def test_adversarial_training_is_tuned_too(small, tmp_path):
     given |= {"model": "models:/fundus-sex@candidate", "trials": 1, "eps": 1, "attack_steps": 1}
     tune.main(flags(given | {"lr": 0.1}))  # flags that lie outside are not tried
     (trial,) = runs("trial-0", "robust")
-    assert trial.data.metrics["robust_val_auroc"] == trial.data.metrics["value"]
+    assert trial.data.metrics["val/robust_auroc"] == trial.data.metrics["value"]
     assert float(trial.data.params["lr"]) < 0.1
     (parent,) = runs("tune", "robust")
-    assert "best_robust_val_auroc" in parent.data.metrics
+    assert "val/best_robust_auroc" in parent.data.metrics
     assert parent.data.tags["model_version"] == resolve("models:/fundus-sex@candidate").uri
 
 

@@ -1,4 +1,5 @@
 import json
+import time
 
 import mlflow
 import numpy as np
@@ -143,6 +144,20 @@ def test_the_experiment_can_be_named(monkeypatch):
     assert names == ["pilot", "ward"]
 
 
+def test_the_machine_is_watched_unless_mlflow_is_told_not_to(monkeypatch):
+    monkeypatch.delenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING")
+    monkeypatch.setenv("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.01")
+    with start_run("train", {}) as run:
+        until = time.monotonic() + 30
+        while "system/cpu_utilization_percentage" not in get(run.run_id).data.metrics:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
+    with start_run("train", {}) as run:
+        time.sleep(0.1)
+    assert not get(run.run_id).data.metrics
+
+
 def test_what_is_logged_comes_back(tmp_path):
     (tmp_path / "note.txt").write_text("one")
     (tmp_path / "folder" / "deep").mkdir(parents=True)
@@ -152,7 +167,7 @@ def test_what_is_logged_comes_back(tmp_path):
     figure.subplots().plot([0, 1])
     with start_run("train", {}) as run:
         run.log_metrics({"loss": 2, "auroc": np.float32(0.5)}, step=3)
-        run.log_epoch({"epoch": 4.0, "loss": 1.0})
+        run.log_epoch({"epoch": 4.0, "loss": 1.0, "lr": 0.1, "robust_val_auroc": 0.7})
         run.log_parameters({"depth": 18})
         run.log_image(image, "odir/0_left", step=2)
         run.log_figure(figure, "curves/loss.png")
@@ -165,7 +180,12 @@ def test_what_is_logged_comes_back(tmp_path):
     client = MlflowClient()
     history = [(m.step, m.value) for m in client.get_metric_history(run.run_id, "loss")]
     assert history == [(3, 2.0), (4, 1.0)]
-    assert get(run.run_id).data.metrics["auroc"] == 0.5
+    metrics = get(run.run_id).data.metrics
+    assert (metrics["auroc"], metrics["learning_rate"], metrics["val/robust_auroc"]) == (
+        0.5,
+        0.1,
+        0.7,
+    )
     assert get(run.run_id).data.params == {"depth": "18"}
     assert get(run.run_id).data.tags["state"] == "done"
 

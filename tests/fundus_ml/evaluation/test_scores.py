@@ -1,7 +1,5 @@
 """Clean and attacked scores against plain passes, and their measures against scikit-learn."""
 
-import re
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,13 +16,15 @@ from fundus_ml.evaluation.scores import (
     check_calibratable,
     check_measurable,
     clean_auroc,
+    headline,
     long_scores,
-    named_metrics,
     per_person,
     predictions,
+    score_of,
     scores,
 )
 from fundus_ml.imaging.pictures import to_images
+from fundus_ml.statistics.bootstrap import Interval
 from fundus_ml.statistics.clustered import clustered_auroc, clustered_mean
 from tests.fundus_ml.tiny_learning import SmallNetwork, make_dataset
 
@@ -139,40 +139,32 @@ def test_scores_are_those_of_scikit_learn(model, eyes):
         assert ends == pytest.approx((accuracy.low, accuracy.high))
 
 
-def test_metrics_are_named_as_runs_keep_them():
-    """Clean without a budget, robust with it, per eye and per person, each with its interval."""
-    names = [f"{measure}{level}" for measure in MEASURES for level in ("", "_per_person")]
-    columns = [f"{name}{bound}" for name in names for bound in ("", "_low", "_high")]
+def test_runs_are_compared_by_a_few_measures():
+    """Of clean eyes, and of the largest budget where there are attacks."""
+    names = [f"{measure}{level}" for measure in MEASURES for level in LEVELS.values()]
+    columns = [f"{name}{bound}" for name in names for bound in BOUNDS]
     rows = [
-        {"attack": "none", "eps": 0.0} | {name: i for i, name in enumerate(columns)},
-        {"attack": "pgd", "eps": 4 / 255} | {name: 100 + i for i, name in enumerate(columns)},
+        {"attack": attack, "eps": eps} | {name: more + i for i, name in enumerate(columns)}
+        for attack, eps, more in (("none", 0, 0), ("pgd", 2, 200), ("pgd", 0.5, 100))
     ]
-    metrics = named_metrics(pd.DataFrame(rows).assign(majority=0.57), split="val")
-    wanted = {f"val_clean_{name}": float(i) for i, name in enumerate(columns)}
-    for i, name in enumerate(columns):
-        stem = name.removesuffix("_low").removesuffix("_high")
-        wanted[f"val_robust_{stem}_eps_0.0156863{name.removeprefix(stem)}"] = 100.0 + i
-    assert metrics == wanted | {"val_majority_accuracy": 0.57}
-    assert {
-        "val_clean_auroc_low",
-        "val_clean_auprc_per_person",
-        "val_robust_ece_calibrated_per_person_eps_0.0156863_high",
-    } <= set(metrics)
+    place = columns.index
+    metrics = headline(pd.DataFrame(rows), split="val")
+    assert metrics["val/auroc_low"] == place("auroc_low")
+    assert metrics["val/auroc_per_person"] == place("auroc_per_person")
+    assert metrics["val/robust_auroc_high"] == 200 + place("auroc_high")
+    assert len(metrics) == 11
+    assert all(name.startswith("val/") for name in metrics)
+    assert len(headline(pd.DataFrame(rows[:1]), split="test")) == 7
 
 
-@pytest.mark.parametrize(
-    ("eps", "said"),
-    [(1e9, "1000000000"), (1e-5, "0.00001"), (1e12, "1000000000000"), (0.25, "0.25")],
-)
-def test_a_name_of_a_metric_is_one_that_every_store_takes(eps, said):
-    """MLflow takes letters, digits and ``_-./ ``, and no ``+`` as in 1e+09."""
-    measured = {
-        f"{m}{level}{b}": 0.5 for m in MEASURES for level in LEVELS.values() for b in BOUNDS
-    }
-    table = pd.DataFrame([{"attack": "pgd", "eps": eps, "majority": 0.5, **measured}])
-    names = named_metrics(table, split="test")
-    assert f"test_robust_auroc_eps_{said}_low" in names
-    assert all(re.fullmatch(r"[\w.]{1,250}", name) for name in names)
+def test_every_measure_can_be_read_back(model, eyes):
+    table = scores(predict_all(model, eyes), resamples=300, seed=4)
+    rows = long_scores(table)
+    clean = Interval.of(table.iloc[0], "auprc_per_person")
+    assert score_of(rows, "auprc", per="person") == clean
+    assert score_of(rows, "ece", eps=0.8) == Interval.of(table.iloc[1], "ece")
+    with pytest.raises(InputError, match=r"scores hold no ece per eye at eps 0\.3$"):
+        score_of(rows, "ece", eps=0.3)
 
 
 def test_every_level_is_measured_from_the_same_predictions(model, eyes):

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import mlflow
 from mlflow import ActiveRun, MlflowClient
 from mlflow.entities import Experiment, LifecycleStage, Param, RunStatus, RunTag
-from mlflow.environment_variables import MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING
 from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -21,6 +20,8 @@ from tracking.reachable import impatient
 
 HANDED = "MLFLOW_RUN_ID"
 """Environment variable by which ``mlflow run`` hands a run to the command it starts."""
+WATCHED = "MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING"
+"""Environment variable by which MLflow is told whether to log the machine's load."""
 DEFAULT_EXPERIMENT = "fundus"
 _INVENTED = re.compile(r"[a-z]+-[a-z]+-\d+")
 """Names that ``mlflow run`` gives where the user gave none, such as ``carefree-pug-310``."""
@@ -130,8 +131,7 @@ def _watches_machine() -> bool:
     What cannot be logged is no loss of the run, which then has a reason of its own to fail.
     """
     logging.getLogger("mlflow.system_metrics").setLevel(logging.CRITICAL)
-    switch = MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING
-    return bool(switch.get()) if switch.is_set() else True
+    return os.environ.get(WATCHED, "true").lower() in {"true", "1"}
 
 
 def _join(client: MlflowClient, run_id: str, name: str) -> str:

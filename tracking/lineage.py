@@ -41,11 +41,10 @@ def attach_pictures(
 ) -> str:
     """Tie the pictures a run made to the version it made them with.
 
-    The whole folder joins the artifacts of the version, where
-    ``models:/name@alias/modulation/<run_id>`` downloads it. The thumbnails join the artifacts of
-    the run and are shown in the version's description, one section per run: a repeated call
-    replaces the section of its own run, other runs keep theirs. When the description is full,
-    thumbnails that do not fit are left to the run's page and the oldest sections go.
+    The whole folder joins the artifacts of the run, so that pulling the version fetches a model
+    and no pictures. The thumbnails are shown in the version's description, one section per run: a
+    repeated call replaces the section of its own run, other runs keep theirs. When the description
+    is full, thumbnails that do not fit are left to the run's page and the oldest sections go.
 
     Args:
         run: The run that made the pictures.
@@ -56,15 +55,14 @@ def attach_pictures(
         folder_name: Kind of picture; the folder they are kept under.
 
     Returns:
-        Address of the folder, ``models:/name/3/modulation/<run_id>``; append ``/name.png`` for one
-        picture.
+        Address of the folder, ``runs:/<run_id>/modulation``; append ``/name.png`` for one picture.
 
     Raises:
         TrackingError: The folder is empty or a thumbnail is missing.
     """
     _check(folder, thumbnails)
     client = initialise_tracking()
-    client.log_model_artifacts(version.model_id, str(folder), f"{folder_name}/{run.run_id}")
+    run.log_artifacts(folder, folder_name)
     for thumbnail in thumbnails:
         run.log_artifact(thumbnail, f"{folder_name}/{THUMBNAILS}")
     key = f"{folder_name} {run.run_id}"
@@ -77,7 +75,7 @@ def attach_pictures(
     with exclusive(tracking_uri()):
         page = client.get_model_version(version.name, str(version.version)).description or ""
         describe(version, _with_section(page, key, section))
-    return f"{version.uri}/{folder_name}/{run.run_id}"
+    return run.artifact_uri(folder_name)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -294,7 +294,7 @@ def _find_picture(text: str) -> Node | None:
             return None
         with session() as opened:
             query = select(Modulation).where(Modulation.run_id == named["run"])
-            ending = f"/{named['run']}/{named['file']}"
-            rows = [each for each in opened.scalars(query) if each.picture.endswith(ending)]
+            endings = tuple(f"{named['run']}/{at}{named['file']}" for at in ("", "modulation/"))
+            rows = [each for each in opened.scalars(query) if each.picture.endswith(endings)]
             return _picture(rows[0]) if rows else None
     return _picture(row)

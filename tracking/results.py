@@ -154,7 +154,7 @@ def picture_path(picture: str) -> Path:
     """Turn the column ``picture`` into a file to open, downloading it when it is not here.
 
     Args:
-        picture: ``models:/name/3/modulation/<run_id>/eye.png`` (what
+        picture: ``runs:/<run_id>/modulation/eye.png`` (what
             :func:`tracking.lineage.attach_pictures` returns, with the file's name behind it), any
             other address MLflow understands, or a path.
     """

@@ -101,7 +101,6 @@ def record_modulation(
         version=version.uri,
     )
     _write_tables(record, effects, folder)
-    run.log_artifacts(folder, FOLDER)
     _log_sliders(run, record)
     _log_measures(run, record)
     address = attach_pictures(

@@ -38,17 +38,15 @@ def description(version):
     return MlflowClient().get_model_version(version.name, str(version.version)).description
 
 
-def test_pictures_download_through_the_version(version, pictures):
+def test_pictures_download_from_the_run_and_not_with_the_model(version, pictures):
     run, address = attach(version, pictures)
-    assert address == f"models:/fundus-sex/1/modulation/{run.run_id}"
-    for root in (address, f"models:/fundus-sex@robust/modulation/{run.run_id}"):
-        folder = Path(mlflow.artifacts.download_artifacts(root))
-        same = filecmp.dircmp(pictures, folder)
-        assert same.left_list == same.right_list == same.common
-        assert not same.diff_files
-        assert (folder / "steps" / "eps-1.png").is_file()
-    whole = Path(mlflow.artifacts.download_artifacts("models:/fundus-sex@robust/modulation"))
-    assert [path.name for path in whole.iterdir()] == [run.run_id]
+    assert address == f"runs:/{run.run_id}/modulation"
+    folder = Path(mlflow.artifacts.download_artifacts(address))
+    same = filecmp.dircmp(pictures, folder)
+    assert same.left_only == same.diff_files == []
+    assert same.right_only == ["thumbnails"]
+    assert (folder / "steps" / "eps-1.png").is_file()
+    assert not MlflowClient().list_logged_model_artifacts(version.model_id)
 
 
 def test_the_description_shows_thumbnails_the_run_holds(version, pictures):
@@ -115,9 +113,10 @@ def test_an_empty_folder_is_refused(version, tmp_path):
 
 
 def test_a_missing_thumbnail_is_refused_before_anything_is_stored(version, pictures):
-    with pytest.raises(TrackingError, match=r"gone.png'; no such file"):
-        attach(version, pictures, thumbnails=("gone.png",))
-    assert not MlflowClient().list_logged_model_artifacts(version.model_id, "modulation")
+    with start_run("modulate", {}) as run:
+        with pytest.raises(TrackingError, match=r"gone.png'; no such file"):
+            attach(version, pictures, thumbnails=("gone.png",), run=run)
+        assert not MlflowClient().list_artifacts(run.run_id)
     assert not description(version)
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from tracking import results
+from tracking import registry, results
 from tracking.errors import TrackingError
 from tracking.registry import register_classifier
 from tracking.runs import DatasetVersion, start_run
@@ -33,7 +33,7 @@ def lineage(store, files, network, monkeypatch):
             robust = registered(robustify, network, files, parent=clean)
         with start_run("modulate", {}) as modulate:
             reading(modulate, dataset, "modulate", robust)
-            address = f"{robust.uri}/modulation/{modulate.run_id}/pictures/1_left/eps-1.png"
+            address = f"runs:/{modulate.run_id}/modulation/pictures/1_left/eps-1.png"
             results.record_modulations(row(address), run=modulate, model=robust)
     return {
         "picture": address, "clean": clean.uri, "robust": robust.uri,
@@ -114,13 +114,23 @@ def test_a_version_knows_its_children_and_a_dataset_its_readers(lineage):
 
 
 def test_a_file_of_the_picture_is_the_picture(lineage):
-    run, robust = lineage["modulate"], lineage["robust"]
+    run = lineage["modulate"]
     for file in (
         f"runs:/{run}/modulation/pictures/1_left/eps-1.png",
         Path("mlruns/1") / run / "artifacts/modulation/pictures/1_left/eps-1.png",
-        Path("models/m-1/artifacts/modulation") / run / "pictures/1_left/eps-1.png",
+        Path("downloads") / run / "modulation/pictures/1_left/eps-1.png",
     ):
-        assert trace(file).start.name == f"{robust}/modulation/{run}/pictures/1_left/eps-1.png"
+        assert trace(file).start.name == lineage["picture"]
+
+
+def test_a_picture_kept_with_its_version_is_found_by_a_file_of_it(lineage):
+    """As modulations from before 0.9 are."""
+    version = registry.resolve(lineage["robust"])
+    with start_run("modulate", {}) as run:
+        address = f"{version.uri}/modulation/{run.run_id}/pictures/1_left/eps-1.png"
+        results.record_modulations(row(address), run=run, model=version)
+    file = Path("models/m-1/artifacts/modulation") / run.run_id / "pictures/1_left/eps-1.png"
+    assert trace(file).start.name == trace(address).start.name == address
 
 
 def test_what_was_deleted_is_named_and_the_walk_goes_on(lineage):

@@ -56,11 +56,11 @@ from .studies import make_pruner as make_pruner
 from .studies import open_study as open_study
 from .study_figures import Picture as Picture
 from .study_figures import log_study as log_study
-from .study_figures import trials_table as trials_table
 from .tracing import Trace as Trace
 from .tracing import trace as trace
 from .trial_claims import LOST as LOST
 from .trial_claims import finished as finished
+from .trial_tables import trials_table as trials_table
 from .trials import Trial as Trial
 from .trials import run_trials as run_trials
 from .version_files import TRAINING_EYES as TRAINING_EYES

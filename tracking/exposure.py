@@ -9,7 +9,7 @@ from mlflow.exceptions import MlflowException
 
 from tracking.datasets import datasets_read
 from tracking.errors import TrackingError
-from tracking.registry import resolve
+from tracking.registry import find_version
 from tracking.stores import initialise_tracking
 from tracking.version_files import TRAINING_EYES, checked_copy, kept_digests
 from tracking.versions import DatasetVersion, ModelVersion
@@ -50,7 +50,7 @@ def made_from(version: ModelVersion) -> dict[str, ModelVersion | None]:
     while waiting:
         uri = waiting.pop(0)
         if uri not in found:
-            found[uri] = parent = _registered(uri)
+            found[uri] = parent = find_version(uri)
             waiting += [] if parent is None else parents_of(parent)
     return found
 
@@ -101,10 +101,3 @@ def parents_of(version: ModelVersion) -> list[str]:
     tags = version.tags
     named = [tags.get("parent_version", ""), *tags.get("parents", "").split(",")]
     return [uri for uri in named if uri]
-
-
-def _registered(uri: str) -> ModelVersion | None:
-    try:
-        return resolve(uri)
-    except TrackingError:
-        return None

@@ -50,6 +50,7 @@ __all__ = [
     "describe",
     "download_files",
     "find_alias",
+    "find_version",
     "load_classifier",
     "load_program",
     "register_classifier",
@@ -280,6 +281,14 @@ def find_alias(name: str, alias: str) -> ModelVersion | None:
     """Find what ``models:/name@alias`` means now, ``name`` being registered; None where nothing."""
     known = initialise_tracking().get_registered_model(name).aliases
     return resolve(f"models:/{name}@{alias}") if alias in known else None
+
+
+def find_version(uri: str) -> ModelVersion | None:
+    """Find a version as :func:`resolve` does; None where it is not in the registry any more."""
+    try:
+        return resolve(uri)
+    except TrackingError:
+        return None
 
 
 def tag_version(version: ModelVersion, tags: Mapping[str, str]) -> None:

@@ -6,9 +6,12 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import ColumnElement, select
 
+from tracking.calibrated import with_calibration
 from tracking.database import session, upsert
+from tracking.dataset_eyes import Dataset, with_eyes
 from tracking.errors import TrackingError
 from tracking.registry import resolve
+from tracking.run_tables import run_table
 from tracking.runs import Run
 from tracking.stores import (
     RESULTS_VARIABLE,
@@ -27,6 +30,22 @@ from tracking.tables import (
     Transfer,
 )
 from tracking.versions import DatasetVersion, ModelVersion
+
+__all__ = [
+    "minimal_perturbations",
+    "modulations",
+    "picture_path",
+    "predictions",
+    "record_minimal_perturbations",
+    "record_modulations",
+    "record_predictions",
+    "record_region_shares",
+    "record_transfers",
+    "region_shares",
+    "run_table",
+    "transfers",
+    "trials",
+]
 
 
 def record_predictions(
@@ -111,43 +130,90 @@ def record_transfers(
     _record(Transfer, judged, run, model, dataset)
 
 
-def predictions(model: str | None = None, run_id: str | None = None) -> pd.DataFrame:
+def predictions(
+    model: str | None = None,
+    run_id: str | None = None,
+    *,
+    dataset: Dataset | None = None,
+) -> pd.DataFrame:
     """Hand back the predictions.
 
     Args:
         model: Only those of this version, ``models:/name@alias`` or ``models:/name/3``.
         run_id: Only those this run wrote last.
+        dataset: Only those of this dataset, a folder or what ``open_dataset`` returned; its
+            manifest's columns (``person_group``, ``age``, ``camera``, ``quality`` …) join the rows.
+            A column that the rows have stays theirs: ``label`` answers the version's question.
 
     Returns:
-        One row per photograph and attack, in the order of their first recording.
+        One row per photograph and attack, in the order of their first recording: the columns of
+        :class:`tracking.tables.Prediction`, and ``prob_calibrated`` and ``called`` as the version
+        reads its logit: see :func:`tracking.calibrated.with_calibration`.
 
     Raises:
-        TrackingError: No such version.
+        TrackingError: No such version or folder, every row is of another dataset, or the dataset
+            lacks a photograph.
     """
-    return _frame(Prediction, model, run_id)
+    return with_calibration(_frame(Prediction, model, run_id, dataset))
 
 
-def modulations(model: str | None = None, run_id: str | None = None) -> pd.DataFrame:
+def modulations(
+    model: str | None = None,
+    run_id: str | None = None,
+    *,
+    dataset: Dataset | None = None,
+) -> pd.DataFrame:
     """Hand back one row per modulated photograph and budget; as :func:`predictions`.
 
     The column ``picture`` is for :func:`picture_path`.
     """
-    return _frame(Modulation, model, run_id)
+    return _frame(Modulation, model, run_id, dataset)
 
 
-def region_shares(model: str | None = None, run_id: str | None = None) -> pd.DataFrame:
+def region_shares(
+    model: str | None = None,
+    run_id: str | None = None,
+    *,
+    dataset: Dataset | None = None,
+) -> pd.DataFrame:
     """Hand back one row per modulation and part; as :func:`predictions`."""
-    return _frame(RegionShare, model, run_id)
+    return _frame(RegionShare, model, run_id, dataset)
 
 
-def minimal_perturbations(model: str | None = None, run_id: str | None = None) -> pd.DataFrame:
+def minimal_perturbations(
+    model: str | None = None,
+    run_id: str | None = None,
+    *,
+    dataset: Dataset | None = None,
+) -> pd.DataFrame:
     """Minimal perturbation norm of each photograph and region; as :func:`predictions`."""
-    return _frame(MinimalPerturbation, model, run_id)
+    return _frame(MinimalPerturbation, model, run_id, dataset)
 
 
-def transfers(model: str | None = None, run_id: str | None = None) -> pd.DataFrame:
-    """Hand back what judges saw in the modulations by ``model``; as :func:`predictions`."""
-    return _frame(Transfer, model, run_id)
+def transfers(
+    model: str | None = None,
+    run_id: str | None = None,
+    *,
+    dataset: Dataset | None = None,
+) -> pd.DataFrame:
+    """Hand back what independent evaluators saw in the modulations by ``model``; as :func:`predictions`."""
+    return _frame(Transfer, model, run_id, dataset)
+
+
+def trials(study: str, storage: str = "") -> pd.DataFrame:
+    """Hand back the trials of a study: see :func:`tracking.trial_tables.trials_table`.
+
+    Args:
+        study: Name of the study.
+        storage: SQLAlchemy address of its database; ``optuna.db`` in this folder when empty.
+
+    Raises:
+        TrackingError: There is no such database, or no such study in it.
+    """
+    from tracking.studies import read_trials  # noqa: PLC0415 (Optuna takes a second)
+    from tracking.trial_tables import trials_table  # noqa: PLC0415
+
+    return trials_table(*read_trials(study, storage))
 
 
 def picture_path(picture: str) -> Path:
@@ -210,7 +276,17 @@ def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in record.items()} for record in records]
 
 
-def _frame(table: type[Base], model: str | None, run_id: str | None) -> pd.DataFrame:
+def _frame(
+    table: type[Base],
+    model: str | None,
+    run_id: str | None,
+    dataset: Dataset | None,
+) -> pd.DataFrame:
+    rows = _stored(table, model, run_id)
+    return rows if dataset is None else with_eyes(rows, dataset)
+
+
+def _stored(table: type[Base], model: str | None, run_id: str | None) -> pd.DataFrame:
     columns = [column for column in table.__table__.columns if column.name != "id"]
     wanted: list[ColumnElement[bool]] = []
     if model is not None:

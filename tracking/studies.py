@@ -26,13 +26,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from tracking.errors import TrackingError
 from tracking.faults import first_line
+from tracking.names import listed
 from tracking.options import PRUNERS, Direction
 from tracking.reachable import check_answers, check_writable
 from tracking.search_spaces import SearchSpace, check_space, outside
-from tracking.stores import studies_uri
+from tracking.stores import refuse_missing, studies_uri
 from tracking.study_locks import locked
 
 SETTINGS = "settings"
+SPACE_OF = "space of "
+"""What stands before the name of a parameter among the settings of its study."""
 MISSED_BEATS = 6
 """Signs of life a worker may miss before its trial is given to another."""
 BUSY_SECONDS = 60
@@ -100,7 +103,7 @@ def open_study(
     for start in starts:
         if beyond := outside(space, start):
             raise TrackingError(f"start {json.dumps(start)}: outside the space: {beyond}")
-    about: dict[str, object] = {f"space of {key}": dict(entry) for key, entry in space.items()}
+    about: dict[str, object] = {f"{SPACE_OF}{key}": dict(entry) for key, entry in space.items()}
     about |= {**(settings or {}), "direction": direction}
     uri = studies_uri(storage)
     # Trials report through ``on_trial``, not through a log line of Optuna's each.
@@ -123,6 +126,29 @@ def open_study(
     return Study(
         name=name, uri=uri, storage=rdb, optuna=opened, space=space, seed=seed, heartbeat=heartbeat
     )
+
+
+def read_trials(name: str, storage: str = "") -> tuple[list[FrozenTrial], list[str]]:
+    """Read the trials of a study and the names of what they draw; nothing is created.
+
+    Args:
+        name: The study.
+        storage: As in :func:`open_study`.
+
+    Raises:
+        TrackingError: There is no such database, or no such study in it.
+    """
+    uri = studies_uri(storage)
+    refuse_missing(uri, what="database of studies", variable="storage")
+    check_studies(storage)
+    rdb = _open_storage(uri, heartbeat=30)
+    names = optuna.get_all_study_names(rdb)
+    if name not in names:
+        raise TrackingError(f"study={name}: not there; there is: {listed(sorted(names))}")
+    study = optuna.load_study(study_name=name, storage=rdb)
+    settings = study.user_attrs.get(SETTINGS, {})
+    drawn = [key.removeprefix(SPACE_OF) for key in settings if key.startswith(SPACE_OF)]
+    return list(study.get_trials(deepcopy=False)), drawn
 
 
 def check_studies(storage: str = "") -> None:

@@ -1,4 +1,4 @@
-"""What a study looks like: its trials as a table, and what they show as pictures."""
+"""What a study looks like: pictures of what its trials show, stored on a run."""
 
 import io
 import math
@@ -10,9 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 import matplotlib.pyplot as plt
-import numpy as np
 import optuna
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from optuna.distributions import CategoricalDistribution
@@ -23,7 +21,7 @@ from optuna.visualization import matplotlib as drawing
 
 from tracking.runs import Run
 from tracking.studies import Study
-from tracking.trial_claims import FAILURE, LOST, RUN_ID, counted, is_lost
+from tracking.trial_tables import trials_table
 
 SLICES_PER_ROW = 4
 INCHES = (9.5, 4.6)
@@ -44,33 +42,6 @@ class Picture:
 
     content: bytes
     caption: str
-
-
-def trials_table(study: Study) -> pd.DataFrame:
-    """Tell every trial in a row, the killed ones that were begun again among them.
-
-    Returns:
-        Columns ``trial``, ``state``, ``value`` (where the trial ended, if it was pruned),
-        ``reports``, ``seconds``, ``note``, one per parameter, ``run_id``.
-    """
-    rows = study.rows()
-    effective = {row.number for row in counted(rows)}
-    return pd.DataFrame(
-        [
-            {
-                "trial": row.number,
-                "state": row.state.name.lower(),
-                "value": _value(row),
-                "reports": len(row.intermediate_values),
-                "seconds": row.duration.total_seconds() if row.duration else np.nan,
-                "note": _note(row, begun_again=row.number not in effective),
-                **{name: row.params.get(name) for name in study.space},
-                "run_id": row.user_attrs.get(RUN_ID, ""),
-            }
-            for row in rows
-        ],
-        columns=["trial", "state", "value", "reports", "seconds", "note", *study.space, "run_id"],
-    )
 
 
 def draw_study(study: Study, *, metric: str) -> dict[str, Picture]:
@@ -96,29 +67,13 @@ def draw_study(study: Study, *, metric: str) -> dict[str, Picture]:
 
 def log_study(study: Study, run: Run, *, metric: str) -> dict[str, Picture]:
     """Store the study on ``run``, under ``study/``: its trials and its pictures, handed back."""
-    run.log_text(trials_table(study).to_csv(index=False), "study/trials.csv")
+    run.log_text(trials_table(study.rows(), study.space).to_csv(index=False), "study/trials.csv")
     pictures = draw_study(study, metric=metric)
     with tempfile.TemporaryDirectory() as folder:
         for name, picture in pictures.items():
             (Path(folder) / f"{name}.png").write_bytes(picture.content)
         run.log_artifacts(Path(folder), "study")
     return pictures
-
-
-def _value(row: FrozenTrial) -> float:
-    if row.state is TrialState.PRUNED and row.intermediate_values:
-        return float(row.intermediate_values[max(row.intermediate_values)])
-    return np.nan if row.value is None else float(row.value)
-
-
-def _note(row: FrozenTrial, *, begun_again: bool) -> str:
-    if begun_again:
-        return f"{LOST}; begun again"
-    if is_lost(row):
-        return LOST
-    if history := row.system_attrs.get("retry_history"):
-        return f"in place of trial {history[0]}"
-    return str(row.user_attrs.get(FAILURE, ""))
 
 
 def _drawn(study: Study, draw: Draw, metric: str) -> bytes:

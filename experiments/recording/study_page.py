@@ -8,8 +8,9 @@ import pandas as pd
 from fundus_ml.pages.template import summary_page
 from tracking.runs import Run
 from tracking.studies import Study, best_trial
-from tracking.study_figures import Picture, trials_table
+from tracking.study_figures import Picture
 from tracking.trial_claims import LOST
+from tracking.trial_tables import trials_table
 
 HEADINGS = {
     "history": "How the search went",
@@ -31,7 +32,7 @@ def write_study_page(
         metric: What the values are.
         dataset: Name of the dataset.
     """
-    best, table = best_trial(study), trials_table(study)
+    best, table = best_trial(study), trials_table(study.rows(), study.space)
     page = summary_page(
         title=f"Study {study.name}",
         headline={

@@ -1,4 +1,5 @@
 import io
+from pathlib import Path
 
 import matplotlib as mpl
 import mlflow
@@ -9,10 +10,13 @@ from mlflow import MlflowClient
 from optuna.trial import TrialState
 
 from tests.tracking.study_workers import SPACE, quadratic
+from tracking import results
+from tracking.errors import TrackingError
 from tracking.runs import start_run
 from tracking.studies import open_study
-from tracking.study_figures import draw_study, log_study, trials_table
+from tracking.study_figures import draw_study, log_study
 from tracking.trial_claims import claim
+from tracking.trial_tables import trials_table
 
 pytestmark = pytest.mark.usefixtures("registered")
 
@@ -61,7 +65,7 @@ def test_the_table_tells_how_each_trial_ended():
     study.optuna.tell(pruned, state=TrialState.PRUNED)
     study.optuna.tell(claim(study, 5), state=TrialState.FAIL)
     claim(study, 5)
-    table = trials_table(study)
+    table = trials_table(study.rows(), study.space)
     assert list(table["state"]) == ["complete", "complete", "fail", "pruned", "fail", "running"]
     assert list(table["note"]) == [
         "", "", "out of memory", "", "its worker died; begun again", "in place of trial 4",
@@ -69,6 +73,17 @@ def test_the_table_tells_how_each_trial_ended():
     assert list(table["value"].round(2))[:4:3] == [0.5, 0.25]
     assert table["value"].isna().tolist() == [False, False, True, False, True, True]
     assert list(table["lr"]) == [row.params["lr"] for row in study.rows()]
+    pd.testing.assert_frame_equal(results.trials("lr"), table)
+
+
+def test_reading_trials_creates_nothing():
+    with pytest.raises(TrackingError, match="no database of studies at .*optuna.db"):
+        results.trials("lr")
+    assert not Path("optuna.db").exists()
+    searched([])
+    with pytest.raises(TrackingError, match="^study=other: not there; there is: lr$"):
+        results.trials("other")
+    assert list(results.trials("lr"))[-3:] == ["lr", "optimizer", "run_id"]
 
 
 def test_the_study_is_kept_on_the_run():

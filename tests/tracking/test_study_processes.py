@@ -14,8 +14,8 @@ from mlflow import MlflowClient
 
 from tests.tracking.study_workers import EPOCHS, main, open_shared, quadratic
 from tracking.stores import initialise_tracking
-from tracking.study_figures import trials_table
 from tracking.trial_claims import counted
+from tracking.trial_tables import trials_table
 
 PARENT = "mlflow.parentRunId"
 ROOT = Path(__file__).parents[2]
@@ -110,7 +110,7 @@ def check_killed(study, number, trials):
     parent = MlflowClient().get_run(runs[dead.user_attrs["run_id"]].data.tags[PARENT])
     assert parent.info.status == "KILLED"
     assert runs[again.user_attrs["run_id"]].info.status == "FINISHED"
-    table = trials_table(study).set_index("trial")
+    table = trials_table(study.rows(), study.space).set_index("trial")
     assert table.loc[number, "note"] == "its worker died; begun again"
     assert table.loc[again.number, "note"] == f"in place of trial {number}"
     assert table.loc[5, "note"] == "RuntimeError: out of memory"

@@ -8,7 +8,6 @@ from pathlib import Path
 from mlflow.exceptions import MlflowException
 
 from tracking.datasets import datasets_read
-from tracking.errors import TrackingError
 from tracking.registry import find_version
 from tracking.stores import initialise_tracking
 from tracking.version_files import TRAINING_EYES, checked_copy, kept_digests

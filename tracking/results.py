@@ -196,7 +196,7 @@ def transfers(
     *,
     dataset: Dataset | None = None,
 ) -> pd.DataFrame:
-    """Hand back what independent evaluators saw in the modulations by ``model``; as :func:`predictions`."""
+    """Hand back what independent evaluators saw in modulations by ``model``; as the others."""
     return _frame(Transfer, model, run_id, dataset)
 
 

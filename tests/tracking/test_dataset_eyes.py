@@ -66,7 +66,7 @@ def test_no_rows_stay_none_and_have_the_columns():
 
 
 def test_another_dataset_is_told():
-    told = f"dataset=ffffffffffff: has digest {'f' * 12}, these results are of {'d' * 12}, {'e' * 12}"
+    told = f"dataset=f{{12}}: has digest f{{12}}, these results are of {'d' * 12}, {'e' * 12}"
     with pytest.raises(TrackingError, match=f"^{told}$"):
         with_eyes(ROWS, replace(OPENED, digest="f" * 64))
 

@@ -32,16 +32,16 @@ def test_the_newest_run_of_a_version_that_keeps_a_table_hands_it_over(version):
     told = f"^table 'controls': {URI} has calibration, scores, subgroups$"
     with pytest.raises(TrackingError, match=told):
         run_table("controls", model=URI)
-    with pytest.raises(TrackingError, match=rf"calibration\.json of run {run.run_id} holds no table$"):
+    with pytest.raises(TrackingError, match=rf"json of run {run.run_id} holds no table$"):
         run_table("calibration", model=URI)
 
 
 @pytest.mark.usefixtures("version")
 def test_mistakes_are_told_in_a_line():
-    with pytest.raises(TrackingError, match="^table 'scores': .*robust has none yet$"):
+    with pytest.raises(TrackingError, match=r"^table 'scores': .*robust has none yet$"):
         run_table("scores", model=URI)
     for given in ({}, {"model": URI, "run_id": "0" * 32}):
         with pytest.raises(TrackingError, match="give either model or run_id"):
             run_table("scores", **given)
-    with pytest.raises(TrackingError, match="^run_id is '0+': no such run in this store$"):
+    with pytest.raises(TrackingError, match=r"^run_id is '0+': no such run in this store$"):
         run_table("scores", run_id="0" * 32)

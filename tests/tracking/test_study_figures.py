@@ -77,11 +77,11 @@ def test_the_table_tells_how_each_trial_ended():
 
 
 def test_reading_trials_creates_nothing():
-    with pytest.raises(TrackingError, match="no database of studies at .*optuna.db"):
+    with pytest.raises(TrackingError, match=r"no database of studies at .*optuna.db"):
         results.trials("lr")
     assert not Path("optuna.db").exists()
     searched([])
-    with pytest.raises(TrackingError, match="^study=other: not there; there is: lr$"):
+    with pytest.raises(TrackingError, match=r"^study=other: not there; there is: lr$"):
         results.trials("other")
     assert list(results.trials("lr"))[-3:] == ["lr", "optimizer", "run_id"]
 

@@ -18,6 +18,7 @@ from experiments.running.flags import Number, Numbers
 from fundus_ml.data.folder import DATASET_FILES
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.errors import InputError
+from fundus_ml.evaluation.calibration import Calibration, probabilities
 from fundus_ml.imaging.pictures import read_png, to_images
 from fundus_ml.imaging.regions import PARTS
 from tests.fundus_ml.trees import plant, tree
@@ -168,13 +169,20 @@ def test_region_shares_of_every_picture_sum_to_one(chain):  # noqa: ARG001 - it 
     assert sums.to_numpy() == pytest.approx(1.0)
 
 
-def test_predictions_are_rows_too(chain):
-    rows = results.predictions(model="models:/fundus-sex@candidate")
-    dataset = open_dataset(chain.dataset)
+def test_predictions_are_rows_that_know_their_eyes(chain):
     # Other tests score other splits and changed copies of this chain's eyes.
-    test = rows[(rows["split"] == "test") & (rows["dataset_digest"] == dataset.digest)]
-    eyes = len(dataset.split("test"))
-    assert test.groupby("eps").size().to_dict() == {0.0: eyes, 1.0: eyes}
+    rows = results.predictions(model="models:/fundus-sex@candidate", dataset=chain.dataset)
+    test = rows[rows["split"] == "test"]
+    eyes = open_dataset(chain.dataset).split("test").frame
+    assert test.groupby("eps").size().to_dict() == {0.0: len(eyes), 1.0: len(eyes)}
+    clean = test[test["eps"] == 0].reset_index(drop=True)
+    known = ["image_id", "patient_id", "label", "person_group", "age", "camera", "quality"]
+    pd.testing.assert_frame_equal(clean[known], eyes[known].reset_index(drop=True))
+    calibration = Calibration.from_tags(registry.resolve("models:/fundus-sex@candidate").tags)
+    wanted = probabilities(clean["logit"], temperature=calibration.temperature)
+    assert clean["prob_calibrated"].to_numpy() == pytest.approx(wanted)
+    called = clean["logit"] > calibration.threshold
+    assert clean["called"].tolist() == called.astype(int).tolist()
 
 
 @pytest.mark.usefixtures("unrendered")

@@ -8,15 +8,28 @@ import pandas as pd
 
 from fundus_ml.data.manifest import EYES, MANIFEST_COLUMNS, SEXES
 from fundus_ml.data.photographs import OFFERED_COLUMNS, Photographs
-from fundus_ml.errors import InputError
+from fundus_ml.errors import InputError, listed
+from fundus_ml.imaging.photographs import shown
+from fundus_ml.sources.cells import EXCEL
 from fundus_ml.sources.files import without_suffix
+from fundus_ml.sources.headers import ColumnsMissingError
+from fundus_ml.sources.laterality import told_eyes
 from fundus_ml.sources.layouts import SIDE_FILES, one_row_per_eye, other_names
 from fundus_ml.sources.refusals import offer
 from fundus_ml.sources.remarks import OLDEST, joined_flags, plausible_ages
-from fundus_ml.sources.tables import TableColumn, read_table
+from fundus_ml.sources.tables import Table, TableColumn, read_table
 
-_SPELLINGS = {"f": "female", "m": "male"} | {sex: sex for sex in SEXES}
-_EYES = {eye: eye for eye in EYES} | {"l": "left", "os": "left", "r": "right", "od": "right"}
+TEMPLATE = "docs/labels_template.csv"
+"""A table to start from, in this repository."""
+TABLES = (".csv", ".tsv", ".txt", *EXCEL)
+"""Endings that a table's file may have."""
+_SPELLINGS = {
+    "f": "female", "m": "male", "w": "female", "woman": "female", "man": "male",
+} | {sex: sex for sex in SEXES}  # fmt: skip
+_EYES = {eye: eye for eye in EYES} | {
+    "l": "left", "os": "left", "le": "left", "left eye": "left",
+    "r": "right", "od": "right", "re": "right", "right eye": "right",
+}  # fmt: skip
 _HEALTHY = {"yes": 1.0, "true": 1.0, "1": 1.0, "no": 0.0, "false": 0.0, "0": 0.0}
 _FILE = TableColumn(
     pattern=r"[^\x00-\x1f\x7f]+",
@@ -24,22 +37,38 @@ _FILE = TableColumn(
     required=False,
     also=(
         "filename", "file_path", "image", "image_file", "image_name", "image_path", "image_id",
-        "photo", "picture",
+        "photo", "photograph", "picture", "path", "img", "img_path", "image_filename",
     ),
 )  # fmt: skip
 _COLUMNS = {
     "file": _FILE,
     "patient_id": TableColumn(
         kind="id",
-        also=("patient", "person", "person_id", "subject", "subject_id", "participant_id"),
+        also=(
+            "patient",
+            "patient_no",
+            "patient_number",
+            "pid",
+            "person",
+            "person_id",
+            "subject",
+            "subject_id",
+            "participant",
+            "participant_id",
+        ),  # fmt: skip
     ),
     "sex": TableColumn(
         meanings=_SPELLINGS,
         form="a number is not guessed, as 1 is male in BRSET and female in PAPILA",
         filled=False,
-        also=("gender", "patient_sex", "patient_gender"),
+        also=("gender", "patient_sex", "patient_gender", "sex_at_birth"),
     ),
-    "eye": TableColumn(meanings=_EYES, required=False, filled=False, also=("laterality",)),
+    "eye": TableColumn(
+        meanings=_EYES,
+        required=False,
+        filled=False,
+        also=("laterality", "side", "eye_side", "exam_eye", "which_eye"),
+    ),
     "age": TableColumn(
         kind="number",
         low=0,
@@ -67,7 +96,7 @@ def folder_photographs(
         root: Folder of the table and the photographs.
         table: CSV or ``.xlsx`` with the columns ``file`` (path below ``root``), ``patient_id`` and
             ``sex`` (female or male, f or m, in any case), and where known ``eye`` (left, right,
-            OS, OD, unknown), ``age`` in years, ``camera``, ``healthy`` (yes/no, true/false, 1/0),
+            OS, OD, unknown; else the file's name may say it), ``age`` in years, ``camera``, ``healthy`` (yes/no, true/false, 1/0),
             ``disease_...`` and ``finding_...`` (0 or 1). A row that does not say whether its eye is
             healthy counts as healthy. In place of ``file`` and ``eye`` a row per patient may have
             ``left_file`` and ``right_file``. Any other column is kept as text.
@@ -82,16 +111,17 @@ def folder_photographs(
             with a name that the manifest needs for itself.
     """
     path = root / table
-    written, assumed = one_row_per_eye(path, read_table(path, _COLUMNS))
+    written, assumed = _read(path)
     own = _own_columns(path, written)
     age = plausible_ages(_column(written, "age", float("nan")))
     file = written["file"].map(_plain_path)
+    eye, told = told_eyes(table, file, _column(written, "eye", float("nan")))
     rows = pd.DataFrame(
         {
             "image_id": f"{name}/" + without_suffix(file),
             "source": name,
             "patient_id": f"{name}/" + written["patient_id"],
-            "eye": _column(written, "eye", "unknown"),
+            "eye": eye,
             "sex": written["sex"],
             "age": age.years,
             "camera": _column(written, "camera", "unknown"),
@@ -105,8 +135,27 @@ def folder_photographs(
         name=name,
         root=root,
         named=[[text] for text in written["file"]],
-        assumed=assumed,
+        assumed=(*assumed, *told),
     )
+
+
+def _read(path: Path) -> Table:
+    if not path.exists():
+        raise InputError(
+            f"{path}: no such table{_tables_in(path.parent)}; "
+            f"it needs the columns file, patient_id and sex, as in {TEMPLATE}"
+        )
+    others = {name: rule.also for name, rule in _COLUMNS.items()}
+    try:
+        return one_row_per_eye(path, read_table(path, _COLUMNS), others)
+    except ColumnsMissingError as error:
+        raise InputError(f"{error}; {TEMPLATE} is a table to start from") from None
+
+
+def _tables_in(folder: Path) -> str:
+    """Say which tables lie in a folder."""
+    found = sorted(shown(file.name) for file in folder.glob("*") if file.suffix.lower() in TABLES)
+    return f"; name one with table=: {listed(found)}" if found else ""
 
 
 def _plain_path(text: str) -> str:

@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from fundus_ml.errors import InputError
 
 OtherNames = Mapping[str, Sequence[str]]
 """Other names of each column, by its own, which may be a pattern such as ``disease_*``."""
+_START = 3
+"""Letters that a shortened word keeps: ``pat`` for ``patient``."""
 
 
 def known_names(path: Path, written: Sequence[str], others: OtherNames) -> dict[str, str]:
@@ -60,6 +63,53 @@ def count_known(written: Iterable[str], others: OtherNames) -> int:
         for name in written
         if name.strip()
     )
+
+
+class ColumnsMissingError(InputError):
+    """A table lacks columns; the line says what it has, and what of it may be meant.
+
+    Args:
+        path: The table.
+        missing: Columns it lacks.
+        written: Columns it has.
+        others: The columns there may be, with their other names.
+        choice: What may stand in their place.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        missing: Sequence[str],
+        written: Sequence[str],
+        others: OtherNames,
+        *,
+        choice: str = "",
+    ) -> None:
+        free = [name for name in written if name not in others]
+        near = {name: _near(free, (name, *others[name])) for name in missing}
+        said = [f"; nearest to {name}: {', '.join(found)}" for name, found in near.items() if found]
+        advice = "; rename the one that is meant" if said else ""
+        super().__init__(
+            f"{path}: columns missing: {', '.join(missing)}{choice}; "
+            f"it has {', '.join(written)}{''.join(said)}{advice}"
+        )
+
+
+def _near(written: Iterable[str], names: Iterable[str]) -> list[str]:
+    """Names that share a word with one of ``names``, or its start, or nearly all letters."""
+    words = tuple(word for name in names for word in _with_underscores(name).split("_"))
+    letters = [_letters(name) for name in names]
+
+    def is_near(name: str) -> bool:
+        own = _with_underscores(name).split("_")
+        begun = (word.startswith(part) for part in own if len(part) >= _START for word in words)
+        return (
+            any(part in words for part in own)
+            or any(begun)
+            or bool(get_close_matches(_letters(name), letters, 1, cutoff=0.75))
+        )
+
+    return [name for name in written if is_near(name)]
 
 
 def _alike(written: Iterable[str], names: Iterable[str]) -> list[str]:

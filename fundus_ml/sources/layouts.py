@@ -8,6 +8,7 @@ from types import MappingProxyType
 import pandas as pd
 
 from fundus_ml.errors import InputError
+from fundus_ml.sources.headers import ColumnsMissingError, OtherNames
 from fundus_ml.sources.tables import Table
 
 _WORDS = ("file", "filename", "image", "photo", "picture", "fundus", "path")
@@ -24,13 +25,14 @@ def other_names(side: str) -> tuple[str, ...]:
     return tuple(name for one, word in pairs for name in (f"{one}_{word}", f"{word}_{one}"))
 
 
-def one_row_per_eye(path: Path, table: Table) -> Table:
+def one_row_per_eye(path: Path, table: Table, others: OtherNames) -> Table:
     """Give each eye its row, with ``file`` and ``eye``; a table that has ``file`` stays as it is.
 
     Args:
         path: The table, for errors.
         table: With ``file``, or with both of :data:`SIDE_FILES` and no ``eye``. An empty cell there
             is an eye without a photograph, and has no row.
+        others: Other names of the columns, for errors.
 
     Raises:
         InputError: It has neither, ``eye`` beside the two columns, or a row with neither file.
@@ -39,9 +41,12 @@ def one_row_per_eye(path: Path, table: Table) -> Table:
     if "file" in rows:
         return table
     if not set(columns) <= set(rows):
-        raise InputError(
-            f"{path}: columns missing: file, or {' and '.join(columns)} in a table with one row "
-            f"per patient; it has {', '.join(rows.columns)}"
+        raise ColumnsMissingError(
+            path,
+            ["file"],
+            [str(name) for name in rows],
+            others,
+            choice=f", or {' and '.join(columns)} in a table with one row per patient",
         )
     if "eye" in rows:
         raise InputError(

@@ -13,7 +13,7 @@ from pandera.errors import SchemaErrors
 
 from fundus_ml.errors import InputError, printable
 from fundus_ml.sources.cells import read_cells
-from fundus_ml.sources.headers import count_known, known_names
+from fundus_ml.sources.headers import ColumnsMissingError, count_known, known_names
 from fundus_ml.sources.ids import settle_ids
 
 MISSING = ("nan", "na", "n/a", "none", "null")
@@ -98,9 +98,7 @@ def read_table(path: Path, columns: Mapping[str, TableColumn], *, header_rows: i
     table = table.rename(columns=read_as)
     missing = [name for name, rule in columns.items() if rule.required and name not in table]
     if missing:
-        raise InputError(
-            f"{path}: columns missing: {', '.join(missing)}; it has {', '.join(table.columns)}"
-        )
+        raise ColumnsMissingError(path, missing, [str(name) for name in table], others)
     table = table.dropna(how="all")
     if table.empty:
         raise InputError(f"{path}: has no rows")

@@ -133,7 +133,10 @@ def write_release(folder, rows, *, photographs=True):
 def test_a_table_without_its_columns(fails, tmp_path):
     write_release(tmp_path / "own", [["file", "sex"], ["a.png", "f"]])
     said = fails(preprocess, source="folder", root=tmp_path / "own", out=tmp_path / "out")
-    assert said.endswith("labels.csv: columns missing: patient_id; it has file, sex")
+    assert said.endswith(
+        "labels.csv: columns missing: patient_id; it has file, sex; docs/labels_template.csv is a "
+        "table to start from"
+    )
     assert not (tmp_path / "out").exists()
 
 

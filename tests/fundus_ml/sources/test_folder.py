@@ -1,6 +1,8 @@
 """A folder of one's own photographs and the table beside them."""
 
 import pickle
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import pytest
 from fundus_ml.data.manifest import MANIFEST_COLUMNS
 from fundus_ml.data.photographs import OFFERED_COLUMNS
 from fundus_ml.errors import InputError, Refused
-from fundus_ml.sources.folder import folder_photographs
+from fundus_ml.sources.folder import TEMPLATE, folder_photographs
 from tests.fundus_ml.sources.tiny_releases import place, write_excel
 
 FULL = """file,patient_id,sex,eye,age,camera,healthy
@@ -137,7 +139,7 @@ def test_photographs_load_in_another_process(root):
 @pytest.mark.parametrize(
     ("row", "rule"),
     [
-        ("a.jpg,1,woman,,,,", r"column sex, row 2: 'woman'; allowed in any case: f, m, female"),
+        ("a.jpg,1,diverse,,,,", r"column sex, row 2: 'diverse'; allowed in any case: f, m, w, wom"),
         ("a.jpg,1,f,OU,,,", "column eye, row 2: 'OU'; allowed in any case: left, right, unknown"),
         ("a.jpg,1,f,,,,maybe", "column healthy, row 2: 'maybe'; allowed in any case: yes, true"),
         ("a.jpg,1,f,,130,,", "column age, row 2: '130'; must be a number from 0 to 120"),
@@ -149,6 +151,57 @@ def test_a_wrong_value_is_refused(root, row, rule):
     (root / "labels.csv").write_text(FULL.splitlines()[0] + f"\n{row}\n")
     with pytest.raises(InputError, match=rule):
         folder_photographs(root)
+
+
+def test_the_template_is_read_and_shows_every_kind_of_cell(tmp_path):
+    """Both eyes of a patient, and a row with the needed cells alone."""
+    template = Path(__file__).parents[3] / TEMPLATE
+    shutil.copy(template, tmp_path / "labels.csv")
+    place(tmp_path, "photos/001_left.jpg", "photos/001_right.jpg", "photos/002.jpg")
+    photographs = folder_photographs(tmp_path, name="x")
+    assert photographs.rejected.empty
+    assert photographs.assumed == ()
+    table = photographs.table
+    assert list(table["patient_id"]) == ["x/P001", "x/P001", "x/P002"]
+    assert list(table["eye"]) == ["left", "right", "unknown"]
+    assert list(table["finding_glaucoma"].fillna(-1)) == [0, 1, -1]
+
+
+@pytest.mark.parametrize(
+    ("word", "sex"),
+    [("W", "female"), ("Woman", "female"), ("MAN", "male"), ("Female", "female"), ("M", "male")],
+)
+def test_the_sexes_in_common_spellings(tmp_path, word, sex):
+    place(tmp_path, "a.jpg")
+    (tmp_path / "labels.csv").write_text(f"file,patient_id,gender\na.jpg,1,{word}\n")
+    assert folder_photographs(tmp_path).table["sex"].tolist() == [sex]
+
+
+def test_a_missing_table_names_those_there_and_what_it_needs(root):
+    with pytest.raises(InputError) as caught:
+        folder_photographs(root, table="eyes.csv")
+    assert str(caught.value) == (
+        f"{root}/eyes.csv: no such table; name one with table=: labels.csv; it needs the columns "
+        "file, patient_id and sex, as in docs/labels_template.csv"
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("id,img,gender", "patient_id; it has id, file, sex; nearest to patient_id: id; rename"),
+        (
+            "Pat Nr,file,Sexx",
+            "patient_id, sex; .*; nearest to patient_id: Pat Nr; nearest to sex: ",
+        ),
+        ("patient,gender,fundus_image", "file, or left_file .*; nearest to file: fundus_image; "),
+        ("a,b", "patient_id, sex; it has a, b; docs/labels_template.csv is a table to start from$"),
+    ],
+)
+def test_a_missing_column_is_said_with_the_nearest_ones(tmp_path, header, said):
+    (tmp_path / "labels.csv").write_text(f"{header}\n" + ",".join("f" * len(header.split(","))))
+    with pytest.raises(InputError, match=f"columns missing: {said}"):
+        folder_photographs(tmp_path)
 
 
 def test_a_disease_is_yes_or_no(root):

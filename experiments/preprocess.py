@@ -4,11 +4,14 @@ Reads a release (or draws synthetic eyes), finds each field of view, crops it to
 measures its quality, finds people who stand under several ids, splits by person, audits the result,
 and writes the folder that every other entry point reads. Photographs that cannot be used are listed
 in ``rejected.csv`` with their reason. A killed run goes on where it stopped when it is repeated.
+With ``check`` it reads the table and the headers of the files, and says what it would do.
 """
 
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +20,9 @@ from experiments import recording, running
 from experiments.running import console
 from experiments.running.flags import run_entry_point
 from experiments.running.options import ConsoleOptions
-from experiments.running.places import out_place, refuse_overlap
+from experiments.running.places import out_place, refuse_overlap, user_path
 from fundus_ml import data, figures, imaging, preprocessing, sources
+from fundus_ml.errors import InputError
 from fundus_ml.preprocessing.options import PreprocessingOptions
 from fundus_ml.sources.options import check_source
 from fundus_ml.synthesis.options import Population
@@ -31,7 +35,7 @@ if TYPE_CHECKING:
 SHEET_EYES = 40
 CHANNELS = 4
 """Bytes of a pixel: red, green, blue, region."""
-NOT_CONTENT = ("out", "workers", "backend", "scheduler", "verbose")
+NOT_CONTENT = ("out", "check", "workers", "backend", "scheduler", "verbose")
 """Flags that move no byte of the dataset."""
 
 
@@ -49,6 +53,10 @@ class PreprocessConfig(PreprocessingOptions, ConsoleOptions):
     """folder: stands before every id; give each release of one composite its own."""
     out: str = "data/synthetic"
     """Dataset folder to write; an older dataset there is replaced once the new one is whole."""
+    check: bool = False
+    """Only say what would be kept and refused, and what could be asked; write no dataset."""
+    hash_ids: str = ""
+    """File of a secret salt (16 bytes or more): ids of people and photographs become hashes."""
     healthy_only: bool = True
     """Keep only eyes that the release calls healthy (see docs/data.md); not synthetic, folder."""
     patients: int = 600
@@ -72,6 +80,8 @@ class PreprocessConfig(PreprocessingOptions, ConsoleOptions):
         """Refuse values outside their range."""
         super().__post_init__()
         check_source(self.source)
+        if self.check and self.source == "synthetic":
+            raise InputError("check=true: source=synthetic draws its eyes; there is no table")
         self.population()
 
     def population(self) -> Population:
@@ -88,31 +98,48 @@ class PreprocessConfig(PreprocessingOptions, ConsoleOptions):
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run from the command line."""
-    run_entry_point("preprocess", PreprocessConfig, prepare, argv)
+    run_entry_point("preprocess", PreprocessConfig, _prepare_or_check, argv)
+
+
+def _prepare_or_check(config: PreprocessConfig, run: "tracking.Run") -> None:
+    if config.check:
+        check(config, run)
+    else:
+        prepare(config, run)
+
+
+def check(config: PreprocessConfig, run: "tracking.Run") -> "preprocessing.Checked":
+    """Say what :func:`prepare` would take and refuse; the run keeps it as ``check.txt``.
+
+    Raises:
+        InputError: No photograph would be read.
+    """
+    run.set_tags({"stage": "check"})
+    _, photographs = _read(config, run)
+    with _processes(config), console.stages({"check": "photograph"}) as on_progress:
+        found = preprocessing.check_photographs(
+            photographs, size=config.size, on_progress=partial(on_progress, "check")
+        )
+    for line in found.words:
+        console.say(line)
+    run.log_text("\n".join(found.words) + "\n", "check.txt")
+    run.log_text(found.refused.to_csv(index=False), "refused.csv")
+    run.log_metrics({"would_be_read": len(found.kept), "refused": len(found.refused)})
+    if found.kept.empty:
+        advice = f": {photographs.advice}" if photographs.advice else ""
+        raise InputError(f"source {photographs.name}: no eye is left{advice}")
+    console.say("check=true: nothing is written; pixels, and so quality, were not looked at")
+    return found
 
 
 def prepare(config: PreprocessConfig, run: "tracking.Run") -> "preprocessing.Preprocessed":
     """Read a release, write its dataset folder, record both."""
-    out = out_place(config.out)
-    if config.source != "synthetic":
-        refuse_overlap("out", out, "root", config.root)
-    photographs = sources.read_release(
-        config.source,
-        config.root,
-        table=config.table,
-        name=config.name,
-        healthy_only=config.healthy_only,
-        population=config.population(),
-    )
-    running.check_space([_space(out, config, len(photographs.table))])
+    out, photographs = _read(config, run)
     recipe = {name: value for name, value in asdict(config).items() if name not in NOT_CONTENT}
     if photographs.assumed:
-        _say(photographs.assumed, run)
         recipe["assumed"] = list(photographs.assumed)
     with (
-        fundus_ml.parallel.processes(
-            workers=config.workers, backend=config.backend, scheduler=config.scheduler
-        ),
+        _processes(config),
         console.stages({"read": "eye", "compare": "eye", "audit": "step"}) as on_progress,
     ):
         written = preprocessing.preprocess(
@@ -126,10 +153,47 @@ def prepare(config: PreprocessConfig, run: "tracking.Run") -> "preprocessing.Pre
     return written
 
 
-def _say(assumed: Sequence[str], run: "tracking.Run") -> None:
-    for line in assumed:
+def _read(config: PreprocessConfig, run: "tracking.Run") -> tuple[Path, "data.Photographs"]:
+    """Read the rows of the release, say what was assumed, and see that there is room for it."""
+    out = out_place(config.out)
+    if config.source != "synthetic":
+        refuse_overlap("out", out, "root", config.root)
+    salt = sources.read_salt(user_path(config.hash_ids)) if config.hash_ids else b""
+    photographs = _release(config)
+    if salt:
+        photographs = sources.pseudonymised(photographs, salt)
+    running.check_space([_space(out, config, len(photographs.table))])
+    for line in photographs.assumed:
         console.warn(f"assumed: {line}")
-    run.set_tags({"assumed": "; ".join(assumed)})
+    if photographs.assumed:
+        run.set_tags({"assumed": "; ".join(photographs.assumed)})
+    return out, photographs
+
+
+def _release(config: PreprocessConfig) -> "data.Photographs":
+    try:
+        return sources.read_release(
+            config.source,
+            config.root,
+            table=config.table,
+            name=config.name,
+            healthy_only=config.healthy_only,
+            population=config.population(),
+        )
+    except InputError as error:
+        if not config.hash_ids:
+            raise
+        console.warn(str(error))
+        raise InputError(
+            "hash_ids: the line above says why the release is not read; it may name people, so "
+            "the run does not keep it"
+        ) from None
+
+
+def _processes(config: PreprocessConfig) -> AbstractContextManager[None]:
+    return fundus_ml.parallel.processes(
+        workers=config.workers, backend=config.backend, scheduler=config.scheduler
+    )
 
 
 def _space(out: Path, config: PreprocessConfig, eyes: int) -> "running.Space":

@@ -38,7 +38,8 @@ class Photographs:
         load: Turns one row of ``table`` into its photograph, whose shorter side may be decoded
             down to the given number of pixels but not below; picklable, raises
             :class:`~fundus_ml.errors.Refused` when the photograph cannot be read.
-        assumed: What was assumed to read the tables and find the photographs, a line each.
+        assumed: What was assumed to read the tables and find the photographs, a line each; an
+            example, which may name a person, stands last, after ``, such as ``.
         advice: Where missing files were looked for and what lies there instead; empty where most
             were found.
     """
@@ -49,3 +50,17 @@ class Photographs:
     load: Load
     assumed: tuple[str, ...] = ()
     advice: str = ""
+
+
+def own_columns(table: pd.DataFrame) -> list[str]:
+    """List the columns of a release's table that nothing here understands.
+
+    Args:
+        table: Of :class:`Photographs`.
+    """
+    ours = {*OFFERED_COLUMNS, "path"}
+    return [
+        str(name)
+        for name in table
+        if name not in ours and not str(name).startswith(("disease_", "finding_"))
+    ]

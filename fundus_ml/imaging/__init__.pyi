@@ -3,6 +3,7 @@ from .cropping import CroppedEye as CroppedEye
 from .cropping import crop_eye as crop_eye
 from .decoding import Decoded as Decoded
 from .decoding import decode_photograph as decode_photograph
+from .decoding import stored_size as stored_size
 from .duplicates import COLUMNS as COLUMNS
 from .duplicates import same_eye_pairs as same_eye_pairs
 from .field_of_view import SURE as SURE

@@ -74,6 +74,31 @@ def decode_photograph(content: bytes, *, least_side: int) -> Decoded:
     return Decoded(_upright(image, turn), width, height, remarks)
 
 
+def stored_size(content: bytes) -> tuple[int, int]:
+    """Read the size of a photograph off its header; of most formats no pixel is decoded.
+
+    Args:
+        content: The file, as for :func:`decode_photograph`.
+
+    Returns:
+        Width and height as stored, pixels.
+
+    Raises:
+        Refused: ``empty file``, ``truncated`` where the end of the file is not there, and the
+            reasons of :func:`~fundus_ml.imaging.image_headers.read_header` and
+            :func:`~fundus_ml.imaging.dicom.read_dicom`.
+    """
+    if not content:
+        raise Refused("empty file", "0 bytes")
+    if content.startswith(b"DICM", 128):
+        decoded = _decode_dicom(content, 1)
+        return decoded.width, decoded.height
+    header = read_header(content)
+    if lacks_end(content):
+        raise Refused("truncated", "the mark of the file's end is not there")
+    return header.width, header.height
+
+
 def _decode(
     header: ImageFile.ImageFile, content: bytes, least_side: int
 ) -> tuple[NDArray[np.uint8], tuple[str, ...]]:

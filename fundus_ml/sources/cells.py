@@ -132,7 +132,7 @@ def _as_windows(path: Path, content: bytes) -> tuple[str, tuple[str, ...]]:
         ) from None
     word = re.search(r"\w*[^\x00-\x7f]\w*", text)
     assert word is not None
-    return text, (f"{path.name}: not UTF-8, read as Windows-1252, so that it says {word[0]!r}",)
+    return text, (f"{path.name}: not UTF-8, read as Windows-1252, such as {word[0]!r}",)
 
 
 def _separator(text: str, header_rows: int, count_names: CountNames) -> str:

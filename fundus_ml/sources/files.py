@@ -3,7 +3,7 @@
 import os
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pandas as pd
@@ -42,6 +42,12 @@ def load_file(row: dict[str, object], least_side: int) -> Photograph:
             :func:`~fundus_ml.imaging.decoding.decode_photograph`.
     """
     return read_photograph(read_file(as_path(str(row["path"]))), least_side)
+
+
+def named_by_id(refused: Refused, row: Mapping[str, object]) -> Refused:
+    """Say what is wrong with a row's photograph without the path of its file."""
+    path = shown(as_path(str(row["path"])))
+    return Refused(refused.reason, refused.detail.replace(path, str(row["image_id"])))
 
 
 def image_files(root: Path) -> list[str]:

@@ -40,23 +40,13 @@ _FILE = TableColumn(
         "photo", "photograph", "picture", "path", "img", "img_path", "image_filename",
     ),
 )  # fmt: skip
+_PATIENT = (
+    "patient", "patient_no", "patient_nr", "patient_number", "pid", "person", "person_id",
+    "subject", "subject_id", "participant", "participant_id",
+)  # fmt: skip
 _COLUMNS = {
     "file": _FILE,
-    "patient_id": TableColumn(
-        kind="id",
-        also=(
-            "patient",
-            "patient_no",
-            "patient_number",
-            "pid",
-            "person",
-            "person_id",
-            "subject",
-            "subject_id",
-            "participant",
-            "participant_id",
-        ),  # fmt: skip
-    ),
+    "patient_id": TableColumn(kind="id", also=_PATIENT),
     "sex": TableColumn(
         meanings=_SPELLINGS,
         form="a number is not guessed, as 1 is male in BRSET and female in PAPILA",
@@ -96,10 +86,11 @@ def folder_photographs(
         root: Folder of the table and the photographs.
         table: CSV or ``.xlsx`` with the columns ``file`` (path below ``root``), ``patient_id`` and
             ``sex`` (female or male, f or m, in any case), and where known ``eye`` (left, right,
-            OS, OD, unknown; else the file's name may say it), ``age`` in years, ``camera``, ``healthy`` (yes/no, true/false, 1/0),
-            ``disease_...`` and ``finding_...`` (0 or 1). A row that does not say whether its eye is
-            healthy counts as healthy. In place of ``file`` and ``eye`` a row per patient may have
-            ``left_file`` and ``right_file``. Any other column is kept as text.
+            OS, OD, unknown; else the file's name may say it), ``age`` in years, ``camera``,
+            ``healthy`` (yes/no, true/false, 1/0), ``disease_...`` and ``finding_...`` (0 or 1). A
+            row that does not say whether its eye is healthy counts as healthy. In place of
+            ``file`` and ``eye`` a row per patient may have ``left_file`` and ``right_file``. Any
+            other column is kept as text.
         name: Stands before every ``image_id`` and ``patient_id``; give each release its own.
 
     Returns:

@@ -67,7 +67,7 @@ def settle_ids(ids: pd.Series, where: str) -> tuple[pd.Series, list[str]]:
         if changed.any():
             row, was = next(iter(before[changed].items()))
             example = f"{was} in row {row} is {after[changed].iloc[0]}"
-            assumed.append(f"{where}: {changed.sum()} ids {rule} ({example})")
+            assumed.append(f"{where}: {changed.sum()} ids {rule}, such as {example}")
     settled: pd.Series = ids.mask(ids.notna(), plain.reindex(ids.index))
     return settled, assumed
 

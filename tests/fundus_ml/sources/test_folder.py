@@ -192,7 +192,7 @@ def test_a_missing_table_names_those_there_and_what_it_needs(root):
         ("id,img,gender", "patient_id; it has id, file, sex; nearest to patient_id: id; rename"),
         (
             "Pat Nr,file,Sexx",
-            "patient_id, sex; .*; nearest to patient_id: Pat Nr; nearest to sex: ",
+            "patient_id, sex; .*; nearest to patient_id: Pat Nr; nearest to sex",
         ),
         ("patient,gender,fundus_image", "file, or left_file .*; nearest to file: fundus_image; "),
         ("a,b", "patient_id, sex; it has a, b; docs/labels_template.csv is a table to start from$"),

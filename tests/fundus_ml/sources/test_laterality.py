@@ -41,9 +41,10 @@ def test_what_names_say_is_counted(tmp_path):
     rows = ["1_OD.jpg,1,f", "1_OS.jpg,1,f", "2_R.jpg,2,m", "3.jpg,3,m", "l_r.jpg,4,m"]
     photographs = read(tmp_path, "file,patient_id,sex", *rows)
     assert list(photographs.table["eye"]) == ["right", "left", "right", "unknown", "unknown"]
-    assert photographs.assumed == (
+    (line,) = photographs.assumed
+    assert line == (
         "labels.csv: eye read off the names of 3 files, 1 left and 2 right; 2 names say neither or "
-        "both and stay unknown, such as 1_OD.jpg for right",
+        "both and stay unknown, such as 1_OD.jpg for right"
     )
 
 
@@ -52,11 +53,14 @@ def test_the_table_goes_before_the_names_and_contradictions_are_counted(tmp_path
     rows = ["1_OD.jpg,1,f,left", "1_OS.jpg,1,f,left", "2_R.jpg,2,m,", "3_L.jpg,3,m,unknown"]
     photographs = read(tmp_path, "file,patient_id,sex,eye", *rows)
     assert list(photographs.table["eye"]) == ["left", "left", "right", "unknown"]
-    assert photographs.assumed == (
+    filled, contradicted = photographs.assumed
+    assert filled == (
         "labels.csv: eye read off the names of 1 files, 0 left and 1 right, such as 2_R.jpg for "
-        "right",
+        "right"
+    )
+    assert contradicted == (
         "labels.csv: 1 of 4 files are named for the other eye than the table says, and the table "
-        "is taken, such as 1_OD.jpg for right",
+        "is taken, such as 1_OD.jpg for right"
     )
 
 

@@ -24,7 +24,7 @@ from experiments.running.places import out_place, refuse_overlap, user_path
 from fundus_ml import data, figures, imaging, preprocessing, sources
 from fundus_ml.errors import InputError
 from fundus_ml.preprocessing.options import PreprocessingOptions
-from fundus_ml.sources.options import check_source
+from fundus_ml.sources.options import NOT_HEALTHY, check_source
 from fundus_ml.synthesis.options import Population
 
 if TYPE_CHECKING:
@@ -122,6 +122,8 @@ def check(config: PreprocessConfig, run: "tracking.Run") -> "preprocessing.Check
         )
     for line in found.words:
         console.say(line)
+    if config.healthy_only and found.refused["reason"].eq(NOT_HEALTHY).any():
+        console.say(f"{NOT_HEALTHY}: healthy_only=false keeps them, as contrasts of findings need")
     run.log_text("\n".join(found.words) + "\n", "check.txt")
     run.log_text(found.refused.to_csv(index=False), "refused.csv")
     run.log_metrics({"would_be_read": len(found.kept), "refused": len(found.refused)})

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -61,7 +61,10 @@ def check_photographs(
         size: Side of the squares they would become.
         on_progress: Told how many photographs are done, and how many there are.
     """
-    rows = photographs.table.to_dict("records")
+    rows = [
+        {str(name): value for name, value in row.items()}
+        for row in photographs.table.to_dict("records")
+    ]
     seen: list[_Header | Refused] = []
     for header in in_order(_read_header, rows):
         seen.append(header)
@@ -76,12 +79,12 @@ def check_photographs(
     headers = pd.DataFrame(
         [header for header in seen if isinstance(header, _Header)], columns=list(_Header._fields)
     )
-    kept = photographs.table[good].reset_index(drop=True).drop(columns="path").join(headers)
+    kept = photographs.table.loc[good].reset_index(drop=True).drop(columns="path").join(headers)
     rejected = pd.concat([photographs.rejected, rejected_rows(refused)], ignore_index=True)
     return Checked(kept=kept, refused=rejected, words=tuple(_in_words(kept, rejected, size)))
 
 
-def _read_header(row: Mapping[str, object]) -> _Header | Refused:
+def _read_header(row: dict[str, object]) -> _Header | Refused:
     try:
         content = read_file(as_path(str(row["path"])))
         return _Header(*stored_size(content), hashlib.sha256(content).hexdigest())
@@ -132,7 +135,7 @@ def _equal_files(kept: pd.DataFrame) -> Iterator[str]:
     people = int(groups["patient_id"].nunique().gt(1).sum())
     sexes = int(groups["sex"].nunique().gt(1).sum())
     yield (
-        f"equal files: {len(equal)} photographs are {groups.ngroups} files, such as "
+        f"equal files: {len(equal)} photographs, {groups.ngroups} different, such as "
         f"{listed(names)}; {people} under several patients, {sexes} under both sexes"
     )
 

@@ -9,7 +9,8 @@ from fundus_ml.data.contrasts import FINDING
 from fundus_ml.data.photographs import OFFERED_COLUMNS, Photographs
 from fundus_ml.errors import InputError
 from fundus_ml.sources.files import IMAGE_SUFFIXES, without_suffix
-from fundus_ml.sources.refusals import NOT_HEALTHY, offer
+from fundus_ml.sources.options import NOT_HEALTHY
+from fundus_ml.sources.refusals import offer
 from fundus_ml.sources.remarks import joined_flags, plausible_ages
 from fundus_ml.sources.tables import Table, TableColumn, read_table
 

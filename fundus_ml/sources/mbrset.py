@@ -7,7 +7,8 @@ import pandas as pd
 from fundus_ml.data.contrasts import FINDING
 from fundus_ml.data.photographs import OFFERED_COLUMNS, Photographs
 from fundus_ml.sources.files import without_suffix
-from fundus_ml.sources.refusals import NOT_HEALTHY, offer
+from fundus_ml.sources.options import NOT_HEALTHY
+from fundus_ml.sources.refusals import offer
 from fundus_ml.sources.remarks import joined_flags, plausible_ages
 from fundus_ml.sources.tables import TableColumn, read_table
 

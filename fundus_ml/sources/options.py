@@ -2,6 +2,8 @@
 
 from fundus_ml.errors import InputError
 
+NOT_HEALTHY = "not healthy"
+"""Reason for which an eye is refused that a release does not call healthy."""
 SOURCES = ("synthetic", "odir", "brset", "mbrset", "papila", "folder")
 
 

@@ -11,7 +11,7 @@ from fundus_ml.data.photographs import Load, Photographs, own_columns
 from fundus_ml.errors import InputError, Refused
 from fundus_ml.imaging.photographs import Photograph
 from fundus_ml.sources.files import named_by_id
-from fundus_ml.sources.refusals import NOT_HEALTHY
+from fundus_ml.sources.options import NOT_HEALTHY
 
 SHORTEST_SALT = 16
 """Bytes below which a salt can be guessed from an id that is known."""

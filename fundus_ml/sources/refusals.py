@@ -23,7 +23,6 @@ from fundus_ml.sources.missing import where_they_lie
 
 NO_SEX = "no sex"
 SAME_NAME = "same name twice"
-NOT_HEALTHY = "not healthy"
 
 
 def offer(

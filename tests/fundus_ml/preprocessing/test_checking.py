@@ -74,21 +74,20 @@ def test_the_words_say_what_is_there(root):
     words = check_photographs(folder_photographs(root), size=25).words
     assert words[0] == "8 rows: 4 would be read, 4 refused"
     assert "refused: 1 file missing, such as folder/gone (gone.jpg)" in words
+    few = "too few: 30 people of each are needed"
+    equal = "2 photographs, 1 different, such as folder/a_L, folder/b_R; 1 under several patients"
+    unsaid = "1 amd not said or only suspected"
     assert words[5:] == (
         "pixels: 3 of 4 are 40 x 30, 2 sizes in all; shorter sides 20 to 30; 1 are below size=25",
-        "equal files: 2 photographs are 1 files, such as folder/a_L, folder/b_R; 1 under several "
-        "patients, 1 under both sexes",
+        f"equal files: {equal}, 1 under both sexes",
         "people: 3, with 1 to 2 photographs each",
         "eyes: 1 left, 2 right, 1 unknown",
         "age: 3 of 4 known (40 to 61, median 61)",
         "columns kept as they are written: treated, note",
         "contrast=sex: 2 female of 1 people, 2 male of 2 people",
-        "contrast=amd: 2 healthy of 2 people, 1 amd of 1 people; left out: 1 amd not said or only "
-        "suspected; too few: 30 people of each are needed",
-        "contrast=eye: 1 left of 1 people, 2 right of 2 people; left out: 1 eye unknown; too few: "
-        "30 people of each are needed",
-        "contrast=treated: 2 no of 1 people, 2 yes of 2 people; too few: 30 people of each are "
-        "needed",
+        f"contrast=amd: 2 healthy of 2 people, 1 amd of 1 people; left out: {unsaid}; {few}",
+        f"contrast=eye: 1 left of 1 people, 2 right of 2 people; left out: 1 eye unknown; {few}",
+        f"contrast=treated: 2 no of 1 people, 2 yes of 2 people; {few}",
     )
 
 

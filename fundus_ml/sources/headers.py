@@ -86,7 +86,7 @@ class ColumnsMissingError(InputError):
         choice: str = "",
     ) -> None:
         free = [name for name in written if name not in others]
-        near = {name: _near(free, (name, *others[name])) for name in missing}
+        near = {name: _near(free, name, others[name]) for name in missing}
         said = [f"; nearest to {name}: {', '.join(found)}" for name, found in near.items() if found]
         advice = "; rename the one that is meant" if said else ""
         super().__init__(
@@ -95,19 +95,18 @@ class ColumnsMissingError(InputError):
         )
 
 
-def _near(written: Iterable[str], names: Iterable[str]) -> list[str]:
-    """Names that share a word with one of ``names``, or its start, or nearly all letters."""
-    words = tuple(word for name in names for word in _with_underscores(name).split("_"))
-    letters = [_letters(name) for name in names]
+def _near(written: Iterable[str], own: str, others: Sequence[str]) -> list[str]:
+    """Names that share a word with a column, or the start of one, or have nearly all letters."""
+    single = (_with_underscores(name) for name in others)
+    words = {*_with_underscores(own).split("_"), *(name for name in single if "_" not in name)}
+    letters = [_letters(name) for name in (own, *others)]
 
     def is_near(name: str) -> bool:
-        own = _with_underscores(name).split("_")
-        begun = (word.startswith(part) for part in own if len(part) >= _START for word in words)
-        return (
-            any(part in words for part in own)
-            or any(begun)
-            or bool(get_close_matches(_letters(name), letters, 1, cutoff=0.75))
-        )
+        return any(
+            part == word or (len(part) >= _START and word.startswith(part))
+            for part in _with_underscores(name).split("_")
+            for word in words
+        ) or bool(get_close_matches(_letters(name), letters, 1, cutoff=0.75))
 
     return [name for name in written if is_near(name)]
 

@@ -156,6 +156,8 @@ def test_a_wrong_value_is_refused(root, row, rule):
 def test_the_template_is_read_and_shows_every_kind_of_cell(tmp_path):
     """Both eyes of a patient, and a row with the needed cells alone."""
     template = Path(__file__).parents[3] / TEMPLATE
+    docs = template.with_name("data.md").read_text(encoding="utf-8")
+    assert f"```\n{template.read_text(encoding='utf-8')}```" in docs
     shutil.copy(template, tmp_path / "labels.csv")
     place(tmp_path, "photos/001_left.jpg", "photos/001_right.jpg", "photos/002.jpg")
     photographs = folder_photographs(tmp_path, name="x")
@@ -190,10 +192,8 @@ def test_a_missing_table_names_those_there_and_what_it_needs(root):
     ("header", "said"),
     [
         ("id,img,gender", "patient_id; it has id, file, sex; nearest to patient_id: id; rename"),
-        (
-            "Pat Nr,file,Sexx",
-            "patient_id, sex; .*; nearest to patient_id: Pat Nr; nearest to sex",
-        ),
+        ("Case ID,file,Sexx", ".*; nearest to patient_id: Case ID; nearest to sex: Sexx; rename"),
+        ("Pat Code,file,sex", "patient_id; .*; nearest to patient_id: Pat Code; rename"),
         ("patient,gender,fundus_image", "file, or left_file .*; nearest to file: fundus_image; "),
         ("a,b", "patient_id, sex; it has a, b; docs/labels_template.csv is a table to start from$"),
     ],

@@ -20,8 +20,8 @@ from mlflow.entities import Run
 from scipy import stats
 
 from benchmarks.rows import append_rows
-from experiments.recording.scores import read_scores
 from fundus_ml.evaluation.scores import score_of
+from tracking.run_tables import run_table
 
 LEAST_RUNS = 3
 TIMES = (1, 2, 5, 10)
@@ -39,12 +39,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = parser.parse_args(argv)
     runs = mlflow.search_runs(
         experiment_names=[given.experiment],
-        filter_string="attributes.status = 'FINISHED' and attributes.run_name LIKE 'train%'",
+        filter_string="attributes.status = 'FINISHED' and tags.stage = 'train'",
         output_format="list",
     )
     runs.sort(key=lambda run: (_share(run), run.data.params["seed"]))
     people = [_share(run) * given.people for run in runs]
-    found = [score_of(read_scores(run.info.run_id), "auroc", per="person") for run in runs]
+    found = [
+        score_of(run_table("scores", run_id=run.info.run_id), "auroc", per="person") for run in runs
+    ]
     scores = [each.value for each in found]
     if len(runs) < LEAST_RUNS or people[0] == people[-1]:
         parser.error(

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.recording.scores import read_scores
 from experiments.recording.shortcut_baseline import BASELINE, BASELINE_BY
 from fundus_ml.evaluation.scores import CLEAN, score_of
 from fundus_ml.evaluation.within_age import WITHIN_AGE
@@ -18,6 +17,7 @@ from tracking.errors import TrackingError
 from tracking.exposure import Making, made_from, making_of
 from tracking.lineage import REPRODUCES, Measurement, attach_card, measurements_of
 from tracking.registry import ModelVersion, resolve
+from tracking.run_tables import run_table
 from tracking.runs import Run
 
 SHOWN = {
@@ -66,7 +66,7 @@ def refresh_card(run: Run, version: ModelVersion) -> None:
 def _scores_of(version: ModelVersion) -> pd.DataFrame:
     """Measures of the run that made a version; none where it, or its table, is gone."""
     try:
-        return read_scores(version.run_id)
+        return run_table("scores", run_id=version.run_id)
     except TrackingError:
         return pd.DataFrame(columns=SCORE_COLUMNS)
 

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 
 from experiments.recording.modulation import FOLDER
 from experiments.recording.modulation_figures import MEAN_CHANGE
-from experiments.recording.scores import read_scores
 from experiments.recording.shortcut_baseline import BASELINE
 from experiments.running import console
 from fundus_ml.data.opening import open_dataset
@@ -21,6 +20,7 @@ from fundus_ml.modulation import MODES, choose_eyes, read_strongest
 from fundus_ml.pages.template import summary_page
 from fundus_ml.robust_evaluation.options import grey_levels
 from fundus_ml.statistics.bootstrap import Interval
+from tracking.run_tables import run_table
 from tracking.runs import Run
 from tracking.steps import Step
 from tracking.stores import fetch
@@ -246,7 +246,7 @@ def _verdict(answer: Answer) -> str:
 
 
 def _score(step: Step, measure: str, *, eps: str = "0") -> Interval:
-    return score_of(read_scores(step.run_id), measure, eps=float(eps))
+    return score_of(run_table("scores", run_id=step.run_id), measure, eps=float(eps))
 
 
 def _said(step: Step, measure: str, *, eps: str = "0") -> str:

@@ -1,6 +1,5 @@
 """What a measured split leaves on its run: tables, figures, the calibration, a table to read."""
 
-import json
 from collections.abc import Mapping
 
 import pandas as pd
@@ -20,7 +19,6 @@ from fundus_ml.evaluation.within_age import WithinAge
 from fundus_ml.figures import auroc_by_eps, reliability_figure, roc_figure, subgroup_forest
 from fundus_ml.statistics.clustered import Interval
 from tracking.runs import Run
-from tracking.stores import fetch
 
 SCORES = "scores.json"
 """Every measure of a run with its interval, per eye and per person, clean and attacked."""
@@ -52,19 +50,6 @@ def log_scores(
     if len(table) > 1:
         by_eps = auroc_by_eps(_by_eps(table, name), constraint=constraint)
         run.log_figure(by_eps, "auroc_by_eps.png")
-
-
-def read_scores(run_id: str) -> pd.DataFrame:
-    """Read back every measure that a run kept.
-
-    Returns:
-        Rows of :func:`fundus_ml.evaluation.scores.long_scores`.
-
-    Raises:
-        TrackingError: The run kept none.
-    """
-    kept = json.loads(fetch(f"runs:/{run_id}/{SCORES}").read_text(encoding="utf-8"))
-    return pd.DataFrame(kept["data"], columns=kept["columns"])
 
 
 def log_subgroups(run: Run, subgroups: pd.DataFrame, *, title: str) -> None:

@@ -13,7 +13,6 @@ from scipy.special import expit
 from sklearn.metrics import balanced_accuracy_score, brier_score_loss
 
 from experiments import evaluate
-from experiments.recording.scores import read_scores
 from fundus_ml.data.manifest import read_manifest, write_manifest
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.data.record import MANIFEST, read_dataset_json
@@ -24,6 +23,7 @@ from tests.experiments.conftest import SMALL, flags
 from tests.experiments.tiny_versions import newest
 from tests.fundus_ml.tiny_eyes import write_record
 from tracking import registry
+from tracking.run_tables import run_table
 
 pytestmark = pytest.mark.usefixtures("unrendered")
 
@@ -75,7 +75,7 @@ def test_the_threshold_and_the_temperature_are_those_of_validation(chain, clean,
     )
     people = per_person(test)
     scaled = expit(people["logit"] / record["temperature"])
-    kept = score_of(read_scores(run.info.run_id), "brier_calibrated", per="person")
+    kept = score_of(run_table("scores", run_id=run.info.run_id), "brier_calibrated", per="person")
     assert kept.value == pytest.approx(brier_score_loss(people["label"], scaled), abs=1e-4)
 
 

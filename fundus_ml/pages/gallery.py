@@ -1,8 +1,15 @@
-"""The gallery of a modulation: every eye at every budget on one page that asks for nothing."""
+"""The gallery of a modulation: every eye at every budget on one page that asks for nothing.
 
+A page holds its pictures up to a size. Beyond it they lie beside the page, one file per eye, and
+the page reads those of the eyes that are shown.
+"""
+
+import json
 import math
 from base64 import b64encode
-from typing import TypedDict
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -13,33 +20,63 @@ from numpy.typing import NDArray
 from fundus_ml.errors import InputError
 from fundus_ml.figures.changes import SIGNED_MAP, change_limit, signed_change
 from fundus_ml.figures.inputs import check_pictures
+from fundus_ml.figures.style import REGION_STYLES
 from fundus_ml.imaging.opencv import cv2
+from fundus_ml.imaging.regions import REGION_FLAGS
 from fundus_ml.modulation.effects import SEEN
 from fundus_ml.pages.template import rendered
 from fundus_ml.statistics.numerals import plain
 
 Picture = NDArray[np.uint8]
 
+FOLDER = "gallery"
+"""Folder beside the page, of the pictures that it does not hold."""
 LOSSLESS = 101
 """OpenCV's WebP quality above which nothing is lost."""
-QUALITIES = (LOSSLESS, 95, 90, 80, 60, 40, 20)
-SAMPLED = 8
-"""Eyes that the size of a page is estimated from."""
-MIDDLE, SPAN = 128, 127
-"""A change of 0 is stored as 128; the largest of its picture, as 128 - 127 or 128 + 127."""
+MIDDLE = 128
+"""A change of 0 is stored as 128, every other modulo 256 from there."""
 COLOUR_STEPS = 129
 """Colours of the difference view, from darker to brighter."""
-EYE_COLUMNS = (
-    "image_id", "class", "eye", "target", "prob_target_before", "min_norm", "most_changed",
-)  # fmt: skip
+EYE_COLUMNS = ("image_id", "class", "eye", "target", "prob_target_before", "min_norm")
 MEASURES = ("prob_target", "success", "l2", "rms")
+DASHES = {"solid": "none", "dashed": "6 4", "dotted": "2 4"}
+"""Lines of matplotlib as SVG writes them."""
+
+
+class Gallery(NamedTuple):
+    """A page, and the files that it reads.
+
+    Attributes:
+        html: The page.
+        files: Content by path beside the page; none where it holds every picture.
+    """
+
+    html: str
+    files: Mapping[str, str]
+
+
+class OtherVersion(NamedTuple):
+    """What another version made of the same eyes at the same budgets.
+
+    Attributes:
+        name: What a reader knows it by.
+        modulated: ``(E, N, H, W, 3)`` uint8.
+        effects: E·N rows, as those of the gallery, with ``prob_target_before``; the version
+            itself scored its pictures.
+    """
+
+    name: str
+    modulated: NDArray[np.uint8]
+    effects: pd.DataFrame
 
 
 class Embedded(TypedDict):
-    """Pictures of one eye: WebP in base64, and what 127 stands for in each change."""
+    """Pictures of one eye, WebP in base64, and the outlines of its structures as SVG paths."""
 
     original: str
-    changes: list[tuple[str, int]]
+    changes: list[str]
+    outlines: dict[str, str]
+    other: NotRequired[list[str]]
 
 
 def gallery_page(
@@ -50,69 +87,83 @@ def gallery_page(
     pixels: NDArray[np.uint8],
     modulated: NDArray[np.uint8],
     effects: pd.DataFrame,
+    regions: NDArray[np.uint8] | None = None,
+    other: OtherVersion | None = None,
     largest: int = 60_000_000,
-) -> str:
-    """Write one self-contained page to look through a modulation, budget by budget.
+) -> Gallery:
+    """Write a page to look through a modulation, budget by budget.
 
-    A change may be smaller than what compressing its two pictures does to them. Each eye is
-    therefore embedded once and each change by itself, spread over 8 bits; the page adds them up,
-    and what it blinks between or subtracts differs by the change alone.
+    Each eye is stored once and each change by itself, modulo 256; the page adds them up, and what
+    it shows are the pixels that were given.
 
     Args:
         title: Title of the page.
         words: One line: version, dataset, constraint, mode, region.
-        eyes: N rows: ``image_id class eye target prob_target_before min_norm most_changed``.
-            ``min_norm`` is inf where no budget flipped the eye and NaN where none was searched;
-            ``most_changed`` is empty where unknown.
+        eyes: N rows: ``image_id class eye target prob_target_before min_norm``. ``min_norm`` is
+            inf where no budget flipped the eye and NaN where none was searched.
         pixels: ``(N, H, W, 3)`` uint8 unchanged eyes.
         modulated: ``(E, N, H, W, 3)`` uint8, at rising budgets.
-        effects: E·N rows, one per eye and budget: ``image_id eps prob_target success l2 rms``.
-        largest: Bytes that the page may have.
+        effects: E·N rows, one per eye and budget: ``image_id eps prob_target success l2 rms
+            most_changed``; ``most_changed`` is empty where unknown.
+        regions: ``(N, H, W)`` uint8 region maps, whose structures can be outlined.
+        other: Another version, whose pictures can be shown beside these.
+        largest: Bytes of pictures that the page may hold; more lie beside it.
 
     Returns:
-        HTML with WebP pictures of the best quality that stays below ``largest``, without loss
-        where that fits; every value given is escaped.
+        The page and its files, with WebP pictures without loss; every value given is escaped.
 
     Raises:
-        InputError: Pictures, eyes and effects do not belong together, a probability lies outside
-            [0, 1], or the page is too large even at the least quality.
+        InputError: Pictures, eyes and effects do not belong together, or a probability lies
+            outside [0, 1].
     """
     measured = _checked(eyes, pixels, modulated, effects)
+    if regions is not None and regions.shape != pixels.shape[:3]:
+        raise InputError(f"regions: must be {pixels.shape[:3]}, not {regions.shape}")
     facts = _facts(eyes, measured)
-    colours = colormaps[SIGNED_MAP](np.linspace(0, 1, COLOUR_STEPS))
-    shared = {
-        "height": pixels.shape[1],
-        "width": pixels.shape[2],
-        "budgets": [plain(eps) for eps in measured["eps"].unique()],
-        "amplifications": [_amplification(pixels, slab) for slab in modulated],
-        "colours": [to_hex(colour) for colour in colours],
-    }
-    sample = np.unique(np.linspace(0, len(pixels) - 1, SAMPLED).astype(int))
-    for quality in QUALITIES:
-        sampled = _embedded(pixels[sample], modulated[:, sample], quality)
-        needed = _base64_bytes(sampled) * len(pixels) // len(sample)
-        if needed > largest:
-            continue
-        embedded = _embedded(pixels, modulated, quality)
-        page = rendered(
-            "gallery.html",
-            title=title,
-            words=words,
-            quality=None if quality == LOSSLESS else quality,
-            error=_change_error(pixels[sample], modulated[:, sample], quality),
-            gallery=shared
-            | {
-                "exact": quality == LOSSLESS,
-                "eyes": [fact | shown for fact, shown in zip(facts, embedded, strict=True)],
-            },
+    if other is not None:
+        theirs = _checked(eyes, pixels, other.modulated, _without_parts(other.effects))
+        for fact, seen in zip(facts, _measures(theirs, len(eyes)), strict=True):
+            fact["other"] = seen
+    embedded = [
+        _embedded(
+            eye,
+            modulated[:, place],
+            None if regions is None else regions[place],
+            None if other is None else other.modulated[:, place],
         )
-        needed = len(page.encode())
-        if needed <= largest:
-            return page
-    raise InputError(
-        f"largest={largest}: {len(pixels)} eyes at {len(modulated)} budgets take about {needed} "
-        f"bytes even at WebP quality {QUALITIES[-1]}; show fewer eyes or budgets, or allow more"
+        for place, eye in enumerate(pixels)
+    ]
+    alone = sum(map(_size, embedded)) <= largest
+    colours = colormaps[SIGNED_MAP](np.linspace(0, 1, COLOUR_STEPS))
+    key = sha256(json.dumps([title, words, facts]).encode()).hexdigest()[:16]
+    html = rendered(
+        "gallery.html",
+        title=title,
+        words=words,
+        folder="" if alone else FOLDER,
+        gallery={
+            "key": key,
+            "height": pixels.shape[1],
+            "width": pixels.shape[2],
+            "budgets": [plain(eps) for eps in measured["eps"].unique()],
+            "amplifications": [_amplification(pixels, slab) for slab in modulated],
+            "colours": [to_hex(colour) for colour in colours],
+            "structures": {
+                name: {"colour": colour, "dashes": DASHES[line]}
+                for name, (colour, line) in REGION_STYLES.items()
+                if any(name in eye["outlines"] for eye in embedded)
+            },
+            "other": None if other is None else other.name,
+            "folder": "" if alone else FOLDER,
+            "eyes": facts,
+            "pictures": embedded if alone else [],
+        },
     )
+    files = {
+        f"{FOLDER}/{place:05}.js": f'received("{key}", {place}, {json.dumps(eye)});\n'
+        for place, eye in enumerate([] if alone else embedded)
+    }
+    return Gallery(html, files)
 
 
 def _checked(
@@ -122,7 +173,7 @@ def _checked(
     check_pictures("pixels", pixels)
     for name, frame, columns in (
         ("eyes", eyes, EYE_COLUMNS),
-        ("effects", effects, ("image_id", "eps", *MEASURES)),
+        ("effects", effects, ("image_id", "eps", *MEASURES, "most_changed")),
     ):
         missing = [column for column in columns if column not in frame]
         if missing:
@@ -149,26 +200,41 @@ def _checked(
     return found.loc[expected].reset_index()
 
 
+def _without_parts(effects: pd.DataFrame) -> pd.DataFrame:
+    return effects.assign(most_changed="")
+
+
 def _facts(eyes: pd.DataFrame, measured: pd.DataFrame) -> list[dict[str, object]]:
     """What the page says about each eye; lists begin with the unchanged eye."""
-    by_eye = {
-        name: measured[name].to_numpy().reshape(-1, len(eyes)).T.tolist() for name in MEASURES
-    }
+    before = np.tile(eyes["prob_target_before"], len(measured) // len(eyes))
+    seen = _measures(measured.assign(prob_target_before=before), len(eyes))
+    parts = measured["most_changed"].to_numpy().reshape(-1, len(eyes)).T
     return [
         {
             "image_id": str(eye["image_id"]),
             "class": str(eye["class"]),
             "eye": str(eye["eye"]),
             "target": str(eye["target"]),
-            "part": str(eye["most_changed"]) or "unknown",
+            "part": ["nothing", *(str(part) or "unknown" for part in parts[place])],
             "min_norm": float(eye["min_norm"]) if math.isfinite(eye["min_norm"]) else None,
             "searched": not math.isnan(eye["min_norm"]),
-            "prob": [float(eye["prob_target_before"]), *by_eye["prob_target"][place]],
-            "success": [bool(eye["prob_target_before"] > SEEN), *by_eye["success"][place]],
+            **seen[place],
+        }
+        for place, eye in enumerate(eyes.to_dict("records"))
+    ]
+
+
+def _measures(measured: pd.DataFrame, count: int) -> list[dict[str, object]]:
+    """What each of ``count`` eyes is seen as at every budget, the unchanged eye first."""
+    by_eye = {name: measured[name].to_numpy().reshape(-1, count).T.tolist() for name in MEASURES}
+    return [
+        {
+            "prob": [float(before), *by_eye["prob_target"][place]],
+            "success": [bool(before > SEEN), *by_eye["success"][place]],
             "l2": [0.0, *by_eye["l2"][place]],
             "rms": [0.0, *by_eye["rms"][place]],
         }
-        for place, eye in enumerate(eyes.to_dict("records"))
+        for place, before in enumerate(measured["prob_target_before"][:count])
     ]
 
 
@@ -178,52 +244,45 @@ def _amplification(pixels: Picture, slab: Picture) -> int:
     return round(1 / max(change_limit(signed_change(eye, now)[None]) for eye, now in pairs))
 
 
-def _embedded(pixels: Picture, modulated: Picture, quality: int) -> list[Embedded]:
-    embedded: list[Embedded] = []
-    for place, eye in enumerate(pixels):
-        stored = [_stored_change(eye, slab[place], quality) for slab in modulated]
-        changes = [(_webp(change, quality), reach) for change, reach in stored]
-        embedded.append({"original": _webp(eye, quality), "changes": changes})
-    return embedded
-
-
-def _base64_bytes(embedded: list[Embedded]) -> int:
-    return sum(
-        len(eye["original"]) + sum(len(change) for change, _ in eye["changes"]) for eye in embedded
+def _embedded(
+    eye: Picture, path: Picture, regions: Picture | None, other: Picture | None
+) -> Embedded:
+    """Everything that is shown of one eye; ``path`` holds it at every budget."""
+    stored = Embedded(
+        original=_webp(eye),
+        changes=[_stored_change(eye, now) for now in path],
+        outlines={} if regions is None else _outlines(regions),
     )
+    if other is not None:
+        stored["other"] = [_stored_change(eye, now) for now in other]
+    return stored
 
 
-def _stored_change(eye: Picture, now: Picture, quality: int) -> tuple[Picture, int]:
-    """Put a change in -255 to 255 into 8 bits: modulo 256 where nothing is lost, else scaled."""
-    if quality == LOSSLESS:
-        return now - eye + np.uint8(MIDDLE), SPAN
-    change = now.astype(np.int16) - eye
-    reach = max(1, int(np.abs(change).max()))
-    return np.round(MIDDLE + change * (SPAN / reach)).astype(np.uint8), reach
+def _size(eye: Embedded) -> int:
+    return len(json.dumps(eye))
 
 
-def _change_error(pixels: Picture, modulated: Picture, quality: int) -> float:
-    """RMS by which the changes shown are off, in RMS of the change: the median, 0 without loss."""
-    if quality == LOSSLESS:
-        return 0.0
-    errors = []
-    for slab in modulated:
-        for eye, now in zip(pixels, slab, strict=True):
-            stored, reach = _stored_change(eye, now, quality)
-            decoded = cv2.imdecode(_encoded(stored, quality), cv2.IMREAD_COLOR_RGB)
-            change = now.astype(np.float64) - eye
-            shown = (np.asarray(decoded, np.float64) - MIDDLE) * (reach / SPAN)
-            if change.any():
-                errors.append(np.sqrt(np.mean((shown - change) ** 2) / np.mean(change**2)))
-    return float(np.median(errors)) if errors else 0.0
+def _stored_change(eye: Picture, now: Picture) -> str:
+    """Put a change in -255 to 255 into 8 bits, modulo 256: the eye tells which of two it is."""
+    return _webp(now - eye + np.uint8(MIDDLE))
 
 
-def _webp(picture: Picture, quality: int) -> str:
-    return b64encode(_encoded(picture, quality).tobytes()).decode("ascii")
+def _outlines(regions: Picture) -> dict[str, str]:
+    """Borders of the structures that the figures outline, in pixels, as paths of SVG."""
+    found = {}
+    for name in REGION_STYLES:
+        inside = (regions & REGION_FLAGS[name] > 0).astype(np.uint8)
+        if 0 < inside.sum() < inside.size:
+            borders, _ = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+            corners = (border[:, 0] + 0.5 for border in borders)
+            found[name] = "".join(
+                "M" + "L".join(f"{x:g} {y:g}" for x, y in border) + "Z" for border in corners
+            )
+    return found
 
 
-def _encoded(picture: Picture, quality: int) -> Picture:
-    options = [cv2.IMWRITE_WEBP_QUALITY, quality]
+def _webp(picture: Picture) -> str:
+    options = [cv2.IMWRITE_WEBP_QUALITY, LOSSLESS]
     encoded, content = cv2.imencode(".webp", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), options)
     assert encoded
-    return np.asarray(content, np.uint8)
+    return b64encode(np.asarray(content, np.uint8).tobytes()).decode("ascii")

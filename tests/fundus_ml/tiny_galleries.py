@@ -10,10 +10,18 @@ import pandas as pd
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from fundus_ml.pages.gallery import OtherVersion
+
 EPS = (0.5, 2.0, 8.0)
 EYES = 7
 HEIGHT, WIDTH = 12, 300
 """A canvas that nobody gave a size is 300 wide, which must not pass for one that was drawn on."""
+PARTS = (
+    ("macula", "", "macula", "disc", "disc", "", "vessels"),
+    ("macula", "", "disc", "disc", "vessels", "", "disc"),
+    ("disc", "", "macula", "disc", "vessels", "", "disc"),
+)
+"""Most changed part of each eye, by budget."""
 EVIL = '</script><img src=x onerror="hit=1">"\'&'
 
 
@@ -45,7 +53,6 @@ def page_arguments():
             "target": ["male", "female", "male", "female", "male", "male", "male"],
             "prob_target_before": before,
             "min_norm": [1.5, 0.0, np.inf, 0.75, np.nan, 7.0, 2.0],
-            "most_changed": ["disc", "", "macula", "disc", "vessels", "", "disc"],
         }
     )
     prob = np.clip(before + np.outer(EPS, [0.2, 0.02, 0.01, 0.2, -0.03, 0.06, 0.1]), 0, 1)
@@ -58,6 +65,7 @@ def page_arguments():
             "success": prob.ravel() > 0.5,
             "l2": np.sqrt((delta**2).sum((2, 3, 4))).ravel(),
             "rms": np.sqrt((delta**2).mean((2, 3, 4))).ravel(),
+            "most_changed": np.ravel(PARTS),
         }
     )
     return {
@@ -68,6 +76,15 @@ def page_arguments():
         "modulated": modulated,
         "effects": effects,
     }
+
+
+def other_version(given):
+    """Another version, which brightens the eyes and is as unsure at every budget."""
+    brighter = given["pixels"].astype(int) + np.arange(1, len(EPS) + 1)[:, None, None, None, None]
+    effects = given["effects"].assign(prob_target=0.5, success=False, prob_target_before=0.25)
+    return OtherVersion(
+        name="version 7", modulated=brighter.clip(0, 255).astype(np.uint8), effects=effects
+    )
 
 
 class Tags(HTMLParser):
@@ -103,25 +120,13 @@ def decoded(content):
     return np.asarray(Image.open(BytesIO(b64decode(content))).convert("RGB"))
 
 
-def stored_changes(gallery):
-    """``(E, N, H, W, 3)`` changes as the page adds them, for pictures embedded with loss."""
-    by_eye = [
-        [(decoded(content).astype(float) - 128) * reach / 127 for content, reach in eye["changes"]]
-        for eye in gallery["eyes"]
-    ]
-    return np.stack([np.stack(changes) for changes in by_eye], axis=1)
-
-
-def relative_errors(shown, changes):
-    """RMS of what is wrong in a change, in RMS of the change."""
-    return np.sqrt(((shown - changes) ** 2).mean((2, 3, 4)) / (changes**2).mean((2, 3, 4)))
-
-
 def hostile(given):
     """Every text is a way out of a script, an attribute or an element."""
     renamed = {name: f"{EVIL}{name}" for name in given["eyes"]["image_id"]}
     given["eyes"] = given["eyes"].assign(
-        image_id=[*renamed.values()], sex=EVIL, eye=EVIL, target=EVIL, most_changed=EVIL
+        image_id=[*renamed.values()], **{"class": EVIL}, eye=EVIL, target=EVIL
     )
-    given["effects"] = given["effects"].assign(image_id=given["effects"]["image_id"].map(renamed))
+    given["effects"] = given["effects"].assign(
+        image_id=given["effects"]["image_id"].map(renamed), most_changed=EVIL
+    )
     return given | {"title": EVIL, "words": EVIL}

@@ -1,24 +1,27 @@
-"""The gallery holds what was measured and stays below its size."""
+"""The gallery holds what was measured, on one page or beside it."""
 
+import json
 import re
-from io import BytesIO
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from fundus_ml.errors import InputError
+from fundus_ml.imaging.regions import REGION_FLAGS
 from fundus_ml.pages.gallery import gallery_page
 from tests.fundus_ml.tiny_galleries import (
     EPS,
     EVIL,
+    EYES,
+    HEIGHT,
+    WIDTH,
     Tags,
     data_of,
     decoded,
     hostile,
+    other_version,
     page_arguments,
-    relative_errors,
-    stored_changes,
 )
 
 
@@ -27,70 +30,91 @@ def given():
     return page_arguments()
 
 
-def test_where_it_fits_nothing_is_lost(given):
+def assert_whole(stored, eye, path):
     """Modulo 256 every change comes back, also the one from 0 to 255."""
-    page = gallery_page(**given)
+    original = decoded(stored["original"])
+    assert np.array_equal(original, eye)
+    for now, content in zip(path, stored["changes"], strict=True):
+        assert np.array_equal((original.astype(int) + decoded(content) - 128) % 256, now)
+
+
+def test_nothing_is_lost(given):
+    """The page holds what was measured."""
+    page, files = gallery_page(**given)
+    stored = data_of(page)["pictures"]
+    assert not files
+    assert data_of(page)["folder"] == ""
+    for place, eye in enumerate(stored):
+        assert_whole(eye, given["pixels"][place], given["modulated"][:, place])
+
+
+def test_more_than_a_page_may_hold_lies_beside_it(given):
+    """One file per eye, whole as well; the page itself has no picture and knows every eye."""
+    whole = gallery_page(**given).html
+    size = sum(len(json.dumps(eye)) for eye in data_of(whole)["pictures"])
+    assert not gallery_page(**given, largest=size).files
+    page, files = gallery_page(**given, largest=size - 1)
     gallery = data_of(page)
-    assert gallery["exact"]
-    assert "embedded without loss" in page
-    for place, eye in enumerate(gallery["eyes"]):
-        original = decoded(eye["original"])
-        assert np.array_equal(original, given["pixels"][place])
-        for slab, (content, _) in zip(given["modulated"], eye["changes"], strict=True):
-            now = original.astype(int) + decoded(content) - 128
-            assert np.array_equal(now % 256, slab[place])
+    assert gallery | {"folder": "", "pictures": data_of(whole)["pictures"]} == data_of(whole)
+    assert gallery["pictures"] == []
+    assert list(files) == [f"gallery/{place:05}.js" for place in range(EYES)]
+    for place, content in enumerate(files.values()):
+        key, at, stored = json.loads(f"[{re.fullmatch(r'received.(.*).;', content.strip())[1]}]")
+        assert (key, at) == (gallery["key"], place)
+        assert_whole(stored, given["pixels"][place], given["modulated"][:, place])
 
 
-def test_the_page_stays_below_its_size_at_the_best_quality_that_does(given):
-    """Smaller pages have worse pictures, and each says how far its changes are off."""
-    whole = len(gallery_page(**given).encode())
-    changes = given["modulated"].astype(float) - given["pixels"]
-    qualities, errors = [], []
-    for share in (0.9, 0.75, 0.6):
-        page = gallery_page(**given, largest=int(share * whole))
-        assert len(page.encode()) <= share * whole
-        quality, error = re.search(r"quality (\d+).* off by (\d+) %", page, re.DOTALL).groups()
-        qualities.append(int(quality))
-        errors.append(int(error))
-        shown = stored_changes(data_of(page))
-        assert errors[-1] == pytest.approx(100 * np.median(relative_errors(shown, changes)), abs=1)
-    assert qualities == sorted(qualities, reverse=True)
-    assert errors == sorted(errors)
-    assert 20 <= qualities[-1] < qualities[0] <= 95
+def test_pictures_of_another_gallery_have_another_key(given):
+    """Also where the eyes, their count and their size are the same."""
+    keys = {data_of(gallery_page(**given).html)["key"]}
+    keys.add(data_of(gallery_page(**given | {"words": "version 4"}).html)["key"])
+    given["effects"]["prob_target"] *= 0.99
+    keys.add(data_of(gallery_page(**given).html)["key"])
+    assert len(keys) == 3
 
 
-def test_compressing_an_eye_does_not_pass_for_a_change(given):
-    """Two pictures compressed apart differ by far more than a small change; ours do not."""
-    page = gallery_page(**given, largest=len(gallery_page(**given)) // 2)
-    quality = int(re.search(r"quality (\d+)", page).group(1))
-    changes = given["modulated"].astype(float) - given["pixels"]
-    ours = relative_errors(stored_changes(data_of(page)), changes)
-    apart = [[through_webp(eye, quality) for eye in slab] for slab in given["modulated"]]
-    originals = [through_webp(eye, quality) for eye in given["pixels"]]
-    plain = relative_errors(np.asarray(apart) - originals, changes)
-    assert (plain[:2] > 1).all()
-    assert (ours[:2] < plain[:2] / 3).all()
+def test_structures_are_outlined_where_they_end(given):
+    """Filled again, an outline holds the pixels of its structure; what has none draws none."""
+    disc = np.hypot(*(np.mgrid[:HEIGHT, :WIDTH] - np.array([5, 40])[:, None, None])) < 4
+    regions = np.zeros((EYES, HEIGHT, WIDTH), np.uint8)
+    regions[1:] = REGION_FLAGS["retina"]
+    regions[1, disc] |= REGION_FLAGS["disc"]
+    gallery = data_of(gallery_page(**given, regions=regions).html)
+    outlines = [eye["outlines"] for eye in gallery["pictures"]]
+    assert [list(found) for found in outlines] == [[], ["disc"], *[[]] * (EYES - 2)]
+    assert list(gallery["structures"]) == ["disc"]
+    corners = np.reshape([float(n) for n in re.findall(r"[\d.]+", outlines[1]["disc"])], (-1, 2))
+    filled = ImageDraw.Draw(image := Image.new("1", (WIDTH, HEIGHT)))
+    filled.polygon([tuple(corner) for corner in corners - 0.5], fill=1, outline=1)
+    assert np.array_equal(np.asarray(image), disc)
+    assert data_of(gallery_page(**given).html)["structures"] == {}
 
 
-def through_webp(picture, quality):
-    """What a lossy WebP leaves of a picture."""
-    file = BytesIO()
-    Image.fromarray(picture).save(file, "WEBP", quality=quality)
-    return np.asarray(Image.open(file).convert("RGB")).astype(float)
+def test_another_version_stands_beside(given):
+    """Its pictures are whole too, and what it sees is its own."""
+    other = other_version(given)
+    gallery = data_of(gallery_page(**given, other=other).html)
+    assert gallery["other"] == "version 7"
+    for place, (eye, stored) in enumerate(zip(gallery["eyes"], gallery["pictures"], strict=True)):
+        assert_whole(stored, given["pixels"][place], given["modulated"][:, place])
+        theirs = {"original": stored["original"], "changes": stored["other"]}
+        assert_whole(theirs, given["pixels"][place], other.modulated[:, place])
+        assert eye["other"]["prob"] == pytest.approx([0.25, 0.5, 0.5, 0.5])
+    assert gallery["eyes"][0]["prob"] == pytest.approx([0.1, 0.2, 0.5, 1.0])
 
 
 def test_an_unfound_and_an_unsearched_budget_are_told_apart(given):
     """Neither is a number in JSON."""
-    eyes = data_of(gallery_page(**given))["eyes"]
+    eyes = data_of(gallery_page(**given).html)["eyes"]
     assert [eye["min_norm"] for eye in eyes] == [1.5, 0, None, 0.75, None, 7, 2]
     assert [eye["searched"] for eye in eyes] == [True] * 4 + [False] + [True] * 2
 
 
 def test_effects_are_matched_by_name(given):
     """Their order does not matter; the pictures stand by rising budget."""
-    expected = data_of(gallery_page(**given))
+    expected = data_of(gallery_page(**given).html)
     given["effects"] = given["effects"].sample(frac=1, random_state=0)
-    assert data_of(gallery_page(**given)) == expected
+    assert data_of(gallery_page(**given).html) == expected
     first = expected["eyes"][0]
     assert first["prob"] == pytest.approx([0.1, 0.2, 0.5, 1.0])
     assert first["success"] == [False, False, False, True]
@@ -100,17 +124,14 @@ def test_effects_are_matched_by_name(given):
 def test_an_unchanged_modulation_is_shown(given):
     """No gradient, no change: nothing is divided by its size."""
     given["modulated"][:] = given["pixels"]
-    whole = gallery_page(**given)
-    for page in (whole, gallery_page(**given, largest=len(whole) - 5000)):
-        gallery = data_of(page)
-        assert gallery["exact"] == (page == whole)
-        assert gallery["amplifications"] == [255] * len(EPS)
-        assert not np.ptp(decoded(gallery["eyes"][0]["changes"][0][0]))
+    gallery = data_of(gallery_page(**given).html)
+    assert gallery["amplifications"] == [255] * len(EPS)
+    assert not np.ptp(decoded(gallery["pictures"][0]["changes"][0]))
 
 
 def test_the_page_asks_for_nothing(given):
     """No tag loads anything, and the policy forbids it to the browser as well."""
-    page = gallery_page(**given)
+    page = gallery_page(**given).html
     tags = Tags(page).tags
     assert not {name for name, _ in tags} & {"link", "iframe", "img", "object", "base", "form"}
     assert not any({"src", "href"} & attributes.keys() for _, attributes in tags)
@@ -118,16 +139,18 @@ def test_the_page_asks_for_nothing(given):
     assert policies == [
         "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
     ]
-    assert not re.search(r"localStorage|createObjectURL|window\.open|fetch\(|url\(|@import", page)
+    assert not re.search(r"createObjectURL|window\.open|fetch\(|url\(|@import", page)
+    beside = gallery_page(**given, largest=0).html
+    assert "script-src 'unsafe-inline' 'self' file:\">" in beside
 
 
 def test_every_value_is_escaped(given):
     """Two scripts, ours, and no picture: what was given comes back as text."""
-    tags = Tags(gallery_page(**given)).tags
-    page = gallery_page(**hostile(given))
+    tags = Tags(gallery_page(**given).html).tags
+    page = gallery_page(**hostile(given)).html
     assert [name for name, _ in Tags(page).tags] == [name for name, _ in tags]
     assert data_of(page)["eyes"][0]["image_id"] == f"{EVIL}odir/10_left"
-    assert data_of(page)["eyes"][0]["part"] == EVIL
+    assert data_of(page)["eyes"][0]["part"] == ["nothing", *[EVIL] * len(EPS)]
 
 
 def without(name, column):
@@ -139,6 +162,7 @@ def without(name, column):
     [
         (without("eyes", "min_norm"), "eyes: columns missing: min_norm"),
         (without("effects", ["l2", "rms"]), "effects: columns missing: l2, rms"),
+        (without("effects", "most_changed"), "effects: columns missing: most_changed"),
         (lambda given: given | {"pixels": given["pixels"].astype(float)}, "pixels: must be uint8"),
         (
             lambda given: given | {"modulated": given["modulated"][:2]},
@@ -165,8 +189,14 @@ def without(name, column):
             "eyes: prob_target_before=nan: must lie in",
         ),
         (
-            lambda given: given | {"largest": 20_000},
-            "largest=20000: 7 eyes at 3 budgets take about .* bytes even at WebP quality 20",
+            lambda given: given | {"regions": given["pixels"]},
+            r"regions: must be \(7, 12, 300\), not \(7, 12, 300, 3\)",
+        ),
+        (
+            lambda given: (
+                given | {"other": other_version(given)._replace(modulated=given["pixels"])}
+            ),
+            r"modulated: must be uint8 \(3, 7, 12, 300, 3\)",
         ),
     ],
 )

@@ -19,7 +19,7 @@ from experiments.running import console
 from experiments.running.flags import Numbers, StepCount, StepLength, run_entry_point
 from experiments.running.identity import identity_of
 from experiments.running.options import ConsoleOptions
-from fundus_ml import data, modulation
+from fundus_ml import data, modulation, pages
 from fundus_ml.data.options import Verify
 from fundus_ml.errors import check_seed
 
@@ -178,6 +178,7 @@ def modulate_eyes(config: ModulateConfig, run: "tracking.Run") -> Modulated:
             compared=compared,
             effect=effect,
             independent=None if networks.evaluator is None else networks.evaluator.version,
+            other=_clean_pictures(networks, pushed, found),
         )
         recording.record_modulation(run, networks.model.version, record, folder)
     console.table(effect, final=True)
@@ -233,6 +234,22 @@ def _measure(
         ):
             found[condition] = evaluator.measure(networks.model.module, made)
     return found
+
+
+def _clean_pictures(
+    networks: "running.Networks",
+    pushed: "dict[str, modulation.ModulationResult]",
+    found: "dict[str, modulation.Measurements]",
+) -> "pages.OtherVersion | None":
+    """What the clean model made of the same eyes, and what it sees in it."""
+    clean = networks.controls.get(modulation.CLEAN_MODEL)
+    if clean is None:
+        return None
+    return pages.OtherVersion(
+        name=f"{modulation.CLEAN_MODEL}, {clean.version.uri}",
+        modulated=pushed[modulation.CLEAN_MODEL].modulated,
+        effects=found[modulation.CLEAN_MODEL].effects,
+    )
 
 
 if __name__ == "__main__":

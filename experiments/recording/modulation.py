@@ -14,6 +14,7 @@ from fundus_ml.imaging.regions import PARTS
 from fundus_ml.modulation import file_stem
 from fundus_ml.modulation.control_table import MODULATION
 from fundus_ml.modulation.evaluator import Compared, Evaluator, Measurements
+from fundus_ml.pages.gallery import OtherVersion
 from tracking.lineage import attach_pictures
 from tracking.registry import ModelVersion
 from tracking.results import (
@@ -45,6 +46,7 @@ class ModulationRecord:
         compared: Tables over all conditions.
         effect: Rows of ``effect_by_eps`` of the modulation.
         independent: Version of the independent evaluator, where there is one.
+        other: What the gallery shows beside: another version's pictures of the same eyes.
     """
 
     evaluator: Evaluator
@@ -56,6 +58,7 @@ class ModulationRecord:
     compared: Compared
     effect: pd.DataFrame
     independent: ModelVersion | None
+    other: OtherVersion | None = None
 
     @property
     def conclusion(self) -> str:
@@ -99,6 +102,7 @@ def record_modulation(
         record.found[MODULATION].shares,
         folder,
         version=version.uri,
+        other=record.other,
     )
     _write_tables(record, effects, folder)
     _log_sliders(run, record)

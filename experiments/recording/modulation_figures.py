@@ -25,11 +25,12 @@ from fundus_ml.modulation.control_table import MODULATION
 from fundus_ml.modulation.effects import effect_by_eps
 from fundus_ml.modulation.evaluator import Compared, Evaluator, Measurements
 from fundus_ml.modulation.null_distribution import FEWEST_NETWORKS, is_shuffled
-from fundus_ml.pages.gallery import gallery_page
+from fundus_ml.pages.gallery import OtherVersion, gallery_page
 from fundus_ml.parallel import in_order, processes
 from fundus_ml.statistics.numerals import plain
 
 THUMBNAILS = 3
+GALLERY = "gallery.html"
 MEAN_CHANGE = "mean_change.png"
 """The change averaged over eyes of a known side; not there where none changed."""
 SHEET_EYES = 48
@@ -161,17 +162,17 @@ def draw_gallery(
     folder: Path,
     *,
     version: str,
+    other: OtherVersion | None,
 ) -> None:
-    """Write the page that all eyes are looked through on, budget by budget."""
+    """Write the page that all eyes are looked through on, and what lies beside it."""
     first = effects.drop_duplicates("image_id")
     eyes = evaluator.eyes[["image_id", "eye"]].assign(
         **{"class": np.asarray(evaluator.classes)[evaluator.eyes["label"]]},
         target=first["target"].to_numpy(),
         prob_target_before=first["prob_target_before"].to_numpy(),
         min_norm=first["min_norm"].to_numpy(),
-        most_changed=_most_changed(evaluator, shares),
     )
-    page = gallery_page(
+    page, files = gallery_page(
         title=f"Modulation of {len(eyes)} eyes",
         words=(
             f"{version}, {evaluator.options.mode}, {evaluator.options.constraint}, "
@@ -180,19 +181,21 @@ def draw_gallery(
         eyes=eyes,
         pixels=evaluator.chosen.pixels,
         modulated=modulated,
-        effects=effects,
+        effects=effects.assign(most_changed=_most_changed(effects, shares)),
+        regions=evaluator.regions,
+        other=other,
     )
-    (folder / "gallery.html").write_text(page, encoding="utf-8")
+    for name, content in {GALLERY: page, **files}.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(content, encoding="utf-8")
 
 
-def _most_changed(evaluator: Evaluator, shares: pd.DataFrame) -> list[str]:
-    """Name the part of each eye where its strongest change is densest; empty where unknown."""
-    if shares.empty:
-        return [""] * len(evaluator.eyes)
-    strongest = shares[shares["eps"] == shares["eps"].max()].dropna(subset="enrichment")
-    densest = strongest.sort_values("enrichment").drop_duplicates("image_id", keep="last")
-    parts = densest.set_index("image_id")["part"]
-    return [str(parts.get(image_id, "")) for image_id in evaluator.eyes["image_id"]]
+def _most_changed(effects: pd.DataFrame, shares: pd.DataFrame) -> list[str]:
+    """Name the part of each picture where its change is densest; empty where unknown."""
+    key = ["image_id", "eps"]
+    measured = shares.dropna(subset="enrichment").sort_values("enrichment")
+    densest = measured.drop_duplicates(key, keep="last").set_index(key)["part"]
+    return [str(densest.get(picture, "")) for picture in zip(*map(effects.get, key), strict=True)]
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -10,13 +10,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.recording.modulation import FOLDER
-from experiments.recording.modulation_figures import MEAN_CHANGE
+from experiments.recording.modulation_figures import GALLERY, MEAN_CHANGE
 from experiments.recording.shortcut_baseline import BASELINE
 from experiments.running import console
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.evaluation.scores import score_of
 from fundus_ml.figures import figure_png, looks_figure, radii_figure
 from fundus_ml.modulation import MODES, choose_eyes, read_strongest
+from fundus_ml.pages.gallery import FOLDER as PICTURES
 from fundus_ml.pages.template import summary_page
 from fundus_ml.robust_evaluation.options import grey_levels
 from fundus_ml.statistics.bootstrap import Interval
@@ -139,9 +140,7 @@ def write_real_eyes(
     links = {}
     for answer in answers:
         model = answer.rungs[answer.chosen].registered
-        gallery = folder / "galleries" / f"{model.name}.html"
-        gallery.parent.mkdir(exist_ok=True)
-        shutil.copyfile(fetch(f"runs:/{answer.modulated.run_id}/{FOLDER}/gallery.html"), gallery)
+        gallery = _copied_gallery(answer, folder / "galleries" / model.name)
         links[f"{answer.eyes.contrast}: gallery"] = gallery.relative_to(folder).as_posix()
         links[f"{answer.eyes.contrast}: version"] = model.uri
     figures = {
@@ -183,6 +182,16 @@ def write_real_eyes(
     for row in table.to_dict("records"):
         console.say(f"{row['contrast']}: {row['verdict']}")
     return page
+
+
+def _copied_gallery(answer: Answer, folder: Path) -> Path:
+    """Copy the page of a modulation, and the pictures beside it where it does not hold them."""
+    made = fetch(f"runs:/{answer.modulated.run_id}/{FOLDER}")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    if (made / PICTURES).is_dir():
+        shutil.copytree(made / PICTURES, folder / PICTURES)
+    return shutil.copyfile(made / GALLERY, folder / GALLERY)
 
 
 def _readable_radii(answer: Answer) -> pd.DataFrame:

@@ -1,3 +1,5 @@
+from .gallery import Gallery as Gallery
+from .gallery import OtherVersion as OtherVersion
 from .gallery import gallery_page as gallery_page
 from .model_card import ModelCard as ModelCard
 from .model_card import Score as Score

@@ -25,6 +25,7 @@ from fundus_ml.modulation.control_table import CLEAN_MODEL, MODULATION, SHUFFLED
 from tests.experiments.conftest import flags
 from tests.experiments.tiny_versions import artifact, logged_table, newest
 from tests.fundus_ml.tiny_eyes import write_record
+from tests.fundus_ml.tiny_galleries import data_of
 from tracking import results
 from tracking.registry import load_classifier, resolve
 from tracking.stores import initialise_tracking
@@ -139,6 +140,12 @@ def test_everything_is_measured_and_tied(versions, everything, capsys):
         "minimal_perturbations.png",
     ):
         assert artifact(run, f"modulation/{name}").stat().st_size > 1000
+    gallery = data_of(artifact(run, "modulation/gallery.html").read_text())
+    assert gallery["other"] == f"{CLEAN_MODEL}, models:/eye/3"
+    clean = others[others["condition"] == CLEAN_MODEL].set_index(KEY)["prob_target"]
+    for shown in gallery["eyes"]:
+        expected = clean[shown["image_id"]].sort_index()
+        assert shown["other"]["prob"][1:] == pytest.approx(expected.tolist())
     assert run.data.tags["region_enrichment"] == "not measured: the dataset has no region maps"
     assert run.data.metrics["area"] == pytest.approx(controls.loc[0, "area"])
     inputs = {one.model_id for one in run.inputs.model_inputs}
@@ -174,6 +181,14 @@ def test_several_networks_at_chance(versions, tmp_path, capsys):
             row["enrichment"] == enrichment.loc[(MODULATION, row["eps"], row["part"]), "enrichment"]
         )
     assert artifact(run, "modulation/region_enrichment_eps-1.png").is_file()
+    gallery = data_of(artifact(run, "modulation/gallery.html").read_text())
+    assert list(gallery["structures"]) == ["disc"]
+    shares = pd.read_parquet(artifact(run, "modulation/region_shares.parquet"))
+    own = shares[shares["condition"] == MODULATION].dropna(subset="enrichment")
+    densest = own.loc[own.groupby(KEY)["enrichment"].idxmax()].set_index(KEY)["part"]
+    for shown in gallery["eyes"]:
+        parts = [densest.get((shown["image_id"], eps), "unknown") for eps in (0.25, 0.5, 1.0)]
+        assert shown["part"] == ["nothing", *parts]
 
 
 @pytest.mark.usefixtures("unrendered")

@@ -72,8 +72,9 @@ def test_one_table_and_one_page_say_what_was_found(examined):
     assert table["null models"].eq(1).all()
     page = (examined / "real" / "real_eyes.html").read_text()
     for name in CONTRASTS:
-        assert f'href="galleries/fundus-{name}.html"' in page
-        assert (examined / "real" / "galleries" / f"fundus-{name}.html").stat().st_size > 10_000
+        gallery = f"galleries/fundus-{name}/gallery.html"
+        assert f'href="{gallery}"' in page
+        assert (examined / "real" / gallery).stat().st_size > 10_000
     steps = logged_table(newest("real_eyes"), "steps.json")
     assert len(steps) == RealEyesConfig(**ASKED | TYPED).steps == 1 + 2 * (5 + 3 + 2)
     assert steps["step"].iloc[1] == "smoker: train"

@@ -1,6 +1,7 @@
 """What a modulation shows: a panel per eye, curves, enrichments, the sheet and the gallery."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import cast
 
@@ -36,7 +37,7 @@ MEAN_CHANGE = "mean_change.png"
 SHEET_EYES = 48
 """Eyes of a contact sheet; the gallery holds them all."""
 WORTH_PROCESSES = 32
-"""Panels from which on processes of their own draw them."""
+"""Eyes from which on processes of their own draw and compress them."""
 FIGURE_RESAMPLES = 1000
 """Behind the bands of the curves, whose figures stand in the tables."""
 
@@ -70,8 +71,7 @@ def draw_panels(
                 thumbnail=folder / "thumbnails" / name if i < THUMBNAILS else None,
             )
         )
-    workers = 0 if len(panels) >= WORTH_PROCESSES else 1
-    with processes(workers=workers), progress("panels", "eye") as on_step:
+    with _processes_for(len(panels)), progress("panels", "eye") as on_step:
         for drawn, _ in enumerate(in_order(draw_panel_file, panels), start=1):
             on_step(drawn, len(panels))
     return [panel.thumbnail for panel in panels if panel.thumbnail is not None]
@@ -172,19 +172,20 @@ def draw_gallery(
         prob_target_before=first["prob_target_before"].to_numpy(),
         min_norm=first["min_norm"].to_numpy(),
     )
-    page, files = gallery_page(
-        title=f"Modulation of {len(eyes)} eyes",
-        words=(
-            f"{version}, {evaluator.options.mode}, {evaluator.options.constraint}, "
-            f"region {evaluator.chosen.region}, {evaluator.chosen.pixels.shape[1]} px"
-        ),
-        eyes=eyes,
-        pixels=evaluator.chosen.pixels,
-        modulated=modulated,
-        effects=effects.assign(most_changed=_most_changed(effects, shares)),
-        regions=evaluator.regions,
-        other=other,
-    )
+    with _processes_for(len(eyes)):
+        page, files = gallery_page(
+            title=f"Modulation of {len(eyes)} eyes",
+            words=(
+                f"{version}, {evaluator.options.mode}, {evaluator.options.constraint}, "
+                f"region {evaluator.chosen.region}, {evaluator.chosen.pixels.shape[1]} px"
+            ),
+            eyes=eyes,
+            pixels=evaluator.chosen.pixels,
+            modulated=modulated,
+            effects=effects.assign(most_changed=_most_changed(effects, shares)),
+            regions=evaluator.regions,
+            other=other,
+        )
     for name, content in {GALLERY: page, **files}.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(content, encoding="utf-8")
@@ -196,6 +197,10 @@ def _most_changed(effects: pd.DataFrame, shares: pd.DataFrame) -> list[str]:
     measured = shares.dropna(subset="enrichment").sort_values("enrichment")
     densest = measured.drop_duplicates(key, keep="last").set_index(key)["part"]
     return [str(densest.get(picture, "")) for picture in zip(*map(effects.get, key), strict=True)]
+
+
+def _processes_for(eyes: int) -> AbstractContextManager[None]:
+    return processes(workers=0 if eyes >= WORTH_PROCESSES else 1)
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -187,10 +187,9 @@ def write_real_eyes(
 def _copied_gallery(answer: Answer, folder: Path) -> Path:
     """Copy the page of a modulation, and the pictures beside it where it does not hold them."""
     made = fetch(f"runs:/{answer.modulated.run_id}/{FOLDER}")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     if (made / PICTURES).is_dir():
-        shutil.copytree(made / PICTURES, folder / PICTURES)
+        shutil.copytree(made / PICTURES, folder / PICTURES, dirs_exist_ok=True)
     return shutil.copyfile(made / GALLERY, folder / GALLERY)
 
 

@@ -25,6 +25,7 @@ from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.regions import REGION_FLAGS
 from fundus_ml.modulation.effects import SEEN
 from fundus_ml.pages.template import rendered
+from fundus_ml.parallel import in_order
 from fundus_ml.statistics.numerals import plain
 
 Picture = NDArray[np.uint8]
@@ -94,7 +95,8 @@ def gallery_page(
     """Write a page to look through a modulation, budget by budget.
 
     Each eye is stored once and each change by itself, modulo 256; the page adds them up, and what
-    it shows are the pixels that were given.
+    it shows are the pixels that were given. Inside :func:`~fundus_ml.parallel.processes` they are
+    compressed in parallel.
 
     Args:
         title: Title of the page.
@@ -124,15 +126,16 @@ def gallery_page(
         theirs = _checked(eyes, pixels, other.modulated, _without_parts(other.effects))
         for fact, seen in zip(facts, _measures(theirs, len(eyes)), strict=True):
             fact["other"] = seen
-    embedded = [
-        _embedded(
-            eye,
-            modulated[:, place],
-            None if regions is None else regions[place],
-            None if other is None else other.modulated[:, place],
+    given = [
+        _Eye(
+            eye=eye,
+            path=modulated[:, place],
+            regions=None if regions is None else regions[place],
+            other=None if other is None else other.modulated[:, place],
         )
         for place, eye in enumerate(pixels)
     ]
+    embedded = list(in_order(_embedded, given))
     alone = sum(map(_size, embedded)) <= largest
     colours = colormaps[SIGNED_MAP](np.linspace(0, 1, COLOUR_STEPS))
     key = sha256(json.dumps([title, words, facts]).encode()).hexdigest()[:16]
@@ -244,17 +247,24 @@ def _amplification(pixels: Picture, slab: Picture) -> int:
     return round(1 / max(change_limit(signed_change(eye, now)[None]) for eye, now in pairs))
 
 
-def _embedded(
-    eye: Picture, path: Picture, regions: Picture | None, other: Picture | None
-) -> Embedded:
-    """Everything that is shown of one eye; ``path`` holds it at every budget."""
+class _Eye(NamedTuple):
+    """One unchanged eye, itself and by the other version at every budget, its region map."""
+
+    eye: Picture
+    path: Picture
+    other: Picture | None
+    regions: Picture | None
+
+
+def _embedded(given: _Eye) -> Embedded:
+    """Everything that is shown of one eye."""
     stored = Embedded(
-        original=_webp(eye),
-        changes=[_stored_change(eye, now) for now in path],
-        outlines={} if regions is None else _outlines(regions),
+        original=_webp(given.eye),
+        changes=[_stored_change(given.eye, now) for now in given.path],
+        outlines={} if given.regions is None else _outlines(given.regions),
     )
-    if other is not None:
-        stored["other"] = [_stored_change(eye, now) for now in other]
+    if given.other is not None:
+        stored["other"] = [_stored_change(given.eye, now) for now in given.other]
     return stored
 
 

@@ -487,6 +487,10 @@ def test_notes_are_kept_and_handed_out(given, visit):
     for letter in 'fd, "b"':
         page.key(letter)
     assert page.evaluate("[state.flicker, state.difference]") == [False, False]
+    page.evaluate("location.hash = '#eye=odir%2F2_left&eps=8'")
+    page.wait_for("enlarged.image_id === 'odir/2_left' && element('note').value === ''")
+    page.evaluate("location.hash = '#eye=odir%2F9_left&eps=8'")
+    page.wait_for("""element('note').value === 'fd, "b"'""")
     page.evaluate("element('note').blur()")
     page.key("ArrowRight")
     page.wait_for("element('note').value === ''")

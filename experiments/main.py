@@ -229,6 +229,8 @@ def _examine(
     )
     return recording.ModelFindings(
         version=trained.registered,
+        evaluated=evaluated.run_id,
+        modulated=modulated.run_id,
         seconds_per_step=trained.metrics["seconds_per_step"],
         scores=running.read_kept(evaluated, "scores"),
         effect=running.read_kept(modulated, "effect"),

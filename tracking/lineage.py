@@ -19,7 +19,8 @@ from tracking.versions import ModelVersion
 LONGEST_DESCRIPTION = 5000  # width of MLflow's description column
 THUMBNAILS = "thumbnails"
 """Folder, beside the pictures of a run, of those that the version's description shows."""
-
+GALLERY = "gallery.html"
+"""Page among the pictures of a run that all of them are looked through on, where there is one."""
 CARD = "card"
 """Folder of a version's card, on its last run and on the version."""
 REPRODUCES = "reproduces"
@@ -70,6 +71,8 @@ def attach_pictures(
         f"[step by step]({run.page('model-metrics')}) · "
         f"[files]({run.page(f'artifacts/{folder_name}')})"
     )
+    if (folder / GALLERY).is_file():
+        links = f"[gallery]({run.page(f'artifacts/{folder_name}/{GALLERY}')}) · {links}"
     images = [_image(run, folder_name, thumbnail) for thumbnail in thumbnails]
     section = _section(key, f"**{caption}** · {links}", images)
     with exclusive(tracking_uri()):

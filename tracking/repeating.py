@@ -14,6 +14,7 @@ from tracking.steps import DIRTY, read_step
 from tracking.stores import open_tracking
 
 _PROJECT = "mlflow.project.entryPoint"
+_STAGE = "stage"
 _TIMES = ("seconds", "seconds_per_step", "resumed")
 """Metrics that say how long it took or how often it was stopped, not what was found."""
 
@@ -70,7 +71,7 @@ def read_repeatable(run_id: str) -> Repeatable:
     version = read_step(run_id).version
     return Repeatable(
         run_id=run_id,
-        entry_point=project or str(run.info.run_name),
+        entry_point=project or tags.get(_STAGE) or str(run.info.run_name),
         parameters={
             name: _unquoted(value) if project else value for name, value in run.data.params.items()
         },

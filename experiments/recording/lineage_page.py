@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from fundus_ml.pages.template import summary_page
-from tracking.neighbours import Node
+from fundus_ml.pages.template import Link, summary_page
+from tracking.neighbours import GONE, Node
 from tracking.runs import Run
 from tracking.tracing import Reached, Trace, trace
+from tracking.ui import run_address, version_address
 
 SHORT_RUN, SHORT_DIGEST = 8, 12
 
@@ -26,7 +27,10 @@ def lineage_page(found: Trace) -> str:
     }
     return summary_page(
         title=f"Lineage of {label_of(found.start)}",
-        headline={"ask for more": f'tracking.trace("{found.start.name}")'},
+        headline={
+            "links open": "while the server of MLflow runs (make ui)",
+            "ask for more": f'tracking.trace("{found.start.name}")',
+        },
         tables={heading: table for heading, table in tables.items() if len(table)},
         figures={},
         links={},
@@ -42,10 +46,26 @@ def label_of(node: Node) -> str:
     return node.name
 
 
+def _linked(node: Node) -> str | Link:
+    """The name of a thing, which leads to its page where MLflow has one."""
+    if node.kind == "run" and node.words != GONE:
+        return Link(label_of(node), run_address(node.name))
+    if node.kind == "model" and node.words != GONE:
+        return Link(label_of(node), version_address(node.name))
+    return label_of(node)
+
+
+def _about(node: Node) -> str:
+    """What its name does not say: how a run ended, what a version is, where a dataset lies."""
+    if node.kind == "run" and node.words != GONE:
+        return node.words.rpartition(", ")[2].lower()
+    return node.words
+
+
 def _table(reached: Sequence[Reached]) -> pd.DataFrame:
     """One row per thing but pictures, which have one per run that made them."""
-    rows: list[tuple[int, str, str, str, str]] = [
-        (each.steps, each.node.kind, label_of(each.node), each.node.words, label_of(each.through))
+    rows: list[tuple[int, str, str | Link, str, str | Link]] = [
+        (each.steps, each.node.kind, _linked(each.node), _about(each.node), _linked(each.through))
         for each in reached
         if each.node.kind != "picture"
     ]
@@ -53,7 +73,7 @@ def _table(reached: Sequence[Reached]) -> pd.DataFrame:
         (each.steps, each.through) for each in reached if each.node.kind == "picture"
     )
     rows += [
-        (steps, "pictures", f"{count} pictures", "", label_of(through))
+        (steps, "pictures", f"{count} pictures", "", _linked(through))
         for (steps, through), count in pictures.items()
     ]
     return pd.DataFrame(rows, columns=["steps", "what", "name", "about", "through"])

@@ -10,29 +10,35 @@ from typing import Any, cast
 
 import pandas as pd
 
+from experiments.recording.modulation import FOLDER
 from experiments.running import console
 from experiments.running.console import say
 from fundus_ml.auditing.audit import AUDIT_PAGE, Audit
 from fundus_ml.data.owned_folders import read_object
 from fundus_ml.errors import InputError, listed
-from fundus_ml.figures import auroc_by_eps, figure_png, region_enrichment_figure, success_curve
+from fundus_ml.figures import (
+    auroc_by_eps,
+    contact_sheet,
+    figure_png,
+    region_enrichment_figure,
+    success_curve,
+)
+from fundus_ml.modulation.pictures import read_strongest
 from fundus_ml.pages.template import summary_page
 from fundus_ml.statistics.numerals import plain
+from tracking.lineage import GALLERY
 from tracking.registry import ModelVersion
 from tracking.runs import Run
+from tracking.stores import fetch, initialise_tracking
+from tracking.ui import run_address, served, version_address
 
 FILES = ("summary.json", "summary.html")
 TITLE = "What does the network see in a retina?"
+FIRST_EYES = 3
+"""Eyes at the head of the page."""
 SCORE_COLUMNS = ("model", "attack", "eps", "eyes", "people", "auroc", "auroc_low", "auroc_high")
-EFFECT_COLUMNS = (
-    "model", "eps", "rms", "eyes", "unchanged", "success", "success_low", "success_high",
-    "prob_target", "prob_target_before",
-)  # fmt: skip
 CI = "95 % intervals clustered by person"
 _BOUNDS = {"auroc_low": "low", "auroc_high": "high"}
-HEADLINE = (
-    "cue", "shortcut_baseline", "clean_auroc", "eps", "robust_auroc", "clean_model_robust_auroc",
-)  # fmt: skip
 METRICS = {
     "test/auroc": "clean_auroc",
     "test/robust_auroc": "robust_auroc",
@@ -42,6 +48,17 @@ METRICS = {
     "rms": "rms",
 }
 """What the parent run is compared by, as its steps name it, and the names in the summary."""
+PLACES = {"outside": "the frame around the eye", "background": "the ground between the vessels"}
+"""Parts of a picture whose names do not say where they lie."""
+HEADLINE = {
+    "cue": "planted difference",
+    "clean_auroc": "AUROC of the clean version",
+    "shortcut_baseline": "AUROC that shortcuts reach",
+    "eps": "radius of the attack (eps)",
+    "robust_auroc": "AUROC of the robust version under attack",
+    "clean_model_robust_auroc": "AUROC of the clean version under attack",
+}
+"""What the page shows large, by its name in ``summary.json``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +67,8 @@ class ModelFindings:
 
     Attributes:
         version: As registered.
+        evaluated: Id of the ``evaluate`` run.
+        modulated: Id of the ``modulate`` run.
         seconds_per_step: Median over its training.
         scores: Rows of ``fundus_ml.evaluation.scores.scores``.
         effect: Success and P(target) by budget, from the ``modulate`` run.
@@ -57,6 +76,8 @@ class ModelFindings:
     """
 
     version: ModelVersion
+    evaluated: str
+    modulated: str
     seconds_per_step: float
     scores: pd.DataFrame
     effect: pd.DataFrame
@@ -132,6 +153,39 @@ def conclusion_of(summary: Mapping[str, Any]) -> str:
     )
 
 
+def verdict_of(summary: Mapping[str, Any], *, gate: str) -> str:
+    """Answer the title of the page in one sentence.
+
+    Args:
+        summary: From :func:`summarise`.
+        gate: What the robustness gate said of the robust version.
+    """
+    low, baseline = summary["clean_auroc_interval"][0], summary["shortcut_baseline"]
+    auroc = f"AUROC {summary['clean_auroc']:.3f}"
+    if low <= baseline:
+        return (
+            f"Nothing that a shortcut would not reach: the network tells the sexes apart with "
+            f"{auroc}, and its interval does not lie above {baseline:.3f}."
+        )
+    reads = f"it tells the sexes apart with {auroc}, and shortcuts reach {baseline:.3f}"
+    if gate == "refused":
+        return (
+            f"Something that shortcuts do not reach, but its changes are no evidence of what: "
+            f"{reads}; the robust version did not pass its gate."
+        )
+    robust = summary["region_enrichment"]["robust"]
+    if not robust:
+        return f"Something that shortcuts do not reach, in no known place: {reads}."
+    part = max(robust, key=robust.__getitem__)
+    planted = summary["cue"]
+    agrees = ", where the difference was planted" if part == planted else ""
+    misses = f" (the difference was planted in the {planted})" if planted not in {None, part} else ""
+    return (
+        f"Above all {PLACES.get(part, f'the {part}')}{agrees}: there its changes are "
+        f"{robust[part]:.2g} times as dense as if they were spread evenly{misses}; {reads}."
+    )
+
+
 def remove_summary(folder: Path) -> None:
     """Take an older summary out of ``folder``, so that it cannot pass for a run that failed.
 
@@ -201,7 +255,6 @@ def _page(
 ) -> str:
     scores, effects = _scores(findings), _effects(findings)
     enrichments = _enrichments(findings, design.eps)
-    tables = {"Scores on test eyes": scores, "Modulation": effects[list(EFFECT_COLUMNS)]}
     figures = {
         "How small a change makes the network see the other sex": (
             figure_png(success_curve(effects, size=design.size, constraint=design.constraint)),
@@ -212,25 +265,109 @@ def _page(
             f"AUROC on test eyes, clean (eps 0) and under PGD; bands are {CI}.",
         ),
     }
+    tables = {"Scores on test eyes": _readable_scores(scores)}
+    tables["Modulation"] = _readable_effects(effects)
     if not enrichments.empty:
         planted = enrichments.assign(planted=enrichments["part"] == design.planted)
-        tables["Where the change goes"] = enrichments
         caption = f"Share of change energy over share of area at eps {design.eps:g}, bars {CI}."
         figures["Where the change goes"] = (figure_png(region_enrichment_figure(planted)), caption)
+        tables[f"Where the change goes, at eps {design.eps:g}"] = _readable_enrichments(enrichments)
+    robust = findings["robust"]
     return summary_page(
         title=TITLE,
-        headline={key: _shown(summary[key]) for key in HEADLINE},
+        verdict=verdict_of(summary, gate=robust.version.tags.get("robust_gate", "skipped")),
+        picture=_first_eyes(robust),
+        headline={name: _shown(summary[key]) for key, name in HEADLINE.items()},
         tables=tables,
         figures=figures,
-        links={"audit of the dataset": f"dataset/{AUDIT_PAGE}"}
-        | {name: found.version.uri for name, found in findings.items()},
+        links=_links(findings),
     )
+
+
+def _first_eyes(found: ModelFindings) -> tuple[bytes, str]:
+    """Draw a few eyes before and after the largest budget."""
+    rows, original, modulated = read_strongest(fetch(f"runs:/{found.modulated}/{FOLDER}"))
+    captions = [
+        f"P({row['target']}) {row['prob_target_before']:.2f} to {row['prob_target']:.2f}"
+        for row in rows.to_dict("records")[:FIRST_EYES]
+    ]
+    sheet = contact_sheet(original[:FIRST_EYES], modulated[:FIRST_EYES], captions, columns=1)
+    said = (
+        f"Eyes before and after the robust version's gradient pushed them towards the other sex "
+        f"within eps {rows['eps'].iloc[0]:g}, and what changed."
+    )
+    return figure_png(sheet), said
+
+
+def _links(findings: Mapping[str, ModelFindings]) -> dict[str, str]:
+    """Where to look next; what MLflow shows opens while its server runs."""
+    links = {"audit of the dataset": f"dataset/{AUDIT_PAGE}"}
+    client = initialise_tracking()
+    for name, found in findings.items():
+        gallery = Run(client, found.modulated).page(f"artifacts/{FOLDER}/{GALLERY}")
+        links |= {
+            f"{name}: gallery of the eyes (while make ui runs)": served(gallery),
+            f"{name}: version {found.version.uri}": version_address(found.version.uri),
+            f"{name}: run that evaluated it": run_address(found.evaluated),
+            f"{name}: run that modulated by it": run_address(found.modulated),
+        }
+    return links
+
+
+def _readable_scores(scores: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "version": scores["model"],
+            "attack": scores["attack"],
+            "eps": scores["eps"].map(plain),
+            "eyes": scores["eyes"],
+            "people": scores["people"],
+            "AUROC (95 %)": _with_interval(scores, "auroc", "auroc_low", "auroc_high"),
+            "accuracy": scores["accuracy"],
+            "accuracy of the commoner class": scores["majority"],
+        }
+    )
+
+
+def _readable_effects(effects: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "version": effects["model"],
+            "eps": effects["eps"].map(plain),
+            "change per value (RMS)": effects["rms"],
+            "eyes": effects["eyes"],
+            "unchanged": effects["unchanged"],
+            "seen as the target (95 %)": _with_interval(
+                effects, "success", "success_low", "success_high"
+            ),
+            "P(target) before": effects["prob_target_before"],
+            "P(target) after": effects["prob_target"],
+        }
+    )
+
+
+def _readable_enrichments(rows: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "version": rows["model"],
+            "part": rows["part"],
+            "share of the change": rows["energy_share"],
+            "share of the area": rows["area_share"],
+            "enrichment (95 %)": _with_interval(rows, "enrichment", "low", "high"),
+        }
+    )
+
+
+def _with_interval(rows: pd.DataFrame, value: str, low: str, high: str) -> list[str]:
+    """Write a value with its interval, on one line however narrow the window."""
+    cells = zip(rows[value], rows[low], rows[high], strict=True)
+    return ["{:.3f}\N{NBSP}({:.3f}\N{NBSP}to\N{NBSP}{:.3f})".format(*each) for each in cells]
 
 
 def _shown(value: object) -> str:
     if value is None:
         return "not known"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _joined(frames: Mapping[str, pd.DataFrame]) -> pd.DataFrame:

@@ -190,7 +190,12 @@ def run_entry_point(
 
 
 def execute(
-    name: str, function: "Callable[[C, tracking.Run], T]", config: C, *, step: str = ""
+    name: str,
+    function: "Callable[[C, tracking.Run], T]",
+    config: C,
+    *,
+    step: str = "",
+    called: str = "",
 ) -> T:
     """Run ``function`` with ``config`` as one recorded run, nested where a run is open.
 
@@ -201,18 +206,24 @@ def execute(
         function: What it does.
         config: Its flags.
         step: What stands before its lines on the console where it is a step of another run.
+        called: Name of its run; the entry point's when omitted.
     """
     with console.speaking(verbose=config.verbose, step=step) as said:
-        return _recorded(name, function, config, said)
+        return _recorded(name, function, config, said, called=called or name)
 
 
 def _recorded(
-    name: str, function: "Callable[[C, tracking.Run], T]", config: C, said: list[str]
+    name: str,
+    function: "Callable[[C, tracking.Run], T]",
+    config: C,
+    said: list[str],
+    *,
+    called: str,
 ) -> T:
     if not training.world().first:
         return function(config, tracking.SilentRun())
     parameters = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
-    with tracking.start_run(name, parameters) as run:
+    with tracking.start_run(called, parameters) as run:
         run.set_tags({"stage": name})
         running.check_ready(config, run)
         with models.telling(lambda choice: _tell_precision(choice, run)):

@@ -69,7 +69,7 @@ class Steps:
         """Do a step, or find the run that has done it.
 
         Args:
-            words: What the step is called on the console and in the table of steps.
+            words: What the step is called: its run, on the console and in the table of steps.
             name: Entry point.
             function: What it does.
             config: Its flags.
@@ -86,7 +86,8 @@ class Steps:
                 say(f"as run {found.run_id[:SHORT_ID]} found it; nothing has changed since")
             step = found
         else:
-            step = read_step(execute(name, _told(function, digest, keep), config, step=label))
+            told = _told(function, digest, keep)
+            step = read_step(execute(name, told, config, step=label, called=words))
         self.done.append((words, step, taken_over))
         return step
 

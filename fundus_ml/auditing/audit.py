@@ -185,7 +185,12 @@ def _shortcut_words(baselines: Sequence[Baseline], contrast: str) -> list[str]:
         for verdict in ("named", "open", "hint")
     }
     if not by["named"]:
-        return [f"No shortcut was found that predicts {contrast}.", *by["open"], *by["hint"]]
+        surely = " for certain" if by["hint"] else ""
+        if by["open"]:
+            first = f"Nothing outside the retina was found that predicts {contrast}{surely}."
+        else:
+            first = f"No shortcut was found that predicts {contrast}{surely}."
+        return [first, *by["open"], *by["hint"]]
     explained: dict[str, list[str]] = {}
     for item in baselines:
         if item.explained_by and item.name != TOGETHER:
@@ -193,7 +198,7 @@ def _shortcut_words(baselines: Sequence[Baseline], contrast: str) -> list[str]:
     return [
         *by["named"],
         *by["open"],
-        *(f"Carried by {root}: {', '.join(names)}." for root, names in explained.items()),
+        *(f"Explained by {root}: {', '.join(names)}." for root, names in explained.items()),
     ]
 
 

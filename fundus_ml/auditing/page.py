@@ -13,7 +13,18 @@ from fundus_ml.figures.shortcuts import shortcut_forest
 from fundus_ml.figures.style import figure_png
 from fundus_ml.pages.template import Section, audit_page
 
-COUNTED = {"source": "source", "split": "split", "age": "age", "camera": "camera"}
+MEANINGS = {
+    "named": "predicts {contrast} by itself, beyond every shortcut named before it",
+    "open": (
+        "predicts {contrast}, but is measured on the retina: what a model is meant to find may be "
+        "behind it"
+    ),
+    "explained": "predicts {contrast} only because it goes along with another one",
+    "hint": "beats most shuffles, too few of them to be named among so many shortcuts",
+    "dismissed": "does no better than shuffled labels",
+    "not judged": "is the same for every eye, or too few people have it",
+}
+"""What the verdicts of the shortcuts say."""
 
 
 def audit_html(audit: Audit) -> str:
@@ -35,6 +46,7 @@ def audit_html(audit: Audit) -> str:
         sections=[
             _forest(audit),
             _baselines(audit),
+            _meanings(audit),
             *_sources(audit),
             _leakage(audit),
             _counts(audit),
@@ -60,8 +72,8 @@ def _forest(audit: Audit) -> Section:
         caption=(
             "AUROC of each shortcut alone with its 95 % interval. The grey bar ends where 95 % of "
             f"shuffled labels stay below. Named shortcuts predict {audit.contrast} themselves, "
-            "carried ones only because another one makes them, open ones may be the eye itself. A "
-            "model's interval must lie right of the shortcut baseline."
+            "explained ones only because another one makes them, open ones may be the eye "
+            "itself. A model's interval must lie right of the shortcut baseline."
         ),
     )
 
@@ -93,6 +105,16 @@ def _baselines(audit: Audit) -> Section:
         ),
         table=frame,
     )
+
+
+def _meanings(audit: Audit) -> Section:
+    given = {item.verdict for item in audit.baselines}
+    rows = [
+        {"verdict": verdict, "a shortcut of which it is said": says.format(contrast=audit.contrast)}
+        for verdict, says in MEANINGS.items()
+        if verdict in given
+    ]
+    return Section(heading="What the verdicts mean", table=pd.DataFrame(rows))
 
 
 def _sources(audit: Audit) -> list[Section]:

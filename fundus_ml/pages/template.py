@@ -24,9 +24,28 @@ FOLLOWED = ("", "http", "https", "file")
 """Schemes a reader may click; any other address is shown as text."""
 
 
+@dataclass(frozen=True)
+class Link:
+    """A cell of a table that leads somewhere.
+
+    Attributes:
+        words: What the cell says.
+        address: As the links of :func:`summary_page`.
+    """
+
+    words: str
+    address: str
+
+    def __str__(self) -> str:
+        """Say it without the address."""
+        return self.words
+
+
 def summary_page(
     *,
     title: str,
+    verdict: str = "",
+    picture: tuple[bytes, str] | None = None,
     headline: Mapping[str, str],
     tables: Mapping[str, pd.DataFrame],
     figures: Mapping[str, tuple[bytes, str]],
@@ -36,8 +55,10 @@ def summary_page(
 
     Args:
         title: Title of the page.
+        verdict: A sentence that answers the title; none is shown where empty.
+        picture: What shows it, right below: a PNG file's content and its caption.
         headline: The few numbers a reader should leave with, by name.
-        tables: By heading; the columns are shown, the index is not.
+        tables: By heading; the columns are shown, the index is not. A cell may be a :class:`Link`.
         figures: By heading, the PNG file's content and its caption, which is also its alt text.
         links: Address by name: a path relative to the page, ``http(s)`` or ``file``; any other
             address (``models:/…``) is shown, not linked.
@@ -51,6 +72,8 @@ def summary_page(
     return rendered(
         "summary.html",
         title=title,
+        verdict=verdict,
+        picture=None if picture is None else (_embedded(title, *picture), picture[1]),
         headline=headline,
         tables={heading: _cells(table) for heading, table in tables.items()},
         figures={
@@ -58,7 +81,7 @@ def summary_page(
             for heading, (content, caption) in figures.items()
         },
         links={
-            name: (address, urlsplit(address).scheme in FOLLOWED) for name, address in links.items()
+            name: (address, _is_followed(address)) for name, address in links.items()
         },
     )
 
@@ -149,11 +172,18 @@ def _embedded(heading: str, content: bytes, caption: str) -> str:
     return b64encode(content).decode("ascii")
 
 
+def _is_followed(address: str) -> bool:
+    return urlsplit(address).scheme in FOLLOWED
+
+
 class _Table(NamedTuple):
-    """Cells as text, each with the class of its column: ``number``, ``words`` or none."""
+    """Cells as text, each with the class of its column: ``number``, ``words`` or none.
+
+    Those of ``rows`` have an address too, empty where a cell leads nowhere.
+    """
 
     header: list[tuple[str, str]]
-    rows: list[list[tuple[str, str]]]
+    rows: list[list[tuple[str, str, str]]]
 
 
 def _cells(table: pd.DataFrame) -> _Table:
@@ -162,8 +192,22 @@ def _cells(table: pd.DataFrame) -> _Table:
     kinds = [_kind(column, text) for column, text in zip(columns, texts, strict=True)]
     return _Table(
         header=[(str(name), kind) for name, kind in zip(table.columns, kinds, strict=True)],
-        rows=[list(zip(row, kinds, strict=True)) for row in zip(*texts, strict=True)],
+        rows=[
+            list(zip(row, kinds, leading, strict=True))
+            for row, leading in zip(
+                zip(*texts, strict=True),
+                zip(*map(_addresses, columns), strict=True),
+                strict=True,
+            )
+        ],
     )
+
+
+def _addresses(column: pd.Series) -> list[str]:
+    return [
+        cell.address if isinstance(cell, Link) and _is_followed(cell.address) else ""
+        for cell in column
+    ]
 
 
 def _kind(column: pd.Series, texts: list[str]) -> str:

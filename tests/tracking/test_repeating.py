@@ -25,6 +25,8 @@ def test_flags_are_those_that_were_given(monkeypatch):
     assert plain.parameters["dataset"] == "'~/my eyes'"
     assert (plain.entry_point, plain.commit, plain.dataset_digest) == ("train", "f" * 40, "")
     tags = {"mlflow.project.entryPoint": "train", "model_version": "models:/eye/3"}
+    step = read_repeatable(finished(monkeypatch, stage="robustify"))
+    assert step.entry_point == "robustify"
     project = read_repeatable(finished(monkeypatch, **tags))
     assert dict(project.parameters) == {"dataset": "~/my eyes", "contrast": "age>60"}
     assert (project.model, project.start, project.registered) == ("models:/eye/3", "", "")

@@ -6,7 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fundus_ml.auditing.audit import AUDIT, AUDIT_PAGE, audit_dataset, read_audit, write_audit
+from fundus_ml.auditing.audit import (
+    AUDIT,
+    AUDIT_PAGE,
+    _shortcut_words,
+    audit_dataset,
+    read_audit,
+    write_audit,
+)
+from fundus_ml.auditing.baselines import Baseline
+from fundus_ml.auditing.page import MEANINGS
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.errors import InputError
 from fundus_ml.figures.shortcuts import shortcut_forest
@@ -52,7 +61,7 @@ def test_an_audit_names_the_shortcut_and_the_floor(audit, cohort):
     assert audit.shortcut_baseline == max(audit.chance, *reached)
     assert audit.shortcut_baseline_by in {item.name for item in audit.baselines}
     assert audit.verdicts[0].startswith("Camera: predicts sex; AUROC 0.")
-    assert audit.verdicts[1].startswith("Carried by camera: field-of-view geometry")
+    assert audit.verdicts[1].startswith("Explained by camera: field-of-view geometry")
     assert audit.verdicts[-2] == "Nobody stands in more than one split."
     assert audit.verdicts[-1] == audit.shortcut_baseline_words
     assert f"lies above {audit.shortcut_baseline:.3f}" in audit.shortcut_baseline_words
@@ -95,6 +104,37 @@ def test_the_page_opens_with_verdict_and_floor_and_asks_for_nothing(audit, writt
     assert {"no bright field", "placeholder age", "explained by camera"} <= {
         word.removeprefix("predicts sex, but ") for word in cells
     }
+
+
+def test_the_page_says_what_the_verdicts_mean(audit, written):
+    page = Page((written / AUDIT_PAGE).read_text())
+    assert "What the verdicts mean" in page.words["h2"]
+    explained = {verdict for verdict in MEANINGS if MEANINGS[verdict].format(contrast="sex")
+                 in page.words["td"]}  # fmt: skip
+    assert explained == {item.verdict for item in audit.baselines}
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "opening"),
+    [
+        ({"age": "dismissed"}, "No shortcut was found that predicts sex."),
+        ({"age": "hint"}, "No shortcut was found that predicts sex for certain."),
+        ({"quality": "open"}, "Nothing outside the retina was found that predicts sex."),
+        (
+            {"age": "hint", "quality": "open"},
+            "Nothing outside the retina was found that predicts sex for certain.",
+        ),
+        ({"age": "named", "quality": "open"}, "Age: predicts sex."),
+    ],
+)
+def test_nothing_is_denied_that_the_next_sentence_says(verdicts, opening):
+    found = [
+        Baseline(name=name, verdict=verdict, finding="predicts sex")
+        for name, verdict in verdicts.items()
+    ]
+    said = _shortcut_words(found, "sex")
+    assert said[0] == opening
+    assert ("Quality: predicts sex." in said) == ("quality" in verdicts)
 
 
 def len_of(audit):

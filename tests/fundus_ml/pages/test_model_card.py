@@ -19,7 +19,7 @@ def test_markdown_holds_every_part_once():
     for part in (
         "# fundus-amd, version 3\n",
         f"**{CARD.verdict}**",
-        "| AUROC, per eye | 0.859 | 0.725 to 0.954 |",
+        "| AUROC, per eye | &emsp;0.859 | &emsp;0.725 to 0.954 |",
         "- **Training**: clean, labels true",
         'mlflow.pyfunc.load_model("models:/fundus-amd/3")',
         "# probability of amd, or why it was refused",

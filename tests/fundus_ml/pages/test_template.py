@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from fundus_ml.errors import InputError
 from fundus_ml.figures import figure_png
-from fundus_ml.pages.template import Section, audit_page, summary_page
+from fundus_ml.pages.template import Link, Section, audit_page, summary_page
 
 VOID = {"meta", "img", "link", "br", "hr", "input"}
 
@@ -128,6 +128,27 @@ def test_only_addresses_a_browser_may_open_are_links(make_page, address, followe
     """A model's address is text; a script never becomes a link."""
     page = Page(make_page(links={"there": address}))
     assert [link["href"] for link in page.all("a")] == ([address] if followed else [])
+
+
+def test_a_page_opens_with_its_verdict_and_what_shows_it(make_page, png):
+    """Both stand above the numbers; the grounds follow, figures before tables."""
+    html = make_page(verdict="The disc.", picture=(png, "Three eyes."))
+    page = Page(html)
+    assert page.words["p"] == ["The disc."]
+    assert page.words["figcaption"] == ["Three eyes.", "ROC of both models."]
+    places = [html.index(f">{words}<") for words in ("The disc.", "Three eyes.", "clean AUROC")]
+    places += [html.index(f"<h2>{heading}</h2>") for heading in ("ROC", "Success")]
+    assert places == sorted(places)
+    assert "p" not in Page(make_page()).words
+
+
+def test_a_cell_may_lead_somewhere(make_page):
+    """By the rules of every other address: what must not be opened is its words alone."""
+    cells = [Link("train 1", "http://127.0.0.1:5000/#/runs/1"), Link("x", "javascript:alert(1)")]
+    page = Page(make_page(tables={"t": pd.DataFrame({"name": [*cells, "odir"]})}, links={}))
+    assert [link["href"] for link in page.all("a")] == ["http://127.0.0.1:5000/#/runs/1"]
+    assert page.words["a"] == ["train 1"]
+    assert page.words["td"] == ["x", "odir"]
 
 
 def test_table_columns_share_one_format(make_page):

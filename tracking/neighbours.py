@@ -46,12 +46,14 @@ class Node:
         name: An image id, a digest, a run id, ``models:/name/3`` or the address of a picture.
         words: What a reader should know of it; plays no part in equality.
         dataset: Digest that an image id belongs to; empty for other kinds.
+        experiment: Id of the experiment of a run; empty for other kinds, and where it is deleted.
     """
 
     kind: Kind
     name: str
     words: str = ""
     dataset: str = ""
+    experiment: str = ""
 
     def __eq__(self, other: object) -> bool:
         """Whether both are the same thing, whatever is said of them."""
@@ -206,7 +208,8 @@ def _model(version: ModelVersion) -> Node:
 
 
 def _run(run: entities.Run) -> Node:
-    return Node("run", str(run.info.run_id), f"{run.info.run_name}, {run.info.status}")
+    words = f"{run.info.run_name}, {run.info.status}"
+    return Node("run", str(run.info.run_id), words, experiment=str(run.info.experiment_id))
 
 
 def _model_at(uri: str) -> Node:

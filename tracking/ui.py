@@ -36,9 +36,9 @@ def first_page(port: str) -> str:
     return f"http://127.0.0.1:{port}{place}"
 
 
-def run_address(run_id: str) -> str:
+def run_address(run_id: str, experiment_id: str) -> str:
     """Whole address of the page of a run."""
-    return served(f"/#/runs/{run_id}{TRAINING}")
+    return served(f"/#/experiments/{experiment_id}/runs/{run_id}{TRAINING}")
 
 
 def version_address(uri: str) -> str:

@@ -48,8 +48,8 @@ def label_of(node: Node) -> str:
 
 def _linked(node: Node) -> str | Link:
     """The name of a thing, which leads to its page where MLflow has one."""
-    if node.kind == "run" and node.words != GONE:
-        return Link(label_of(node), run_address(node.name))
+    if node.experiment:
+        return Link(label_of(node), run_address(node.name, node.experiment))
     if node.kind == "model" and node.words != GONE:
         return Link(label_of(node), version_address(node.name))
     return label_of(node)
@@ -57,7 +57,7 @@ def _linked(node: Node) -> str | Link:
 
 def _about(node: Node) -> str:
     """What its name does not say: how a run ended, what a version is, where a dataset lies."""
-    if node.kind == "run" and node.words != GONE:
+    if node.kind == "run":
         return node.words.rpartition(", ")[2].lower()
     return node.words
 

@@ -30,7 +30,7 @@ from tracking.lineage import GALLERY
 from tracking.registry import ModelVersion
 from tracking.runs import Run
 from tracking.stores import fetch, initialise_tracking
-from tracking.ui import run_address, served, version_address
+from tracking.ui import served, version_address
 
 FILES = ("summary.json", "summary.html")
 TITLE = "What does the network see in a retina?"
@@ -167,7 +167,7 @@ def verdict_of(summary: Mapping[str, Any], *, gate: str) -> str:
             f"Nothing that a shortcut would not reach: the network tells the sexes apart with "
             f"{auroc}, and its interval does not lie above {baseline:.3f}."
         )
-    reads = f"it tells the sexes apart with {auroc}, and shortcuts reach {baseline:.3f}"
+    reads = f"the clean version tells the sexes apart with {auroc}, shortcuts reach {baseline:.3f}"
     if gate == "refused":
         return (
             f"Something that shortcuts do not reach, but its changes are no evidence of what: "
@@ -177,12 +177,14 @@ def verdict_of(summary: Mapping[str, Any], *, gate: str) -> str:
     if not robust:
         return f"Something that shortcuts do not reach, in no known place: {reads}."
     part = max(robust, key=robust.__getitem__)
-    planted = summary["cue"]
-    agrees = ", where the difference was planted" if part == planted else ""
-    misses = f" (the difference was planted in the {planted})" if planted not in {None, part} else ""
+    where, planted = PLACES.get(part, f"the {part}"), summary["cue"]
+    if planted == part:
+        where += ", where the difference was planted"
+    elif planted:
+        where += f", though the difference was planted in the {planted}"
     return (
-        f"Above all {PLACES.get(part, f'the {part}')}{agrees}: there its changes are "
-        f"{robust[part]:.2g} times as dense as if they were spread evenly{misses}; {reads}."
+        f"Above all {where}: there the robust version's changes are {robust[part]:.2g} times as "
+        f"dense as if they were spread evenly; {reads}."
     )
 
 
@@ -304,12 +306,13 @@ def _links(findings: Mapping[str, ModelFindings]) -> dict[str, str]:
     links = {"audit of the dataset": f"dataset/{AUDIT_PAGE}"}
     client = initialise_tracking()
     for name, found in findings.items():
-        gallery = Run(client, found.modulated).page(f"artifacts/{FOLDER}/{GALLERY}")
+        evaluated, modulated = (Run(client, each) for each in (found.evaluated, found.modulated))
+        gallery = modulated.page(f"artifacts/{FOLDER}/{GALLERY}")
         links |= {
             f"{name}: gallery of the eyes (while make ui runs)": served(gallery),
             f"{name}: version {found.version.uri}": version_address(found.version.uri),
-            f"{name}: run that evaluated it": run_address(found.evaluated),
-            f"{name}: run that modulated by it": run_address(found.modulated),
+            f"{name}: run that evaluated it": served(evaluated.page()),
+            f"{name}: run that modulated by it": served(modulated.page()),
         }
     return links
 

@@ -80,9 +80,7 @@ def summary_page(
             heading: (_embedded(heading, content, caption), caption)
             for heading, (content, caption) in figures.items()
         },
-        links={
-            name: (address, _is_followed(address)) for name, address in links.items()
-        },
+        links={name: (address, _is_followed(address)) for name, address in links.items()},
     )
 
 

@@ -6,7 +6,7 @@ from experiments.recording.lineage_page import lineage_page
 from tracking.neighbours import Node
 from tracking.tracing import Reached, Trace
 
-MAIN = Node("run", "a" * 32, "main, RUNNING")
+MAIN = Node("run", "a" * 32, "main, RUNNING", experiment="1")
 TRAIN = Node("run", "b" * 32, "train, FINISHED")
 MODULATE = Node("run", "c" * 32, "modulate, FINISHED")
 MODEL = Node("model", "models:/eye/1", "sex, clean")
@@ -39,7 +39,7 @@ def test_runs_and_versions_lead_to_their_pages(monkeypatch):
     def links():
         return set(re.findall(r'href="([^"]+)"', lineage_page(Trace(MAIN, (), down))))
 
-    pages = ("/#/runs/" + "a" * 32, "/#/models/eye/versions/1")
+    pages = ("/#/experiments/1/runs/" + "a" * 32, "/#/models/eye/versions/1")
     for uri, server in (
         ("", "http://127.0.0.1:5000"),
         ("https://me:secret@example.org/mlflow/", "https://example.org/mlflow"),

@@ -13,7 +13,7 @@ from mlflow import MlflowClient
 
 from experiments import modulate
 from experiments.main import MainConfig
-from experiments.recording.summary import FILES, remove_summary
+from experiments.recording.summary import FILES, remove_summary, verdict_of
 from experiments.running.flags import Number, Numbers
 from fundus_ml.data.folder import DATASET_FILES
 from fundus_ml.data.opening import open_dataset
@@ -25,7 +25,10 @@ from tests.fundus_ml.trees import plant, tree
 from tracking import registry, results
 from tracking.lineage import ancestors
 
-STEPS = ["preprocess", "train", "robustify", "evaluate", "modulate", "evaluate", "modulate"]
+STEPS = [
+    "preprocess", "train", "robustify",
+    "evaluate clean", "modulate clean", "evaluate robust", "modulate robust",
+]  # fmt: skip
 
 
 def runs(client):
@@ -54,7 +57,7 @@ def children(client, parent):
 
 
 def named(children, name):
-    return [run for run in children if run.info.run_name == name]
+    return [run for run in children if run.data.tags["stage"] == name]
 
 
 def test_the_summary_holds_what_was_found(chain):
@@ -76,7 +79,52 @@ def test_the_page_stands_alone_and_shows_the_headline(chain):
     page = (chain.folder / "demo" / "summary.html").read_text()
     assert "What does the network see in a retina?" in page
     assert f"{chain.summary['clean_auroc']:.3f}" in page
-    assert page.count("data:image/png;base64,") == 3
+    assert page.count("data:image/png;base64,") == 4
+
+
+def test_the_page_leads_to_galleries_versions_and_runs(chain, children):
+    page = (chain.folder / "demo" / "summary.html").read_text()
+    links = set(re.findall(r'href="([^"]+)"', page))
+    for info in (run.info for run in children):
+        if not info.run_name.startswith(("evaluate", "modulate")):
+            continue
+        place = f"/#/experiments/{info.experiment_id}/runs/{info.run_id}"
+        assert f"http://127.0.0.1:5000{place}?workflowType=machine_learning" in links
+        if info.run_name.startswith("modulate"):
+            assert any(f"{place}/artifacts/modulation/gallery.html" in link for link in links)
+    for n in (1, 2):
+        assert any(link.partition("?")[0].endswith(f"/fundus-sex/versions/{n}") for link in links)
+
+
+SEEN = {
+    "cue": "disc", "clean_auroc": 0.9, "clean_auroc_interval": [0.8, 0.95],
+    "shortcut_baseline": 0.7, "region_enrichment": {"robust": {"disc": 7.0, "outside": 0.5}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "gate", "said"),
+    [
+        ({}, "passed", "Above all the disc, where the difference was planted: there the robust"),
+        ({"cue": None}, "passed", "Above all the disc: there the robust version's changes are 7 "),
+        (
+            {"cue": "macula"},
+            "skipped",
+            "the disc, though the difference was planted in the macula: there",
+        ),
+        (
+            {"region_enrichment": {"robust": {"outside": 2.0}}, "cue": None},
+            "passed",
+            "Above all the frame around the eye: ",
+        ),
+        ({"region_enrichment": {"robust": {}}}, "passed", "in no known place: the clean version"),
+        ({}, "refused", "its changes are no evidence of what: "),
+        ({"clean_auroc_interval": [0.7, 0.95]}, "passed", "Nothing that a shortcut would not"),
+    ],
+)
+def test_the_page_answers_its_title(changes, gate, said):
+    """With where the changes go only where the network reads something and passed its gate."""
+    assert said in verdict_of(SEEN | changes, gate=gate)
 
 
 def test_every_step_is_a_finished_child_of_one_parent(client, parent, children):

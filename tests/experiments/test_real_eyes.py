@@ -108,7 +108,7 @@ def test_nothing_is_done_twice(capsys):
     assert capsys.readouterr().out.count("nothing has changed since") == 21
     end_all_runs()
     real_eyes.main(flags(ASKED | {"evaluate_steps": 2}))
-    assert sorted(run.info.run_name for run in children()) == ["evaluate", "evaluate"]
+    assert [run.data.tags["stage"] for run in children()] == ["evaluate", "evaluate"]
     assert before == {name: len(list(registry.versions_of(f"fundus-{name}"))) for name in CONTRASTS}
 
 

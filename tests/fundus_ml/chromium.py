@@ -116,6 +116,7 @@ def opened(page_file, profile, *, flags=()):
         yield page
     finally:
         browser.terminate()
-        browser.wait(timeout=20)
+        # A browser that cannot get rid of what it has to say does not end.
         os.close(write)
         os.close(read)
+        browser.wait(timeout=60)

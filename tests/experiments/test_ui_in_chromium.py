@@ -201,7 +201,7 @@ def test_two_runs_are_compared(listed, chain_once):
         "(() => { const [, values] = document.querySelectorAll('.ReactVirtualized__Grid');"
         " values.scrollIntoView({ block: 'center' }); values.scrollTop = 450; })()"
     )
-    listed.see("found('.ReactVirtualized__Grid', 'test_clean_auroc\\n')")
+    listed.see("found('.ReactVirtualized__Grid', 'test/auroc\\n')")
     shown = float(f"{chain_once.summary['clean_auroc']:.3f}")
     listed.see(f"found('.ReactVirtualized__Grid', '{shown}')")
 

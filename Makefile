@@ -6,7 +6,7 @@ RUN := PATH="$(CURDIR)/$(VENV)/bin:$$PATH"
 QUIET := MLFLOW_LOGGING_LEVEL=WARNING
 STORE := sqlite:///$(CURDIR)/mlflow.db
 
-.PHONY: demo test test-slow lint ui lock
+.PHONY: demo test test-slow lint ui server lock
 
 demo: $(INSTALLED) ## the whole chain on synthetic eyes
 	@$(RUN) $(QUIET) mlflow run . --env-manager local --experiment-name fundus
@@ -24,6 +24,11 @@ lint: $(INSTALLED)
 
 ui: $(INSTALLED) ## look at runs, versions and pictures
 	@$(RUN) $(QUIET) MLFLOW_TRACKING_URI="$(STORE)" python -m tracking.ui
+
+server: $(INSTALLED) ## one server for a team, with users; FLAGS="--help" tells how
+	@$(VENV)/bin/python -c "import flask_wtf" 2>/dev/null || \
+	  $(VENV)/bin/pip install --disable-pip-version-check --quiet "mlflow[auth]==3.17.2"
+	@$(RUN) $(QUIET) python -m tracking.server $(FLAGS)
 
 lock: ## pin everything again after pyproject.toml changed; needs uv
 	uv pip compile --universal --python-version 3.11 --extra dev --no-emit-index-url \

@@ -50,7 +50,8 @@ class TuneConfig(NetworkOptions, ConsoleOptions):
     study: str = "fundus-sex"
     """Name of the study; the same name goes on with it."""
     storage: str = ""
-    """Database of studies, sqlite:///FILE or postgresql+psycopg://…; optuna.db here if empty."""
+    """Database of studies, sqlite:///FILE or postgresql+psycopg://…, without a password; if empty
+    FUNDUS_STUDIES_URI, else optuna.db here."""
     space: str = ""
     """JSON file of ranges and choices to draw from; one of experiments/search_spaces if empty."""
     metric: str = "auto"
@@ -109,6 +110,12 @@ class TuneConfig(NetworkOptions, ConsoleOptions):
         )  # fmt: skip
         if self.method == "clean" and self.metric == "robust_val_auroc":
             raise InputError("metric=robust_val_auroc: method=clean attacks nothing; name another")
+        if self.storage and tracking.has_password(self.storage):
+            raise InputError(
+                "storage: everybody on this machine can read a password in a flag, and it is kept "
+                "with the run; leave it to PGPASSWORD or ~/.pgpass, or put the whole address in "
+                "FUNDUS_STUDIES_URI"
+            )
         self.training()
 
     @property

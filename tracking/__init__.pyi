@@ -18,6 +18,7 @@ from .processes import Process as Process
 from .processes import this_process as this_process
 from .programs import PhotographService as PhotographService
 from .programs import read_program as read_program
+from .reachable import has_password as has_password
 from .readiness import check_artifacts as check_artifacts
 from .readiness import stored_bytes as stored_bytes
 from .registry import describe as describe

@@ -97,6 +97,14 @@ def shown(uri: str) -> str:
         return uri
 
 
+def has_password(uri: str) -> bool:
+    """Whether a database address holds a password."""
+    try:
+        return make_url(uri).password is not None
+    except ArgumentError:
+        return False
+
+
 def _question(uri: str) -> Callable[[], str] | None:
     """Choose how to ask a store; what is returned returns a fault, or nothing."""
     if uri.startswith(("http://", "https://")):

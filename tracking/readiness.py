@@ -6,10 +6,11 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from tracking.errors import TrackingError
-from tracking.faults import first_line
+from tracking.faults import first_line, is_forbidden, refusal_of
 from tracking.reachable import impatient
 from tracking.registry import resolve
 from tracking.runs import Run
@@ -34,10 +35,11 @@ def check_artifacts(run: Run) -> Path | None:
             probe = Path(folder) / _PROBE
             probe.write_text("written to see whether it can be\n", encoding="utf-8")
             repository.log_artifact(str(probe))  # type: ignore[no-untyped-call]
-            repository.delete_artifacts(_PROBE)  # type: ignore[no-untyped-call]
+            _remove_probe(repository)
     except (MlflowException, OSError) as error:
         raise TrackingError(
-            f"artifact store is {uri!r}: cannot be written: {first_line(error)}"
+            f"artifact store is {uri!r}: cannot be written: "
+            f"{refusal_of(error) or first_line(error)}"
         ) from error
     return _local(uri)
 
@@ -55,6 +57,15 @@ def stored_bytes(uri: str) -> int:
     client = initialise_tracking()
     files = client.list_logged_model_artifacts(version.model_id, "extra_files")
     return sum(int(file.file_size or 0) for file in files)
+
+
+def _remove_probe(repository: ArtifactRepository) -> None:
+    try:
+        repository.delete_artifacts(_PROBE)  # type: ignore[no-untyped-call]
+    except (MlflowException, OSError) as error:
+        # A server with users lets many of them add to an experiment and not delete there: it stays.
+        if not is_forbidden(error):
+            raise
 
 
 def _local(uri: str) -> Path | None:

@@ -21,11 +21,13 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from tracking.downloads import Downloads
 from tracking.errors import TrackingError
-from tracking.faults import first_line
-from tracking.reachable import check_answers
+from tracking.faults import first_line, refusal_of
+from tracking.reachable import check_answers, shown
+from tracking.study_locks import locked
 
 TRACKING_VARIABLE = "MLFLOW_TRACKING_URI"
 RESULTS_VARIABLE = "FUNDUS_RESULTS_URI"
+STUDIES_VARIABLE = "FUNDUS_STUDIES_URI"
 DEFAULT_TRACKING = "sqlite:///mlflow.db"
 DEFAULT_RESULTS = "sqlite:///results.db"
 DEFAULT_STUDIES = "sqlite:///optuna.db"
@@ -38,17 +40,29 @@ _downloads = Downloads()
 
 def tracking_uri() -> str:
     """Address of the MLflow store: ``MLFLOW_TRACKING_URI``, else ``mlflow.db`` in this folder."""
-    return _absolute(os.environ.get(TRACKING_VARIABLE) or DEFAULT_TRACKING)
+    return absolute(os.environ.get(TRACKING_VARIABLE) or DEFAULT_TRACKING)
 
 
 def results_uri() -> str:
     """Address of the results: ``FUNDUS_RESULTS_URI``, else ``results.db`` in this folder."""
-    return _absolute(os.environ.get(RESULTS_VARIABLE) or DEFAULT_RESULTS)
+    return absolute(os.environ.get(RESULTS_VARIABLE) or DEFAULT_RESULTS)
 
 
 def studies_uri(storage: str = "") -> str:
-    """Address of the studies: ``storage`` when given, else ``optuna.db`` in this folder."""
-    return _absolute(storage or DEFAULT_STUDIES)
+    """Address of the studies: ``storage``, ``FUNDUS_STUDIES_URI`` or ``optuna.db`` in this folder.
+
+    The first of them that is given.
+    """
+    return absolute(storage or os.environ.get(STUDIES_VARIABLE) or DEFAULT_STUDIES)
+
+
+def absolute(uri: str) -> str:
+    """Anchor a relative SQLite path here, so that a later change of folder means the same file."""
+    url = _database_url(uri)
+    if url is None or url.get_backend_name() != "sqlite" or url.database in {None, ":memory:"}:
+        return uri
+    path = str(Path(str(url.database)).absolute())
+    return url.set(database=path).render_as_string(hide_password=False)
 
 
 def initialise_tracking() -> MlflowClient:
@@ -77,7 +91,8 @@ def initialise_tracking() -> MlflowClient:
         initialise_database(uri, lambda: MlflowClient(uri).search_experiments(max_results=1))
     except (MlflowException, SQLAlchemyError) as error:
         raise TrackingError(
-            f"tracking store is {uri!r}; MLflow cannot open it: {first_line(error)}"
+            f"tracking store is {shown(uri)!r}; "
+            f"{refusal_of(error) or f'MLflow cannot open it: {first_line(error)}'}"
         ) from error
     return MlflowClient(uri)
 
@@ -138,7 +153,7 @@ def fetch(address: str) -> Path:
 
 
 def initialise_database(uri: str, create: Callable[[], object]) -> None:
-    """Call ``create`` once per process, while no other process of this machine does.
+    """Call ``create`` once per process, while no other process does.
 
     Args:
         uri: Address of the database.
@@ -155,7 +170,9 @@ def initialise_database(uri: str, create: Callable[[], object]) -> None:
 
 @contextmanager
 def exclusive(uri: str) -> Iterator[None]:
-    """Hold a database against the other processes of this machine during the block.
+    """Hold a database against other processes during the block.
+
+    On PostgreSQL those of every machine are meant, else those of this one.
 
     Args:
         uri: SQLAlchemy address. Anything else (an MLflow server, say) looks after itself and is
@@ -168,18 +185,12 @@ def exclusive(uri: str) -> Iterator[None]:
     url = _database_url(uri)
     if url is None:
         yield
+    elif url.get_backend_name() == "postgresql":
+        with locked(uri, "stores"):
+            yield
     else:
         with FileLock(_lock_file(url)):
             yield
-
-
-def _absolute(uri: str) -> str:
-    """Anchor a relative SQLite path here, so that a later change of folder means the same file."""
-    url = _database_url(uri)
-    if url is None or url.get_backend_name() != "sqlite" or url.database in {None, ":memory:"}:
-        return uri
-    path = str(Path(str(url.database)).absolute())
-    return url.set(database=path).render_as_string(hide_password=False)
 
 
 def _database_url(uri: str) -> URL | None:

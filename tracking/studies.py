@@ -85,7 +85,7 @@ def open_study(
 
     Args:
         name: The study.
-        storage: SQLAlchemy address of its own database; ``optuna.db`` in this folder when empty.
+        storage: SQLAlchemy address of its own database; as :func:`tracking.stores.studies_uri`.
         space: What its trials draw from.
         seed: Seed of the draws. Draw number ``n`` depends on it, on ``n`` and on the trials before
             it.

@@ -14,7 +14,7 @@ from tracking.tracing import trace
 
 @pytest.fixture
 def nothing_set(tmp_path, monkeypatch):
-    for name in (stores.TRACKING_VARIABLE, stores.RESULTS_VARIABLE):
+    for name in (stores.TRACKING_VARIABLE, stores.RESULTS_VARIABLE, stores.STUDIES_VARIABLE):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -45,6 +45,9 @@ def test_addresses_are_taken_as_given_and_relative_files_anchored(
     assert stores.tracking_uri() == kept.format(here=nothing_set, default="mlflow.db")
     assert stores.results_uri() == kept.format(here=nothing_set, default="results.db")
     assert stores.studies_uri(address) == kept.format(here=nothing_set, default="optuna.db")
+    monkeypatch.setenv(stores.STUDIES_VARIABLE, address)
+    assert stores.studies_uri() == kept.format(here=nothing_set, default="optuna.db")
+    assert stores.studies_uri("sqlite:////data/b.db") == "sqlite:////data/b.db"
 
 
 def test_a_malformed_address_is_refused():

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
 import mlflow
 from filelock import FileLock
@@ -147,9 +148,11 @@ def fetch(address: str) -> Path:
     try:
         if Path(address).exists():
             return Path(address)
-        return _downloads.get(address, of=tracking_uri())
+        if not _leads_out(address):
+            return _downloads.get(address, of=tracking_uri())
     except (MlflowException, OSError) as error:
         raise TrackingError(f"{address}: nothing to read there: {first_line(error)}") from error
+    raise TrackingError(f"{address}: nothing to read there: '..' leads out of the artifacts")
 
 
 def initialise_database(uri: str, create: Callable[[], object]) -> None:
@@ -191,6 +194,10 @@ def exclusive(uri: str) -> Iterator[None]:
     else:
         with FileLock(_lock_file(url)):
             yield
+
+
+def _leads_out(address: str) -> bool:
+    return ".." in unquote(address).split("/")
 
 
 def _database_url(uri: str) -> URL | None:

@@ -44,7 +44,7 @@ preprocess) # scheduler on the first node, a worker per task
   srun --overlap --nodes 1 --ntasks 1 --nodelist "$first" dask scheduler --port 8786 &
   srun --overlap dask worker "$address" --nthreads 1 --nworkers 1 &
   python -m experiments.preprocess \
-    --source odir --path "$1" --out "$2" --backend dask --scheduler "$address"
+    --source odir --root "$1" --out "$2" --backend dask --scheduler "$address"
   kill %1 %2
   ;;
 esac

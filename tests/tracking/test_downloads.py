@@ -89,6 +89,15 @@ def test_what_is_nowhere_is_a_line_and_leaves_nothing(address, temporary):
     assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.parametrize("path", ["../secret.txt", "texts/../../secret.txt", "%2e%2e/secret.txt"])
+def test_no_address_leads_out_of_the_artifacts(run, path, temporary):
+    root = Path(MlflowClient().get_run(run.run_id).info.artifact_uri)
+    (root.parent / "secret.txt").write_text("of another run")
+    with pytest.raises(TrackingError, match=r"nothing to read there: '\.\.' leads out"):
+        fetch(f"runs:/{run.run_id}/{path}")
+    assert list(temporary.iterdir()) == []
+
+
 def test_a_path_is_opened_where_it_is(store, temporary):
     Path("eye.png").write_bytes(b"eye")
     assert fetch("eye.png").resolve() == store / "eye.png"

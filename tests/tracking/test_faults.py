@@ -8,6 +8,7 @@ import pytest
 import requests
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import PERMISSION_DENIED, UNAUTHENTICATED
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from tracking.errors import TrackingError
@@ -22,7 +23,16 @@ def from_(error, cause):
         return raised
 
 
+def answer_of(status):
+    answer = requests.Response()
+    answer.status_code = status
+    return answer
+
+
 DEAD = MlflowException("API request to http://ward:5000/api failed with exception Max retries")
+UNKNOWN = MlflowException("You are not authenticated", error_code=UNAUTHENTICATED)
+FORBIDDEN = MlflowException("Permission denied", error_code=PERMISSION_DENIED)
+HTTP_FORBIDDEN = requests.HTTPError(response=answer_of(403))
 FULL = sqlite3.OperationalError("database or disk is full")
 
 
@@ -43,13 +53,17 @@ FULL = sqlite3.OperationalError("database or disk is full")
         ),
         (from_(DEAD, requests.ConnectionError("refused")), "the tracking server does not answer"),
         (requests.ReadTimeout("timed out"), "the tracking server does not answer any more; "),
+        (UNKNOWN, "the tracking server asks who you are: set MLFLOW_TRACKING_USERNAME and "),
+        (FORBIDDEN, "the tracking server does not let user None do that: ask its administrator"),
+        (from_(RuntimeError("x"), HTTP_FORBIDDEN), "the tracking server does not let user None"),
         (
             MlflowException("The experiment 3 must be in the 'active' state."),
             "The experiment 3 must be in the 'active' state.; restore it, then",
         ),
     ],
 )
-def test_faults_outside_the_program(error, said):
+def test_faults_outside_the_program(error, said, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_USERNAME", raising=False)
     fault = fault_of(error)
     assert fault.startswith(said)
     assert fault.endswith("then give the same command again")
@@ -70,6 +84,14 @@ def test_faults_outside_the_program(error, said):
 )
 def test_everything_else_is_none(error):
     assert fault_of(error) is None
+
+
+def test_a_user_with_a_wrong_password_is_named_and_the_password_is_not(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ada")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "a-password-of-ada")
+    fault = fault_of(UNKNOWN)
+    assert fault.startswith("the tracking server knows no user 'ada' with that MLFLOW_TRACKING_PA")
+    assert "a-password-of-ada" not in fault
 
 
 def test_a_run_that_meets_one_says_what_to_do(store):  # noqa: ARG001 - it is recorded there

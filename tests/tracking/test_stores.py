@@ -2,6 +2,7 @@ import multiprocessing
 import sqlite3
 
 import pytest
+from sqlalchemy import NullPool, create_engine, text
 
 from tracking import registry, results, stores
 from tracking.database import session
@@ -99,7 +100,8 @@ def begin_everything(starting_line):
         pass
 
 
-def test_many_processes_begin_on_nothing_at_once(nothing_set):
+def begin_together():
+    """Four processes, each on every store; their exit codes."""
     context = multiprocessing.get_context("fork")  # spares each the seconds of importing MLflow
     starting_line = context.Barrier(4)
     processes = [context.Process(target=begin_everything, args=(starting_line,)) for _ in range(4)]
@@ -107,13 +109,38 @@ def test_many_processes_begin_on_nothing_at_once(nothing_set):
         process.start()
     for process in processes:
         process.join(timeout=120)
-    assert [process.exitcode for process in processes] == [0, 0, 0, 0]
+    return [process.exitcode for process in processes]
+
+
+def test_many_processes_begin_on_nothing_at_once(nothing_set):
+    assert begin_together() == [0, 0, 0, 0]
     tables = {"mlflow.db": "runs", "optuna.db": "studies", "results.db": "alembic_version"}
     for (file, table), count in zip(tables.items(), (4, 1, 1), strict=True):
         connection = sqlite3.connect(nothing_set / file)
         rows = connection.execute(f"select * from {table}").fetchall()  # noqa: S608
         connection.close()
         assert len(rows) == count, table
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("nothing_set")
+def test_many_processes_begin_on_nothing_at_once_on_postgresql(postgresql, monkeypatch):
+    engine = create_engine(postgresql, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    tables = {
+        stores.TRACKING_VARIABLE: ("runs", 4),
+        stores.STUDIES_VARIABLE: ("studies", 1),
+        stores.RESULTS_VARIABLE: ("alembic_version", 1),
+    }
+    addresses = {}
+    for variable, (table, _) in tables.items():
+        with engine.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE of_{table}"))
+        addresses[variable] = postgresql.replace("/postgres?", f"/of_{table}?")
+        monkeypatch.setenv(variable, addresses[variable])
+    assert begin_together() == [0, 0, 0, 0]
+    for variable, (table, count) in tables.items():
+        with create_engine(addresses[variable], poolclass=NullPool).connect() as connection:
+            assert connection.scalar(text(f"SELECT count(*) FROM {table}")) == count, table  # noqa: S608
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from mlflow import MlflowClient
 
 from experiments import train, tune
+from experiments.running.flags import parse
 from experiments.running.resuming import LATER_FLAGS
 from experiments.tune import TuneConfig
 from fundus_ml.errors import InputError
@@ -156,6 +157,15 @@ def test_several_processes_are_not_begun_by_torchrun(small, monkeypatch, capsys)
 def test_values_outside_their_range(given, said):
     with pytest.raises(InputError, match=said):
         TuneConfig(dataset="any", **given)
+
+
+def test_a_password_in_a_flag_is_refused_and_not_repeated():
+    address = "postgresql+psycopg://u{}@host/studies"
+    given = ["--dataset", "any", "--storage"]
+    with pytest.raises(InputError, match="leave it to PGPASSWORD") as told:
+        parse(TuneConfig, [*given, address.format(":secret")], name="tune")
+    assert "secret" not in str(told.value)
+    assert parse(TuneConfig, [*given, address.format("")], name="tune").storage
 
 
 def test_what_is_sought_follows_the_method():

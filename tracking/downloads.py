@@ -6,15 +6,17 @@ import tempfile
 from collections import OrderedDict
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from threading import Lock
 
 import mlflow
 
 MOST_BYTES = 1 << 30
 """Size of all copies together beyond which those used longest ago go."""
-_LASTING = re.compile(r"models:/[^/@]+/\d+/.+")
-"""Files of a version, under addresses that mean the same for as long as a process lives."""
+_LASTING = re.compile(r"models:/[^/@]+/\d+/.+|runs:/[0-9a-f]{32}/\w+/pictures/.+")
+"""Files of a version and pictures by it, whose addresses mean the same while a process lives."""
+
+_OF_A_RUN = re.compile(r"runs:/([0-9a-f]{32}/.+)")
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,10 @@ class _Copy:
 class Downloads:
     """Artifacts that were fetched, by address.
 
-    The files of a numbered model version are fetched once; any other address is fetched anew, in
-    place of its former copy. Of all copies those used last are kept, up to ``most_bytes``, the
-    last one whatever its size. They go when the process ends; only one that is killed leaves them
-    in the temporary folder.
+    The files of a numbered model version and pictures are fetched once; any other address is
+    fetched anew, in place of its former copy. Of all copies those used last are kept, up to
+    ``most_bytes``, the last one whatever its size. They go when the process ends; only one that is
+    killed leaves them in the temporary folder.
     """
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
@@ -79,7 +81,16 @@ def _fetch(address: str) -> _Copy:
     with ExitStack() as undo:
         folder = tempfile.TemporaryDirectory(prefix="fundus-")
         undo.callback(folder.cleanup)
-        path = Path(mlflow.artifacts.download_artifacts(address, dst_path=folder.name))
+        inside = _inside(Path(folder.name), address)
+        path = Path(mlflow.artifacts.download_artifacts(address, dst_path=inside))
         undo.pop_all()
     size = sum(file.stat().st_size for file in Path(folder.name).rglob("*") if file.is_file())
     return _Copy(folder, path, size)
+
+
+def _inside(folder: Path, address: str) -> str:
+    """Keep run and folders in the path of a copy, by which the lineage knows the file again."""
+    named = _OF_A_RUN.fullmatch(address)
+    inside = folder / PurePosixPath(named[1]).parent if named else folder
+    inside.mkdir(parents=True, exist_ok=True)
+    return str(inside)

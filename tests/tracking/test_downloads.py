@@ -54,11 +54,12 @@ def test_an_address_fetched_again_is_new_and_leaves_no_copy_of_the_old(run, temp
     assert len(files_in(temporary)) == 1
 
 
-def test_a_file_of_a_version_is_fetched_once(run, version, tmp_path, temporary):
-    (tmp_path / "pictures").mkdir()
+def test_a_picture_is_fetched_once(run, version, tmp_path, temporary):
+    folder = tmp_path / "kept" / "pictures"
+    folder.mkdir(parents=True)
     for name in ("eye", "other"):
-        (tmp_path / "pictures" / f"{name}.png").write_bytes(name.encode())
-    address = attach_pictures(run, version, tmp_path / "pictures", thumbnails=(), caption="c")
+        (folder / f"{name}.png").write_bytes(name.encode())
+    address = attach_pictures(run, version, folder.parent, thumbnails=(), caption="c") + "/pictures"
     paths = {results.picture_path(f"{address}/eye.png") for _ in range(5)}
     assert [path.read_bytes() for path in paths] == [b"eye"]
     paths.add(results.picture_path(f"{address}/other.png"))

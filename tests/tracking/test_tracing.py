@@ -123,6 +123,16 @@ def test_a_file_of_the_picture_is_the_picture(lineage):
         assert trace(file).start.name == lineage["picture"]
 
 
+def test_a_picture_that_was_fetched_is_the_picture(lineage):
+    picture = Path("eps-1.png")
+    picture.write_bytes(b"a picture")
+    run, _, file = lineage["picture"].removeprefix("runs:/").partition("/")
+    MlflowClient().log_artifact(run, str(picture), str(Path(file).parent))
+    fetched = results.picture_path(lineage["picture"])
+    assert fetched.read_bytes() == b"a picture"
+    assert trace(fetched).start.name == lineage["picture"]
+
+
 def test_a_picture_kept_with_its_version_is_found_by_a_file_of_it(lineage):
     """As modulations from before 0.9 are."""
     version = registry.resolve(lineage["robust"])

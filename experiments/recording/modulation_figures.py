@@ -29,9 +29,9 @@ from fundus_ml.modulation.null_distribution import FEWEST_NETWORKS, is_shuffled
 from fundus_ml.pages.gallery import OtherVersion, gallery_page
 from fundus_ml.parallel import in_order, processes
 from fundus_ml.statistics.numerals import plain
+from tracking.lineage import GALLERY
 
 THUMBNAILS = 3
-GALLERY = "gallery.html"
 MEAN_CHANGE = "mean_change.png"
 """The change averaged over eyes of a known side; not there where none changed."""
 SHEET_EYES = 48

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from experiments.recording.modulation import FOLDER
-from experiments.recording.modulation_figures import GALLERY, MEAN_CHANGE
+from experiments.recording.modulation_figures import MEAN_CHANGE
 from experiments.recording.shortcut_baseline import BASELINE
 from experiments.running import console
 from fundus_ml.data.opening import open_dataset
@@ -21,6 +22,7 @@ from fundus_ml.pages.gallery import FOLDER as PICTURES
 from fundus_ml.pages.template import summary_page
 from fundus_ml.robust_evaluation.options import grey_levels
 from fundus_ml.statistics.bootstrap import Interval
+from tracking.lineage import GALLERY
 from tracking.run_tables import run_table
 from tracking.runs import Run
 from tracking.steps import Step
@@ -253,8 +255,14 @@ def _verdict(answer: Answer) -> str:
     return f"{first}; robust at {answer.chosen:g} grey levels with AUROC {kept:.2f} under attack"
 
 
+@cache
+def _scores_of(run_id: str) -> pd.DataFrame:
+    """Read every measure of a finished step once."""
+    return run_table("scores", run_id=run_id)
+
+
 def _score(step: Step, measure: str, *, eps: str = "0") -> Interval:
-    return score_of(run_table("scores", run_id=step.run_id), measure, eps=float(eps))
+    return score_of(_scores_of(step.run_id), measure, eps=float(eps))
 
 
 def _said(step: Step, measure: str, *, eps: str = "0") -> str:

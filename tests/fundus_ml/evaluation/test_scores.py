@@ -140,7 +140,7 @@ def test_scores_are_those_of_scikit_learn(model, eyes):
 
 
 def test_runs_are_compared_by_a_few_measures():
-    """Of clean eyes, and of the largest budget where there are attacks."""
+    """Those of clean eyes, and under attack those of the largest budget."""
     names = [f"{measure}{level}" for measure in MEASURES for level in LEVELS.values()]
     columns = [f"{name}{bound}" for name in names for bound in BOUNDS]
     rows = [

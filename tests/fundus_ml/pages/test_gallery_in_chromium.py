@@ -479,7 +479,7 @@ def test_an_address_leads_back(given, visit):
 
 
 def test_notes_are_kept_and_handed_out(given, visit):
-    """Of this gallery alone; typed letters are text; the table quotes what a table must."""
+    """Notes belong to one gallery; typed letters are text; the table quotes what a table must."""
     page = visit(gallery_page(**given))
     page.evaluate("localStorage.clear()")
     enlarge(page, 9)

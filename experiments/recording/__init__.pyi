@@ -2,6 +2,8 @@ from .attack_suite import ask_gate as ask_gate
 from .attack_suite import drawn_eyes as drawn_eyes
 from .attack_suite import measure_suite as measure_suite
 from .augmentation import log_augmentation as log_augmentation
+from .chain_findings import Design as Design
+from .chain_findings import ModelFindings as ModelFindings
 from .lineage_page import write_lineage as write_lineage
 from .measuring import Measured as Measured
 from .measuring import check_splits_to_measure as check_splits_to_measure
@@ -32,7 +34,5 @@ from .shortcut_baseline import audit_of as audit_of
 from .shortcut_baseline import log_audit as log_audit
 from .shortcut_baseline import training_baseline as training_baseline
 from .study_page import write_study_page as write_study_page
-from .summary import Design as Design
-from .summary import ModelFindings as ModelFindings
 from .summary import remove_summary as remove_summary
 from .summary import write_summary as write_summary

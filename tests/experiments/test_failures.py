@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from safetensors.torch import save_file
 
 from experiments import evaluate, main, modulate, preprocess, robustify, train, tune
-from experiments.recording.summary import HEADLINE, TITLE
+from experiments.recording.chain_page import HEADLINE, TITLE
 from fundus_ml.imaging.pictures import write_png
 from fundus_ml.sources.synthetic import synthetic_photographs
 from fundus_ml.synthesis.options import Population

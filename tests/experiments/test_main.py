@@ -13,7 +13,8 @@ from mlflow import MlflowClient
 
 from experiments import modulate
 from experiments.main import MainConfig
-from experiments.recording.summary import FILES, remove_summary, verdict_of
+from experiments.recording.chain_findings import verdict_of
+from experiments.recording.summary import FILES, remove_summary
 from experiments.running.flags import Number, Numbers
 from fundus_ml.data.folder import DATASET_FILES
 from fundus_ml.data.opening import open_dataset

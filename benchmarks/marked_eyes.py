@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from fundus_ml.imaging.field_of_view import crop_to_field_of_view, find_field_of_view
 from fundus_ml.imaging.pictures import read_png
-from fundus_ml.imaging.regions import PERIPHERY, REGION_FLAGS
+from fundus_ml.imaging.regions.maps import DISC_MARGIN, PERIPHERY, REGION_FLAGS
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.models.precision import best_device
 from fundus_ml.models.weights import load_classifier
@@ -43,7 +43,6 @@ from fundus_ml.modulation.control_table import CLEAN_MODEL, MODULATION
 from fundus_ml.modulation.effects import change_sizes, logits_of
 from fundus_ml.modulation.localisation import enrichment_by_condition
 from fundus_ml.modulation.null_distribution import null_conditions, null_table
-from fundus_ml.synthesis.optic_disc import DISC_MARGIN
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]

@@ -30,7 +30,7 @@ from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.data.options import SHUFFLED, TRUE
 from fundus_ml.data.shuffled_labels import labels_to_learn
-from fundus_ml.imaging.regions import REGION_FLAGS
+from fundus_ml.imaging.regions.maps import REGION_FLAGS
 from fundus_ml.models.classifiers import Classifier, ClassifierSpec, make_classifier
 from fundus_ml.models.precision import best_device
 from fundus_ml.modulation import (

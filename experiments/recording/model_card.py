@@ -9,7 +9,7 @@ import pandas as pd
 from experiments.recording.shortcut_baseline import BASELINE, BASELINE_BY
 from fundus_ml.evaluation.scores import CLEAN, score_of
 from fundus_ml.evaluation.within_age import WITHIN_AGE
-from fundus_ml.imaging.regions import PARTS
+from fundus_ml.imaging.regions.maps import PARTS
 from fundus_ml.pages.model_card import ModelCard, Score, card_markdown, card_page
 from fundus_ml.statistics.bootstrap import Interval
 from fundus_ml.statistics.numerals import plain

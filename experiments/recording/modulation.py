@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from experiments.recording.model_card import refresh_card
 from experiments.recording.modulation_figures import draw_figures, draw_gallery, draw_panels
-from fundus_ml.imaging.regions import PARTS
+from fundus_ml.imaging.regions.maps import PARTS
 from fundus_ml.modulation import file_stem
 from fundus_ml.modulation.control_table import MODULATION
 from fundus_ml.modulation.evaluator import Compared, Evaluator, Measurements

@@ -12,7 +12,7 @@ from torch import nn
 from experiments.running.console import warn
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
-from fundus_ml.imaging.regions import REGION_FLAGS
+from fundus_ml.imaging.regions.maps import REGION_FLAGS
 from fundus_ml.modulation import (
     VERSION,
     WHOLE,

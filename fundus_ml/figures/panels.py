@@ -33,7 +33,7 @@ from fundus_ml.figures.style import (
     tidy,
     wrapped,
 )
-from fundus_ml.imaging.regions import REGION_FLAGS
+from fundus_ml.imaging.regions.maps import REGION_FLAGS
 
 CELL = 1.75
 """Side of one picture, in inches."""
@@ -65,7 +65,7 @@ def modulation_panel(
         prob_target: P(target) of each picture, in [0, 1].
         target: Class the eye was pushed towards.
         title: Stands above the panel.
-        regions: ``(H, W)`` uint8 map of :data:`~fundus_ml.imaging.regions.REGION_FLAGS`.
+        regions: ``(H, W)`` uint8 map of :data:`~fundus_ml.imaging.regions.maps.REGION_FLAGS`.
         constraint: Ball the change stays in, ``l2`` or ``linf``.
 
     Returns:

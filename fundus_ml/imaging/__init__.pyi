@@ -28,7 +28,7 @@ from .pictures import write_png as write_png
 from .quality import WORST_CAST as WORST_CAST
 from .quality import Quality as Quality
 from .quality import measure_quality as measure_quality
-from .regions import PARTS as PARTS
-from .regions import PERIPHERY as PERIPHERY
-from .regions import REGION_FLAGS as REGION_FLAGS
-from .regions import part_masks as part_masks
+from .regions.maps import PARTS as PARTS
+from .regions.maps import PERIPHERY as PERIPHERY
+from .regions.maps import REGION_FLAGS as REGION_FLAGS
+from .regions.maps import part_masks as part_masks

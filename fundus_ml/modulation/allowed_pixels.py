@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.pictures import read_png
-from fundus_ml.imaging.regions import REGION_FLAGS
+from fundus_ml.imaging.regions.maps import REGION_FLAGS
 
 WHOLE = "whole"
 
@@ -38,7 +38,7 @@ def allowed_pixels(
     """Mark where each eye may change.
 
     Args:
-        region: ``whole``; a name of :data:`~fundus_ml.imaging.regions.REGION_FLAGS`, several joined
+        region: ``whole``; a name of :data:`~fundus_ml.imaging.regions.maps.REGION_FLAGS`, several joined
             by ``+``; or the path of a PNG, as large as the eyes, that is not black where all may
             change.
         regions: ``(N, H, W)`` uint8 region maps, or None where there are none.

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fundus_ml.errors import InputError
-from fundus_ml.imaging.regions import PARTS, part_masks
+from fundus_ml.imaging.regions.maps import PARTS, part_masks
 from fundus_ml.statistics.clustered import clustered_ratio
 
 SHARE_COLUMNS = ("image_id", "eps", "part", "energy_share", "area_share", "enrichment")

@@ -22,7 +22,7 @@ from fundus_ml.figures.changes import SIGNED_MAP, change_limit, signed_change
 from fundus_ml.figures.inputs import check_pictures
 from fundus_ml.figures.style import REGION_STYLES
 from fundus_ml.imaging.opencv import cv2
-from fundus_ml.imaging.regions import REGION_FLAGS
+from fundus_ml.imaging.regions.maps import REGION_FLAGS
 from fundus_ml.modulation.effects import SEEN
 from fundus_ml.pages.template import rendered
 from fundus_ml.parallel import in_order

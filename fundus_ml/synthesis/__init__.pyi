@@ -1,5 +1,4 @@
 from .cameras import CAMERAS as CAMERAS
-from .optic_disc import DISC_MARGIN as DISC_MARGIN
 from .options import Population as Population
 from .painting import paint_photograph as paint_photograph
 from .population import draw_population as draw_population

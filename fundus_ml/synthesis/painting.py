@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.opencv import cv2
-from fundus_ml.imaging.regions import PERIPHERY, REGION_FLAGS
+from fundus_ml.imaging.regions.maps import DISC_MARGIN, PERIPHERY, REGION_FLAGS
 from fundus_ml.synthesis.anatomy import DISC_DIAMETER, Eye, Plane, distance
 from fundus_ml.synthesis.cameras import CAMERAS, Camera, aperture, develop
 from fundus_ml.synthesis.ground import lens_of_age, paint_ground, paint_illumination
-from fundus_ml.synthesis.optic_disc import DISC_MARGIN, disc_distance, paint_disc
+from fundus_ml.synthesis.optic_disc import disc_distance, paint_disc
 from fundus_ml.synthesis.vessels import Segments, grow_vessels
 
 Pixels = NDArray[np.uint8]

@@ -21,7 +21,7 @@ from fundus_ml.data.opening import open_dataset
 from fundus_ml.errors import InputError
 from fundus_ml.evaluation.calibration import Calibration, probabilities
 from fundus_ml.imaging.pictures import read_png, to_images
-from fundus_ml.imaging.regions import PARTS
+from fundus_ml.imaging.regions.maps import PARTS
 from tests.fundus_ml.trees import plant, tree
 from tracking import registry, results
 from tracking.lineage import ancestors

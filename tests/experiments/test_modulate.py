@@ -19,7 +19,7 @@ from experiments.recording import modulation_figures
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.data.record import read_dataset_json
 from fundus_ml.imaging.pictures import read_png, to_images, write_png
-from fundus_ml.imaging.regions import REGION_FLAGS
+from fundus_ml.imaging.regions.maps import REGION_FLAGS
 from fundus_ml.modulation import CONTRAST_BLEND, CONTROL_DIRECTIONS, ORIGINAL
 from fundus_ml.modulation.control_table import CLEAN_MODEL, MODULATION, SHUFFLED_MODEL
 from tests.experiments.conftest import flags

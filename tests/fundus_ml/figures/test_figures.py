@@ -14,7 +14,7 @@ from fundus_ml import figures
 from fundus_ml.attacks.options import per_value_rms
 from fundus_ml.errors import InputError
 from fundus_ml.figures.changes import change_limit, change_magnitude, signed_change, spent_rms
-from fundus_ml.imaging.regions import REGION_FLAGS
+from fundus_ml.imaging.regions.maps import REGION_FLAGS
 from fundus_ml.statistics.clustered import Interval
 
 EPS = (0.5, 1.0, 4.0, 8.0)

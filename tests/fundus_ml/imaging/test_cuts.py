@@ -13,7 +13,7 @@ from fundus_ml.imaging.field_of_view import (
     crop_to_field_of_view,
     find_field_of_view,
 )
-from fundus_ml.imaging.regions import REGION_FLAGS
+from fundus_ml.imaging.regions.maps import REGION_FLAGS
 from tests.fundus_ml.tiny_eyes import draw_field
 
 HEIGHT, WIDTH = 330, 360

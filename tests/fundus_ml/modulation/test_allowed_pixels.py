@@ -5,7 +5,7 @@ import pytest
 
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.pictures import write_png
-from fundus_ml.imaging.regions import REGION_FLAGS
+from fundus_ml.imaging.regions.maps import REGION_FLAGS
 from fundus_ml.modulation import allowed_pixels
 
 SHAPE = (3, 4, 5)

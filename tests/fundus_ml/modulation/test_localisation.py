@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from fundus_ml.errors import InputError
-from fundus_ml.imaging.regions import PARTS, REGION_FLAGS
+from fundus_ml.imaging.regions.maps import PARTS, REGION_FLAGS
 from fundus_ml.modulation.localisation import (
     enrichment_by_condition,
     enrichment_by_part,

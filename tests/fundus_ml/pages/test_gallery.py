@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from fundus_ml.errors import InputError
-from fundus_ml.imaging.regions import REGION_FLAGS
+from fundus_ml.imaging.regions.maps import REGION_FLAGS
 from fundus_ml.pages.gallery import gallery_page
 from tests.fundus_ml.tiny_galleries import (
     EPS,

@@ -6,7 +6,7 @@ from io import StringIO
 import numpy as np
 import pytest
 
-from fundus_ml.imaging.regions import REGION_FLAGS
+from fundus_ml.imaging.regions.maps import REGION_FLAGS
 from fundus_ml.pages.gallery import gallery_page
 from tests.fundus_ml.pages.gallery_in_browser import (
     box_of,

@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.field_of_view import find_field_of_view
 from fundus_ml.imaging.opencv import cv2
-from fundus_ml.imaging.regions import REGION_FLAGS
+from fundus_ml.imaging.regions.maps import REGION_FLAGS
 from fundus_ml.synthesis.anatomy import DISC_DIAMETER
 from fundus_ml.synthesis.cameras import CAMERAS
 from fundus_ml.synthesis.painting import paint_photograph

@@ -1,0 +1,5 @@
+"""Where the parts of an eye lie: found on a photograph, kept as a map."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

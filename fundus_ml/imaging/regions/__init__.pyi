@@ -1,0 +1,10 @@
+from .maps import PARTS as PARTS
+from .maps import PERIPHERY as PERIPHERY
+from .maps import REGION_FLAGS as REGION_FLAGS
+from .maps import part_masks as part_masks
+from .maps import region_map as region_map
+from .structures import Ellipse as Ellipse
+from .structures import Landmark as Landmark
+from .structures import Laterality as Laterality
+from .structures import Regions as Regions
+from .structures import Vessels as Vessels

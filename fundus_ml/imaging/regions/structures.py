@@ -1,0 +1,152 @@
+"""The parts of one eye as values: where each lies, in pixels, and how sure that is."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fundus_ml.imaging.field_of_view import FieldOfView
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ellipse:
+    """Optic disc or cup.
+
+    Attributes:
+        x: Column of the centre, pixels; whole numbers are pixel centres.
+        y: Row of the centre, pixels.
+        width: Full length of the axis at ``angle``, pixels, above 0.
+        height: Full length of the axis across it, pixels, above 0.
+        angle: Angle of the axis of ``width`` from the columns' direction, radians, clockwise as
+            seen (rows run down), from -pi/4 to pi/4: ``height`` is the more vertical axis.
+        confidence: From 0 to 1.
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+    angle: float = 0.0
+    confidence: float = 1.0
+
+    @property
+    def diameter(self) -> float:
+        """Diameter of the circle of the same area, pixels: the disc diameter of this eye."""
+        return math.sqrt(self.width * self.height)
+
+    @property
+    def area(self) -> float:
+        """Area, square pixels."""
+        return math.pi / 4 * self.width * self.height
+
+    @property
+    def vertical(self) -> float:
+        """Height of the box around it, pixels: the vertical diameter."""
+        return math.hypot(self.width * math.sin(self.angle), self.height * math.cos(self.angle))
+
+    @property
+    def horizontal(self) -> float:
+        """Width of the box around it, pixels: the horizontal diameter."""
+        return math.hypot(self.width * math.cos(self.angle), self.height * math.sin(self.angle))
+
+    def distance(self, shape: tuple[int, int]) -> NDArray[np.float32]:
+        """Distance of every pixel from the centre, 1 on the border; ``shape`` is ``(H, W)``."""
+        down, across = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
+        down, across = down - np.float32(self.y), across - np.float32(self.x)
+        cos, sin = np.float32(math.cos(self.angle)), np.float32(math.sin(self.angle))
+        along = (across * cos + down * sin) / np.float32(self.width / 2)
+        athwart = (down * cos - across * sin) / np.float32(self.height / 2)
+        return np.asarray(np.hypot(along, athwart), np.float32)
+
+    def mask(self, shape: tuple[int, int]) -> Mask:
+        """``(H, W)`` pixels inside it."""
+        return np.asarray(self.distance(shape) <= 1)
+
+    def scaled(self, factor: float, *, left: float = 0.0, top: float = 0.0) -> Self:
+        """Say where it lies once ``left``, ``top`` are cut off and the rest resized by ``factor``."""
+        x, y = _moved(self.x, left, factor), _moved(self.y, top, factor)
+        return replace(self, x=x, y=y, width=self.width * factor, height=self.height * factor)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Landmark:
+    """A point of the eye: the fovea.
+
+    Attributes:
+        x: Column, pixels; whole numbers are pixel centres.
+        y: Row, pixels.
+        confidence: From 0 to 1.
+    """
+
+    x: float
+    y: float
+    confidence: float = 1.0
+
+    def scaled(self, factor: float, *, left: float = 0.0, top: float = 0.0) -> Self:
+        """Say where it lies once ``left``, ``top`` are cut off and the rest resized by ``factor``."""
+        return replace(self, x=_moved(self.x, left, factor), y=_moved(self.y, top, factor))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Laterality:
+    """Which eye it is.
+
+    Attributes:
+        eye: ``left`` or ``right``: a right eye's disc lies right of its fovea.
+        confidence: From 0 to 1.
+    """
+
+    eye: str
+    confidence: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vessels:
+    """The vessels of one eye.
+
+    Attributes:
+        mask: ``(H, W)`` pixels on a vessel.
+        arteries: ``(H, W)`` those known to be on an artery; all False where none can be told.
+        veins: ``(H, W)`` likewise of veins; crossings may be both.
+        confidence: From 0 to 1.
+    """
+
+    mask: Mask
+    arteries: Mask
+    veins: Mask
+    confidence: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Regions:
+    """What was found on one photograph, in its pixels; a part is None where it is not sure.
+
+    Attributes:
+        shape: ``(H, W)`` of the photograph.
+        field: Field of view.
+        retina: ``(H, W)`` pixels inside it that were photographed.
+        disc: Optic disc, with its rim.
+        cup: Excavation inside the disc.
+        fovea: Centre of the macula.
+        vessels: Vessel tree.
+        eye: Left or right.
+        doubts: Part to the one line that says why it is None.
+    """
+
+    shape: tuple[int, int]
+    field: FieldOfView
+    retina: Mask
+    disc: Ellipse | None = None
+    cup: Ellipse | None = None
+    fovea: Landmark | None = None
+    vessels: Vessels | None = None
+    eye: Laterality | None = None
+    doubts: tuple[tuple[str, str], ...] = ()
+
+
+def _moved(at: float, cut: float, factor: float) -> float:
+    return (at - cut + 0.5) * factor - 0.5

@@ -5,6 +5,15 @@ import numpy as np
 from fundus_ml.imaging.regions.maps import DISC_MARGIN
 from fundus_ml.synthesis.anatomy import Eye, Plane, distance
 
+DISC_BORDER = 0.98
+"""Where the soft border of the disc is half crossed, in its radius."""
+
+CUP_BORDER = 0.92
+"""Where the soft border of the cup is half crossed, in its nominal radius."""
+
+CUP_SHIFT = 0.08
+"""How far the cup's centre lies towards the fovea, in the disc's radius."""
+
 
 def disc_distance(eye: Eye, x: Plane, y: Plane) -> Plane:
     """Distance from the disc's centre, 1 on its border.
@@ -39,7 +48,7 @@ def paint_disc(ground: Plane, eye: Eye, x: Plane, y: Plane) -> Plane:
     phases = generator.uniform(0, 2 * np.pi, 4)
     outline = 1 + 0.018 * np.cos(2 * angle + phases[0]) + 0.014 * np.cos(3 * angle + phases[1])
     from_centre = distance(away, down) / outline
-    cup_away = away - 0.08
+    cup_away = away - np.float32(CUP_SHIFT)
     cup_outline = 1 + 0.05 * np.cos(2 * angle + phases[2]) + 0.04 * np.cos(3 * angle + phases[3])
     cup_distance = distance(cup_away, down) / (cup_outline * eye.cup_disc_ratio)
 
@@ -49,14 +58,14 @@ def paint_disc(ground: Plane, eye: Eye, x: Plane, y: Plane) -> Plane:
     # The temporal rim is thinner and paler, the nasal one thicker and pinker.
     side = 1 + 0.09 * away.clip(-1, 1) + 0.03 * np.cos(5 * angle + phases[1])
     rim_light = side[..., None] * rim
-    cup_share = _step(cup_distance, 1.22, 0.62)[..., None]
+    cup_share = _step(cup_distance, CUP_BORDER + 0.30, CUP_BORDER - 0.30)[..., None]
     pores = 1 - 0.05 * (0.5 + 0.5 * np.sin(38 * away + phases[2]) * np.sin(41 * down + phases[3]))
     inside = rim_light + (pores[..., None] * pale - rim_light) * cup_share
 
     scleral = generator.uniform(0, 0.30) * _step(np.abs(from_centre - 1.03), 0.06, 0.01)
     crescent = generator.uniform(0, 0.30) * _step(np.abs(from_centre - 1.06), 0.05, 0.01)
     border = 1 + scleral - crescent * (0.5 + 0.5 * np.cos(angle + phases[0] / 4))
-    share = _step(from_centre, 1.06, 0.90)[..., None]
+    share = _step(from_centre, DISC_BORDER + 0.08, DISC_BORDER - 0.08)[..., None]
     painted = ground * border[..., None] * (1 - share) + inside * share
     return np.asarray(painted, np.float32)
 

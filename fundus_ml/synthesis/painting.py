@@ -32,10 +32,15 @@ _REFLEX = 5.0
 
 
 @dataclass(frozen=True)
-class _Frame:
+class Frame:
     """Where retina units lie in the camera's frame."""
 
     camera: Camera
+
+    def place(self, x: float, y: float) -> tuple[float, float]:
+        """Column and row of a point in retina units; whole numbers are pixel centres."""
+        radius, (left, top) = self.camera.field_radius, self.camera.centre
+        return x * radius + left - 0.5, y * radius + top - 0.5
 
     def pixels(self, points: NDArray[np.float64], scale: int) -> NDArray[np.int32]:
         """Map retina units to a canvas ``scale`` times the frame, with fractional bits."""
@@ -81,7 +86,7 @@ def paint_photograph(row: Mapping[str, object]) -> Painting:
     eye = Eye.from_row(row)
     if eye.camera not in CAMERAS:
         raise InputError(f"camera={eye.camera}: allowed: {', '.join(CAMERAS)}")
-    frame = _Frame(CAMERAS[eye.camera])
+    frame = Frame(CAMERAS[eye.camera])
     vessels = grow_vessels(eye)
     light = _expose(_reflectance(eye, frame, vessels), eye, frame)
     image = develop(light, frame.camera, eye.generator(5))
@@ -94,7 +99,7 @@ def _enlarge(coarse: Plane, camera: Camera) -> Plane:
     return np.asarray(whole[: camera.height, : camera.width], np.float32)
 
 
-def _reflectance(eye: Eye, frame: _Frame, vessels: Segments) -> Plane:
+def _reflectance(eye: Eye, frame: Frame, vessels: Segments) -> Plane:
     x, y = frame.coordinates(_COARSE)
     retina = _enlarge(paint_ground(eye, x, y), frame.camera)
     rows, columns = _disc_window(eye, frame.camera)
@@ -121,7 +126,7 @@ def _disc_window(eye: Eye, camera: Camera) -> tuple[slice, slice]:
     )
 
 
-def _expose(retina: Plane, eye: Eye, frame: _Frame) -> Plane:
+def _expose(retina: Plane, eye: Eye, frame: Frame) -> Plane:
     x, y = frame.coordinates(_COARSE)
     gain, veil = paint_illumination(eye, frame.camera, x, y)
     balance = np.exp(np.array([eye.warmth, 0, -eye.warmth], np.float32))
@@ -134,7 +139,7 @@ def _expose(retina: Plane, eye: Eye, frame: _Frame) -> Plane:
     return np.asarray(cv2.add(lit, _enlarge(scattered, frame.camera)), np.float32)
 
 
-def _draw_vessels(vessels: Segments, frame: _Frame) -> Plane:
+def _draw_vessels(vessels: Segments, frame: Frame) -> Plane:
     """Draw how much blood lies in the way, 0 none, 1 a wide vein; ``(height, width)``."""
     camera = frame.camera
     canvases = []
@@ -175,7 +180,7 @@ def _draw(
         )
 
 
-def _map_regions(eye: Eye, frame: _Frame, vessels: Segments) -> Pixels:
+def _map_regions(eye: Eye, frame: Frame, vessels: Segments) -> Pixels:
     camera = frame.camera
     x, y = frame.coordinates(1)
     retina = aperture(camera) > 127  # noqa: PLR2004 (half open)

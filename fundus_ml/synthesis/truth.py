@@ -77,8 +77,6 @@ def _covered(grown: Segments, chosen: NDArray[np.bool_], frame: Frame) -> NDArra
     widths = np.rint(grown.widths[chosen] * camera.field_radius * _FINE).astype(np.int64)
     for width in np.unique(widths.clip(1)):
         drawn = list(points[widths.clip(1) == width])
-        cv2.polylines(
-            canvas, drawn, isClosed=False, color=255, thickness=int(width), shift=_SHIFT
-        )
+        cv2.polylines(canvas, drawn, isClosed=False, color=255, thickness=int(width), shift=_SHIFT)
     size = (camera.width, camera.height)
     return np.asarray(cv2.resize(canvas, size, interpolation=cv2.INTER_AREA) > 127)  # noqa: PLR2004

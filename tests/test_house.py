@@ -28,7 +28,7 @@ ALLOWED = {
 }
 BARE = {
     "torch", "torchvision", "numpy", "scipy", "pandas", "pyarrow", "cv2", "sklearn", "matplotlib",
-    "mpl_toolkits", "joblib", "safetensors", "lazy_loader",
+    "mpl_toolkits", "joblib", "safetensors", "lazy_loader", "skimage",
 }  # fmt: skip
 ADAPTERS = {
     "fundus_ml/models/backbones.py": {"timm"},

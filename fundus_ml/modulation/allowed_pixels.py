@@ -38,9 +38,9 @@ def allowed_pixels(
     """Mark where each eye may change.
 
     Args:
-        region: ``whole``; a name of :data:`~fundus_ml.imaging.regions.maps.REGION_FLAGS`, several joined
-            by ``+``; or the path of a PNG, as large as the eyes, that is not black where all may
-            change.
+        region: ``whole``; a name of :data:`~fundus_ml.imaging.regions.maps.REGION_FLAGS`, several
+            joined by ``+``; or the path of a PNG, as large as the eyes, that is not black where all
+            may change.
         regions: ``(N, H, W)`` uint8 region maps, or None where there are none.
         shape: ``(N, H, W)`` of the eyes.
 

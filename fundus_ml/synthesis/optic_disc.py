@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from fundus_ml.imaging.regions.maps import DISC_MARGIN
 from fundus_ml.synthesis.anatomy import Eye, Plane, distance
 
 DISC_BORDER = 0.98
@@ -39,7 +38,7 @@ def paint_disc(ground: Plane, eye: Eye, x: Plane, y: Plane) -> Plane:
         y: ``(h, w)`` retina units, down.
 
     Returns:
-        ``(h, w, 3)`` float32 RGB reflectance, changed within the disc's region (``DISC_MARGIN`` beyond its border) alone.
+        ``(h, w, 3)`` float32 RGB reflectance, changed within the disc's region alone.
     """
     generator = eye.generator(4)
     away = (x - np.float32(eye.disc_x)) * np.float32(eye.temporal) / np.float32(eye.disc_radius)

@@ -67,7 +67,7 @@ class Ellipse:
         return np.asarray(self.distance(shape) <= 1)
 
     def scaled(self, factor: float, *, left: float = 0.0, top: float = 0.0) -> Self:
-        """Say where it lies once ``left``, ``top`` are cut off and the rest resized by ``factor``."""
+        """Say where it lies once ``left``, ``top`` are cut off, the rest resized by ``factor``."""
         x, y = _moved(self.x, left, factor), _moved(self.y, top, factor)
         return replace(self, x=x, y=y, width=self.width * factor, height=self.height * factor)
 
@@ -87,7 +87,7 @@ class Landmark:
     confidence: float = 1.0
 
     def scaled(self, factor: float, *, left: float = 0.0, top: float = 0.0) -> Self:
-        """Say where it lies once ``left``, ``top`` are cut off and the rest resized by ``factor``."""
+        """Say where it lies once ``left``, ``top`` are cut off, the rest resized by ``factor``."""
         return replace(self, x=_moved(self.x, left, factor), y=_moved(self.y, top, factor))
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fundus_ml.imaging.regions.maps import DISC_MARGIN
 from fundus_ml.synthesis.optic_disc import disc_distance, paint_disc
 
 GROUND = np.float32([0.66, 0.25, 0.11])

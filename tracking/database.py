@@ -122,10 +122,11 @@ def _ensure_schema(engine: Engine, uri: str) -> None:
                 _upgrade(engine)
         found = _layout(engine)
     if found != REVISION:
+        newer = str(found).isdecimal() and int(str(found)) > int(REVISION)
+        way = "run `git pull && make test`" if newer else "use the release that wrote it"
         raise TrackingError(
             f"results database {engine.url.render_as_string()} has layout {found}, this code "
-            f"reads layout {REVISION}; use the release that wrote it, or another "
-            "FUNDUS_RESULTS_URI"
+            f"reads layout {REVISION}; {way}, or name another FUNDUS_RESULTS_URI"
         )
 
 

@@ -78,11 +78,11 @@ def test_what_raises_is_rolled_back_and_closed(uri):
 
 def test_a_database_of_another_layout_is_refused(uri, tmp_path):
     write(uri, ROW)
-    for version in ("9999", "0"):
+    for version, way in (("9999", "run `git pull && make test`"), ("0", "use the release")):
         with closing(sqlite3.connect(tmp_path / "results.db")) as connection:
             connection.execute("update alembic_version set version_num = ?", (version,))
             connection.commit()
-        told = rf"has layout {version}, this code reads layout {REVISION}; use"
+        told = rf"has layout {version}, this code reads layout {REVISION}; {way}"
         with pytest.raises(TrackingError, match=told) as error:
             read(uri)
         assert "\n" not in str(error.value)

@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine"),
 ]
-SECONDS = 60
+SECONDS = 120
 """Longest wait for anything on a page; a busy machine draws MLflow's tables in ten."""
 FOUND = """globalThis.found = (selector, words = "") =>
     [...document.querySelectorAll(selector)].find((each) =>

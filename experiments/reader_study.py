@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import tracking
 from experiments.running import console
-from experiments.running.flags import Number, run_entry_point
+from experiments.running.flags import StepLength, run_entry_point
 from experiments.running.options import ConsoleOptions
 from experiments.running.places import user_path
 from fundus_ml import reader_study
@@ -40,8 +40,9 @@ class ReaderStudyConfig(reader_study.StudyOptions, ConsoleOptions):
 
     run: str
     """Id of the finished modulate run whose pictures are shown; page and key are kept there."""
-    eps: Number = Number("4")  # noqa: RUF009 (immutable)
-    """Budget of the modulated pictures, one of those of the run."""
+    eps: StepLength = "auto"
+    """Budget of the modulated pictures, one of those of the run; auto is the largest at which half
+    of the eyes are seen as the target, or the largest."""
     answers: str = ""
     """CSV files of readers with commas between them; given, they are scored and no page is made."""
     catch_allowed: int = 1
@@ -74,9 +75,13 @@ def make_page(config: ReaderStudyConfig, run: "tracking.Run") -> "pd.DataFrame":
         (Path(folder) / PAGE).write_text(study.page, encoding="utf-8")
         study.trials.to_parquet(Path(folder) / KEY, index=False)
         modulated.log_artifacts(Path(folder), place)
-    run.set_tags({"modulate_run": config.run, "study": study.digest})
-    if warning := reader_study.warning_about(study.trials):
-        console.warn(warning)
+    budget = f"{study.budget.eps:g}"
+    run.set_tags({"modulate_run": config.run, "study": study.digest, "budget": budget})
+    for warning in (reader_study.warning_about(study.trials), study.coarse):
+        if warning:
+            console.warn(warning)
+    if config.eps == "auto":
+        console.say(study.budget.words)
     counts = study.trials["condition"].value_counts().sort_index()
     said = ", ".join(f"{count} {condition}" for condition, count in counts.items())
     console.say(f"{modulated.artifact_uri(place)}/{PAGE}: {said} trials")

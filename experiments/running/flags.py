@@ -71,7 +71,7 @@ class Numbers(tuple[float, ...]):
 
 
 StepLength = Number | Literal["auto"]
-"""Type of the flag ``step_size``."""
+"""Type of the flag ``step_size``, and of a budget that may be chosen."""
 StepCount = int | Literal["auto"]
 """Type of the flag ``attack_steps`` where it may be chosen."""
 

@@ -6,17 +6,18 @@ import numpy as np
 import pandas as pd
 
 from fundus_ml.errors import InputError
+from fundus_ml.reader_study.budgets import choose_budget
 from fundus_ml.reader_study.options import StudyOptions
 
 SIDES = ("left", "right")
-MODULATED, REAL, CATCH = "modulated", "real", "catch"
+MODULATED, REAL, CATCH, PRACTICE = "modulated", "real", "catch", "practice"
 ORIGINAL = "original.png"
 """The unchanged eye, in the folder of its modulated pictures."""
 DRAWN = (
     "condition", "image_id", "patient_id", "target", "eps", "side_of_truth", "truth_picture",
     "other_picture",
 )  # fmt: skip
-NEEDED = ("image_id", "patient_id", "label", "target", "eps", "l2", "picture")
+NEEDED = ("image_id", "patient_id", "label", "target", "eps", "success", "l2", "picture")
 
 
 def draw_trials(modulations: pd.DataFrame, options: StudyOptions) -> pd.DataFrame:
@@ -47,7 +48,7 @@ def draw_trials(modulations: pd.DataFrame, options: StudyOptions) -> pd.DataFram
     missing = [name for name in NEEDED if name not in modulations]
     if missing:
         raise InputError(f"modulations: columns missing: {', '.join(missing)}")
-    eyes = _eyes_at(modulations, options.eps)
+    eyes = _eyes_at(modulations, choose_budget(modulations, options.eps).eps)
     generator = np.random.default_rng(options.seed)
     parts = (
         _modulated_pairs(eyes, options, generator),
@@ -63,15 +64,17 @@ def draw_trials(modulations: pd.DataFrame, options: StudyOptions) -> pd.DataFram
 
 def _eyes_at(modulations: pd.DataFrame, eps: float) -> pd.DataFrame:
     """One row per eye at a budget, with the path of the ``original`` picture."""
-    eyes = modulations[np.isclose(modulations["eps"], eps)].reset_index(drop=True)
-    if eyes.empty:
-        offered = ", ".join(f"{each:g}" for each in sorted(modulations["eps"].unique()))
-        raise InputError(f"eps={eps:g}: not a budget of this modulation, which has {offered}")
+    eyes = modulations[modulations["eps"] == eps].reset_index(drop=True)
     twice = eyes.loc[eyes["image_id"].duplicated(), "image_id"]
     if len(twice):
         raise InputError(
             f"modulations: {twice.iloc[0]} stands there twice at eps={eps:g}, must be once"
         )
+    return with_originals(eyes)
+
+
+def with_originals(eyes: pd.DataFrame) -> pd.DataFrame:
+    """Add the column ``original``: path of the unchanged picture beside each ``picture``."""
     originals = [str(PurePosixPath(path).with_name(ORIGINAL)) for path in eyes["picture"]]
     return eyes.assign(original=originals)
 
@@ -89,16 +92,21 @@ def _modulated_pairs(
     if not 0 < count <= len(changed):
         raise InputError(
             f"trials={options.trials}: the modulation changed {len(changed)} eyes at "
-            f"eps={options.eps:g}, each may be shown once"
+            f"eps={eyes['eps'].iloc[0]:g}, each may be shown once"
         )
     shuffled = changed.iloc[generator.permutation(len(changed))]
     turn = shuffled.groupby("target").cumcount()
     chosen = shuffled.assign(turn=turn).sort_values("turn", kind="stable").head(count)
-    unchanged_is_right = (options.question == "female") & (chosen["target"] == "male")
+    return changed_pairs(chosen, MODULATED, question=options.question)
+
+
+def changed_pairs(chosen: pd.DataFrame, condition: str, *, question: str) -> pd.DataFrame:
+    """Pair each modulated eye with its ``original``, and say which is right."""
+    unchanged_is_right = (question == "female") & (chosen["target"] == "male")
     return _pairs(
         chosen,
-        MODULATED,
-        eps=options.eps,
+        condition,
+        eps=chosen["eps"],
         truth=chosen["original"].where(unchanged_is_right, chosen["picture"]),
         other=chosen["picture"].where(unchanged_is_right, chosen["original"]),
     )
@@ -131,7 +139,12 @@ def _catch_pairs(
 
 
 def _pairs(
-    eyes: pd.DataFrame, condition: str, *, eps: float, truth: pd.Series, other: pd.Series
+    eyes: pd.DataFrame,
+    condition: str,
+    *,
+    eps: float | pd.Series,
+    truth: pd.Series,
+    other: pd.Series,
 ) -> pd.DataFrame:
     return eyes[["image_id", "patient_id", "target"]].assign(
         condition=condition, eps=eps, truth_picture=truth.array, other_picture=other.array

@@ -1,6 +1,7 @@
 """What readers are asked: what a user may choose; imports nothing that takes time."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from fundus_ml.errors import InputError, check_seed, refuse_outside
 
@@ -13,7 +14,7 @@ class StudyOptions:
 
     question: str = "changed"
     """changed (which of the two was changed?) or female (which of the two is female?)."""
-    eps: float = 4.0
+    eps: float | Literal["auto"] = "auto"
     """Budget of the modulated pictures, one of those of the run."""
     trials: int = 0
     """Pairs of an eye and its modulated self, one per eye; 0 takes every eye."""

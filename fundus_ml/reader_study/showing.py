@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.pictures import read_png
-from fundus_ml.reader_study.drawing import CATCH, ORIGINAL
+from fundus_ml.reader_study.drawing import CATCH, ORIGINAL, PRACTICE
 
 BLUR = 0.06
 """Standard deviation of the blur of a catch trial, in widths of the picture."""
@@ -22,9 +22,10 @@ Picture = NDArray[np.uint8]
 def read_pairs(trials: pd.DataFrame, folder: Path) -> list[tuple[Picture, Picture]]:
     """Read the left and the right picture of every trial.
 
-    A catch trial shows its eye mirrored, so that it gives nothing away of the same eye in another
-    trial. Where the question is ``changed`` the right picture is blurred beyond doubt; where it is
-    ``female`` both are the same and :func:`prompt_of` says which to choose.
+    A catch trial and the practice pair show their eye mirrored, so that they give nothing away of
+    the same eye in another trial. Where the question is ``changed`` the right picture of a catch
+    trial is blurred beyond doubt; where it is ``female`` both are the same and :func:`prompt_of`
+    says which to choose.
 
     Args:
         trials: As :func:`~fundus_ml.reader_study.drawing.draw_trials` returns them.
@@ -45,10 +46,10 @@ def read_pairs(trials: pd.DataFrame, folder: Path) -> list[tuple[Picture, Pictur
                 f"{row['truth_picture']}: {truth.shape[:2]} pixels, but {row['other_picture']} has "
                 f"{other.shape[:2]}; the two of a pair must have one size"
             )
-        if row["condition"] == CATCH:
+        if row["condition"] in (CATCH, PRACTICE):
             truth, other = np.fliplr(truth), np.fliplr(other)
-            if row["question"] == "changed":
-                truth = blurred(truth)
+        if row["condition"] == CATCH and row["question"] == "changed":
+            truth = blurred(truth)
         pairs.append((truth, other) if row["side_of_truth"] == "left" else (other, truth))
     return pairs
 

@@ -74,14 +74,19 @@ def answered(trials, study, folder, sensitivities, **options):
 def test_the_page_and_its_key_are_kept_on_the_modulate_run(modulated, capsys):
     study, trials = begin(modulated, trials=60, catch_trials=6)
     assert trials["condition"].value_counts().to_dict() == {"modulated": 60, "catch": 6}
-    said = capsys.readouterr().out
+    said = capsys.readouterr()
     address = f"runs:/{modulated}/reader_study/{study}/reader_study.html"
-    assert said == f"{address}: 6 catch, 60 modulated trials\n"
+    assert said.out == (
+        "eps=auto: 4, largest budget of the run at which half are seen as target (100%)\n"
+        f"{address}: 6 catch, 60 modulated trials\n"
+    )
+    assert "The pictures are 6 pixels across, fewer than 224" in said.err
     kept = initialise_tracking().get_run(modulated)
     page = artifact(kept, f"reader_study/{study}/reader_study.html").read_text()
     assert "Which picture was changed?" in page
     assert study in page
     assert newest("reader_study").data.tags["modulate_run"] == modulated
+    assert newest("reader_study").data.tags["budget"] == "4"
     assert begin(modulated, trials=60, catch_trials=6)[0] == study
     assert begin(modulated, trials=60, catch_trials=6, seed=1)[0] != study
 

@@ -50,8 +50,8 @@ def test_the_page_shows_no_truth_and_asks_for_nothing(tmp_path):
     assert "original" not in page
     assert "://" not in page
     assert "default-src 'none'" in page
-    # 6 trials: each picture in two trials (4 modulated pairs, 2 catch pairs), none left out.
-    assert page.count("iVBORw0KGgo") == 12
+    # 6 trials (4 modulated pairs, 2 catch pairs) and the practice pair.
+    assert page.count("iVBORw0KGgo") == 14
 
 
 def test_a_folder_without_a_modulation_is_refused(tmp_path):
@@ -69,6 +69,7 @@ def test_a_reader_who_sees_the_change_is_scored_as_one_who_does(tmp_path):
         begin(page, "Dr. No!")
         assert "1 to 20 letters" in page.text("problem")
         begin(page, "Reader-1")
+        practise(page)
         meant = {}
         for place in range(1, 9):
             page.wait_for("shownSince !== null")
@@ -109,6 +110,7 @@ def test_an_answer_counts_from_200_ms_after_the_pictures_are_shown(tmp_path):
     study = make_study(tmp_path, StudyOptions(catch_trials=0))
     with opened(written(study, tmp_path), tmp_path / "profile") as page:
         begin(page, "r")
+        practise(page)
         press = "dispatchEvent(new KeyboardEvent('keydown', {key: 'f'}))"
         page.evaluate(f"{press}, true")  # before anything is shown
         page.wait_for("shownSince !== null")
@@ -156,6 +158,7 @@ def test_who_stops_at_a_break_hands_in_what_there_is(tmp_path):
     with opened(written(study, tmp_path), tmp_path / "profile") as page:
         page.evaluate("study.break_after = 4")
         begin(page, "r")
+        practise(page)
         for _ in range(4):
             page.wait_for("shownSince !== null && performance.now() - shownSince > 210")
             prompted = page.text("asked").startswith("Attention check: choose the picture on the ")
@@ -181,6 +184,15 @@ def begin(page, reader):
     for letter in reader:
         page.key(letter)
     page.key("Enter")
+
+
+def practise(page):
+    """Answer the practice pair, and go on to the first trial."""
+    page.wait_for("shownSince !== null && performance.now() - shownSince > 210")
+    page.key("f")
+    page.wait_for("document.activeElement.id === 'start'")
+    page.key("Enter")
+    page.wait_for("!practising")
 
 
 def trial_of(page):

@@ -33,6 +33,7 @@ def write_modulation(folder, *, eyes=12, size=48, unchanged=(), originals=True, 
                     "label": n % 2,
                     "target": ("male", "female")[n % 2],
                     "eps": eps,
+                    "success": n not in unchanged and n % 4 < eps,
                     "l2": 0.0 if n in unchanged else eps,
                     "picture": f"{stem}/eps-{eps:g}.png",
                 }

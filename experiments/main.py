@@ -47,6 +47,8 @@ class MainConfig(ConsoleOptions):
     """folder: file name of the table."""
     name: str = "folder"
     """folder: stands before every id."""
+    hash_ids: str = ""
+    """File of a secret salt; ids of people and photographs become hashes, as in `preprocess`."""
     out: str = "data/demo"
     """Folder for the dataset and the summary."""
     size: int = 64

@@ -50,6 +50,8 @@ class RealEyesConfig(ConsoleOptions):
     """Folder of the release."""
     table: str = "labels.csv"
     """folder: file name of the table."""
+    hash_ids: str = ""
+    """File of a secret salt; ids of people and photographs become hashes, as in `preprocess`."""
     out: str = "data/real_eyes"
     """Folder for the dataset, the galleries and the page."""
     contrasts: str = "glaucoma,amd,myopia,sex"

@@ -10,6 +10,7 @@ from tracking.calibrated import with_calibration
 from tracking.database import session, upsert
 from tracking.dataset_eyes import Dataset, with_eyes
 from tracking.errors import TrackingError
+from tracking.fiftyone_folder import write_fiftyone
 from tracking.registry import resolve
 from tracking.run_tables import run_table
 from tracking.runs import Run
@@ -32,6 +33,7 @@ from tracking.tables import (
 from tracking.versions import DatasetVersion, ModelVersion
 
 __all__ = [
+    "export_fiftyone",
     "minimal_perturbations",
     "modulations",
     "picture_path",
@@ -168,6 +170,39 @@ def modulations(
     The column ``picture`` is for :func:`picture_path`.
     """
     return _frame(Modulation, model, run_id, dataset)
+
+
+def export_fiftyone(
+    folder: str | Path,
+    model: str | None = None,
+    run_id: str | None = None,
+    *,
+    dataset: Dataset,
+) -> Path:
+    """Write modulated pictures and what is known of them as a folder that FiftyOne imports.
+
+    FiftyOne is not needed here. Where it is installed::
+
+        fiftyone.Dataset.from_dir(
+            dataset_dir=folder, dataset_type=fiftyone.types.FiftyOneDataset, name="modulations"
+        )
+
+    Args:
+        folder: New or empty.
+        model: As in :func:`modulations`.
+        run_id: As there.
+        dataset: As there; eye, person and age come from its manifest.
+
+    Returns:
+        The folder: see :func:`tracking.fiftyone_folder.write_fiftyone`.
+
+    Raises:
+        TrackingError: As in :func:`modulations`; there are no modulations, the folder is in use, or
+            a picture is not there any more.
+    """
+    place = Path(folder).expanduser()
+    write_fiftyone(modulations(model, run_id, dataset=dataset), place)
+    return place
 
 
 def region_shares(

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -25,6 +27,7 @@ from tracking import registry, results
 from tracking.stores import initialise_tracking
 from tracking.version_files import PROGRAM
 
+ROOT = Path(__file__).parents[2]
 URI = "models:/fundus-sex@robust"
 OUTSIDE = """
 import sys
@@ -249,3 +252,26 @@ def test_a_server_answers_photographs_and_lives_through_hostile_requests(chain, 
             if "JSON" not in name:  # MLflow's own words
                 assert "\n" not in told, name
         assert post(address, table_of(contents[:1]))[0] == 200
+
+
+@pytest.mark.slow
+def test_the_commands_of_an_image_fit_the_dockerfile_of_mlflow(tmp_path, monkeypatch):
+    """No container engine is needed up to `docker build`; opencv needs two libraries more."""
+    page = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
+    (commands,) = re.findall(
+        r"```sh\n(mlflow models generate-dockerfile .*?)docker build", page, re.DOTALL
+    )
+    monkeypatch.chdir(tmp_path)
+    beside = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(
+        ["/bin/bash", "-ec", commands.replace("models:/fundus-glaucoma@robust", URI)],
+        check=True, capture_output=True, env=os.environ | {"PATH": beside,
+        "MLFLOW_TRACKING_URI": mlflow.get_tracking_uri()},
+    )  # fmt: skip
+    lines = (tmp_path / "image/Dockerfile").read_text().splitlines()
+    (installed,) = [line for line in lines if "apt-get install" in line]
+    assert {"nginx", "libgl1", "libglib2.0-0"} <= set(installed.split())
+    required = (tmp_path / "image/model_dir/requirements.txt").read_text()
+    assert "opencv-python==" in required
+    assert not (tmp_path / "image/model_dir/extra_files/training_eyes.parquet").exists()
+    mlflow.pyfunc.load_model(str(tmp_path / "image/model_dir"))

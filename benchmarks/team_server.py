@@ -2,8 +2,8 @@
 
     python -m benchmarks.team_server --minutes 10 --csv team_server.csv
 
-Brings up PostgreSQL with three databases (MLflow, studies, results), an S3 (moto), and MLflow's
-server with basic authentication, which hands artifacts through to the S3. Four clients work at
+Brings up PostgreSQL with three databases (MLflow, studies, results), an S3 (moto), and the server
+of `make server`: users in the database, artifacts handed through to the S3. Four clients work at
 once, each with its own commands in a row: two train, one modulates, one tunes. In the middle the
 MLflow server is killed (SIGKILL) and started again. A client may fail in one clear line, then its
 next command follows. Then every promise is counted: a version and a run for each command that
@@ -79,7 +79,7 @@ def team(folder: Path, *, seconds: float) -> tuple[pd.DataFrame, "Counter[str]"]
     """Let four clients work for some time; count what is there and why commands failed."""
     with databases(folder) as (mlflow_uri, studies_uri, results_uri), s3() as endpoint:
         port = free_port()
-        environment = client_environment(port, results_uri)
+        environment = client_environment(port, results_uri, studies_uri)
         start = _starter(folder, mlflow_uri, endpoint, port)
         server = start()
         try:
@@ -88,7 +88,7 @@ def team(folder: Path, *, seconds: float) -> tuple[pd.DataFrame, "Counter[str]"]
             end = time.monotonic() + seconds
             threads = [
                 Thread(target=_work, args=(done, commands, folder, environment, end))
-                for done, commands in zip(clients, _commands(dataset, studies_uri), strict=True)
+                for done, commands in zip(clients, _commands(dataset), strict=True)
             ]
             for thread in threads:
                 thread.start()
@@ -141,13 +141,14 @@ def s3() -> Iterator[str]:
         server.stop()
 
 
-def client_environment(port: int, results_uri: str) -> dict[str, str]:
+def client_environment(port: int, results_uri: str, studies_uri: str) -> dict[str, str]:
     """What a member of the team sets."""
     return os.environ | {
         "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}",
         "MLFLOW_TRACKING_USERNAME": USER,
         "MLFLOW_TRACKING_PASSWORD": PASSWORD,
         "FUNDUS_RESULTS_URI": results_uri,
+        "FUNDUS_STUDIES_URI": studies_uri,
         "PYTHONPATH": str(ROOT),
         "OMP_NUM_THREADS": "1",
         "CUDA_VISIBLE_DEVICES": "",
@@ -171,23 +172,17 @@ def prepare(folder: Path, environment: dict[str, str]) -> Path:
 def _starter(
     folder: Path, mlflow_uri: str, endpoint: str, port: int
 ) -> "Callable[[], subprocess.Popen[bytes]]":
-    (folder / "auth.ini").write_text(
-        "[mlflow]\ndefault_permission = READ\n"
-        f"database_uri = sqlite:///{folder / 'auth.db'}\n"
-        f"admin_username = {USER}\nadmin_password = {PASSWORD}\n"
-    )
     environment = with_own_commands() | {
+        "MLFLOW_BACKEND_STORE_URI": mlflow_uri,
+        "MLFLOW_ARTIFACTS_DESTINATION": f"s3://{BUCKET}",
         "MLFLOW_S3_ENDPOINT_URL": endpoint,
         "AWS_DEFAULT_REGION": "us-east-1",
-        "MLFLOW_AUTH_CONFIG_PATH": str(folder / "auth.ini"),
-        "MLFLOW_FLASK_SERVER_SECRET_KEY": "of this test",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_AUTH_ADMIN_USERNAME": USER,
+        "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD,
+        "PYTHONPATH": str(ROOT),
     }
-    command = [
-        sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port),
-        "--workers", "2", "--backend-store-uri", mlflow_uri, "--app-name", "basic-auth",
-        "--artifacts-destination", f"s3://{BUCKET}", "--serve-artifacts",
-    ]  # fmt: skip
+    where = ["--port", str(port), "--folder", str(folder)]
+    command = [sys.executable, "-m", "tracking.server", *where]
 
     def start() -> "subprocess.Popen[bytes]":
         with (folder / "server.log").open("ab") as log:
@@ -200,7 +195,7 @@ def _starter(
     return start
 
 
-def _commands(dataset: Path, studies_uri: str) -> list[Callable[[int], list[str]]]:
+def _commands(dataset: Path) -> list[Callable[[int], list[str]]]:
     """What each client does at its n-th turn."""
     common = ["--dataset", str(dataset)]
 
@@ -219,7 +214,7 @@ def _commands(dataset: Path, studies_uri: str) -> list[Callable[[int], list[str]
         ],
         lambda turn: [
             "tune", *common, "--arch", "test_resnet", "--weights", "none", "--epochs", "1",
-            "--trials", str(TRIALS), "--study", f"study_{turn}", "--storage", studies_uri,
+            "--trials", str(TRIALS), "--study", f"study_{turn}",
         ],
     ]  # fmt: skip
 

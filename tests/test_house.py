@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 ENTRY_POINTS = (
     "main", "real_eyes", "preprocess", "audit", "pretrain", "train", "tune", "robustify", "average",
     "evaluate", "score", "compare", "promote", "modulate", "reader_study",
-    "reproduce",
+    "reproduce", "train_regions",
 )  # fmt: skip
 ALLOWED = {
     "experiments": {"experiments", "fundus_ml", "tracking"},
@@ -52,7 +52,7 @@ FLOORS = (
     ("imaging", "attacks"),
     ("data", "figures"),
     ("synthesis", "training", "modulation", "serving"),
-    ("sources", "robust_training", "pretraining", "pages"),
+    ("sources", "robust_training", "pretraining", "pages", "region_training"),
     ("evaluation", "auditing", "reader_study"),
     ("preprocessing", "model_selection", "robust_evaluation"),
 )

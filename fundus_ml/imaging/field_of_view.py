@@ -153,10 +153,9 @@ def crop_to_field_of_view(
     Raises:
         InputError: ``size`` or the circle's radius is too small.
     """
-    wide, high = round(2 * field.radius * field.aspect), round(2 * field.radius)
+    left, top, wide, high = rectangle_around(field)
     if size < 1 or min(wide, high) < 1:
         raise InputError(f"size={size}, radius={field.radius}: both must be at least 1 pixel")
-    left, top = round(field.x - (wide - 1) / 2), round(field.y - (high - 1) / 2)
     rectangle = _rectangle(image, left, top, wide, high, border=BORDERS[padding])
     square = _resized(rectangle, size, interpolation)
     if surround == "keep":
@@ -165,6 +164,12 @@ def crop_to_field_of_view(
     if field.cuts:
         alone[beyond_cuts(field.cuts, left, top, wide / size, high / size, size=size)] = 0
     return alone
+
+
+def rectangle_around(field: FieldOfView) -> tuple[int, int, int, int]:
+    """Left, top, width and height of what is cut out, whole pixels; may leave the frame."""
+    wide, high = round(2 * field.radius * field.aspect), round(2 * field.radius)
+    return round(field.x - (wide - 1) / 2), round(field.y - (high - 1) / 2), wide, high
 
 
 def _reduced(image: NDArray[np.uint8], reduction: int) -> NDArray[np.uint8]:

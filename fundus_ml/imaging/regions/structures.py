@@ -148,5 +148,38 @@ class Regions:
     doubts: tuple[tuple[str, str], ...] = ()
 
 
+def ellipse_of_spread(x: float, y: float, spread: NDArray[np.float64]) -> Ellipse:
+    """The ellipse of evenly spread area with these second moments.
+
+    Args:
+        x: Column of its centre, pixels.
+        y: Row.
+        spread: ``(2, 2)`` covariance of column and row within it, square pixels.
+    """
+    values, vectors = np.linalg.eigh(spread)
+    upright = int(np.argmax(np.abs(vectors[1])))
+    (across, down), high, wide = vectors[:, 1 - upright], values[upright], values[1 - upright]
+    width, height = (4 * math.sqrt(max(float(value), 0.0)) for value in (wide, high))
+    angle = math.atan2(float(down), float(across))
+    angle = (angle + math.pi / 2) % math.pi - math.pi / 2
+    return Ellipse(x=x, y=y, width=width, height=height, angle=angle)
+
+
+def spread_of(ellipse: Ellipse) -> NDArray[np.float64]:
+    """``(2, 2)`` covariance of column and row within an ellipse, square pixels."""
+    cos, sin = math.cos(ellipse.angle), math.sin(ellipse.angle)
+    turn = np.array([[cos, -sin], [sin, cos]])
+    semi = np.diag([(ellipse.width / 4) ** 2, (ellipse.height / 4) ** 2])
+    return np.asarray(turn @ semi @ turn.T)
+
+
+def stretched(ellipse: Ellipse, across: float, down: float) -> Ellipse:
+    """Stretch an ellipse about its own centre by a factor along the rows and one along columns."""
+    stretch = np.diag([across, down])
+    spread = stretch @ spread_of(ellipse) @ stretch
+    found = ellipse_of_spread(ellipse.x, ellipse.y, spread)
+    return replace(found, confidence=ellipse.confidence)
+
+
 def _moved(at: float, cut: float, factor: float) -> float:
     return (at - cut + 0.5) * factor - 0.5

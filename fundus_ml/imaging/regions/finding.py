@@ -1,0 +1,198 @@
+"""Find the parts of an eye on its photograph: optic disc, cup, fovea, and which eye it is."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fundus_ml.errors import InputError
+from fundus_ml.imaging.field_of_view import FieldOfView, NoFieldOfView, find_field_of_view
+from fundus_ml.imaging.regions.classical import look_without_learning
+from fundus_ml.imaging.regions.evidence import (
+    confidence,
+    cup_evidence,
+    disc_evidence,
+    fovea_evidence,
+    side_evidence,
+    weakest,
+)
+from fundus_ml.imaging.regions.landmark_network import SIZE, LandmarkNetwork
+from fundus_ml.imaging.regions.landmarks import Found, eye_maps, find_on_square, landmark_network
+from fundus_ml.imaging.regions.squares import Square
+from fundus_ml.imaging.regions.structures import Ellipse, Laterality, Regions
+from fundus_ml.imaging.regions.trained import read_trained
+
+SURE: Mapping[str, float] = {"disc": 0.8, "cup": 0.5, "fovea": 0.8, "eye": 0.9}
+"""Confidence below which a part is None."""
+SMALLEST = 32
+"""Pixels of the shorter side of a photograph, at least."""
+CHANNELS = 3
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Everything that was seen on the square, sure or not.
+
+    Attributes:
+        found: Parts, in pixels of the square.
+        evidence: By part, by name: what speaks for it; nothing of a part that was not seen.
+    """
+
+    found: Found
+    evidence: Mapping[str, dict[str, float]]
+
+
+def find_regions(image: NDArray[np.uint8], *, field: FieldOfView | None = None) -> Regions:
+    """Find disc, cup and fovea on one photograph, and which eye it is.
+
+    Args:
+        image: ``(H, W, 3)`` uint8 RGB: a whole photograph, or a crop that shows some of the edge of
+            its field of view.
+        field: Its field of view, where it is known; looked for without.
+
+    Returns:
+        In pixels of ``image``. A part that is not sure, or not there, is None, and ``doubts`` says
+        why. What has no field of view gets one of confidence 0 and no parts.
+
+    Raises:
+        InputError: ``image`` is not of that shape and type, or the packaged weights are damaged.
+    """
+    check_image(image)
+    try:
+        field = field or find_field_of_view(image)
+    except NoFieldOfView as error:
+        return _nothing(image, str(error))
+    square = Square.around(image, field, size=SIZE)
+    seen = look_for_candidates(square.pixels)
+    weights = read_trained("landmarks").card["confidence"]
+    sure, doubts = _sure_parts(seen, weights)
+    found = Regions(
+        shape=(image.shape[0], image.shape[1]), field=field, retina=_retina(image.shape[:2], field)
+    )
+    return replace(
+        found,
+        disc=_out(square, sure.get("disc")),
+        cup=_out(square, sure.get("cup")),
+        fovea=square.point_out(sure["fovea"]) if "fovea" in sure else None,
+        eye=sure.get("eye"),
+        doubts=tuple(doubts.items()),
+    )
+
+
+def find_regions_of(images: Sequence[NDArray[np.uint8]]) -> list[Regions]:
+    """Find the parts of several eyes, one after another: on a CPU no batch is quicker."""
+    return [find_regions(image) for image in images]
+
+
+def check_image(image: NDArray[np.uint8]) -> None:
+    """Refuse what is no picture of 8-bit RGB.
+
+    Raises:
+        InputError: It has another type or shape, or is too small to show an eye.
+    """
+    shape: tuple[int, ...] = getattr(image, "shape", ())
+    kind = getattr(image, "dtype", type(image).__name__)
+    fits = len(shape) == 3 and shape[2] == CHANNELS and min(shape[:2]) >= SMALLEST  # noqa: PLR2004
+    if not isinstance(image, np.ndarray) or kind != np.uint8 or not fits:
+        raise InputError(
+            f"image: {kind} {tuple(shape)}; allowed: uint8 (H, W, 3) RGB with sides of at least "
+            f"{SMALLEST} pixels"
+        )
+
+
+def look_for_candidates(
+    pixels: NDArray[np.uint8], network: LandmarkNetwork | None = None
+) -> Candidates:
+    """Ask the network and the detector without learning about one square of an eye.
+
+    Args:
+        pixels: ``(SIZE, SIZE, 3)`` uint8 RGB, black outside the field of view.
+        network: The packaged one without.
+    """
+    found = find_on_square(eye_maps(network or landmark_network(), pixels))
+    classical = look_without_learning(pixels)
+    evidence = {"fovea": fovea_evidence(found, classical)}
+    if found.disc:
+        evidence["disc"] = disc_evidence(found, classical)
+        evidence["eye"] = side_evidence(found, classical)
+    if found.cup:
+        evidence["cup"] = cup_evidence(found)
+    return Candidates(found, evidence)
+
+
+def _sure_parts(
+    seen: Candidates, weights: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Keep what is sure enough; say why the rest is not."""
+    sure: dict[str, Any] = {}
+    doubts: dict[str, str] = {}
+
+    def judge(part: str, found: object, *, needs_disc: bool) -> float:
+        """Confidence of a part, 0 where it is not to be given."""
+        if found is None:
+            doubts[part] = f"no {part} is seen"
+            return 0.0
+        if needs_disc and "disc" not in sure:
+            doubts[part] = "the disc is not sure"
+            return 0.0
+        value = confidence(weights[part], seen.evidence[part])
+        if value < SURE[part]:
+            reason = weakest(weights[part], seen.evidence[part])
+            doubts[part] = f"{reason}: confidence {value:.2f}, {SURE[part]} is needed"
+            return 0.0
+        return value
+
+    found = seen.found
+    if (value := judge("disc", found.disc, needs_disc=False)) and found.disc:
+        sure["disc"] = replace(found.disc, confidence=value)
+    if (value := judge("cup", found.cup, needs_disc=True)) and found.cup:
+        sure["cup"] = replace(found.cup, confidence=value)
+    if value := judge("fovea", found.fovea, needs_disc=False):
+        sure["fovea"] = replace(found.fovea, confidence=value)
+    _judge_side(seen, weights["eye"], sure, doubts)
+    return sure, doubts
+
+
+def _judge_side(
+    seen: Candidates, weights: Mapping[str, float], sure: dict[str, Any], doubts: dict[str, str]
+) -> None:
+    if "disc" not in sure:
+        doubts["eye"] = "the disc is not sure"
+        return
+    right = confidence(weights, seen.evidence["eye"])
+    value = max(right, 1 - right)
+    if value < SURE["eye"]:
+        doubts["eye"] = (
+            f"disc, fovea and vessels disagree: confidence {value:.2f}, {SURE['eye']} is needed"
+        )
+        return
+    sure["eye"] = Laterality(eye="right" if right > 0.5 else "left", confidence=value)  # noqa: PLR2004
+
+
+def _out(square: Square, ellipse: Ellipse | None) -> Ellipse | None:
+    return square.ellipse_out(ellipse) if ellipse else None
+
+
+def _retina(shape: tuple[int, ...], field: FieldOfView) -> NDArray[np.bool_]:
+    """Pixels of the frame inside the circle and its straight cuts."""
+    columns = np.arange(shape[1], dtype=np.float32)
+    rows = np.arange(shape[0], dtype=np.float32)[:, None]
+    across = (columns - np.float32(field.x)) / np.float32(field.radius * field.aspect)
+    down = (rows - np.float32(field.y)) / np.float32(field.radius)
+    retina = across**2 + down**2 <= 1
+    for cut in field.cuts:
+        retina &= cut.across * columns + cut.down * rows <= cut.limit
+    return np.asarray(retina)
+
+
+def _nothing(image: NDArray[np.uint8], why: str) -> Regions:
+    height, width = image.shape[:2]
+    doubts = tuple((part, f"no field of view: {why}") for part in SURE)
+    return Regions(
+        shape=(height, width),
+        field=FieldOfView((width - 1) / 2, (height - 1) / 2, min(height, width) / 2, confidence=0),
+        retina=np.zeros((height, width), np.bool_),
+        doubts=doubts,
+    )

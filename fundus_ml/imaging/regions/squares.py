@@ -1,0 +1,60 @@
+"""From a photograph to the square around its field of view, and back with what was found there."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fundus_ml.imaging.field_of_view import (
+    FieldOfView,
+    crop_to_field_of_view,
+    rectangle_around,
+)
+from fundus_ml.imaging.regions.structures import Ellipse, Landmark, stretched
+
+
+@dataclass(frozen=True)
+class Square:
+    """The square around a field of view; its circle is round, its surround black.
+
+    Attributes:
+        pixels: ``(size, size, 3)`` uint8 RGB.
+        left: Column of the photograph at which the square begins, pixels.
+        top: Row, likewise.
+        across: Pixels of the square per pixel of the photograph, along a row.
+        down: Likewise along a column; differs where the frame's shape was changed.
+    """
+
+    pixels: NDArray[np.uint8]
+    left: float
+    top: float
+    across: float
+    down: float
+
+    @classmethod
+    def around(cls, image: NDArray[np.uint8], field: FieldOfView, *, size: int) -> Self:
+        """Cut it out of an ``(H, W, 3)`` photograph."""
+        left, top, wide, high = rectangle_around(field)
+        pixels = crop_to_field_of_view(image, field, size=size, surround="black")
+        return cls(pixels, left, top, size / wide, size / high)
+
+    def point_in(self, point: Landmark) -> Landmark:
+        """Where a point of the photograph lies on the square."""
+        x, y = (point.x - self.left + 0.5) * self.across, (point.y - self.top + 0.5) * self.down
+        return replace(point, x=x - 0.5, y=y - 0.5)
+
+    def point_out(self, point: Landmark) -> Landmark:
+        """Where a point of the square lies on the photograph."""
+        x, y = (point.x + 0.5) / self.across + self.left, (point.y + 0.5) / self.down + self.top
+        return replace(point, x=x - 0.5, y=y - 0.5)
+
+    def ellipse_in(self, ellipse: Ellipse) -> Ellipse:
+        """Where an ellipse of the photograph lies on the square."""
+        centre = self.point_in(Landmark(x=ellipse.x, y=ellipse.y))
+        return replace(stretched(ellipse, self.across, self.down), x=centre.x, y=centre.y)
+
+    def ellipse_out(self, ellipse: Ellipse) -> Ellipse:
+        """Where an ellipse of the square lies on the photograph."""
+        centre = self.point_out(Landmark(x=ellipse.x, y=ellipse.y))
+        return replace(stretched(ellipse, 1 / self.across, 1 / self.down), x=centre.x, y=centre.y)

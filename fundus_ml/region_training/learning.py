@@ -1,0 +1,234 @@
+"""From a folder of marks to weights and their card, with nothing chosen on the test part."""
+
+import copy
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fundus_ml.errors import InputError
+from fundus_ml.imaging.opencv import cv2
+from fundus_ml.imaging.regions.evidence import confidence
+from fundus_ml.imaging.regions.finding import SURE, look_for_candidates
+from fundus_ml.imaging.regions.landmark_network import SIZE, LandmarkNetwork
+from fundus_ml.imaging.regions.landmarks import landmark_network
+from fundus_ml.imaging.regions.structures import Ellipse, ellipse_of_spread
+from fundus_ml.region_training.calibration import Weights, calibrate, overlap
+from fundus_ml.region_training.cards import rounded_to_half, write_trained
+from fundus_ml.region_training.examples import (
+    EXAMPLE_SIZE,
+    Examples,
+    keep_examples,
+)
+from fundus_ml.region_training.gathering import marked_examples, painted_examples
+from fundus_ml.region_training.landmarks import (
+    LandmarkTraining,
+    started_from_imagenet,
+    train_landmarks,
+)
+from fundus_ml.region_training.marks import PARTS, MarkedEye
+
+OnProgress = Callable[[str, int, int], None]
+"""Called with the stage, how much of it is done, and how much there is."""
+VAL_PATIENTS = 40
+"""Invented patients whose eyes calibrate; others are learned from."""
+HALF = 0.5
+"""Disc diameters within which a fovea counts as found."""
+
+
+@dataclass(frozen=True)
+class TrainedLandmarks:
+    """What a training left.
+
+    Attributes:
+        weights: File of weights.
+        card: File of its card.
+        figures: Shares and means on the photographs of the val and test parts.
+    """
+
+    weights: Path
+    card: Path
+    figures: dict[str, float]
+
+
+def learn_landmarks(
+    marks: Sequence[MarkedEye],
+    training: LandmarkTraining,
+    out: Path,
+    *,
+    patients: int,
+    variants: int,
+    packaged: bool = False,
+    on_progress: OnProgress = lambda _stage, _done, _total: None,
+    on_losses: Callable[[int, dict[str, float]], None] = lambda _step, _losses: None,
+) -> TrainedLandmarks:
+    """Cut out, paint, train, calibrate, measure, write.
+
+    Args:
+        marks: Photographs with marks; those of part ``train`` are learned from, those of ``val``
+            calibrate, those of ``test`` are only measured.
+        training: How to train.
+        out: Folder for the weights, the card, the examples and the checkpoints.
+        patients: Invented patients whose painted eyes are learned from.
+        variants: Hard variants of each ``val`` photograph to calibrate with.
+        packaged: Begin with the packaged weights instead of ImageNet's.
+        on_progress: Told how far each stage is.
+        on_losses: Told the parts of the loss after each step.
+
+    Raises:
+        InputError: A part has no photograph, or ``out`` holds another training.
+    """
+    parts = _parts(marks, out, on_progress)
+    painted, painted_val = (
+        keep_examples(
+            out / f"painted_{count}_{seed}.npz",
+            lambda count=count, seed=seed: painted_examples(  # type: ignore[misc]
+                count, seed=seed, on_eye=lambda done, total: on_progress("paint", done, total)
+            ),
+        )
+        for count, seed in ((patients, training.seed + 1), (VAL_PATIENTS, training.seed))
+    )
+
+    def on_step(step: int, steps: int, losses: dict[str, float]) -> None:
+        on_progress("train", step, steps)
+        on_losses(step, losses)
+
+    start = _packaged() if packaged else started_from_imagenet(training.seed)
+    network = train_landmarks(
+        parts["train"],
+        painted,
+        training,
+        checkpoints=out / "checkpoints",
+        on_step=on_step,  # type: ignore[arg-type]
+        start=start,
+    )
+    rounded_to_half(network)
+    weights = calibrate(
+        network,
+        parts["val"],
+        painted_val,
+        variants=variants,
+        seed=training.seed,
+        on_variant=lambda done, total: on_progress("calibrate", done, total),
+    )
+    figures = {
+        f"{name}_{figure}": value
+        for name, examples in (
+            ("val", parts["val"]),
+            ("test", parts["test"]),
+            ("painted", painted_val),
+        )
+        for figure, value in measured(network, weights, examples).items()
+    }
+    counts = {part: len(examples) for part, examples in parts.items()}
+    card = {
+        "what": "Optic disc, cup and fovea on the 256-pixel square of a fundus photograph",
+        "data": {
+            "marked": counts,
+            "sources": sorted({eye.source for eye in marks} - {"", "nan"}),
+            "painted": {"train": len(painted), "val": len(painted_val)},
+        },
+        "split": "by the SHA-256 of the file's name: 48 train, 12 val, 40 test of 100; people "
+        "with several photographs cannot be told apart",
+        "cup": "learned from painted eyes alone",
+        "licences": LICENCES,
+        "start": "packaged weights" if packaged else "EfficientNet-Lite0, ImageNet (Apache-2.0)",
+        "training": {**asdict(training), "minutes": None},
+        "confidence": weights,
+        "figures": {name: round(value, 4) for name, value in figures.items()},
+    }
+    return TrainedLandmarks(*write_trained(network, card, out, part="landmarks"), figures)
+
+
+LICENCES = {
+    "IDRiD": "CC BY 4.0; Porwal et al. 2018, doi:10.3390/data3030025",
+    "DIARETDB1": "free for research; Kauppi et al. 2007, doi:10.5244/C.21.15",
+}
+"""Of the photographs the packaged weights learned from; none is part of the package."""
+
+
+def measured(network: LandmarkNetwork, weights: Weights, examples: Examples) -> dict[str, float]:
+    """Measure on the photographs as they are, sure or not, and how many discs are sure.
+
+    Returns:
+        ``disc_in_box``, ``disc_overlap``, ``fovea_near``, ``cup_overlap`` (NaN where nothing is
+        marked) and ``disc_sure``, ``fovea_sure``.
+    """
+    rows: dict[str, list[float]] = {
+        name: []
+        for name in (
+            "disc_in_box",
+            "disc_overlap",
+            "cup_overlap",
+            "fovea_near",
+            "disc_sure",
+            "fovea_sure",
+        )
+    }
+    scale = SIZE / EXAMPLE_SIZE
+    for place in range(len(examples)):
+        square = cv2.resize(examples.pixels[place], (SIZE, SIZE), interpolation=cv2.INTER_AREA)
+        seen = look_for_candidates(np.asarray(square, np.uint8), network)
+        found = seen.found
+        disc, cup = (_ellipse(part[place], scale) for part in (examples.disc, examples.cup))
+        for part in ("disc", "fovea"):
+            evidence = seen.evidence.get(part)
+            sure = bool(evidence) and confidence(weights[part], evidence or {}) >= SURE[part]
+            rows[f"{part}_sure"].append(sure)
+        if disc is None:
+            continue
+        ours = found.disc
+        rows["disc_in_box"].append(ours is not None and _in_box(ours, disc))
+        rows["disc_overlap"].append(overlap(ours, disc) if ours else 0.0)
+        if cup is not None:
+            rows["cup_overlap"].append(overlap(found.cup, cup) if found.cup else 0.0)
+        point = (examples.fovea[place] + 0.5) * scale - 0.5
+        if np.isfinite(point).all():
+            off = float(np.hypot(found.fovea.x - point[0], found.fovea.y - point[1]))
+            rows["fovea_near"].append(off <= HALF * disc.diameter)
+    return {name: float(np.mean(values)) for name, values in rows.items() if values}
+
+
+def _parts(marks: Sequence[MarkedEye], out: Path, on_progress: OnProgress) -> dict[str, Examples]:
+    parts = {}
+    for part in PARTS:
+        eyes = [eye for eye in marks if eye.part == part]
+        if not eyes:
+            raise InputError(
+                f"marks: none of the {len(marks)} photographs falls into the part {part}; their "
+                "names decide, so take more of them"
+            )
+        parts[part] = keep_examples(
+            out / f"marked_{part}_{_digest(eyes)}.npz",
+            lambda eyes=eyes: marked_examples(  # type: ignore[misc]
+                eyes, on_eye=lambda done, total: on_progress("cut out", done, total)
+            ),
+        )
+    return parts
+
+
+def _digest(eyes: Sequence[MarkedEye]) -> str:
+    """Tell photographs and marks apart, so that kept squares are never those of others."""
+    told = repr([(eye.path.name, eye.box, eye.fovea) for eye in eyes])
+    return hashlib.sha256(told.encode()).hexdigest()[:12]
+
+
+def _packaged() -> LandmarkNetwork:
+    """A copy of the packaged network that may learn."""
+    return copy.deepcopy(landmark_network()).requires_grad_(requires_grad=True)
+
+
+def _in_box(found: Ellipse, disc: Ellipse) -> bool:
+    across, down = abs(found.x - disc.x), abs(found.y - disc.y)
+    return across <= disc.horizontal / 2 and down <= disc.vertical / 2
+
+
+def _ellipse(numbers: NDArray[np.float64], scale: float) -> Ellipse | None:
+    if not np.isfinite(numbers).all():
+        return None
+    x, y, xx, xy, yy = numbers
+    whole = ellipse_of_spread(float(x), float(y), np.array([[xx, xy], [xy, yy]]))
+    return whole.scaled(scale)

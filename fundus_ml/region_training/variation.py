@@ -28,9 +28,9 @@ class Variation:
     """Standard deviation of the logarithm of width over height."""
     shift: float = 0.12
     """Largest move along each axis, as a share of the side."""
-    strength: float = 1.0
+    strength: float = 1.2
     """Factor on all changes of colour, light and focus."""
-    erased: float = 0.05
+    erased: float = 0.06
     """Share of eyes whose disc is painted over with retina from elsewhere."""
 
 

@@ -158,8 +158,8 @@ def _sure_parts(
 def _judge_side(
     seen: Candidates, weights: Mapping[str, float], sure: dict[str, Any], doubts: dict[str, str]
 ) -> None:
-    if "disc" not in sure:
-        doubts["eye"] = "the disc is not sure"
+    if "eye" not in seen.evidence or not sure.keys() & {"disc", "fovea"}:
+        doubts["eye"] = "neither disc nor fovea is sure"
         return
     right = confidence(weights, seen.evidence["eye"])
     value = max(right, 1 - right)

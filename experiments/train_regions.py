@@ -16,7 +16,7 @@ from experiments.running import console
 from experiments.running.flags import run_entry_point
 from experiments.running.options import ConsoleOptions
 from fundus_ml import region_training
-from fundus_ml.errors import check_seed, refuse_outside
+from fundus_ml.errors import InputError, check_seed, refuse_outside
 
 if TYPE_CHECKING:
     import tracking
@@ -63,6 +63,8 @@ class TrainRegionsConfig(ConsoleOptions):
             at_least=least | {"checkpoint_minutes": 0},
             one_of={"part": TRAINED, "start": STARTS},
         )
+        if self.marked > 1:
+            raise InputError(f"marked={self.marked}: must be from 0 to 1")
         check_seed(self.seed)
 
     def training(self) -> "region_training.LandmarkTraining":

@@ -91,7 +91,8 @@ def train_landmarks(
     network = start or started_from_imagenet(training.seed)
     average = {name: value.clone() for name, value in network.state_dict().items()}
     optimizer = _optimizer(network, training)
-    identity = {**asdict(training), "marked_eyes": len(marked), "painted_eyes": len(painted)}
+    what = {name: value for name, value in asdict(training).items() if name != "minutes"}
+    identity = {**what, "marked_eyes": len(marked), "painted_eyes": len(painted)}
     kept = Checkpoints(checkpoints, identity, minutes=training.minutes)
     first = 0
     if (saved := kept.load()) is not None:

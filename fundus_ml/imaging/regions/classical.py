@@ -221,13 +221,28 @@ def _darkest(
 ) -> tuple[float, float, float]:
     """The place beside the disc that is darkest at the scale of the fovea, and how dark."""
     side = green.shape[0]
-    soft = _blurred(green, 0.3 * diameter) - _blurred(green, 0.8 * diameter)
+    near, far = (
+        _blurred(green, share * diameter) / (_blurred(retina, share * diameter) + np.float32(0.05))
+        for share in (0.3, 0.8)
+    )
+    soft = near - far
     down, across = np.mgrid[:side, :side].astype(np.float32)
     across, down = np.abs(across - np.float32(x)), down - np.float32(y)
     away = np.hypot(across, down) / np.float32(diameter)
     drop = down / (np.hypot(across, down) + 1)
     z = ((away - DISTANCE[0]) / DISTANCE[1]) ** 2 + ((drop - DROP[0]) / DROP[1]) ** 2
-    inner = np.asarray(cv2.erode(retina, np.ones((9, 9), np.uint8)))
+    # A fovea at the very rim would not be seen as one; shadows there would.
+    reach = max(3, int(0.8 * diameter)) | 1
+    inner = np.asarray(
+        cv2.erode(
+            retina,
+            cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)),
+            borderType=cv2.BORDER_CONSTANT,
+            borderValue=0,
+        )
+    )
+    if not inner.any():
+        return x, y, 0.0
     score = np.where(inner > 0, -soft - 0.06 * np.minimum(z, 50), -99)
     row, column = np.unravel_index(int(score.argmax()), score.shape)
-    return float(column), float(row), float(-soft[row, column] / (soft[retina > 0].std() + 1e-6))
+    return float(column), float(row), float(-soft[row, column] / (soft[inner > 0].std() + 1e-6))

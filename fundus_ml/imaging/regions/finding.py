@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fundus_ml.errors import InputError
+from fundus_ml.errors import InputError, Refused
+from fundus_ml.imaging.colours import check_colours
 from fundus_ml.imaging.field_of_view import FieldOfView, NoFieldOfView, find_field_of_view
 from fundus_ml.imaging.regions.classical import look_without_learning
 from fundus_ml.imaging.regions.evidence import (
@@ -26,6 +27,8 @@ from fundus_ml.imaging.regions.trained import read_trained
 
 SURE: Mapping[str, float] = {"disc": 0.8, "cup": 0.5, "fovea": 0.8, "eye": 0.9}
 """Confidence below which a part is None."""
+ALONE = 0.9
+"""Confidence below which a fovea is None where the disc is."""
 SMALLEST = 32
 """Pixels of the shorter side of a photograph, at least."""
 CHANNELS = 3
@@ -63,8 +66,10 @@ def find_regions(image: NDArray[np.uint8], *, field: FieldOfView | None = None) 
     try:
         field = field or find_field_of_view(image)
     except NoFieldOfView as error:
-        return _nothing(image, str(error))
+        return _nothing(image, f"no field of view: {error}")
     square = Square.around(image, field, size=SIZE)
+    if unlike := _unlike_a_retina(square.pixels):
+        return _nothing(image, unlike, field)
     seen = look_for_candidates(square.pixels)
     weights = read_trained("landmarks").card["confidence"]
     sure, doubts = _sure_parts(seen, weights)
@@ -126,31 +131,22 @@ def _sure_parts(
     seen: Candidates, weights: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Keep what is sure enough; say why the rest is not."""
+    found = seen.found
     sure: dict[str, Any] = {}
     doubts: dict[str, str] = {}
-
-    def judge(part: str, found: object, *, needs_disc: bool) -> float:
-        """Confidence of a part, 0 where it is not to be given."""
-        if found is None:
+    for part, place in (("disc", found.disc), ("cup", found.cup), ("fovea", found.fovea)):
+        needed = SURE[part] if "disc" in sure or part != "fovea" else ALONE
+        if place is None:
             doubts[part] = f"no {part} is seen"
-            return 0.0
-        if needs_disc and "disc" not in sure:
+        elif part == "cup" and "disc" not in sure:
             doubts[part] = "the disc is not sure"
-            return 0.0
-        value = confidence(weights[part], seen.evidence[part])
-        if value < SURE[part]:
-            reason = weakest(weights[part], seen.evidence[part])
-            doubts[part] = f"{reason}: confidence {value:.2f}, {SURE[part]} is needed"
-            return 0.0
-        return value
-
-    found = seen.found
-    if (value := judge("disc", found.disc, needs_disc=False)) and found.disc:
-        sure["disc"] = replace(found.disc, confidence=value)
-    if (value := judge("cup", found.cup, needs_disc=True)) and found.cup:
-        sure["cup"] = replace(found.cup, confidence=value)
-    if value := judge("fovea", found.fovea, needs_disc=False):
-        sure["fovea"] = replace(found.fovea, confidence=value)
+        else:
+            value = confidence(weights[part], seen.evidence[part])
+            if value >= needed:
+                sure[part] = replace(place, confidence=value)
+            else:
+                reason = weakest(weights[part], seen.evidence[part])
+                doubts[part] = f"{reason}: confidence {value:.2f}, {needed} is needed"
     _judge_side(seen, weights["eye"], sure, doubts)
     return sure, doubts
 
@@ -187,12 +183,20 @@ def _retina(shape: tuple[int, ...], field: FieldOfView) -> NDArray[np.bool_]:
     return np.asarray(retina)
 
 
-def _nothing(image: NDArray[np.uint8], why: str) -> Regions:
+def _unlike_a_retina(pixels: NDArray[np.uint8]) -> str:
+    """Why a square cannot show the colours of a retina; empty where it may."""
+    try:
+        return "colours unlike a retina" if check_colours(pixels) else ""
+    except Refused as error:
+        return str(error)
+
+
+def _nothing(image: NDArray[np.uint8], why: str, field: FieldOfView | None = None) -> Regions:
     height, width = image.shape[:2]
-    doubts = tuple((part, f"no field of view: {why}") for part in SURE)
+    whole = FieldOfView((width - 1) / 2, (height - 1) / 2, min(height, width) / 2, confidence=0)
     return Regions(
         shape=(height, width),
-        field=FieldOfView((width - 1) / 2, (height - 1) / 2, min(height, width) / 2, confidence=0),
-        retina=np.zeros((height, width), np.bool_),
-        doubts=doubts,
+        field=field or whole,
+        retina=_retina((height, width), field) if field else np.zeros((height, width), np.bool_),
+        doubts=tuple((part, why) for part in SURE),
     )

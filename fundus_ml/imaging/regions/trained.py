@@ -63,4 +63,5 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], *, named: str) -> None
     try:
         network.load_state_dict(state, assign=True)
     except RuntimeError as error:
-        raise InputError(f"{named}: not the weights of this network ({error})") from None
+        told = " ".join(str(error).split())[:200]
+        raise InputError(f"{named}: not the weights of this network ({told})") from None

@@ -1,0 +1,79 @@
+"""From a folder of marks to weights that the package reads."""
+
+import json
+
+import numpy as np
+import pytest
+
+from fundus_ml.errors import InputError
+from fundus_ml.imaging.regions.landmarks import landmark_network
+from fundus_ml.imaging.regions.trained import read_trained
+from fundus_ml.region_training import learning
+from fundus_ml.region_training.examples import Examples, keep_examples
+from fundus_ml.region_training.landmarks import LandmarkTraining
+from fundus_ml.region_training.learning import learn_landmarks, measured
+from fundus_ml.region_training.marks import read_marks
+from tests.fundus_ml.region_training.tiny_marks import few_examples, marked_folder
+
+TINY = LandmarkTraining(steps=1, batch_size=2, size=64, small_size=64, lr=0.0)
+
+
+@pytest.fixture(scope="module")
+def marks(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("marks")
+    marked_folder(folder, patients=5)
+    return read_marks(folder)
+
+
+def test_a_training_leaves_weights_and_a_card_that_can_be_read(marks, tmp_path, monkeypatch):
+    """A step of no length from the packaged weights: what is learned is what is packaged."""
+    monkeypatch.setattr(learning, "VAL_PATIENTS", 1)
+    stages = set()
+    trained = learn_landmarks(
+        marks, TINY, tmp_path, patients=1, variants=1, packaged=True,
+        on_progress=lambda stage, *_: stages.add(stage),
+    )  # fmt: skip
+    assert stages == {"cut out", "paint", "train", "calibrate"}
+    assert trained.figures["test_disc_in_box"] == 1
+    assert trained.figures["painted_cup_overlap"] > 0.4
+    card = read_trained("landmarks", tmp_path).card
+    assert card == json.loads(trained.card.read_text())
+    assert sum(card["data"]["marked"].values()) == len(marks)
+    network = landmark_network(tmp_path)
+    for name, value in landmark_network().state_dict().items():
+        np.testing.assert_array_equal(value, network.state_dict()[name])
+
+
+def test_the_packaged_network_is_left_as_it_is(marks, tmp_path, monkeypatch):
+    monkeypatch.setattr(learning, "VAL_PATIENTS", 1)
+    before = {name: value.clone() for name, value in landmark_network().state_dict().items()}
+    faster = LandmarkTraining(steps=1, batch_size=2, size=64, small_size=64, lr=1e-2)
+    learn_landmarks(marks, faster, tmp_path, patients=1, variants=1, packaged=True)
+    for name, value in landmark_network().state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+
+
+def test_a_part_without_photographs_is_refused(marks, tmp_path):
+    only = [eye for eye in marks if eye.part == "train"]
+    with pytest.raises(
+        InputError, match=r"^marks: none of the \d+ photographs falls into the part"
+    ):
+        learn_landmarks(only, TINY, tmp_path, patients=1, variants=1)
+
+
+def test_examples_are_kept_and_read_back(tmp_path):
+    def fail():
+        raise AssertionError
+
+    made = keep_examples(tmp_path / "kept.npz", few_examples)
+    again = keep_examples(tmp_path / "kept.npz", fail)
+    assert isinstance(again, Examples)
+    for name in vars(made):
+        np.testing.assert_array_equal(getattr(made, name), getattr(again, name))
+
+
+def test_painted_eyes_are_measured_well():
+    card = read_trained("landmarks").card
+    found = measured(landmark_network(), card["confidence"], few_examples())
+    assert found["disc_in_box"] == found["fovea_near"] == 1
+    assert found["disc_overlap"] > 0.8

@@ -36,6 +36,9 @@ class TrainRegionsConfig(ConsoleOptions):
     """Folder with anatomy.csv and images/."""
     out: str = "regions"
     """Folder for the weights and their card; also keeps the squares and the checkpoints."""
+    sources: str = ""
+    """Releases to learn from (column source), with commas between them; all when empty. Photographs
+    of the others are only measured."""
     start: str = "imagenet"
     """First weights: imagenet (a new network), or packaged (go on with the one that is in use)."""
     steps: int = 800
@@ -96,6 +99,7 @@ def train_regions(
             Path(config.out),
             patients=config.patients,
             variants=config.variants,
+            sources=tuple(config.sources.split(",")) if config.sources else (),
             packaged=config.start == "packaged",
             on_progress=on_progress,
             on_losses=lambda step, losses: run.log_metrics(losses, step=step),

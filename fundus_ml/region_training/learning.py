@@ -61,6 +61,7 @@ def learn_landmarks(
     *,
     patients: int,
     variants: int,
+    sources: Sequence[str] = (),
     packaged: bool = False,
     on_progress: OnProgress = lambda _stage, _done, _total: None,
     on_losses: Callable[[int, dict[str, float]], None] = lambda _step, _losses: None,
@@ -74,6 +75,7 @@ def learn_landmarks(
         out: Folder for the weights, the card, the examples and the checkpoints.
         patients: Invented patients whose painted eyes are learned from.
         variants: Hard variants of each ``val`` photograph to calibrate with.
+        sources: Releases to learn from, all without; the photographs of others are only measured.
         packaged: Begin with the packaged weights instead of ImageNet's.
         on_progress: Told how far each stage is.
         on_losses: Told the parts of the loss after each step.
@@ -81,7 +83,7 @@ def learn_landmarks(
     Raises:
         InputError: A part has no photograph, or ``out`` holds another training.
     """
-    parts = _parts(marks, out, on_progress)
+    parts = _parts(marks, sources, out, on_progress)
     painted, painted_val = (
         keep_examples(
             out / f"painted_{count}_{seed}.npz",
@@ -124,17 +126,18 @@ def learn_landmarks(
         for figure, value in measured(network, weights, examples).items()
     }
     counts = {part: len(examples) for part, examples in parts.items()}
+    learned_from = sorted({eye.source for eye in marks if not sources or eye.source in sources})
     card = {
         "what": "Optic disc, cup and fovea on the 256-pixel square of a fundus photograph",
         "data": {
             "marked": counts,
-            "sources": sorted({eye.source for eye in marks} - {"", "nan"}),
+            "learned_from": learned_from,
             "painted": {"train": len(painted), "val": len(painted_val)},
         },
-        "split": "by the SHA-256 of the file's name: 48 train, 12 val, 40 test of 100; people "
-        "with several photographs cannot be told apart",
+        "split": "by the SHA-256 of the file's name 48 train, 12 val, 40 test of 100; releases not "
+        "learned from are test; people with several photographs cannot be told apart",
         "cup": "learned from painted eyes alone",
-        "licences": LICENCES,
+        "licences": {name: told for name, told in LICENCES.items() if name in learned_from},
         "start": "packaged weights" if packaged else "EfficientNet-Lite0, ImageNet (Apache-2.0)",
         "training": {**asdict(training), "minutes": None},
         "confidence": weights,
@@ -145,9 +148,10 @@ def learn_landmarks(
 
 LICENCES = {
     "IDRiD": "CC BY 4.0; Porwal et al. 2018, doi:10.3390/data3030025",
-    "DIARETDB1": "free for research; Kauppi et al. 2007, doi:10.5244/C.21.15",
+    "DIARETDB1": "for research only, neither redistributed nor modified; Kauppi et al. 2007, "
+    "doi:10.5244/C.21.15",
 }
-"""Of the photographs the packaged weights learned from; none is part of the package."""
+"""Terms of releases that were learned from; no photograph is part of the package."""
 
 
 def measured(network: LandmarkNetwork, weights: Weights, examples: Examples) -> dict[str, float]:
@@ -192,10 +196,15 @@ def measured(network: LandmarkNetwork, weights: Weights, examples: Examples) -> 
     return {name: float(np.mean(values)) for name, values in rows.items() if values}
 
 
-def _parts(marks: Sequence[MarkedEye], out: Path, on_progress: OnProgress) -> dict[str, Examples]:
+def _parts(
+    marks: Sequence[MarkedEye], sources: Sequence[str], out: Path, on_progress: OnProgress
+) -> dict[str, Examples]:
+    known = {eye.source for eye in marks}
+    if unknown := [source for source in sources if source not in known]:
+        raise InputError(f"sources={unknown[0]}: the marks know {', '.join(sorted(known))}")
     parts = {}
     for part in PARTS:
-        eyes = [eye for eye in marks if eye.part == part]
+        eyes = [eye for eye in marks if part_of(eye, sources) == part]
         if not eyes:
             raise InputError(
                 f"marks: none of the {len(marks)} photographs falls into the part {part}; their "
@@ -208,6 +217,11 @@ def _parts(marks: Sequence[MarkedEye], out: Path, on_progress: OnProgress) -> di
             ),
         )
     return parts
+
+
+def part_of(eye: MarkedEye, sources: Sequence[str]) -> str:
+    """The part of a photograph where only some releases are learned from."""
+    return "test" if sources and eye.source not in sources else eye.part
 
 
 def _digest(eyes: Sequence[MarkedEye]) -> str:

@@ -47,7 +47,7 @@ def trained(trained_once, monkeypatch):
 def test_weights_and_card_lie_in_the_folder_and_on_the_run(trained):
     card = read_trained("landmarks", trained / "regions").card
     assert card["start"] == "packaged weights"
-    assert card["data"]["sources"] == ["painted"]
+    assert card["data"]["learned_from"] == ["painted"]
     run = newest("train_regions")
     client = MlflowClient("sqlite:///mlflow.db")
     kept = {file.path for file in client.list_artifacts(run.info.run_id)}
@@ -69,6 +69,7 @@ def test_the_same_command_goes_on_and_gives_the_same_bytes(trained):
     [
         ({"marks": "nowhere"}, "marks=nowhere: has no anatomy.csv"),
         ({"steps": 2}, "steps=2: the training begun in checkpoints="),
+        ({"sources": "painted,IDRiD"}, "sources=IDRiD: the marks know painted"),
         ({"out": "marks/anatomy.csv"}, "out=marks/anatomy.csv: cannot be written"),
     ],
 )

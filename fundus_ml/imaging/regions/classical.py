@@ -75,7 +75,7 @@ def look_without_learning(pixels: NDArray[np.uint8]) -> ClassicalEye:
     Source:
         Brightness and converging vessels: Hoover and Goldbaum 2003, doi:10.1109/TMI.2003.815900
         (ours votes along each vessel's own line). The fovea 2 to 3 disc diameters temporal of the
-        disc and a little below: Rohrschneider 2004, doi:10.1167/iovs.03-1312.
+        disc and a little below: Rohrschneider 2004, doi:10.1167/iovs.03-1157.
     """
     full = pixels.shape[0]
     pixels = np.asarray(cv2.resize(pixels, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)

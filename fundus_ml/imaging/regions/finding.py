@@ -32,6 +32,8 @@ ALONE = 0.9
 SMALLEST = 32
 """Pixels of the shorter side of a photograph, at least."""
 CHANNELS = 3
+MIDDLE = (SIZE - 1) / 2
+"""Row and column of the middle of the square, pixels."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,8 @@ def _sure_parts(
             doubts[part] = f"no {part} is seen"
         elif part == "cup" and "disc" not in sure:
             doubts[part] = "the disc is not sure"
+        elif np.hypot(place.x - MIDDLE, place.y - MIDDLE) > SIZE / 2:
+            doubts[part] = "it lies outside the field of view"
         else:
             value = confidence(weights[part], seen.evidence[part])
             if value >= needed:
@@ -147,8 +151,20 @@ def _sure_parts(
             else:
                 reason = weakest(weights[part], seen.evidence[part])
                 doubts[part] = f"{reason}: confidence {value:.2f}, {needed} is needed"
+    _drop_implausible(seen, sure, doubts)
     _judge_side(seen, weights["eye"], sure, doubts)
     return sure, doubts
+
+
+def _drop_implausible(seen: Candidates, sure: dict[str, Any], doubts: dict[str, str]) -> None:
+    """Of a disc and a fovea that cannot belong together, keep the surer one."""
+    if not {"disc", "fovea"} <= sure.keys() or seen.evidence["fovea"]["distance"] > -1:
+        return
+    wrong = min(("fovea", "disc"), key=lambda part: float(sure[part].confidence))
+    doubts[wrong] = "disc and fovea lie at an implausible distance or height"
+    del sure[wrong]
+    if wrong == "disc" and sure.pop("cup", None):
+        doubts["cup"] = "the disc is not sure"
 
 
 def _judge_side(

@@ -1,6 +1,8 @@
 """Disc, cup, fovea and side are found on eyes, follow them, and are not found elsewhere."""
 
+import math
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,6 +15,7 @@ from fundus_ml.imaging.pictures import read_png
 from fundus_ml.imaging.regions import finding
 from fundus_ml.imaging.regions.finding import SURE, find_regions, find_regions_of
 from fundus_ml.imaging.regions.maps import REGION_FLAGS, region_map
+from fundus_ml.imaging.regions.squares import Square
 from fundus_ml.region_training.marks import read_marks
 from tests.fundus_ml.imaging.regions.eyes import blackened, no_eyes, painted
 
@@ -144,6 +147,39 @@ def test_a_photograph_of_the_macula_alone_has_no_disc(found):
         regions = find_regions(alone)
         assert regions.disc is None
         assert dict(regions.doubts)["disc"]
+
+
+def seen_with(monkeypatch, **changes):
+    """Have the network find other places than it does."""
+    look = finding.find_on_square
+
+    def other(maps):
+        found = look(maps)
+        moved = {name: replace(getattr(found, name), **at) for name, at in changes.items()}
+        return replace(found, **moved)
+
+    monkeypatch.setattr(finding, "find_on_square", other)
+
+
+def test_a_fovea_too_near_its_disc_is_doubted(found, monkeypatch):
+    """However sure the network is of both; one of them stays."""
+    image, regions, _ = found[0]
+    square = Square.around(image, regions.field, size=finding.SIZE)
+    disc = square.ellipse_in(regions.disc)
+    towards = math.copysign(disc.diameter, square.point_in(regions.fovea).x - disc.x)
+    seen_with(monkeypatch, fovea={"x": disc.x + towards, "y": disc.y})
+    monkeypatch.setattr(finding, "confidence", lambda *_: 0.95)
+    again = find_regions(image)
+    assert (again.disc is None) + (again.fovea is None) == 1
+    assert "implausible distance" in dict(again.doubts)["fovea"]
+
+
+def test_a_disc_outside_the_field_of_view_is_doubted(found, monkeypatch):
+    image, *_ = found[0]
+    seen_with(monkeypatch, disc={"x": 3.0, "y": 3.0})
+    regions = find_regions(image)
+    assert regions.disc is None
+    assert dict(regions.doubts)["disc"] == "it lies outside the field of view"
 
 
 @pytest.mark.parametrize(

@@ -224,6 +224,7 @@ def _record(
         if (written.path / name).is_file():
             run.log_artifact(written.path / name)
     recording.log_audit(run, written.audit)
+    recording.log_found_regions(run, dataset, written.path)
     run.log_metrics(
         {
             "kept": written.kept,

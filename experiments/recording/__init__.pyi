@@ -4,6 +4,7 @@ from .attack_suite import measure_suite as measure_suite
 from .augmentation import log_augmentation as log_augmentation
 from .chain_findings import Design as Design
 from .chain_findings import ModelFindings as ModelFindings
+from .found_regions import log_found_regions as log_found_regions
 from .lineage_page import write_lineage as write_lineage
 from .measuring import Measured as Measured
 from .measuring import check_splits_to_measure as check_splits_to_measure

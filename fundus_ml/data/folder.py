@@ -17,6 +17,7 @@ DATASET_FILES = OwnFiles(
     r"audit\.(html|json)",
     r"sample_sheet\.png",
     r"quality\.png",
+    r"regions\.png",
 )
 """All that ``preprocess`` writes into a dataset folder. A folder with anything else in it is not
 replaced, so whoever writes one more file names it here."""

@@ -8,6 +8,7 @@ from .comparisons import comparison_forest as comparison_forest
 from .discrimination import roc_figure as roc_figure
 from .discrimination import training_curves as training_curves
 from .enrichment import region_enrichment_figure as region_enrichment_figure
+from .found_regions import region_sheet as region_sheet
 from .inputs import check_columns as check_columns
 from .inputs import check_pictures as check_pictures
 from .mean_changes import mean_change_figure as mean_change_figure

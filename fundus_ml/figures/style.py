@@ -30,6 +30,7 @@ LineStyle = Literal["solid", "dashed", "dotted"]
 REGION_STYLES: Mapping[str, tuple[str, LineStyle]] = MappingProxyType(
     {
         "disc": ("#56B4E9", "solid"),
+        "cup": ("#009E73", "solid"),
         "macula": ("#E69F00", "dashed"),
         "periphery": ("#BBBBBB", "dotted"),
     }

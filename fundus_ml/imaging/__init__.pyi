@@ -28,6 +28,10 @@ from .pictures import write_png as write_png
 from .quality import WORST_CAST as WORST_CAST
 from .quality import Quality as Quality
 from .quality import measure_quality as measure_quality
+from .regions.columns import REGION_COLUMNS as REGION_COLUMNS
+from .regions.columns import least_certain as least_certain
+from .regions.columns import other_side as other_side
+from .regions.columns import shares_found as shares_found
 from .regions.maps import PARTS as PARTS
 from .regions.maps import PERIPHERY as PERIPHERY
 from .regions.maps import REGION_FLAGS as REGION_FLAGS

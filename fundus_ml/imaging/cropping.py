@@ -1,7 +1,8 @@
 """One photograph becomes one standard eye: a square, its measures, what tells it apart."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,12 +15,20 @@ from fundus_ml.imaging.field_of_view import (
     FieldOfView,
     crop_to_field_of_view,
     find_field_of_view,
+    rectangle_around,
 )
 from fundus_ml.imaging.keypoints import VIEW_SIZE, describe_eye
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.options import CropOptions
 from fundus_ml.imaging.photographs import Photograph
 from fundus_ml.imaging.quality import Quality, measure_quality
+from fundus_ml.imaging.regions.columns import moved, region_columns
+from fundus_ml.imaging.regions.finding import find_regions
+from fundus_ml.imaging.regions.maps import region_map
+from fundus_ml.imaging.regions.masks import read_masks, with_masks
+
+FINDING_SIZE = 512
+"""Side of the square on which regions are looked for, pixels."""
 
 LoadPhotograph = Callable[[int], Photograph]
 """Least pixels of the shorter side → one photograph, decoded no further down than that; raises
@@ -31,7 +40,7 @@ class CroppedEye(NamedTuple):
 
     Attributes:
         pixels: ``(size, size, 3)`` uint8 RGB.
-        regions: ``(size, size)`` uint8 of ``REGION_FLAGS``, or None where the source has none.
+        regions: ``(size, size)`` uint8 of ``REGION_FLAGS``, or None where none were asked for.
         keypoints: ``FEATURE_SHAPE`` uint8 that tells the eye apart, or None when not asked for.
         measured: Manifest columns of what was seen, by name.
     """
@@ -43,7 +52,11 @@ class CroppedEye(NamedTuple):
 
 
 def crop_eye(
-    load: LoadPhotograph, options: CropOptions, *, flags: str = ""
+    load: LoadPhotograph,
+    options: CropOptions,
+    *,
+    flags: str = "",
+    drawn: Mapping[str, Path] | None = None,
 ) -> CroppedEye | Refused:
     """Load one photograph, find its eye and cut it out.
 
@@ -51,6 +64,8 @@ def crop_eye(
         load: The way to it.
         options: How to cut, and what is good enough.
         flags: What is remarked about it already, joined by ``"; "``.
+        drawn: Look for the regions too, and take these masks, by part, in place of what is found;
+            regions are those of the source, if any, when omitted.
 
     Returns:
         The eye, or why there is none. Nothing in a photograph's file raises.
@@ -58,16 +73,17 @@ def crop_eye(
     # Processes share the cores already.
     cv2.setNumThreads(1)
     try:
-        photograph, field = _found(load, options.size)
+        least_side = max(options.size, VIEW_SIZE, 0 if drawn is None else FINDING_SIZE)
+        photograph, field = _found(load, least_side)
         view = crop_to_field_of_view(photograph.image, field, size=VIEW_SIZE, surround="black")
         doubtful = check_colours(view)
         quality = measure_quality(view)
         if quality.quality < options.min_quality:
             detail = f"{quality.quality:.3f} of 1, {options.min_quality:g} is needed"
             return Refused("low quality", detail)
+        regions, parts = _regions(photograph, field, options, drawn)
     except Refused as refused:
         return refused
-    regions = photograph.regions
     return CroppedEye(
         pixels=crop_to_field_of_view(
             photograph.image,
@@ -76,23 +92,52 @@ def crop_eye(
             padding=options.padding,
             surround=options.surround,
         ),
-        regions=None
-        if regions is None
-        else crop_to_field_of_view(
-            regions,
-            field,
-            size=options.size,
-            interpolation="nearest",
-            surround=options.surround,
-        ),
+        regions=regions,
         keypoints=describe_eye(view) if options.same_person else None,
-        measured=_measured(photograph, field, quality, flags=flags, doubtful=doubtful),
+        measured=_measured(photograph, field, quality, flags=flags, doubtful=doubtful) | parts,
     )
 
 
-def _found(load: LoadPhotograph, size: int) -> tuple[Photograph, FieldOfView]:
+def _regions(
+    photograph: Photograph,
+    field: FieldOfView,
+    options: CropOptions,
+    drawn: Mapping[str, Path] | None,
+) -> tuple[NDArray[np.uint8] | None, dict[str, object]]:
+    """Map and columns of the regions on the square.
+
+    Raises:
+        Refused: A mask does not fit its photograph.
+    """
+    size = options.size
+    if photograph.regions is not None:
+        cut = crop_to_field_of_view(
+            photograph.regions,
+            field,
+            size=size,
+            interpolation="nearest",
+            surround=options.surround,
+        )
+        if drawn is None or photograph.parts is None:
+            return cut, {}
+        left, top, _, high = rectangle_around(field)
+        return cut, region_columns(moved(photograph.parts, size / high, left=left, top=top))
+    if drawn is None:
+        return None, {}
+    whole = _in_original(photograph, field)
+    masks = read_masks(drawn, width=photograph.width, height=photograph.height)
+    square = crop_to_field_of_view(photograph.image, field, size=FINDING_SIZE, surround="black")
+    middle = (FINDING_SIZE - 1) / 2
+    inscribed = FieldOfView(middle, middle, FINDING_SIZE / 2)
+    found = with_masks(find_regions(square, field=inscribed), masks, whole)
+    on_map = crop_to_field_of_view(
+        region_map(found), inscribed, size=size, interpolation="nearest"
+    )
+    return on_map, region_columns(moved(found, size / FINDING_SIZE))
+
+
+def _found(load: LoadPhotograph, least_side: int) -> tuple[Photograph, FieldOfView]:
     """Decode no larger than the square needs; once more where the circle is small in its frame."""
-    least_side = max(size, VIEW_SIZE)
     photograph = load(least_side)
     field = find_field_of_view(photograph.image)
     across = 2 * field.radius * min(1.0, field.aspect)
@@ -111,10 +156,7 @@ def _measured(
     flags: str,
     doubtful: bool,
 ) -> dict[str, object]:
-    height, width = photograph.image.shape[:2]
-    # Reduced sides are rounded up, each by itself; one factor leaves the circle round.
-    factor = max(photograph.width / width, photograph.height / height)
-    original = field.scaled(factor, factor)
+    original = _in_original(photograph, field)
     told = [flags] if flags else []
     told += photograph.remarks
     if field.confidence < SURE:
@@ -136,3 +178,11 @@ def _measured(
         "flags": "; ".join(told),
         **quality._asdict(),
     }
+
+
+def _in_original(photograph: Photograph, field: FieldOfView) -> FieldOfView:
+    """The field of view in pixels of the photograph as it was before it was decoded smaller."""
+    height, width = photograph.image.shape[:2]
+    # Reduced sides are rounded up, each by itself; one factor leaves the circle round.
+    factor = max(photograph.width / width, photograph.height / height)
+    return field.scaled(factor, factor)

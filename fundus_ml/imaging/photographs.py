@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fundus_ml.errors import Refused, printable
 from fundus_ml.imaging.decoding import decode_photograph
+from fundus_ml.imaging.regions.structures import Regions
 
 MOST_BYTES = 1_000_000_000
 """Bytes of the largest file read: 100 million plain pixels of four 16-bit samples take 0.8 GB."""
@@ -27,6 +28,7 @@ class Photograph(NamedTuple):
         height: Likewise.
         sha256: 64 hexadecimal digits: of the file, or of the pixels where it never was one.
         remarks: Flags the photograph itself gives its eye, such as ``scaled from 16 bits``.
+        parts: Where its parts lie, in pixels of ``image``; None where the source does not know.
     """
 
     image: NDArray[np.uint8]
@@ -35,6 +37,7 @@ class Photograph(NamedTuple):
     height: int
     sha256: str
     remarks: tuple[str, ...] = ()
+    parts: Regions | None = None
 
 
 def read_photograph(content: bytes, least_side: int) -> Photograph:

@@ -5,4 +5,5 @@ from .dataset import Preprocessed as Preprocessed
 from .dataset import preprocess as preprocess
 from .joining import SAME_EYES as SAME_EYES
 from .joining import SAME_PERSON as SAME_PERSON
+from .masks import drawn_masks as drawn_masks
 from .options import PreprocessingOptions as PreprocessingOptions

@@ -22,6 +22,7 @@ from fundus_ml.imaging.opencv import cv2
 from fundus_ml.parallel import alone
 from fundus_ml.preprocessing.assembly import VERSION, assemble
 from fundus_ml.preprocessing.joining import join_same_people, write_evidence
+from fundus_ml.preprocessing.masks import DrawnMasks, drawn_masks
 from fundus_ml.preprocessing.options import PreprocessingOptions
 from fundus_ml.preprocessing.reading import read_eyes
 from fundus_ml.preprocessing.staging import staged
@@ -82,8 +83,15 @@ def preprocess(
     Raises:
         InputError: No eye is left, ``out`` cannot be written, or another process is writing it.
     """
-    with staged(out, key=_key(photographs, options, recipe)) as stage:
-        read = read_eyes(photographs, stage.work, options, on_progress=_of("read", on_progress))
+    drawn = drawn_masks(options.regions, photographs)
+    with staged(out, key=_key(photographs, options, recipe, drawn)) as stage:
+        read = read_eyes(
+            photographs,
+            stage.work,
+            options,
+            drawn=drawn,
+            on_progress=_of("read", on_progress),
+        )
         eyes = pd.DataFrame(read.rows)
         _refuse_none(eyes, photographs, read.refused)
         joined = join_same_people(
@@ -129,14 +137,18 @@ def preprocess(
 
 
 def _key(
-    photographs: Photographs, options: PreprocessingOptions, recipe: Mapping[str, object]
+    photographs: Photographs,
+    options: PreprocessingOptions,
+    recipe: Mapping[str, object],
+    drawn: DrawnMasks | None,
 ) -> str:
     """Fingerprint of all that decides the content, files included as far as a glance can tell."""
     digest = hashlib.sha256(
         json.dumps([VERSION, cv2.__version__, asdict(options), recipe], default=str).encode()
     )
     digest.update(photographs.table.to_csv(index=False).encode("utf-8"))
-    for path in map(as_path, photographs.table.get("path", [])):
+    paths = [*map(as_path, photographs.table.get("path", [])), *(drawn.paths() if drawn else [])]
+    for path in paths:
         seen = path.stat() if path.is_file() else None
         digest.update(f"{seen and (seen.st_size, seen.st_mtime_ns)}".encode())
     return digest.hexdigest()

@@ -30,6 +30,9 @@ class PreprocessingOptions(CropOptions):
     balance: str = "sex,source"
     """What the sampling weights in the manifest make equal: sex (within every source and age
     band), source, age (bands), with commas; empty for none."""
+    regions: str = "yes"
+    """Where disc, cup, fovea and vessels lie: yes (look for them), no, or a folder with drawn masks
+    in disc, cup or vessels, named like their photographs, which go before what is found."""
     permutations: int = 1000
     """Shuffled labels behind the audit's chance levels."""
     seed: int = 0

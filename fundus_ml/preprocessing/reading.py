@@ -64,6 +64,7 @@ def read_eyes(
     folder: Path,
     options: CropOptions,
     *,
+    drawn: Callable[[Mapping[str, object]], Mapping[str, Path]] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> EyesRead:
     """Crop every photograph and store the squares, going on where a killed process stopped.
@@ -76,6 +77,7 @@ def read_eyes(
         folder: Where the shards and the journal grow; kept between tries of the same release and
             options.
         options: How to crop.
+        drawn: Gives the masks of a row's photograph, by part; no regions are looked for without.
         on_progress: Called with (photographs done, photographs in all).
     """
     offered = [
@@ -87,7 +89,7 @@ def read_eyes(
     for entry in _whole_lines(journal):
         read.add(offered[read.resumed], entry)
         read.resumed += 1
-    crop = partial(_crop, load=photographs.load, options=options.plain())
+    crop = partial(_crop, load=photographs.load, options=options.plain(), drawn=drawn)
     with _Store(folder, journal, options.size, written=len(read.rows)) as store:
         for done, (row, eye) in enumerate(
             zip(offered[read.resumed :], in_order(crop, offered[read.resumed :]), strict=True),
@@ -99,9 +101,16 @@ def read_eyes(
     return read
 
 
-def _crop(row: dict[str, object], *, load: Load, options: CropOptions) -> CroppedEye | Refused:
+def _crop(
+    row: dict[str, object],
+    *,
+    load: Load,
+    options: CropOptions,
+    drawn: Callable[[Mapping[str, object]], Mapping[str, Path]] | None,
+) -> CroppedEye | Refused:
     """Crop the photograph of one row of a release's table."""
-    return crop_eye(partial(load, row), options, flags=str(row["flags"] or ""))
+    masks = None if drawn is None else drawn(row)
+    return crop_eye(partial(load, row), options, flags=str(row["flags"] or ""), drawn=masks)
 
 
 def read_keypoints(folder: Path) -> NDArray[np.uint8]:

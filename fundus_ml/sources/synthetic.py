@@ -9,6 +9,7 @@ from fundus_ml.imaging.photographs import Photograph
 from fundus_ml.synthesis.options import Population
 from fundus_ml.synthesis.painting import paint_photograph
 from fundus_ml.synthesis.population import draw_population
+from fundus_ml.synthesis.truth import true_landmarks
 
 
 def synthetic_photographs(population: Population) -> Photographs:
@@ -31,4 +32,11 @@ def synthetic_photographs(population: Population) -> Photographs:
 def _painted(row: dict[str, object], _least_side: int) -> Photograph:
     image, regions = paint_photograph(row)
     height, width = image.shape[:2]
-    return Photograph(image, regions, width, height, hashlib.sha256(image.data).hexdigest())
+    return Photograph(
+        image,
+        regions,
+        width,
+        height,
+        sha256=hashlib.sha256(image.data).hexdigest(),
+        parts=true_landmarks(row),
+    )

@@ -1,6 +1,7 @@
 """The exact regions of a painted eye, for those who look for regions or measure them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,10 +23,23 @@ _SHIFT = 4
 
 
 def true_regions(row: Mapping[str, object]) -> Regions:
-    """Say where the parts of a painted eye lie.
+    """Say where the parts of a painted eye lie, vessels too.
+
+    A vessel covers a pixel where it covers at least half of it. Arguments, result and errors are
+    those of :func:`true_landmarks`.
+    """
+    found = true_landmarks(row)
+    eye = Eye.from_row(row)
+    return replace(
+        found, vessels=_vessels(grow_vessels(eye), Frame(CAMERAS[eye.camera]), found.retina)
+    )
+
+
+def true_landmarks(row: Mapping[str, object]) -> Regions:
+    """Say where disc, cup and fovea of a painted eye lie, and which eye it is.
 
     Disc and cup are the ellipses at which their soft borders are half crossed, without the small
-    waves of their outlines; a vessel covers a pixel where it covers at least half of it.
+    waves of their outlines.
 
     Args:
         row: A row of :func:`~fundus_ml.synthesis.population.draw_population`.
@@ -59,7 +73,6 @@ def true_regions(row: Mapping[str, object]) -> Regions:
         disc=Ellipse(x=disc_x, y=disc_y, width=wide, height=wide * eye.disc_aspect),
         cup=Ellipse(x=cup_x, y=cup_y, width=cup, height=cup * eye.disc_aspect),
         fovea=Landmark(x=fovea_x, y=fovea_y),
-        vessels=_vessels(grow_vessels(eye), frame, retina),
         eye=Laterality(eye=eye.eye),
     )
 

@@ -1,3 +1,9 @@
+from .columns import REGION_COLUMNS as REGION_COLUMNS
+from .columns import least_certain as least_certain
+from .columns import other_side as other_side
+from .columns import region_columns as region_columns
+from .columns import regions_of_row as regions_of_row
+from .columns import shares_found as shares_found
 from .finding import SURE as SURE
 from .finding import find_regions as find_regions
 from .finding import find_regions_of as find_regions_of

@@ -1,0 +1,156 @@
+"""Masks that people drew, as files beside their photographs: they take precedence over what is found."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fundus_ml.errors import InputError, Refused, listed
+from fundus_ml.imaging.field_of_view import FieldOfView, crop_to_field_of_view
+from fundus_ml.imaging.opencv import cv2
+from fundus_ml.imaging.photographs import read_file
+from fundus_ml.imaging.regions.structures import Ellipse, Regions, Vessels, ellipse_of_spread
+
+Mask = NDArray[np.bool_]
+
+PARTS_DRAWN: Mapping[str, float] = {"disc": 0.1, "cup": 0.1, "vessels": 0.35}
+"""Subfolders of masks, each with the largest share of a frame that its part can fill."""
+PICTURES = (".png", ".tif", ".tiff", ".bmp", ".gif")
+REASON = "mask"
+
+
+class MaskFolder:
+    """Masks by photograph: ``disc/``, ``cup/``, ``vessels/`` with files named like theirs.
+
+    A file belongs to the photograph whose name without ending it has, alone or followed by ``_``
+    and more (``1_left.png``, ``1_left_disc.png``). White is the part, black the rest.
+
+    Args:
+        folder: Holds one or more of the subfolders of :data:`PARTS_DRAWN`.
+        stems: Names without ending of all photographs of the release.
+
+    Attributes:
+        files: By name of the photograph, by part.
+
+    Raises:
+        InputError: The folder holds none of the subfolders, or a mask belongs to no photograph or
+            to one that has another mask of that part.
+    """
+
+    def __init__(self, folder: Path, stems: Iterable[str]) -> None:
+        there = [part for part in PARTS_DRAWN if (folder / part).is_dir()]
+        if not there:
+            raise InputError(
+                f"regions={folder}: holds no folder {', '.join(PARTS_DRAWN)}; allowed: yes, no, or "
+                "a folder with these, masks named like their photographs"
+            )
+        known = set(stems)
+        self.files: dict[str, dict[str, Path]] = {}
+        strays: list[str] = []
+        for part in there:
+            for file in sorted((folder / part).iterdir()):
+                if file.suffix.lower() not in PICTURES:
+                    continue
+                stem = _belonging(file.stem, known)
+                if stem is None:
+                    strays.append(f"{part}/{file.name}")
+                elif part in self.files.setdefault(stem, {}):
+                    raise InputError(
+                        f"regions={folder}: {part}/{file.name} and {self.files[stem][part].name} "
+                        f"both belong to {stem}"
+                    )
+                else:
+                    self.files[stem][part] = file
+        if strays:
+            raise InputError(f"regions={folder}: masks of no photograph here: {listed(strays)}")
+
+
+def _belonging(name: str, stems: set[str]) -> str | None:
+    """The longest name of a photograph that begins a mask's name."""
+    while name:
+        if name in stems:
+            return name
+        name, _, _ = name.rpartition("_")
+    return None
+
+
+def read_masks(files: Mapping[str, Path], *, width: int, height: int) -> dict[str, Mask]:
+    """Read the masks of one photograph.
+
+    Args:
+        files: By part.
+        width: Width of the photograph, pixels.
+        height: Its height.
+
+    Returns:
+        ``(height, width)`` by part; True is the part.
+
+    Raises:
+        Refused: A file is no picture, has another size, is empty, or marks more of the frame than
+            the part can fill, as inverted masks do.
+    """
+    masks = {}
+    for part, file in files.items():
+        drawn = _grey_levels(part, file)
+        if drawn.shape != (height, width):
+            told = f"{drawn.shape[1]} x {drawn.shape[0]} pixels, its photograph {width} x {height}"
+            raise Refused(REASON, f"{part}/{file.name}: {told}")
+        mask = drawn > int(drawn.max()) / 2
+        share = float(mask.mean())
+        if not share:
+            raise Refused(REASON, f"{part}/{file.name}: marks nothing")
+        if share > PARTS_DRAWN[part]:
+            told = f"marks {share:.0%} of the frame, at most {PARTS_DRAWN[part]:.0%} are allowed"
+            raise Refused(REASON, f"{part}/{file.name}: {told}; white is the part, black the rest")
+        masks[part] = mask
+    return masks
+
+
+def _grey_levels(part: str, file: Path) -> NDArray[np.uint8]:
+    content = np.frombuffer(read_file(file), np.uint8)
+    try:
+        drawn = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE)
+    except cv2.error:  # an empty file, more pixels than OpenCV reads
+        drawn = None
+    if drawn is None:
+        raise Refused(REASON, f"{part}/{file.name}: no picture")
+    return np.asarray(drawn, np.uint8)
+
+
+def with_masks(found: Regions, masks: Mapping[str, Mask], field: FieldOfView) -> Regions:
+    """Put what people drew in place of what was found on the square of a photograph.
+
+    Args:
+        found: On the square, which :func:`~fundus_ml.imaging.field_of_view.crop_to_field_of_view`
+            cut out of the photograph.
+        masks: ``(H, W)`` of the photograph, by part.
+        field: Field of view, in the photograph's pixels.
+    """
+    size = found.shape[0]
+    square = {
+        part: crop_to_field_of_view(
+            mask.astype(np.uint8), field, size=size, interpolation="nearest", surround="black"
+        )
+        > 0
+        for part, mask in masks.items()
+    }
+    for part in ("disc", "cup"):
+        if part in square:
+            found = replace(found, **{part: _ellipse(square[part])})
+    if "vessels" in square:
+        none = np.zeros(found.shape, np.bool_)
+        found = replace(found, vessels=Vessels(mask=square["vessels"], arteries=none, veins=none))
+    settled = {part for part in square if getattr(found, part) is not None}
+    return replace(found, doubts=tuple(each for each in found.doubts if each[0] not in settled))
+
+
+def _ellipse(mask: Mask) -> Ellipse | None:
+    """The ellipse of a mask's area and moments, or None where the square shows none of it."""
+    rows, columns = np.nonzero(mask)
+    if len(rows) < 3:  # noqa: PLR2004 (no ellipse through two pixels)
+        return None
+    # A pixel is a square of 1 by 1, whose own variance adds to that of the centres.
+    spread = np.cov(np.stack([columns, rows]), bias=True) + np.eye(2) / 12
+    return ellipse_of_spread(float(columns.mean()), float(rows.mean()), spread)

@@ -1,0 +1,101 @@
+"""Regions survive being written as columns and bits, and say whom to look at first."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fundus_ml.imaging.field_of_view import FieldOfView
+from fundus_ml.imaging.regions.columns import (
+    REGION_COLUMNS,
+    least_certain,
+    moved,
+    other_side,
+    region_columns,
+    regions_of_row,
+    shares_found,
+)
+from fundus_ml.imaging.regions.maps import region_map
+from fundus_ml.imaging.regions.structures import Ellipse, Landmark, Laterality, Regions, Vessels
+
+SIZE = 96
+
+
+def seen(**changed):
+    """A square eye on which everything was found."""
+    down, across = np.mgrid[:SIZE, :SIZE] - (SIZE - 1) / 2
+    vessels = np.zeros((SIZE, SIZE), bool)
+    vessels[20:70, 60:62] = True
+    arteries = vessels & (across < 13)
+    parts = {
+        "shape": (SIZE, SIZE),
+        "field": FieldOfView((SIZE - 1) / 2, (SIZE - 1) / 2, SIZE / 2),
+        "retina": np.hypot(down, across) <= SIZE / 2,
+        "disc": Ellipse(x=62.0, y=45.5, width=13.0, height=15.0, angle=0.3, confidence=0.9),
+        "cup": Ellipse(x=61.5, y=45.0, width=5.0, height=6.0, confidence=0.7),
+        "fovea": Landmark(x=25.0, y=50.0, confidence=0.95),
+        "vessels": Vessels(
+            mask=vessels, arteries=arteries, veins=vessels & ~arteries, confidence=0.8
+        ),
+        "eye": Laterality(eye="right", confidence=0.99),
+    }
+    return Regions(**parts | changed)
+
+
+def test_what_is_written_is_read_back():
+    found = seen()
+    row = region_columns(found)
+    assert tuple(row) == REGION_COLUMNS
+    again = regions_of_row(row, region_map(found))
+    for part in ("disc", "cup", "fovea", "eye"):
+        assert getattr(again, part) == getattr(found, part)
+    assert (again.vessels.arteries == found.vessels.arteries).all()
+    assert (again.vessels.veins == found.vessels.veins).all()
+    assert (again.vessels.mask >= found.vessels.mask).all()
+    assert (again.retina == found.retina).all()
+
+
+def test_what_is_not_sure_stays_so_and_says_why():
+    found = seen(cup=None, fovea=None, eye=None, vessels=None, doubts=(("cup", "no cup: is seen"),))
+    row = region_columns(found)
+    assert math.isnan(row["region_cup_x"])
+    again = regions_of_row(row, region_map(found))
+    assert again.cup is again.fovea is again.eye is again.vessels is None
+    assert again.doubts == found.doubts
+    assert region_columns(None)["region_eye"] == ""
+
+
+def test_parts_move_with_their_picture():
+    """A point keeps its place on what is cut and enlarged three times: pixel centres are whole."""
+    there = moved(seen(), 3.0, left=10, top=20)
+    assert (there.fovea.x, there.fovea.y) == ((25 - 10 + 0.5) * 3 - 0.5, (50 - 20 + 0.5) * 3 - 0.5)
+    assert there.disc.diameter == pytest.approx(3 * seen().disc.diameter)
+    assert there.disc.angle == seen().disc.angle
+
+
+@pytest.fixture
+def rows():
+    """Three eyes: whole, without a cup, and a doubtful one that looks like the other side."""
+    eyes = [
+        seen(),
+        seen(cup=None),
+        seen(fovea=Landmark(x=25, y=50, confidence=0.81), eye=Laterality(eye="left")),
+    ]
+    frame = pd.DataFrame([region_columns(eye) for eye in eyes])
+    return frame.assign(eye=["right", "unknown", "right"])
+
+
+def test_shares_count_eyes(rows):
+    found = {"disc": 1.0, "cup": pytest.approx(2 / 3), "fovea": 1.0, "vessels": 1.0, "eye": 1.0}
+    assert shares_found(rows) == found
+
+
+def test_eyes_with_missing_parts_are_looked_at_first(rows):
+    assert least_certain(rows, 2).tolist() == [1, 0]
+    assert least_certain(rows, 9).tolist() == [1, 0, 2]
+
+
+def test_an_eye_of_the_other_side_is_named_where_both_are_known(rows):
+    assert other_side(rows).tolist() == [False, False, True]
+    assert other_side(rows.assign(region_eye="")).tolist() == [False] * 3

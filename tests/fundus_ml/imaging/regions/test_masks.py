@@ -1,0 +1,107 @@
+"""Masks people drew: which photograph each belongs to, what is refused, what they replace."""
+
+import numpy as np
+import pytest
+
+from fundus_ml.errors import InputError, Refused
+from fundus_ml.imaging.field_of_view import FieldOfView
+from fundus_ml.imaging.opencv import cv2
+from fundus_ml.imaging.regions.masks import MaskFolder, read_masks, with_masks
+from fundus_ml.imaging.regions.structures import Ellipse
+
+from .test_columns import SIZE, seen
+
+WIDTH, HEIGHT = 160, 120
+
+
+def drawn(folder, name, *, size=(HEIGHT, WIDTH), ellipse=((90, 60), (22, 26), 20), inverted=False):
+    """Write a mask of one ellipse: centre, axes, degrees."""
+    mask = np.zeros(size, np.uint8)
+    cv2.ellipse(mask, ellipse, 255, -1)
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(file), 255 - mask if inverted else mask)
+    return file
+
+
+def test_masks_find_their_photographs(tmp_path):
+    """Also where one photograph's name begins another's."""
+    for name in ("disc/1_left.png", "disc/1_left_b_disc.png", "cup/2_right_mask.PNG"):
+        drawn(tmp_path, name)
+    (tmp_path / "disc" / "notes.txt").write_text("mine", encoding="utf-8")
+    files = MaskFolder(tmp_path, ["1_left", "1_left_b", "2_right", "3_left"]).files
+    assert {stem: sorted(parts) for stem, parts in files.items()} == {
+        "1_left": ["disc"],
+        "1_left_b": ["disc"],
+        "2_right": ["cup"],
+    }
+
+
+def test_a_folder_without_parts_is_refused(tmp_path):
+    with pytest.raises(InputError, match="holds no folder disc, cup, vessels; allowed: yes, no"):
+        MaskFolder(tmp_path, ["1_left"])
+
+
+def test_masks_of_missing_eyes_are_named(tmp_path):
+    drawn(tmp_path, "disc/9_left.png")
+    with pytest.raises(InputError, match=r"masks of no photograph here: disc/9_left\.png"):
+        MaskFolder(tmp_path, ["1_left"])
+
+
+def test_two_masks_of_one_part_are_refused(tmp_path):
+    drawn(tmp_path, "disc/1_left.png")
+    drawn(tmp_path, "disc/1_left_disc.png")
+    with pytest.raises(InputError, match="both belong to 1_left"):
+        MaskFolder(tmp_path, ["1_left"])
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"size": (HEIGHT, WIDTH + 1)}, "161 x 120 pixels, its photograph 160 x 120"),
+        ({"inverted": True}, "marks 98% of the frame, at most 10% are allowed; white is the part"),
+        ({"ellipse": ((-50, -50), (2, 2), 0)}, "marks nothing"),
+    ],
+)
+def test_a_mask_that_cannot_be_one_is_refused(tmp_path, changed, told):
+    file = drawn(tmp_path, "disc/1.png", **changed)
+    with pytest.raises(Refused, match=told):
+        read_masks({"disc": file}, width=WIDTH, height=HEIGHT)
+
+
+def test_a_file_that_is_no_picture_is_refused(tmp_path):
+    file = tmp_path / "1.png"
+    file.write_bytes(b"text")
+    with pytest.raises(Refused, match=r"mask: disc/1\.png: no picture"):
+        read_masks({"disc": file}, width=WIDTH, height=HEIGHT)
+
+
+def test_what_was_drawn_goes_before_what_was_found(tmp_path):
+    """The ellipse comes back on the square: its centre, axes and angle."""
+    vessels = drawn(tmp_path, "vessels/1.png", ellipse=((80, 60), (70, 3), 0))
+    files = {"disc": drawn(tmp_path, "disc/1.png"), "vessels": vessels}
+    masks = read_masks(files, width=WIDTH, height=HEIGHT)
+    field = FieldOfView(80.0, 60.0, 50.0)
+    found = seen(fovea=None, disc=None, doubts=(("disc", "blurred"), ("fovea", "dark")))
+    placed = with_masks(found, masks, field)
+    factor = SIZE / 100
+    assert placed.disc.x == pytest.approx((90 - 30 + 0.5) * factor - 0.5, abs=1)
+    assert placed.disc.y == pytest.approx((60 - 10 + 0.5) * factor - 0.5, abs=1)
+    assert placed.disc.width == pytest.approx(22 * factor, rel=0.06)
+    assert placed.disc.height == pytest.approx(26 * factor, rel=0.06)
+    assert np.degrees(placed.disc.angle) == pytest.approx(20, abs=6)
+    assert placed.vessels.mask.sum() == pytest.approx(masks["vessels"].sum() * factor**2, rel=0.1)
+    assert not placed.vessels.arteries.any()
+    assert placed.cup == found.cup
+    assert placed.doubts == (("fovea", "dark"),)
+
+
+def test_a_disc_outside_the_field_is_none(tmp_path):
+    masks = read_masks(
+        {"disc": drawn(tmp_path, "disc/1.png", ellipse=((8, 8), (9, 9), 0))},
+        width=WIDTH,
+        height=HEIGHT,
+    )
+    placed = with_masks(seen(), masks, FieldOfView(100.0, 70.0, 30.0))
+    assert placed.disc is None
+    assert isinstance(placed.cup, Ellipse)

@@ -50,7 +50,7 @@ def regions_of_row(row: Mapping[str, object], drawn: NDArray[np.uint8]) -> Regio
 
     Args:
         row: Its row of a manifest, with :data:`REGION_COLUMNS`.
-        drawn: ``(S, S)`` uint8 map of :data:`REGION_FLAGS`; its vessels have the map's margin.
+        drawn: ``(S, S)`` uint8 map of :data:`REGION_FLAGS`.
     """
     size = drawn.shape[0]
     bits = {name: drawn & flag > 0 for name, flag in REGION_FLAGS.items()}

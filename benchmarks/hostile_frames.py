@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 
 from fundus_ml.errors import Refused
 from fundus_ml.imaging.cropping import CroppedEye, crop_eye
-from fundus_ml.imaging.field_of_view import FieldOfView, crop_to_field_of_view
+from fundus_ml.imaging.field import FieldOfView
+from fundus_ml.imaging.field_of_view import crop_to_field_of_view
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.options import CropOptions
 from fundus_ml.imaging.photographs import read_photograph

@@ -17,6 +17,8 @@ from fundus_ml.errors import InputError
 FINDING = "finding_"
 """How the columns begin that say what the photograph of this very eye shows: 1, 0, or NaN where the
 release does not say or only suspects it."""
+REGION = "region_"
+"""How the columns begin that say where the parts of this eye lie."""
 HEALTHY = "healthy"
 FEWEST_PEOPLE = 30
 """People in the smaller class below which a contrast is refused: nothing would be measured."""
@@ -129,7 +131,11 @@ def finding_columns(frame: pd.DataFrame) -> list[str]:
 def offered(frame: pd.DataFrame) -> list[str]:
     """List what a table can be asked, the numbers without their cuts."""
     findings = [name.removeprefix(FINDING) for name in finding_columns(frame)]
-    own = [str(name) for name in frame if name not in MANIFEST_COLUMNS and not _is_finding(name)]
+    own = [
+        str(name)
+        for name in frame
+        if name not in MANIFEST_COLUMNS and not str(name).startswith((FINDING, REGION))
+    ]
     two = [name for name in own if _as_text(frame[name]).nunique() == len(SEXES)]
     return [SEX, *findings, "eye", "age>NUMBER", *two]
 

@@ -53,5 +53,5 @@ def _tinted(image: NDArray[np.uint8], drawn: NDArray[np.uint8]) -> NDArray[np.ui
     light = image.astype(np.float32) / 255
     for name, colour in zip(BLOOD, COLOURS, strict=True):
         inside = drawn & REGION_FLAGS[name] > 0
-        light[inside] = (1 - COVER) * light[inside] + COVER * np.float32(colour)
+        light[inside] = (1 - COVER) * light[inside] + COVER * np.array(colour, np.float32)
     return np.asarray(np.rint(light * 255), np.uint8)

@@ -130,9 +130,7 @@ def _regions(
     middle = (FINDING_SIZE - 1) / 2
     inscribed = FieldOfView(middle, middle, FINDING_SIZE / 2)
     found = with_masks(find_regions(square, field=inscribed), masks, whole)
-    on_map = crop_to_field_of_view(
-        region_map(found), inscribed, size=size, interpolation="nearest"
-    )
+    on_map = crop_to_field_of_view(region_map(found), inscribed, size=size, interpolation="nearest")
     return on_map, region_columns(moved(found, size / FINDING_SIZE))
 
 

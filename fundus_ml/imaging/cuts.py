@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fundus_ml.imaging.circles import Circle
+from fundus_ml.imaging.field import Cut
 from fundus_ml.imaging.lit_area import FAINTEST_RISE, Light
 from fundus_ml.imaging.opencv import cv2
 
@@ -52,30 +53,6 @@ FAINTEST_STEP, CLEAR_STEP = 12.0, 0.33
 """Distance in colour from 2 pixels inside to 2 outside: grey levels, and share of the inner one."""
 SOFTEST = 0.45
 """Share of that step that may lie further inside: shadows, eyelids and glare fade."""
-
-
-class Cut(NamedTuple):
-    """A straight edge inside the frame; outside it lies surround, also within the circle.
-
-    A pixel is outside where ``across * x + down * y`` exceeds ``limit``.
-
-    Attributes:
-        side: Which side of the circle it cuts off: left, top, right or bottom.
-        across: Growth of the distance outwards per column; 1 or -1 along its own axis.
-        down: Growth per row.
-        limit: Distance at which the cut lies.
-    """
-
-    side: str
-    across: float
-    down: float
-    limit: float
-
-    def scaled(self, factor_x: float, factor_y: float) -> "Cut":
-        """Say where it lies once the image is resized by these factors."""
-        across, down = self.across / factor_x, self.down / factor_y
-        moved = (self.across - across + self.down - down) / 2
-        return Cut(self.side, across, down, self.limit + moved)
 
 
 def find_cuts(image: Pixels, light: Light, circle: Circle) -> tuple[Cut, ...]:

@@ -1,7 +1,7 @@
 """The lit circle of a fundus photograph: found by its edge, cropped without changing its shape."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import Literal
 
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.agreement import Agreement, measure_agreement
 from fundus_ml.imaging.circles import Circle, fit_circle
-from fundus_ml.imaging.cuts import SIDES, Cut, beyond_cuts, find_cuts
+from fundus_ml.imaging.cuts import SIDES, beyond_cuts, find_cuts
+from fundus_ml.imaging.field import FieldOfView
 from fundus_ml.imaging.lit_area import Light, NoFieldOfView, edge_points, measure_light
 from fundus_ml.imaging.opencv import cv2
 
@@ -49,41 +50,6 @@ MISSING_BLUR = 0.4
 DOUBLED_BELOW = 2.0
 """Times that shrink by less sample twice as many and average four: half the time, as good."""
 BORDERS = {"black": cv2.BORDER_CONSTANT, "mirror": cv2.BORDER_REFLECT}
-
-
-@dataclass(frozen=True)
-class FieldOfView:
-    """The lit circle, in pixels of the image it was found in.
-
-    Attributes:
-        x: Column of the centre; whole numbers are pixel centres; may lie outside the frame.
-        y: Row of the centre.
-        radius: Half its height, above 0; the circle may reach over the frame's edges.
-        aspect: Its width over its height: 1 unless the frame's shape was changed after the shot.
-        cut: The sides on which it is cut, by the frame or by a straight edge inside the frame, in
-            the order left, top, right, bottom.
-        confidence: From 0 to 1, how well what was seen agrees with the circle.
-        cuts: Those straight edges inside the frame.
-    """
-
-    x: float
-    y: float
-    radius: float
-    aspect: float = 1.0
-    cut: tuple[str, ...] = ()
-    confidence: float = 1.0
-    cuts: tuple[Cut, ...] = ()
-
-    def scaled(self, factor_x: float, factor_y: float) -> "FieldOfView":
-        """Say where it lies once the image is resized by these factors."""
-        return replace(
-            self,
-            x=(self.x + 0.5) * factor_x - 0.5,
-            y=(self.y + 0.5) * factor_y - 0.5,
-            radius=self.radius * factor_y,
-            aspect=self.aspect * factor_x / factor_y,
-            cuts=tuple(cut.scaled(factor_x, factor_y) for cut in self.cuts),
-        )
 
 
 def find_field_of_view(image: NDArray[np.uint8]) -> FieldOfView:

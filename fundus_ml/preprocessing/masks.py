@@ -54,7 +54,7 @@ def drawn_masks(regions: str, photographs: Photographs) -> DrawnMasks | None:
         raise InputError(f"regions={regions}: no such folder; allowed: yes, no, or a folder")
     if "path" not in photographs.table:
         raise InputError(f"regions={regions}: source {photographs.name} has no files to draw on")
-    stems = [_stem(row) for row in photographs.table[["path"]].to_dict("records")]
+    stems = [_stem({"path": path}) for path in photographs.table["path"]]
     return DrawnMasks(MaskFolder(folder, stems).files)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fundus_ml.imaging.field_of_view import FieldOfView
+from fundus_ml.imaging.field import FieldOfView
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.regions.structures import Ellipse, Landmark, Laterality, Regions, Vessels
 from fundus_ml.synthesis.anatomy import Eye

@@ -23,9 +23,8 @@ def smokers_once(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         enter(folder, patch)
         own = {"source": "folder", "root": "own", "out": "data", "size": 32, "workers": 1}
-        preprocess.main(
-            flags(own | {"permutations": 20, "test_fraction": 0.3, "val_fraction": 0.3})
-        )
+        few = {"permutations": 20, "test_fraction": 0.3, "val_fraction": 0.3, "regions": "no"}
+        preprocess.main(flags(own | few))
         train.main(flags(NETWORK | {"dataset": "data", "contrast": "eye"}))
     return folder
 

@@ -13,7 +13,14 @@ from tracking.stores import initialise_tracking
 
 pytestmark = pytest.mark.usefixtures("unrendered")
 
-SMALL = {"source": "folder", "size": 16, "permutations": 5, "workers": 1, "same_person": "false"}
+SMALL = {
+    "source": "folder",
+    "size": 16,
+    "permutations": 5,
+    "workers": 1,
+    "same_person": "false",
+    "regions": "no",
+}
 
 
 @pytest.fixture

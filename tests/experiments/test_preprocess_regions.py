@@ -120,7 +120,8 @@ def test_a_mask_goes_before_what_is_found(release, written):
     assert dataset.digest != written[0].digest
 
 
-def test_a_mask_of_no_eye_is_refused_before_any_is_read(release, tmp_path):
+@pytest.mark.usefixtures("release")
+def test_a_mask_of_no_eye_is_refused_before_any_is_read(tmp_path):
     (tmp_path / "cup").mkdir()
     (tmp_path / "cup" / "77.png").write_bytes(b"")
     with pytest.raises(InputError, match=r"masks of no photograph here: cup/77\.png"):
@@ -130,7 +131,8 @@ def test_a_mask_of_no_eye_is_refused_before_any_is_read(release, tmp_path):
         )
 
 
-def test_regions_of_no_folder_are_refused(release):
+@pytest.mark.usefixtures("release")
+def test_regions_of_no_folder_are_refused():
     with pytest.raises(SystemExit) as stopped:
         preprocess.main(flags(SMALL | {"out": "none", "regions": "maybe"}))
     assert stopped.value.code == 2

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fundus_ml.imaging.field_of_view import FieldOfView
+from fundus_ml.imaging.field import FieldOfView
 from fundus_ml.imaging.regions.maps import REGION_FLAGS
 from fundus_ml.imaging.regions.structures import Ellipse, Landmark, Laterality, Regions, Vessels
 

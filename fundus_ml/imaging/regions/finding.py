@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from fundus_ml.errors import InputError, Refused
 from fundus_ml.imaging.colours import check_colours
-from fundus_ml.imaging.field_of_view import FieldOfView, NoFieldOfView, find_field_of_view
+from fundus_ml.imaging.field import FieldOfView
+from fundus_ml.imaging.field_of_view import NoFieldOfView, find_field_of_view
 from fundus_ml.imaging.regions.classical import look_without_learning
 from fundus_ml.imaging.regions.evidence import (
     confidence,

@@ -1,4 +1,4 @@
-"""Masks that people drew, as files beside their photographs: they take precedence over what is found."""
+"""Masks that people drew, in files named like photographs: they go before what is found."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fundus_ml.errors import InputError, Refused, listed
-from fundus_ml.imaging.field_of_view import FieldOfView, crop_to_field_of_view
+from fundus_ml.imaging.field import FieldOfView
+from fundus_ml.imaging.field_of_view import crop_to_field_of_view
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.photographs import read_file
 from fundus_ml.imaging.regions.structures import Ellipse, Regions, Vessels, ellipse_of_spread
@@ -136,9 +137,10 @@ def with_masks(found: Regions, masks: Mapping[str, Mask], field: FieldOfView) ->
         > 0
         for part, mask in masks.items()
     }
-    for part in ("disc", "cup"):
-        if part in square:
-            found = replace(found, **{part: _ellipse(square[part])})
+    if "disc" in square:
+        found = replace(found, disc=_ellipse(square["disc"]))
+    if "cup" in square:
+        found = replace(found, cup=_ellipse(square["cup"]))
     if "vessels" in square:
         none = np.zeros(found.shape, np.bool_)
         found = replace(found, vessels=Vessels(mask=square["vessels"], arteries=none, veins=none))

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fundus_ml.imaging.field_of_view import FieldOfView
+from fundus_ml.imaging.field import FieldOfView
 
 Mask = NDArray[np.bool_]
 

@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from fundus_ml.imaging.cuts import Cut, beyond_cuts
+from fundus_ml.imaging.cuts import beyond_cuts
+from fundus_ml.imaging.field import Cut
 from fundus_ml.imaging.field_of_view import (
     SURE,
     FieldOfView,

@@ -92,7 +92,7 @@ def once(release_once, tmp_path_factory):
 
 def run(photographs, out, *, workers=1, recipe=None, on_progress=None, **changes):
     """Preprocess in this process, as small as it gets."""
-    options = PreprocessingOptions(**{"size": SIZE, "permutations": 20} | changes)
+    options = PreprocessingOptions(**{"size": SIZE, "permutations": 20, "regions": "no"} | changes)
     with processes(workers=workers):
         return preprocess(
             photographs, out, options, recipe=recipe or {"size": SIZE}, on_progress=on_progress
@@ -165,7 +165,7 @@ def test_the_digest_does_not_depend_on_the_workers(tmp_path, once, release_once)
     """One process or two, files or painted eyes: the same content under the same version."""
     painted = synthetic_photographs(Population(patients=1))
     both = ((release_once, once.path), (painted, run(painted, tmp_path / "alone").path))
-    options = PreprocessingOptions(size=SIZE, permutations=20)
+    options = PreprocessingOptions(size=SIZE, permutations=20, regions="no")
     with processes(workers=2):
         for photographs, _ in both:
             shared = tmp_path / f"{photographs.name}-2"
@@ -185,7 +185,7 @@ def test_the_digest_does_not_depend_on_the_workers(tmp_path, once, release_once)
 def test_a_dask_cluster_writes_the_same_bytes(tmp_path, once, release_once):
     """Two workers of a real cluster against this process."""
     distributed = pytest.importorskip("distributed")
-    options = PreprocessingOptions(size=SIZE, permutations=20)
+    options = PreprocessingOptions(size=SIZE, permutations=20, regions="no")
     with (
         distributed.LocalCluster(
             n_workers=2, threads_per_worker=1, dashboard_address=None

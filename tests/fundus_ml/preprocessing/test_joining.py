@@ -44,7 +44,7 @@ def release(tmp_path_factory):
 
 def write(release, out, **changes):
     """Preprocess at a small size in this process."""
-    options = PreprocessingOptions(**{"size": 64, "permutations": 5} | changes)
+    options = PreprocessingOptions(**{"size": 64, "permutations": 5, "regions": "no"} | changes)
     with processes(workers=1):
         return preprocess(release, out, options, recipe={})
 

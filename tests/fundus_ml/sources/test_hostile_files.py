@@ -117,7 +117,7 @@ def hostile(tmp_path_factory):
 @pytest.mark.usefixtures("undrawn")
 def test_each_is_refused_for_its_own_reason_and_the_rest_is_kept(hostile, tmp_path):
     """Kept and refused add up; the bomb is never decoded; the rotated eye is read upright."""
-    options = PreprocessingOptions(size=64, permutations=5, same_person=False)
+    options = PreprocessingOptions(size=64, permutations=5, same_person=False, regions="no")
     release = folder_photographs(hostile)
     tracemalloc.start()
     with processes(workers=1):

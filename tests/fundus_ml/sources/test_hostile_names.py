@@ -49,7 +49,7 @@ def written(tmp_path_factory):
     table = pd.DataFrame(rows).assign(camera=EVIL + MATH, own=EVIL)
     table.to_csv(root / "labels.csv", index=False)
     photographs = folder_photographs(root, name=f"=1+{EVIL}")
-    options = PreprocessingOptions(size=16, permutations=5, same_person=False)
+    options = PreprocessingOptions(size=16, permutations=5, same_person=False, regions="no")
     with processes(workers=1):
         return preprocess(photographs, root.parent / "out", options, recipe={"name": EVIL})
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fundus_ml.imaging.field_of_view import FieldOfView
+from fundus_ml.imaging.field import FieldOfView
 from fundus_ml.imaging.regions.columns import (
     REGION_COLUMNS,
     least_certain,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fundus_ml.errors import InputError, Refused
-from fundus_ml.imaging.field_of_view import FieldOfView
+from fundus_ml.imaging.field import FieldOfView
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.regions.masks import MaskFolder, read_masks, with_masks
 from fundus_ml.imaging.regions.structures import Ellipse

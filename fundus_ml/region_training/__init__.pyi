@@ -3,3 +3,14 @@ from .learning import TrainedLandmarks as TrainedLandmarks
 from .learning import learn_landmarks as learn_landmarks
 from .marks import MarkedEye as MarkedEye
 from .marks import read_marks as read_marks
+from .vessel_marks import MarkedEye as MarkedEye
+from .vessel_marks import paint_marked as paint_marked
+from .vessel_marks import read_chase as read_chase
+from .vessel_marks import read_drive as read_drive
+from .vessel_scores import VesselScores as VesselScores
+from .vessel_scores import choose_threshold as choose_threshold
+from .vessel_scores import vessel_auroc as vessel_auroc
+from .vessel_scores import vessel_scores as vessel_scores
+from .vessels import VesselTraining as VesselTraining
+from .vessels import train_vessel_network as train_vessel_network
+from .vessels import vessel_loss as vessel_loss

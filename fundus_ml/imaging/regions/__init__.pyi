@@ -1,3 +1,4 @@
+from .arteries import tell_arteries as tell_arteries
 from .columns import REGION_COLUMNS as REGION_COLUMNS
 from .columns import least_certain as least_certain
 from .columns import other_side as other_side
@@ -17,3 +18,8 @@ from .structures import Landmark as Landmark
 from .structures import Laterality as Laterality
 from .structures import Regions as Regions
 from .structures import Vessels as Vessels
+from .vessel_network import VesselNetwork as VesselNetwork
+from .vessel_network import VesselWeights as VesselWeights
+from .vessel_network import load_vessel_network as load_vessel_network
+from .vessels import find_vessels as find_vessels
+from .vessels import vessel_probability as vessel_probability

@@ -1,0 +1,72 @@
+"""How well a vessel network agrees with an observer's marks, at the photograph's own resolution."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fundus_ml.errors import InputError
+from fundus_ml.imaging.regions.vessel_network import VesselNetwork, VesselWeights
+from fundus_ml.imaging.regions.vessels import vessel_probability
+from fundus_ml.region_training.vessel_marks import MarkedEye, Mask
+from fundus_ml.statistics.clustered import auroc
+
+THRESHOLDS = np.arange(0.2, 0.81, 0.02).round(2)
+"""Those tried."""
+
+
+class VesselScores(NamedTuple):
+    """Agreement on one photograph, inside the field of view; each from 0 to 1.
+
+    Attributes:
+        dice: Twice the pixels both call vessel over the sum of what each does.
+        sensitivity: Share of the vessel pixels found.
+        specificity: Share of the other pixels left out.
+    """
+
+    dice: float
+    sensitivity: float
+    specificity: float
+
+
+def vessel_scores(found: Mask, marked: Mask, counted: Mask) -> VesselScores:
+    """Compare two masks, ``(H, W)`` each, where ``counted``."""
+    ours, theirs = found[counted], marked[counted]
+    both = float((ours & theirs).sum())
+    neither = float((~ours & ~theirs).sum())
+    return VesselScores(
+        dice=2 * both / max(float(ours.sum() + theirs.sum()), 1.0),
+        sensitivity=both / max(float(theirs.sum()), 1.0),
+        specificity=neither / max(float((~theirs).sum()), 1.0),
+    )
+
+
+def vessel_auroc(probability: NDArray[np.float32], eye: MarkedEye) -> float:
+    """Chance that a vessel pixel of a photograph scores above another one."""
+    return auroc(eye.vessels[eye.counted], probability[eye.counted])
+
+
+def choose_threshold(network: VesselNetwork, eyes: Sequence[MarkedEye]) -> float:
+    """Find the probability from which on a pixel is best called vessel.
+
+    Args:
+        network: Trained.
+        eyes: Such as were kept out of its training.
+
+    Returns:
+        The one of :data:`THRESHOLDS` with the best mean Dice.
+
+    Raises:
+        InputError: There are no eyes.
+    """
+    if not eyes:
+        raise InputError("eyes=0: a threshold needs marked eyes to be chosen on")
+    weights = VesselWeights(network, 0.5)
+    dice = np.zeros(len(THRESHOLDS))
+    for eye in eyes:
+        probability = vessel_probability(eye.image, eye.field, weights=weights)
+        dice += [
+            vessel_scores(probability >= at, eye.vessels, eye.counted).dice for at in THRESHOLDS
+        ]
+    return float(THRESHOLDS[int(np.argmax(dice))])

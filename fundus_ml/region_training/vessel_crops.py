@@ -45,7 +45,7 @@ def store(eye: MarkedEye) -> StoredEye:
     full = np.dstack(planes)
     size = (STORED // 2, STORED // 2)
     half = np.dstack([cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p in planes])
-    return StoredEye(full, half)
+    return StoredEye(full, np.asarray(half, np.uint8))
 
 
 def draw_crop(
@@ -64,7 +64,7 @@ def draw_crop(
     planes = _moved(eye, size, generator)
     seen = planes[..., 4] > 127  # noqa: PLR2004 (half of white)
     image = _photographed(np.ascontiguousarray(planes[..., :3]), generator)
-    vessels = planes[..., 3].astype(np.float32) / 255
+    vessels = np.asarray(planes[..., 3].astype(np.float32) / 255, np.float32)
     weight = (planes[..., 5] > 250).astype(np.float32)  # noqa: PLR2004 (wholly)
     return local_contrast(image, seen), vessels, weight
 
@@ -108,8 +108,8 @@ def _photographed(pixels: Pixels, generator: np.random.Generator) -> Pixels:
     haze = generator.uniform(0, 0.5) * _chance(0.35, generator)
     veil = generator.uniform(0.1, 0.7, 3).astype(np.float32)
     density = (haze * (0.5 + 0.5 * np.tanh(_clouds(size, generator))))[..., None]
-    image += (veil - image) * density.astype(np.float32)
-    image = _spotted(image, generator)
+    image = image + (veil - image) * density.astype(np.float32)
+    image = _spotted(np.asarray(image, np.float32), generator)
     blur, sharpen = generator.uniform(0.3, 1.5), generator.uniform(0.3, 1.5)
     kind = generator.random()
     if kind < 0.4:  # noqa: PLR2004 (two in five)
@@ -118,13 +118,13 @@ def _photographed(pixels: Pixels, generator: np.random.Generator) -> Pixels:
         image = image + sharpen * (image - cv2.GaussianBlur(image, (0, 0), 1.5))
     noise = generator.standard_normal(image.shape, np.float32)
     if generator.random() < 0.5:  # noqa: PLR2004 (a coin)
-        noise = 2 * cv2.GaussianBlur(noise, (0, 0), 0.8)
+        noise = np.asarray(2 * cv2.GaussianBlur(noise, (0, 0), 0.8), np.float32)
     image = image + noise * np.float32(abs(generator.normal(0, 0.015)))
     pixels = (image.clip(0, 1) * 255).round().astype(np.uint8)
     quality = int(generator.integers(50, 96))
     if generator.random() < 0.3:  # noqa: PLR2004 (one in three)
         coded = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-        pixels = cv2.imdecode(coded, cv2.IMREAD_COLOR_RGB)
+        pixels = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR_RGB), np.uint8)
     return np.ascontiguousarray(pixels)
 
 

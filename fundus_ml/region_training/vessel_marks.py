@@ -132,8 +132,8 @@ def paint_marked(people: int, *, seed: int) -> list[MarkedEye]:
         vessels = regions.vessels.mask
         marks = vessels.astype(np.uint8)
         wide = cv2.morphologyEx(marks, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
-        thin = marks & ~cv2.dilate(wide, np.ones((3, 3), np.uint8))
-        around = cv2.dilate(thin, np.ones((3, 3), np.uint8)) > 0
+        thin = vessels & (cv2.dilate(wide, np.ones((3, 3), np.uint8)) == 0)
+        around = cv2.dilate(thin.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
         eyes.append(
             MarkedEye(
                 image_id=str(told["image_id"]),

@@ -202,7 +202,7 @@ def _draw_batch(
     crops = []
     for name in generator.choice(names, config.batch_size, p=share / share.sum()):
         eyes = stored[name]
-        eye = eyes[generator.integers(len(eyes))]
+        eye = eyes[int(generator.integers(len(eyes)))]
         crops.append(draw_crop(eye, size=config.crop_size, generator=generator))
     contrast, vessels, weight = (
         torch.from_numpy(np.stack(part)) for part in zip(*crops, strict=True)

@@ -24,18 +24,24 @@ DARK = 16
 LEVEL = 1e-3
 """Variance of log width that holds the slope of darkness over width near 0."""
 
+UTMOST = 3.0
+"""Robust standard deviations at which darkness is cut off."""
+
+LEAST_GROUP = 0.15
+"""Share of a sector's centre lines that either group holds at least."""
+
 WINDOWS = 18
 """Turns of the sector within which vessels are compared."""
 
-SECTOR = math.radians(60)
+SECTOR = math.radians(75)
 """Half the angle of a sector."""
 
 FEWEST = 3
 """Pieces a sector must hold for its vessels to be compared."""
 
-APART = 1.5
+APART = 2.8
 """Distance between the two groups of a sector, in standard deviations within them, from which
-they are two."""
+they are two; one normal group cut in two has 2.6."""
 
 SURE = 0.5
 """Score, 0 midway between arteries and veins and 1 in the middle of either, from which a piece is
@@ -105,7 +111,7 @@ def _darkness(square: NDArray[np.uint8], mask: Mask, segments: Segments) -> Floa
     for channel in range(2):
         mean = np.bincount(members, density[..., channel][core], minlength=count) / number
         scores.append(_beyond_width(mean, log_width, segments))
-    return np.mean(scores, axis=0)
+    return np.asarray(np.mean(scores, axis=0))
 
 
 def _beyond_width(values: Floats, log_width: Floats, segments: Segments) -> Floats:
@@ -119,7 +125,7 @@ def _beyond_width(values: Floats, log_width: Floats, segments: Segments) -> Floa
     # Widths that are all alike say nothing of a slope.
     rest = rest - off * (weights @ (off * rest)) / (weights @ off**2 + LEVEL)
     spread = 1.4826 * np.median(np.abs(rest[wide] - np.median(rest[wide])))
-    return rest / max(float(spread), 1e-3)
+    return (rest / max(float(spread), 1e-3)).clip(-UTMOST, UTMOST)
 
 
 def _compared(darkness: Floats, segments: Segments, middle: tuple[float, float]) -> Floats:
@@ -137,7 +143,7 @@ def _compared(darkness: Floats, segments: Segments, middle: tuple[float, float])
             place = (darkness[inside] - (low + high) / 2) / ((high - low) / 2)
             total[inside] += place.clip(-1.5, 1.5)
         votes[inside] += 1
-    return total / votes.clip(1)
+    return np.asarray(total / votes.clip(1))
 
 
 def _two_groups(values: Floats, weights: Floats) -> tuple[float, float, float]:
@@ -149,6 +155,8 @@ def _two_groups(values: Floats, weights: Floats) -> tuple[float, float, float]:
     low = np.cumsum(w * v)[:-1] / below
     high = ((w * v).sum() - np.cumsum(w * v)[:-1]) / above
     between = below * above * (high - low) ** 2
+    # Both kinds run through every sector: a few odd pieces are no group.
+    between = np.where(np.minimum(below, above) >= LEAST_GROUP * w.sum(), between, -1)
     best = int(np.argmax(between))
     within = (w * v**2).sum() - below[best] * low[best] ** 2 - above[best] * high[best] ** 2
     spread = math.sqrt(max(within / w.sum(), 1e-12))

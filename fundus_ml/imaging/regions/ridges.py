@@ -29,7 +29,7 @@ def ridge_strength(brightness: Floats) -> Floats:
     """
     strongest = np.zeros_like(brightness)
     for width in WIDTHS:
-        smooth = cv2.GaussianBlur(brightness, (0, 0), width)
+        smooth = np.asarray(cv2.GaussianBlur(brightness, (0, 0), width), np.float32)
         across, down = _slope(smooth, 1, 0), _slope(smooth, 0, 1)
         mixed = _slope(across, 0, 1)
         across, down = _slope(across, 1, 0), _slope(down, 0, 1)

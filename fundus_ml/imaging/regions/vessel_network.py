@@ -55,12 +55,13 @@ def local_contrast(square: NDArray[np.uint8], seen: NDArray[np.bool_]) -> NDArra
     weight = cv2.resize(seen.astype(np.float32), small, interpolation=cv2.INTER_AREA)
     whole = cv2.GaussianBlur(weight, (0, 0), AROUND)
     whole = np.maximum(whole, 1e-3)[..., None]
-    values = square.astype(np.float32) * seen[..., None]
+    values = np.asarray(square.astype(np.float32) * seen[..., None], np.float32)
     reduced = cv2.resize(values, small, interpolation=cv2.INTER_AREA)
     mean = cv2.GaussianBlur(reduced, (0, 0), AROUND) / whole
     # The reduced copy is already weighted: where half of a pixel is seen, half of it counts.
     off = reduced - mean * weight[..., None]
-    spread = np.sqrt(cv2.GaussianBlur(off * off, (0, 0), AROUND) / whole) + np.float32(FAINTEST)
+    squared = np.asarray(off * off, np.float32)
+    spread = np.sqrt(cv2.GaussianBlur(squared, (0, 0), AROUND) / whole) + np.float32(FAINTEST)
     size = (width, height)
     mean = cv2.resize(mean, size, interpolation=cv2.INTER_LINEAR)
     scale = cv2.resize(1 / spread, size, interpolation=cv2.INTER_LINEAR)

@@ -54,10 +54,10 @@ def cut_segments(mask: Mask) -> Segments:
     Returns:
         Its pieces, in the order of their first pixels.
     """
-    skeleton = np.asarray(skeletonize(mask), np.uint8)
+    skeleton = np.asarray(skeletonize(mask), np.uint8)  # type: ignore[no-untyped-call]
     around = cv2.filter2D(skeleton, -1, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT)
     meeting = ((skeleton > 0) & (around > 3)).astype(np.uint8)  # noqa: PLR2004 (itself and two)
-    apart = skeleton & ~cv2.dilate(meeting, np.ones((3, 3), np.uint8))
+    apart = np.where(cv2.dilate(meeting, np.ones((3, 3), np.uint8)) > 0, np.uint8(0), skeleton)
     count, labels, stats, middles = cv2.connectedComponentsWithStats(apart, connectivity=8)
     kept = np.flatnonzero(stats[1:, cv2.CC_STAT_AREA] >= SHORTEST) + 1
     number = np.full(count, -1, np.int32)

@@ -85,10 +85,10 @@ def test_marks_that_are_missing_damaged_or_of_another_size_are_one_line(chase):
     with pytest.raises(InputError, match=r"^.*2ndHO.png: of \(5, 6\) pixels, .* has \(90, 100\)$"):
         read_chase(chase)
     marks.write_bytes(b"GIF89a no picture")
-    with pytest.raises(InputError, match="^.*2ndHO.png: not a picture$"):
+    with pytest.raises(InputError, match=r"^.*2ndHO.png: not a picture$"):
         read_chase(chase)
     marks.unlink()
-    with pytest.raises(InputError, match="^.*2ndHO.png: no such file of marks$"):
+    with pytest.raises(InputError, match=r"^.*2ndHO.png: no such file of marks$"):
         read_chase(chase)
 
 

@@ -63,7 +63,7 @@ def test_checkpoints_of_another_training_are_refused(eyes, tmp_path):
     with pytest.raises(InputError, match=r"^steps=2: the training begun in .* has steps=1"):
         trained(eyes, 2, checkpoints=tmp_path)
     other = [eye._replace(vessels=~eye.vessels) for eye in eyes]
-    with pytest.raises(InputError, match="^releases="):
+    with pytest.raises(InputError, match=r"^releases="):
         trained(other, 1, checkpoints=tmp_path)
 
 
@@ -74,13 +74,13 @@ def test_nothing_to_learn_from_is_one_line(releases):
 
 
 def test_values_outside_their_range_are_refused():
-    with pytest.raises(InputError, match="^crop_size=70: must be a multiple of 16$"):
+    with pytest.raises(InputError, match=r"^crop_size=70: must be a multiple of 16$"):
         VesselTraining(crop_size=70)
-    with pytest.raises(InputError, match="^steps=0: must be at least 1$"):
+    with pytest.raises(InputError, match=r"^steps=0: must be at least 1$"):
         VesselTraining(steps=0)
-    with pytest.raises(InputError, match="^seed=-1: must be from 0"):
+    with pytest.raises(InputError, match=r"^seed=-1: must be from 0"):
         VesselTraining(seed=-1)
-    with pytest.raises(InputError, match="^precision=fp8"):
+    with pytest.raises(InputError, match=r"^precision=fp8"):
         VesselTraining(precision="fp8")
 
 
@@ -139,7 +139,7 @@ def test_scores_are_those_of_another_library(eyes):
     assert vessel_auroc(probability, marked) == pytest.approx(judge)
 
 
-def test_the_threshold_is_where_dice_is_best(eyes):
+def test_the_threshold_is_where_dice_is_best():
     class Known(VesselNetwork):
         """Calls what is dark 0.35, all else 0.1."""
 
@@ -154,5 +154,5 @@ def test_the_threshold_is_where_dice_is_best(eyes):
     eye = MarkedEye("a", "a", image, FieldOfView(99.5, 99.5, 99), marks, np.ones_like(marks))
     threshold = choose_threshold(Known(), [eye])
     assert 0.1 < threshold <= 0.35
-    with pytest.raises(InputError, match="^eyes=0: a threshold needs marked eyes"):
+    with pytest.raises(InputError, match=r"^eyes=0: a threshold needs marked eyes"):
         choose_threshold(Known(), [])

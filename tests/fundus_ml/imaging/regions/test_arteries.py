@@ -86,7 +86,9 @@ def test_two_groups_are_those_of_least_variance():
     def within(cut):
         parts = order[:cut], order[cut:]
         means = [np.average(values[part], weights=weights[part]) for part in parts]
-        return sum((weights[p] * (values[p] - m) ** 2).sum() for p, m in zip(parts, means, strict=True)), means
+        return sum(
+            (weights[p] * (values[p] - m) ** 2).sum() for p, m in zip(parts, means, strict=True)
+        ), means
 
     (least, means) = min((within(cut) for cut in range(1, 12)), key=lambda pair: pair[0])
     low, high, apart = _two_groups(values, weights)

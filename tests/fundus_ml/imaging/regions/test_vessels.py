@@ -1,4 +1,5 @@
 import os
+import re
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -107,11 +108,7 @@ def test_a_black_or_blank_field_has_none(level, why):
     image = np.full((300, 320, 3), level, np.uint8)
     found, doubt = find_vessels(image, FieldOfView(160, 150, 140))
     assert found is None
-    pytest.raises(ValueError, lambda: raise_(doubt)).match(why)
-
-
-def raise_(text):
-    raise ValueError(text)
+    assert re.search(why, doubt)
 
 
 def test_a_blurred_eye_or_noise_has_none_and_the_reason_is_one_line():

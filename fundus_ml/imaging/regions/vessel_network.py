@@ -57,7 +57,7 @@ def local_contrast(square: NDArray[np.uint8], seen: NDArray[np.bool_]) -> NDArra
     whole = np.maximum(whole, 1e-3)[..., None]
     values = np.asarray(square.astype(np.float32) * seen[..., None], np.float32)
     reduced = cv2.resize(values, small, interpolation=cv2.INTER_AREA)
-    mean = cv2.GaussianBlur(reduced, (0, 0), AROUND) / whole
+    mean = np.asarray(cv2.GaussianBlur(reduced, (0, 0), AROUND) / whole, np.float32)
     # The reduced copy is already weighted: where half of a pixel is seen, half of it counts.
     off = reduced - mean * weight[..., None]
     squared = np.asarray(off * off, np.float32)

@@ -1,6 +1,8 @@
 """The vessels of one photograph, in its own pixels, or why none can be told."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +11,7 @@ from numpy.typing import NDArray
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.field_of_view import FieldOfView, crop_to_field_of_view, rectangle_around
 from fundus_ml.imaging.opencv import cv2
+from fundus_ml.imaging.quality import VIEW_SIDE, measure_quality
 from fundus_ml.imaging.regions.arteries import tell_arteries
 from fundus_ml.imaging.regions.ridges import ridge_agreement
 from fundus_ml.imaging.regions.structures import Ellipse, Mask, Vessels
@@ -26,14 +29,21 @@ DARK = 16
 LEAST_SEEN = 0.3
 """Share of the field that must be brighter."""
 
-LEAST_SHARE = 0.02
-"""Share of the field that the vessels of an eye cover at least; 7 to 15 % is usual."""
-
 LEAST_CONFIDENCE = 0.5
 """Below, no vessels are told."""
 
-CHANCE, FULL = 0.45, 0.9
-"""Agreement with ridges that counts nothing, and wholly."""
+UNDECIDED = "the network is undecided"
+
+RAMPS: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        "few vessels stand out": (0.02, 0.07),
+        "blurred": (0.0, 0.35),
+        "no dark ridges where vessels are taken to be": (0.45, 0.8),
+    }
+)
+"""What may be wrong with an eye; the measure that then counts nothing, and that counts wholly.
+The measures are share of the field that is vessel (7 to 15 % is usual), focus, and agreement with
+ridges; the ends are where DRIVE and CHASE_DB1, blurred, darkened, veiled or noisy, lose Dice."""
 
 
 class _Seen(NamedTuple):
@@ -60,9 +70,10 @@ def find_vessels(
         weights: Network; the one that comes with the package where None.
 
     Returns:
-        The vessels, and ``""``; or None, and the one line that says why. Confidence is the
-        least of how decided the network is and how well a detector of dark ridges, which learned
-        nothing, agrees with it.
+        The vessels, and ``""``; or None, and the one line that says why. Confidence is the Dice
+        that the network expects of itself, times the least of three numbers that it has no part
+        in: focus, share of the field that is vessel, and how well a detector of dark ridges,
+        which learned nothing, agrees with it.
 
     Raises:
         InputError: ``image`` is no photograph, the field is too small, or the weights are damaged.
@@ -73,13 +84,9 @@ def find_vessels(
     if lit.sum() < LEAST_SEEN * eye.seen.sum() or not lit.any():
         return None, f"too dark: {lit.sum() / max(eye.seen.sum(), 1):.0%} of the field is lit"
     mask = lit & (eye.probability >= weights.threshold)
-    share = mask.sum() / lit.sum()
-    if share < LEAST_SHARE:
-        return None, f"few vessels stand out: they cover {share:.1%} of the field"
-    confidence = vessel_confidence(eye.square, eye.seen, eye.probability, mask)
+    confidence, weakest = _confidence(eye, lit, mask)
     if confidence < LEAST_CONFIDENCE:
-        told_by = f"confidence {confidence:.2f}, {LEAST_CONFIDENCE} is needed"
-        return None, f"vessels are blurred: {told_by}"
+        return None, f"{weakest}: confidence {confidence:.2f}, {LEAST_CONFIDENCE} is needed"
     told = tell_arteries(eye.square, mask, disc=_on_square(disc, field))
     shape = (image.shape[0], image.shape[1])
     whole = _on_photograph(eye.probability * lit, field, shape) >= weights.threshold
@@ -110,26 +117,6 @@ def vessel_probability(
     return _on_photograph(eye.probability, field, (image.shape[0], image.shape[1]))
 
 
-def vessel_confidence(
-    square: NDArray[np.uint8], seen: Mask, probability: NDArray[np.float32], mask: Mask
-) -> float:
-    """How far a vessel mask can be relied on.
-
-    Args:
-        square: ``(S, S, 3)`` uint8 RGB.
-        seen: ``(S, S)`` pixels inside the field of view.
-        probability: ``(S, S)`` of the network.
-        mask: ``(S, S)`` what was taken for vessels.
-
-    Returns:
-        From 0 to 1.
-    """
-    agreement = ridge_agreement(local_contrast(square, seen)[1], seen, mask)
-    agreeing = (agreement - CHANCE) / (FULL - CHANCE)
-    expected = expected_dice(probability[seen], mask[seen])
-    return float(np.clip(min(agreeing, expected), 0, 1))
-
-
 def expected_dice(probability: NDArray[np.float32], mask: Mask) -> float:
     """Dice that a mask would have if the probabilities were true.
 
@@ -153,6 +140,23 @@ def _look(image: NDArray[np.uint8], field: FieldOfView, weights: VesselWeights) 
     )
     probability = vessel_probabilities(weights.network, square[None], seen[None])[0]
     return _Seen(square, seen, probability)
+
+
+def _confidence(eye: _Seen, lit: Mask, mask: Mask) -> tuple[float, str]:
+    """How far a mask can be relied on, and what speaks against it most."""
+    view = cv2.resize(eye.square, (VIEW_SIDE, VIEW_SIDE), interpolation=cv2.INTER_AREA)
+    measures = (
+        float(mask.sum() / lit.sum()),
+        measure_quality(np.asarray(view, np.uint8)).focus,
+        ridge_agreement(local_contrast(eye.square, eye.seen)[1], eye.seen, mask),
+    )
+    counts = {
+        what: float(np.clip((measure - none) / (full - none), 0, 1))
+        for (what, (none, full)), measure in zip(RAMPS.items(), measures, strict=True)
+    }
+    weakest = min(counts, key=lambda what: counts[what])
+    expected = expected_dice(eye.probability[lit], mask[lit])
+    return expected * counts[weakest], weakest if counts[weakest] <= expected else UNDECIDED
 
 
 def _on_square(disc: Ellipse | None, field: FieldOfView) -> Ellipse | None:

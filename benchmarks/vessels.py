@@ -24,24 +24,17 @@ from fundus_ml.imaging.field_of_view import crop_to_field_of_view
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.pictures import write_png
 from fundus_ml.imaging.regions.vessel_network import VesselWeights, load_vessel_network
-from fundus_ml.imaging.regions.vessels import find_vessels, vessel_probability
-from fundus_ml.region_training.vessel_marks import (
-    MarkedEye,
-    paint_marked,
-    read_chase,
-    read_drive,
-)
-from fundus_ml.region_training.vessel_scores import choose_threshold, vessel_auroc, vessel_scores
-from fundus_ml.region_training.vessels import VesselTraining, train_vessel_network
+from fundus_ml.imaging.regions.vessels import find_vessels
+from fundus_ml.region_training.vessel_learning import learn_without_some, measure_vessels
+from fundus_ml.region_training.vessel_marks import MarkedEye, read_chase, read_drive
+from fundus_ml.region_training.vessel_scores import vessel_scores
+from fundus_ml.region_training.vessels import VesselTraining
 from fundus_ml.statistics.clustered import Interval, clustered_mean, clustered_ratio
 from fundus_ml.synthesis.options import Population
 from fundus_ml.synthesis.painting import paint_photograph
 from fundus_ml.synthesis.population import draw_population
 from fundus_ml.synthesis.truth import true_regions
 
-PAINTED_SHARE = 0.3
-KEPT_OUT = 5
-MEASURES = ("auroc", "dice", "sensitivity", "specificity")
 RING = (0.5, 2.0)
 TILE = 360
 
@@ -62,19 +55,21 @@ def main() -> None:
     cv2.setNumThreads(1)
     releases = {
         "drive": read_drive(given.root / "drive"),
-        "chase_db1": read_chase(given.root / "chase_db1"),
+        "chase": read_chase(given.root / "chase_db1"),
     }
     config = VesselTraining(steps=given.steps, seed=given.seed)
     rows = []
-    for learned, tested in (("drive", "chase_db1"), ("chase_db1", "drive")):
-        folder = given.folder / learned
-        weights = learn_from(learned, releases[learned], config, folder)
-        measured = [measure(eye, weights) for eye in releases[tested]]
+    for learned, tested in (("drive", "chase"), ("chase", "drive")):
+        weights = learn_without_some(
+            {learned: releases[learned]}, config, given.folder, on_step=_say
+        )
+        print(f"{learned}: threshold {weights.threshold}")
+        measured = [measure_vessels(eye, weights) for eye in releases[tested]]
         rows += _rows(f"{learned} -> {tested}", measured, releases[tested])
         if given.sheets is not None:
             _draw_sheet(releases[tested], weights, given.sheets / f"{tested}.png")
-    chase = releases["chase_db1"]
-    rows += _rows("second observer, chase_db1", [_human(eye) for eye in chase], chase)
+    chase = releases["chase"]
+    rows += _rows("second observer, chase", [_human(eye) for eye in chase], chase)
     rows += measure_arteries(given.painted, seed=given.seed + 1000)
     rows += _seconds([eye for eyes in releases.values() for eye in eyes][::4])
     table = pd.DataFrame(rows)
@@ -82,35 +77,9 @@ def main() -> None:
     table.to_csv(given.folder / "vessels.csv", index=False)
 
 
-def learn_from(
-    name: str, eyes: Sequence[MarkedEye], config: VesselTraining, folder: Path
-) -> VesselWeights:
-    """Train on painted eyes and most of one release; choose the threshold on the rest of it."""
-    people = sorted({eye.person for eye in eyes})
-    apart = set(people[-(len(people) // KEPT_OUT) :])
-    learned = [eye for eye in eyes if eye.person not in apart]
-    kept_out = [eye for eye in eyes if eye.person in apart]
-    network = train_vessel_network(
-        config,
-        {
-            "painted": (PAINTED_SHARE, paint_marked(48, seed=1)),
-            name: (1 - PAINTED_SHARE, learned),
-        },
-        checkpoints=folder,
-        on_step=lambda step, loss: step % 100 or print(name, step, f"{loss:.3f}", flush=True),
-    )
-    weights = VesselWeights(network, choose_threshold(network, kept_out))
-    own = pd.DataFrame([measure(eye, weights) for eye in kept_out])
-    told = ", ".join(f"{key} {own[key].mean():.4f}" for key in MEASURES)
-    print(f"{name}: threshold {weights.threshold}; {len(kept_out)} kept out: {told}")
-    return weights
-
-
-def measure(eye: MarkedEye, weights: VesselWeights) -> dict[str, float]:
-    """Compare the network with the first observer."""
-    probability = vessel_probability(eye.image, eye.field, weights=weights)
-    scores = vessel_scores(probability >= weights.threshold, eye.vessels, eye.counted)
-    return {"auroc": vessel_auroc(probability, eye), **scores._asdict()}
+def _say(what: str, step: int, loss: float) -> None:
+    if step % 100 == 0:
+        print(f"{what}: step {step}, loss {loss:.3f}", flush=True)
 
 
 def _human(eye: MarkedEye) -> dict[str, float]:

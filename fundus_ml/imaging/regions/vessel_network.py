@@ -63,9 +63,9 @@ def local_contrast(square: NDArray[np.uint8], seen: NDArray[np.bool_]) -> NDArra
     squared = np.asarray(off * off, np.float32)
     spread = np.sqrt(cv2.GaussianBlur(squared, (0, 0), AROUND) / whole) + np.float32(FAINTEST)
     size = (width, height)
-    mean = cv2.resize(mean, size, interpolation=cv2.INTER_LINEAR)
+    level = cv2.resize(mean, size, interpolation=cv2.INTER_LINEAR)
     scale = cv2.resize(1 / spread, size, interpolation=cv2.INTER_LINEAR)
-    contrast = (values - mean) * scale * seen[..., None]
+    contrast = (values - level) * scale * seen[..., None]
     return np.ascontiguousarray(contrast.clip(-STEEPEST, STEEPEST).transpose(2, 0, 1), np.float32)
 
 

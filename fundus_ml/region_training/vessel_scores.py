@@ -66,7 +66,16 @@ def choose_threshold(network: VesselNetwork, eyes: Sequence[MarkedEye]) -> float
     dice = np.zeros(len(THRESHOLDS))
     for eye in eyes:
         probability = vessel_probability(eye.image, eye.field, weights=weights)
-        dice += [
-            vessel_scores(probability >= at, eye.vessels, eye.counted).dice for at in THRESHOLDS
-        ]
+        dice += _dice_from(probability[eye.counted], eye.vessels[eye.counted])
     return float(THRESHOLDS[int(np.argmax(dice))])
+
+
+def _dice_from(probability: NDArray[np.float32], marked: Mask) -> NDArray[np.float64]:
+    """Dice at each of :data:`THRESHOLDS`, all in one pass."""
+    cell = np.searchsorted(THRESHOLDS.astype(np.float32), probability, side="right")
+    cells = len(THRESHOLDS) + 1
+    found, right = (
+        np.bincount(cell[chosen], minlength=cells)[::-1].cumsum()[::-1][1:]
+        for chosen in (slice(None), marked)
+    )
+    return np.asarray(2 * right / np.maximum(found + marked.sum(), 1))

@@ -11,7 +11,7 @@ half to two disc diameters around the disc. Trainings go on where they were stop
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from time import process_time
 
@@ -36,6 +36,7 @@ from fundus_ml.synthesis.population import draw_population
 from fundus_ml.synthesis.truth import true_regions
 
 RING = (0.5, 2.0)
+COPIED = 0.75
 TILE = 360
 
 
@@ -71,6 +72,7 @@ def main() -> None:
     chase = releases["chase"]
     rows += _rows("second observer, chase", [_human(eye) for eye in chase], chase)
     rows += measure_arteries(given.painted, seed=given.seed + 1000)
+    rows += measure_repeatability(releases)
     rows += _seconds([eye for eyes in releases.values() for eye in eyes][::4])
     table = pd.DataFrame(rows)
     print(table.to_string(index=False, float_format="%.4f"))
@@ -128,6 +130,48 @@ def measure_arteries(people: int, *, seed: int) -> Iterator[dict[str, object]]:
     ):
         found_ratio = clustered_ratio(above, below, frame["person"])
         yield _row("arteries, painted", name, found_ratio, len(frame))
+
+
+def measure_repeatability(
+    releases: Mapping[str, Sequence[MarkedEye]],
+) -> Iterator[dict[str, object]]:
+    """Tell arteries of photographs, and of copies smaller, darker and coarser: none has a truth."""
+    counts = []
+    for release, eyes in releases.items():
+        for eye in eyes:
+            found, _ = find_vessels(eye.image, eye.field)
+            again, _ = find_vessels(_copied(eye.image), eye.field.scaled(COPIED, COPIED))
+            if found is None or again is None:
+                continue
+            shape = eye.image.shape[1::-1]
+            arteries, veins = (
+                cv2.resize(mask.astype(np.uint8), shape, interpolation=cv2.INTER_NEAREST) > 0
+                for mask in (again.arteries, again.veins)
+            )
+            same = (found.arteries & arteries).sum() + (found.veins & veins).sum()
+            other = (found.arteries & veins).sum() + (found.veins & arteries).sum()
+            told = (found.arteries | found.veins).sum()
+            counts.append((release + eye.person, same, other, told, found.mask.sum()))
+    frame = pd.DataFrame(counts, columns=["person", "same", "other", "told", "all"])
+    both = frame["same"] + frame["other"]
+    for name, above, below in (
+        ("share of vessels told", frame["told"], frame["all"]),
+        ("same among told twice", frame["same"], both),
+    ):
+        yield _row(
+            "arteries, photographs",
+            name,
+            clustered_ratio(above, below, frame["person"]),
+            len(frame),
+        )
+
+
+def _copied(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Three quarters of the size, of the light, and of JPEG's quality."""
+    size = tuple(round(side * COPIED) for side in image.shape[1::-1])
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) * 0.75
+    coded = cv2.imencode(".jpg", small.round().astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 75])[1]
+    return np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
 
 
 def _seconds(eyes: Sequence[MarkedEye]) -> Iterator[dict[str, object]]:

@@ -25,6 +25,7 @@ from fundus_ml.imaging.regions.landmarks import Found, eye_maps, find_on_square,
 from fundus_ml.imaging.regions.squares import Square
 from fundus_ml.imaging.regions.structures import Ellipse, Laterality, Regions
 from fundus_ml.imaging.regions.trained import read_trained
+from fundus_ml.imaging.regions.vessels import find_vessels
 
 SURE: Mapping[str, float] = {"disc": 0.8, "cup": 0.5, "fovea": 0.8, "eye": 0.9}
 """Confidence below which a part is None."""
@@ -76,14 +77,18 @@ def find_regions(image: NDArray[np.uint8], *, field: FieldOfView | None = None) 
     seen = look_for_candidates(square.pixels)
     weights = read_trained("landmarks").card["confidence"]
     sure, doubts = _sure_parts(seen, weights)
-    found = Regions(
-        shape=(image.shape[0], image.shape[1]), field=field, retina=_retina(image.shape[:2], field)
-    )
-    return replace(
-        found,
-        disc=_out(square, sure.get("disc")),
+    disc = _out(square, sure.get("disc"))
+    vessels, doubts["vessels"] = find_vessels(image, field, disc=disc)
+    if vessels:
+        del doubts["vessels"]
+    return Regions(
+        shape=(image.shape[0], image.shape[1]),
+        field=field,
+        retina=_retina(image.shape[:2], field),
+        disc=disc,
         cup=_out(square, sure.get("cup")),
         fovea=square.point_out(sure["fovea"]) if "fovea" in sure else None,
+        vessels=vessels,
         eye=sure.get("eye"),
         doubts=tuple(doubts.items()),
     )

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fundus_ml.errors import InputError
-from fundus_ml.imaging.field_of_view import FieldOfView, crop_to_field_of_view, rectangle_around
+from fundus_ml.imaging.field import FieldOfView
+from fundus_ml.imaging.field_of_view import crop_to_field_of_view, rectangle_around
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.quality import VIEW_SIDE, measure_quality
 from fundus_ml.imaging.regions.arteries import tell_arteries

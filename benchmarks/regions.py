@@ -1,8 +1,8 @@
 """How well are the parts of an eye found? Against marks, file names, and what was painted.
 
-Marked photographs (`--marks`, a folder with anatomy.csv): only those of the part `test`, which
-nothing was learned from or chosen by (40 of 100 by the digest of the file's name; the same person's
-other photographs cannot be told apart). The disc is the ellipse inscribed in its marked box. ODIR
+Marked photographs (`--marks`, a folder with anatomy.csv): only those that nothing was learned from
+or chosen by: 40 of 100 by the digest of the file's name (the same person's other photographs cannot
+be told apart), and all of a release that the card does not name. The disc is the ellipse inscribed in its marked box. ODIR
 (`--odir`, a folder of `<number>_left.jpg` and `_right.jpg`): which eye it is, by the name. Painted
 eyes: exact regions. Parts that are not sure count as not found in `sure`, and in nothing else.
 
@@ -16,6 +16,7 @@ worst marked eyes, and the ODIR eyes that are found on the wrong side or least s
 import argparse
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from time import process_time
 
@@ -30,8 +31,9 @@ from fundus_ml.imaging.photographs import read_file, read_photograph
 from fundus_ml.imaging.pictures import write_png
 from fundus_ml.imaging.regions.finding import find_regions
 from fundus_ml.imaging.regions.structures import Ellipse, Landmark, Laterality, Regions
+from fundus_ml.imaging.regions.trained import read_trained
 from fundus_ml.region_training.calibration import overlap
-from fundus_ml.region_training.marks import MarkedEye, read_marks
+from fundus_ml.region_training.marks import MarkedEye, part_of, read_marks
 from fundus_ml.synthesis.options import Population
 from fundus_ml.synthesis.painting import paint_photograph
 from fundus_ml.synthesis.population import draw_population
@@ -92,9 +94,12 @@ def main() -> None:
     releases: dict[str, list[Case]] = {}
     if given.marks:
         eyes = read_marks(given.marks)
+        learned = read_trained("landmarks").card["data"]["learned_from"]
         parts = ("test", "val", "train") if given.others else ("test",)
-        for part in parts:
-            releases[f"marked, {part}"] = [_marked(eye) for eye in eyes if eye.part == part]
+        for source, part in product(sorted({eye.source for eye in eyes}), parts):
+            chosen = [eye for eye in eyes if (eye.source, part_of(eye, learned)) == (source, part)]
+            if chosen:
+                releases[f"{source}, {part}"] = [_marked(eye) for eye in chosen]
     releases["painted"] = [_painted(row) for row in _rows(given.painted)]
     if given.odir:
         paths = sorted(given.odir.glob("*.jpg"))

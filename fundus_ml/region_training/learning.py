@@ -29,7 +29,7 @@ from fundus_ml.region_training.landmarks import (
     started_from_imagenet,
     train_landmarks,
 )
-from fundus_ml.region_training.marks import PARTS, MarkedEye
+from fundus_ml.region_training.marks import PARTS, MarkedEye, part_of
 
 OnProgress = Callable[[str, int, int], None]
 """Called with the stage, how much of it is done, and how much there is."""
@@ -217,11 +217,6 @@ def _parts(
             ),
         )
     return parts
-
-
-def part_of(eye: MarkedEye, sources: Sequence[str]) -> str:
-    """The part of a photograph where only some releases are learned from."""
-    return "test" if sources and eye.source not in sources else eye.part
 
 
 def _digest(eyes: Sequence[MarkedEye]) -> str:

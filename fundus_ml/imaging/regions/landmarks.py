@@ -57,7 +57,7 @@ class Found:
         disc: Or None where no cell lies in one.
         cup: Or None where the disc has none or there is no disc.
         fovea: Its most likely place.
-        disc_mass: Probability of the disc's centre lying in the ellipse's inner half.
+        disc_mass: Probability of the disc's centre lying within the ellipse's radius of its centre.
         solid: Mean probability of the cells of the disc.
         cup_solid: Likewise of the cup.
         fovea_mass: Probability of the fovea within half a disc diameter of its place.

@@ -15,19 +15,20 @@ from fundus_ml.region_training.learning import learn_landmarks, measured
 from fundus_ml.region_training.marks import read_marks
 from tests.fundus_ml.region_training.tiny_marks import few_examples, marked_folder
 
-TINY = LandmarkTraining(steps=1, batch_size=2, size=64, small_size=64, lr=0.0)
+TINY = LandmarkTraining(steps=1, batch_size=2, size=64, small_size=64, lr=1e-4)
 
 
 @pytest.fixture(scope="module")
 def marks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("marks")
-    marked_folder(folder, patients=5)
+    marked_folder(folder, patients=3)
     return read_marks(folder)
 
 
 def test_a_training_leaves_weights_and_a_card_that_can_be_read(marks, tmp_path, monkeypatch):
-    """A step of no length from the packaged weights: what is learned is what is packaged."""
+    """One small step from the packaged weights, which stay as they are."""
     monkeypatch.setattr(learning, "VAL_PATIENTS", 1)
+    before = {name: value.clone() for name, value in landmark_network().state_dict().items()}
     stages = set()
     trained = learn_landmarks(
         marks, TINY, tmp_path, patients=1, variants=1, packaged=True,
@@ -39,18 +40,11 @@ def test_a_training_leaves_weights_and_a_card_that_can_be_read(marks, tmp_path, 
     card = read_trained("landmarks", tmp_path).card
     assert card == json.loads(trained.card.read_text())
     assert sum(card["data"]["marked"].values()) == len(marks)
-    network = landmark_network(tmp_path)
-    for name, value in landmark_network().state_dict().items():
-        np.testing.assert_array_equal(value, network.state_dict()[name])
-
-
-def test_the_packaged_network_is_left_as_it_is(marks, tmp_path, monkeypatch):
-    monkeypatch.setattr(learning, "VAL_PATIENTS", 1)
-    before = {name: value.clone() for name, value in landmark_network().state_dict().items()}
-    faster = LandmarkTraining(steps=1, batch_size=2, size=64, small_size=64, lr=1e-2)
-    learn_landmarks(marks, faster, tmp_path, patients=1, variants=1, packaged=True)
+    network, moved = landmark_network(tmp_path), 0.0
     for name, value in landmark_network().state_dict().items():
         np.testing.assert_array_equal(value, before[name])
+        moved += float((value - network.state_dict()[name]).abs().sum())
+    assert moved > 0
 
 
 def test_a_part_without_photographs_is_refused(marks, tmp_path):

@@ -2,9 +2,10 @@
 
 Marked photographs (`--marks`, a folder with anatomy.csv): only those that nothing was learned from
 or chosen by: 40 of 100 by the digest of the file's name (the same person's other photographs cannot
-be told apart), and all of a release that the card does not name. The disc is the ellipse inscribed in its marked box. ODIR
-(`--odir`, a folder of `<number>_left.jpg` and `_right.jpg`): which eye it is, by the name. Painted
-eyes: exact regions. Parts that are not sure count as not found in `sure`, and in nothing else.
+be told apart), and all of a release that the card does not name. The disc is the ellipse inscribed
+in its marked box. ODIR (`--odir`, a folder of `<number>_left.jpg` and `_right.jpg`): which eye it
+is, by the name. Painted eyes: exact regions. Parts that are not sure count as not found in `sure`,
+and in nothing else.
 
     python -m benchmarks.regions --marks ../shared/data/anatomy/codras \
         --odir ../shared/data/odir/images --csv regions.csv --sheet regions.png

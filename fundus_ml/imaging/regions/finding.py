@@ -67,6 +67,7 @@ def find_regions(image: NDArray[np.uint8], *, field: FieldOfView | None = None) 
         InputError: ``image`` is not of that shape and type, or the packaged weights are damaged.
     """
     check_image(image)
+    image = np.ascontiguousarray(image)
     try:
         field = field or find_field_of_view(image)
     except NoFieldOfView as error:

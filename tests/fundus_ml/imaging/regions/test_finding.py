@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fundus_ml.errors import InputError
-from fundus_ml.imaging.field_of_view import find_field_of_view
+from fundus_ml.imaging.field_of_view import FieldOfView, find_field_of_view
 from fundus_ml.imaging.pictures import read_png
 from fundus_ml.imaging.regions import finding
 from fundus_ml.imaging.regions.finding import SURE, find_regions, find_regions_of
@@ -63,7 +63,7 @@ def test_what_is_found_makes_a_map(found):
 
 def test_a_mirrored_photograph_has_mirrored_regions(found):
     for image, regions, _ in found[:3]:
-        mirrored = find_regions(np.ascontiguousarray(image[:, ::-1]))
+        mirrored = find_regions(image[:, ::-1])  # a view with strides below 0
         last = image.shape[1] - 1
         close = 0.06 * regions.disc.diameter
         assert abs(last - mirrored.disc.x - regions.disc.x) < close
@@ -180,6 +180,13 @@ def test_a_disc_outside_the_field_of_view_is_doubted(found, monkeypatch):
     regions = find_regions(image)
     assert regions.disc is None
     assert dict(regions.doubts)["disc"] == "it lies outside the field of view"
+
+
+def test_a_field_of_view_beside_the_picture_holds_nothing(found):
+    image, *_ = found[0]
+    regions = find_regions(image, field=FieldOfView(-900, -900, 200))
+    assert not regions.retina.any()
+    assert not any(getattr(regions, part) for part in PARTS)
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ FLOORS = (
     ("data", "figures"),
     ("synthesis", "training", "modulation", "serving"),
     ("sources", "robust_training", "pretraining", "pages", "region_training"),
-    ("evaluation", "auditing", "reader_study"),
+    ("evaluation", "auditing", "reader_study", "biomarkers"),
     ("preprocessing", "model_selection", "robust_evaluation"),
 )
 """Rooms of ``fundus_ml``, ground floor first: a room imports only from the floors below it."""

@@ -1,0 +1,165 @@
+"""Calibre of the vessels around the disc: the equivalents of Knudtson, and the arcades' angle."""
+
+import math
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from fundus_ml.biomarkers.centre_lines import centre_line, widths_across
+from fundus_ml.biomarkers.peripapillary import ZONE
+from fundus_ml.biomarkers.view import Mask, Measured, View
+from fundus_ml.imaging.regions.structures import Ellipse
+
+Window: TypeAlias = tuple[slice, slice]
+
+COUNTED = 6
+"""Widest vessels of a kind that make up an equivalent."""
+ARTERY, VEIN = 0.88, 0.95
+"""Knudtson's branching coefficients."""
+ARCADE = 1.0
+"""Radius of the circle around the disc's centre that the arcades cross, in disc diameters."""
+TEMPORAL_ARCADE = (15.0, 100.0)
+"""Where a temporal arcade may cross it, degrees from the way to the fovea."""
+_CIRCLES = 8
+"""Circles of the zone on which vessels are counted."""
+_LEAST_CIRCLES = 3
+"""Of them, how many must show six vessels."""
+_WIDEST = 0.35
+"""Widest vessel looked for, in typical disc diameters."""
+_BAND = 0.05
+"""Half the width of the circle of the arcades, in disc diameters."""
+_EIGHT = np.ones((3, 3))
+_NOT_TOLD = "arteries and veins are not told apart"
+
+
+def knudtson(widths: Sequence[float], coefficient: float) -> float:
+    """Join six widths into the width of the one vessel they would come from.
+
+    The widest is joined with the narrowest, the second with the second narrowest, and so on, until
+    one is left; an odd one in the middle waits.
+
+    Args:
+        widths: Of six vessels, in any unit.
+        coefficient: :data:`ARTERY` or :data:`VEIN`.
+
+    Source:
+        Knudtson et al. 2003, doi:10.1076/ceyr.27.3.143.16049.
+    """
+    left = sorted(widths)
+    while len(left) > 1:
+        half = len(left) // 2
+        pairs = zip(left[:half], reversed(left[-half:]), strict=True)
+        joined = [coefficient * math.hypot(narrow, wide) for narrow, wide in pairs]
+        left = sorted(joined + left[half : len(left) - half])
+    return left[0]
+
+
+def measure_calibre(view: View) -> dict[str, Measured]:
+    """Measure the arterial and the venous equivalent, in typical disc diameters.
+
+    Args:
+        view: Has disc and vessels.
+    """
+    disc, vessels = view.regions.disc, view.regions.vessels
+    assert disc is not None
+    assert vessels is not None
+    artery = _equivalent(view, vessels.arteries, ARTERY)
+    vein = _equivalent(view, vessels.veins, VEIN)
+    if isinstance(artery, str) or isinstance(vein, str):
+        ratio: Measured = artery if isinstance(artery, str) else vein
+    else:
+        ratio = artery / vein
+    return {"crae": artery, "crve": vein, "artery_vein_ratio": ratio}
+
+
+def measure_arcades(view: View) -> dict[str, Measured]:
+    """Measure the angle between the upper and the lower temporal artery, and between the veins.
+
+    Args:
+        view: Has disc, fovea and vessels.
+    """
+    vessels = view.regions.vessels
+    assert vessels is not None
+    return {
+        "artery_angle": _arcade_angle(view, vessels.arteries),
+        "vein_angle": _arcade_angle(view, vessels.veins),
+    }
+
+
+def _equivalent(view: View, mask: Mask, coefficient: float) -> Measured:
+    """Median over circles of the zone, each with its own six widest vessels."""
+    disc = view.regions.disc
+    assert disc is not None
+    if not mask.any():
+        return _NOT_TOLD
+    window = _window(view, disc, 1 + 2 * ZONE[1])
+    away, shown = view.from_margin[window], view.regions.retina[window]
+    line = centre_line(mask[window] & (away > 0)) & shown & (away >= ZONE[0]) & (away < ZONE[1])
+    widths = _widths(mask[window], line, view.typical)
+    edges = np.linspace(*ZONE, _CIRCLES + 1)
+    circles = ((away >= low) & (away < high) for low, high in zip(edges[:-1], edges[1:], strict=True))
+    crossing = [_crossings(widths, line & circle)[:COUNTED] for circle in circles]
+    found = [knudtson(widest, coefficient) for widest in crossing if len(widest) == COUNTED]
+    if len(found) < _LEAST_CIRCLES:
+        return "fewer than six vessels cross the zone around the disc"
+    return float(np.median(found)) / view.typical
+
+
+def _window(view: View, disc: Ellipse, radii: float) -> Window:
+    """Rows and columns within so many radii of the disc, and a vessel's width more."""
+    reach = radii * max(disc.width, disc.height) / 2 + _WIDEST * view.typical
+    ends = ((disc.y, view.regions.shape[0]), (disc.x, view.regions.shape[1]))
+    rows, columns = (
+        slice(max(int(at - reach), 0), max(min(math.ceil(at + reach), length), 0))
+        for at, length in ends
+    )
+    return rows, columns
+
+
+def _widths(mask: Mask, line: Mask, typical: float) -> NDArray[np.float64]:
+    """``(h, w)`` width of the vessel at every pixel of its centre line, 0 elsewhere."""
+    widths = np.zeros(line.shape)
+    points = np.argwhere(line).astype(np.float64)
+    widths[line] = widths_across(mask, points, widest=_WIDEST * typical) if len(points) else 0
+    return widths
+
+
+def _crossings(widths: NDArray[np.float64], line: Mask) -> list[float]:
+    """Median width of each piece of line, widest first."""
+    labels, count = ndimage.label(line, _EIGHT)
+    if not count:
+        return []
+    found = ndimage.median(widths, labels, np.arange(1, count + 1))
+    return sorted(np.atleast_1d(found).tolist(), reverse=True)
+
+
+def _arcade_angle(view: View, mask: Mask) -> Measured:
+    disc, fovea = view.regions.disc, view.regions.fovea
+    assert disc is not None
+    assert fovea is not None
+    if not mask.any():
+        return _NOT_TOLD
+    window = _window(view, disc, 2 * ARCADE)
+    away, angle = (part[window] for part in view.around(disc.x, disc.y))
+    circle = np.abs(away / disc.diameter - ARCADE) <= _BAND
+    line = centre_line(mask[window]) & circle & view.regions.retina[window]
+    widths = _widths(mask[window], line, view.typical)
+    across = (fovea.x - disc.x) * (view.temporal or 1)
+    turned = angle - math.degrees(math.atan2(disc.y - fovea.y, across))
+    turned = (turned + 180) % 360 - 180
+    sides = [_main(widths, line, side * turned) for side in (1, -1)]
+    return sum(sides) if all(sides) else "a temporal arcade was not found"
+
+
+def _main(widths: NDArray[np.float64], line: Mask, turned: NDArray[np.float32]) -> float:
+    """Angle at which the widest vessel of one side crosses; 0 where none does."""
+    low, high = TEMPORAL_ARCADE
+    labels, count = ndimage.label(line & (turned >= low) & (turned <= high), _EIGHT)
+    if not count:
+        return 0.0
+    found = ndimage.median(widths, labels, np.arange(1, count + 1))
+    widest = int(np.argmax(np.atleast_1d(found))) + 1
+    return float(turned[labels == widest].mean())

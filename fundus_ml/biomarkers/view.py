@@ -1,0 +1,137 @@
+"""What every biomarker looks at: one photograph, its regions, and the lengths they give."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fundus_ml.imaging.opencv import cv2
+from fundus_ml.imaging.regions.structures import Ellipse, Regions
+
+Mask: TypeAlias = NDArray[np.bool_]
+Plane: TypeAlias = NDArray[np.float32]
+Pixels: TypeAlias = NDArray[np.uint8]
+Measured: TypeAlias = float | str
+"""A number, or the one line that says why there is none."""
+
+TYPICAL_DISC = 0.30
+"""Typical disc diameter over the radius of a field of 45 degrees."""
+
+_DARKEST = 0.5
+"""8-bit level that stands for 0 in a logarithm."""
+_SPARED = 0.04
+"""Width of the border around each vessel that is left out of colours, in typical disc diameters."""
+_AROUND_DISC = 1.25
+"""Left out of background colours around the disc, in its radius."""
+_FEWEST = 30
+"""Pixels from which a colour is measured."""
+_TOLD = 0.2
+"""Distance of fovea and disc across, in disc diameters, from which it tells the temporal side."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One photograph and its regions.
+
+    Attributes:
+        image: ``(H, W, 3)`` uint8 RGB.
+        regions: What was found on it, in its pixels.
+    """
+
+    image: Pixels
+    regions: Regions
+
+    @cached_property
+    def typical(self) -> float:
+        """Typical disc diameter, pixels: the scale that no eye's own disc moves."""
+        return TYPICAL_DISC * self.regions.field.radius
+
+    @cached_property
+    def temporal(self) -> float:
+        """Sign of the columns' direction from disc to fovea; 0 where the side is not known."""
+        disc, fovea, eye = self.regions.disc, self.regions.fovea, self.regions.eye
+        if disc and fovea and abs(fovea.x - disc.x) > _TOLD * disc.diameter:
+            return math.copysign(1.0, fovea.x - disc.x)
+        if eye:
+            return -1.0 if eye.eye == "right" else 1.0
+        return 0.0
+
+    @cached_property
+    def background(self) -> Mask:
+        """``(H, W)`` retina without disc and vessels, each with its border."""
+        free = self.regions.retina.copy()
+        if self.regions.disc:
+            free &= self.regions.disc.distance(self.regions.shape) > _AROUND_DISC
+        return free & ~self.beside_vessels
+
+    @cached_property
+    def beside_vessels(self) -> Mask:
+        """``(H, W)`` vessels with the border that their blur reaches."""
+        if self.regions.vessels is None:
+            return np.zeros(self.regions.shape, np.bool_)
+        side = 2 * math.ceil(_SPARED * self.typical) + 1
+        brush = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+        mask = self.regions.vessels.mask.astype(np.uint8)
+        return np.asarray(cv2.dilate(mask, brush) > 0)
+
+    @cached_property
+    def from_margin(self) -> Plane:
+        """``(H, W)`` distance from the disc's margin along rays, in its diameters; below 0 inside.
+
+        The disc must be known.
+        """
+        assert self.regions.disc is not None
+        return (self.regions.disc.distance(self.regions.shape) - 1) / 2
+
+    def around(self, x: float, y: float) -> tuple[Plane, Plane]:
+        """Distance of every pixel from a point, and its direction.
+
+        Args:
+            x: Column.
+            y: Row.
+
+        Returns:
+            ``(H, W)`` pixels, and ``(H, W)`` degrees from -180 to 180: 0 temporal, 90 superior,
+            whichever the eye; where its side is not known, as in a left eye.
+        """
+        down, across = np.mgrid[: self.regions.shape[0], : self.regions.shape[1]]
+        away = (across - x).astype(np.float32) * np.float32(self.temporal or 1)
+        up = (y - down).astype(np.float32)
+        return np.hypot(away, up), np.degrees(np.arctan2(up, away))
+
+    def shown(self, mask: Mask, *, area: float) -> float:
+        """Share of a region that was photographed, also where the frame cuts it.
+
+        Args:
+            mask: ``(H, W)`` what of it lies in the frame.
+            area: Its whole area, square pixels.
+        """
+        return float((mask & self.regions.retina).sum()) / area
+
+    def colour(self, mask: Mask) -> NDArray[np.float64] | None:
+        """Median red, green and blue light under a mask; None where there is too little.
+
+        Returns:
+            ``(3,)`` natural logarithms of linear light, 0 at white.
+        """
+        pixels = self.image[mask]
+        if len(pixels) < _FEWEST:
+            return None
+        return log_light(np.median(pixels, axis=0))
+
+
+def log_light(levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Turn 8-bit levels into the logarithm of light, so that a brighter lamp only adds.
+
+    Args:
+        levels: 0 to 255, encoded as sRGB.
+
+    Source:
+        IEC 61966-2-1.
+    """
+    share = np.maximum(levels, _DARKEST) / 255
+    bright = ((share + 0.055) / 1.055) ** 2.4
+    return np.asarray(np.log(np.where(share <= 0.04045, share / 12.92, bright)))  # noqa: PLR2004

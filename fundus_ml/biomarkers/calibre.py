@@ -6,9 +6,8 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from fundus_ml.biomarkers.centre_lines import centre_line, widths_across
+from fundus_ml.biomarkers.centre_lines import centre_line, medians_by_piece, widths_across
 from fundus_ml.biomarkers.peripapillary import ZONE
 from fundus_ml.biomarkers.view import Mask, Measured, View
 from fundus_ml.imaging.regions.structures import Ellipse
@@ -31,7 +30,6 @@ _WIDEST = 0.35
 """Widest vessel looked for, in typical disc diameters."""
 _BAND = 0.05
 """Half the width of the circle of the arcades, in disc diameters."""
-_EIGHT = np.ones((3, 3))
 _NOT_TOLD = "arteries and veins are not told apart"
 
 
@@ -100,9 +98,15 @@ def _equivalent(view: View, mask: Mask, coefficient: float) -> Measured:
     line = centre_line(mask[window] & (away > 0)) & shown & (away >= ZONE[0]) & (away < ZONE[1])
     widths = _widths(mask[window], line, view.typical)
     edges = np.linspace(*ZONE, _CIRCLES + 1)
-    circles = ((away >= low) & (away < high) for low, high in zip(edges[:-1], edges[1:], strict=True))
-    crossing = [_crossings(widths, line & circle)[:COUNTED] for circle in circles]
-    found = [knudtson(widest, coefficient) for widest in crossing if len(widest) == COUNTED]
+    circles = (
+        (away >= low) & (away < high) for low, high in zip(edges[:-1], edges[1:], strict=True)
+    )
+    crossing = [
+        np.sort(medians_by_piece(line & circle, widths)[0])[-COUNTED:] for circle in circles
+    ]
+    found = [
+        knudtson(widest.tolist(), coefficient) for widest in crossing if len(widest) == COUNTED
+    ]
     if len(found) < _LEAST_CIRCLES:
         return "fewer than six vessels cross the zone around the disc"
     return float(np.median(found)) / view.typical
@@ -127,15 +131,6 @@ def _widths(mask: Mask, line: Mask, typical: float) -> NDArray[np.float64]:
     return widths
 
 
-def _crossings(widths: NDArray[np.float64], line: Mask) -> list[float]:
-    """Median width of each piece of line, widest first."""
-    labels, count = ndimage.label(line, _EIGHT)
-    if not count:
-        return []
-    found = ndimage.median(widths, labels, np.arange(1, count + 1))
-    return sorted(np.atleast_1d(found).tolist(), reverse=True)
-
-
 def _arcade_angle(view: View, mask: Mask) -> Measured:
     disc, fovea = view.regions.disc, view.regions.fovea
     assert disc is not None
@@ -143,7 +138,7 @@ def _arcade_angle(view: View, mask: Mask) -> Measured:
     if not mask.any():
         return _NOT_TOLD
     window = _window(view, disc, 2 * ARCADE)
-    away, angle = (part[window] for part in view.around(disc.x, disc.y))
+    away, angle = (part[window] for part in view.about_disc)
     circle = np.abs(away / disc.diameter - ARCADE) <= _BAND
     line = centre_line(mask[window]) & circle & view.regions.retina[window]
     widths = _widths(mask[window], line, view.typical)
@@ -157,9 +152,6 @@ def _arcade_angle(view: View, mask: Mask) -> Measured:
 def _main(widths: NDArray[np.float64], line: Mask, turned: NDArray[np.float32]) -> float:
     """Angle at which the widest vessel of one side crosses; 0 where none does."""
     low, high = TEMPORAL_ARCADE
-    labels, count = ndimage.label(line & (turned >= low) & (turned <= high), _EIGHT)
-    if not count:
-        return 0.0
-    found = ndimage.median(widths, labels, np.arange(1, count + 1))
-    widest = int(np.argmax(np.atleast_1d(found))) + 1
-    return float(turned[labels == widest].mean())
+    crossing = line & (turned >= low) & (turned <= high)
+    width, angle = medians_by_piece(crossing, widths, turned)
+    return float(angle[width.argmax()]) if len(width) else 0.0

@@ -1,6 +1,7 @@
 """Lines along the middle of vessels: their pieces, lengths, windings, and widths across them."""
 
 import math
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,11 +9,16 @@ from scipy import ndimage
 from skimage.morphology import skeletonize
 
 from fundus_ml.biomarkers.view import Mask
+from fundus_ml.imaging.opencv import cv2
 
-Points = NDArray[np.float64]
+Points: TypeAlias = NDArray[np.float64]
 """``(n, 2)`` rows and columns."""
 
-_EIGHT = np.ones((3, 3), np.int8)
+EIGHT = np.ones((3, 3), np.int8)
+"""Pixels that touch, corners too."""
+
+_STEPS = ((-1, 0), (0, -1), (0, 1), (1, 0), (-1, -1), (-1, 1), (1, -1), (1, 1))
+"""To the pixels around one: along rows and columns first, so that no corner is left behind."""
 _DIRECTIONS = 16
 """Directions in which a chord across a vessel is tried, over half a turn."""
 _STEP = 0.5
@@ -30,43 +36,45 @@ def pieces(line: Mask) -> list[Points]:
     """Cut a centre line at its branchings, and order the pixels of each piece from end to end.
 
     Returns:
-        ``(n, 2)`` rows and columns per piece, of two pixels or more; rings are left out.
+        ``(n, 2)`` rows and columns per piece, of two pixels or more; closed rings are left out.
     """
-    neighbours = ndimage.convolve(line.astype(np.int8), _EIGHT, mode="constant") - line
-    free = line & (neighbours <= 2)  # noqa: PLR2004 (a line has two sides)
-    labels, count = ndimage.label(free, _EIGHT)
-    rows, columns = labels.nonzero()
-    order = np.argsort(labels[rows, columns], kind="stable")
-    edges = np.cumsum(np.bincount(labels[rows, columns], minlength=count + 1)[1:])[:-1]
-    places = np.stack([rows, columns], axis=1)[order]
-    ordered = [_walk(part) for part in np.split(places, edges)] if count else []
-    return [piece for piece in ordered if len(piece) > 1]
+    touching = cv2.filter2D(line.astype(np.uint8), -1, EIGHT, borderType=cv2.BORDER_CONSTANT)
+    free = line & (touching <= 3)  # noqa: PLR2004 (itself and one on each side)
+    places = np.argwhere(free)
+    if not len(places):
+        return []
+    order = _along(places, free.shape)
+    label = ndimage.label(free, EIGHT)[0][free]
+    walked = order >= 0
+    sorting = np.lexsort((order[walked], label[walked]))
+    found, label = places[walked][sorting].astype(np.float64), label[walked][sorting]
+    return [part for part in np.split(found, np.flatnonzero(np.diff(label)) + 1) if len(part) > 1]
 
 
-def _walk(part: NDArray[np.int64]) -> Points:
-    left = {(int(row), int(column)) for row, column in part}
-    ends = [place for place in left if len(_beside(place, left)) == 1]
-    if not ends:
-        return np.empty((0, 2))
-    at = min(ends)
-    way = [at]
-    left.discard(at)
-    while following := _beside(at, left):
-        # A step along rows or columns first, so that no pixel of a corner is left behind.
-        at = min(following, key=lambda place: abs(place[0] - at[0]) + abs(place[1] - at[1]))
-        way.append(at)
-        left.discard(at)
-    return np.asarray(way, np.float64)
+def _along(places: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Walk all pieces at once, each from one end, and say at which step each pixel is met.
 
-
-def _beside(place: tuple[int, int], among: set[tuple[int, int]]) -> list[tuple[int, int]]:
-    row, column = place
-    return [
-        (row + down, column + right)
-        for down in (-1, 0, 1)
-        for right in (-1, 0, 1)
-        if (down or right) and (row + down, column + right) in among
-    ]
+    Returns:
+        ``(n,)``; -1 for what no walk meets, such as closed rings.
+    """
+    numbers = np.full((shape[0] + 2, shape[1] + 2), -1)
+    numbers[places[:, 0] + 1, places[:, 1] + 1] = np.arange(len(places))
+    beside = np.stack(
+        [numbers[places[:, 0] + 1 + down, places[:, 1] + 1 + right] for down, right in _STEPS], 1
+    )
+    order = np.full(len(places) + 1, -1)
+    order[-1] = 0  # where -1 points: no pixel to walk to
+    label = ndimage.label(numbers >= 0, EIGHT)[0][places[:, 0] + 1, places[:, 1] + 1]
+    ends = np.flatnonzero((beside >= 0).sum(axis=1) == 1)
+    at = ends[np.unique(label[ends], return_index=True)[1]]
+    order[at] = step = 0
+    while len(at):
+        step += 1
+        open_to = order[beside[at]] < 0
+        going = open_to.any(axis=1)
+        at = beside[at[going], open_to[going].argmax(axis=1)]
+        order[at] = step
+    return order[:-1]
 
 
 def arc_and_chord(piece: Points, *, smooth: float) -> tuple[float, float]:
@@ -93,12 +101,15 @@ def widths_across(mask: Mask, points: Points, *, widest: float) -> NDArray[np.fl
     Returns:
         ``(n,)`` pixels, to a fraction of one.
     """
-    soft = ndimage.gaussian_filter(mask.astype(np.float32), _BLUR)
+    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), _BLUR)
     angle = np.arange(2 * _DIRECTIONS) * np.pi / _DIRECTIONS
     along = np.arange(0, widest / 2 + 1, _STEP)
-    rays = np.stack([np.sin(angle), np.cos(angle)], axis=-1)[:, None] * along[:, None]
-    places = points[:, None, None] + rays  # (n, directions, steps, 2)
-    levels = ndimage.map_coordinates(soft, np.moveaxis(places, -1, 0), order=1)
+    shape = (len(points), len(angle), len(along))
+    rows, columns = (
+        np.float32(points[:, axis, None] + np.outer(way(angle), along).ravel())
+        for axis, way in enumerate((np.sin, np.cos))
+    )
+    levels = cv2.remap(soft, columns, rows, cv2.INTER_LINEAR).reshape(shape)
     reach = _first_below_half(levels) * _STEP
     chords = reach[:, :_DIRECTIONS] + reach[:, _DIRECTIONS:]
     return np.asarray(chords.min(axis=1))
@@ -112,3 +123,13 @@ def _first_below_half(levels: NDArray[np.float32]) -> NDArray[np.float64]:
     here = np.take_along_axis(levels, at[..., None], -1)[..., 0]
     part = (before - 0.5) / np.maximum(before - here, 1e-6)
     return np.asarray(np.where(at > 0, at - 1 + part.clip(0, 1), 0.0), np.float64)
+
+
+def medians_by_piece(line: Mask, *values: NDArray[np.generic]) -> tuple[NDArray[np.float64], ...]:
+    """Median of each of several maps over each connected piece of a line, ``(pieces,)`` each."""
+    labels, count = ndimage.label(line, EIGHT)
+    own = labels[line]
+    return tuple(
+        np.array([np.median(each[line][own == number]) for number in range(1, count + 1)])
+        for each in values
+    )

@@ -42,9 +42,7 @@ def measure_fovea(view: View) -> dict[str, Measured]:
     Args:
         view: Has a fovea.
     """
-    fovea = view.regions.fovea
-    assert fovea is not None
-    away = view.around(fovea.x, fovea.y)[0] / view.typical
+    away = view.about_fovea[0] / view.typical
     whole = away <= RING[1]
     if view.shown(whole, area=math.pi * (RING[1] * view.typical) ** 2) < LEAST_SHOWN:
         reason = "the macula lies outside the field of view"

@@ -1,7 +1,5 @@
 """The retina around the disc: its colour, and the atrophy that bares sclera beside the disc."""
 
-import math
-
 import numpy as np
 
 from fundus_ml.biomarkers.view import Measured, View, log_light
@@ -44,20 +42,16 @@ def measure_ring(view: View) -> dict[str, Measured]:
 
 
 def _atrophy(view: View, *, green: float) -> dict[str, Measured]:
-    disc = view.regions.disc
-    assert disc is not None
     near = (view.from_margin >= BETA_ZONE[0]) & (view.from_margin <= BETA_ZONE[1])
     near &= view.regions.retina & ~view.beside_vessels
-    bright = log_light(view.image[..., 1].astype(np.float64)) > green + _ATROPHY
-    _, angle = view.around(disc.x, disc.y)
-    beside = near & (np.abs(angle) <= TEMPORAL)
-    known = view.temporal != 0
-    return {
-        "atrophy": _share(bright, near),
-        "beta_zone": _share(bright, beside) if known else "the side of the eye is not known",
-    }
-
-
-def _share(bright: np.ndarray, among: np.ndarray) -> Measured:
-    share = float(bright[among].mean()) if among.any() else math.nan
-    return share if math.isfinite(share) else "vessels cover the ring around the disc"
+    if not near.any():
+        return dict.fromkeys(_NAMES[4:], "vessels cover the retina beside the disc")
+    bright = log_light(view.image[near][:, 1].astype(np.float64)) > green + _ATROPHY
+    temporal = np.abs(view.about_disc[1][near]) <= TEMPORAL
+    if view.temporal == 0:
+        beside: Measured = "the side of the eye is not known"
+    elif not temporal.any():
+        beside = "vessels cover the retina beside the disc"
+    else:
+        beside = float(bright[temporal].mean())
+    return {"atrophy": float(bright.mean()), "beta_zone": beside}

@@ -51,9 +51,7 @@ def measure_macula(view: View) -> dict[str, Measured]:
     Args:
         view: Has a fovea.
     """
-    fovea = view.regions.fovea
-    assert fovea is not None
-    away, _ = view.around(fovea.x, fovea.y)
+    away, _ = view.about_fovea
     own = view.colour((away <= MACULA * view.typical) & view.background)
     names = ("macula_green_red", "macula_red_blue")
     if own is None:

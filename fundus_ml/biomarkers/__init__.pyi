@@ -1,3 +1,4 @@
+from .associations import associate as associate
 from .catalogue import BY_NAME as BY_NAME
 from .catalogue import CATALOGUE as CATALOGUE
 from .catalogue import STRUCTURES as STRUCTURES
@@ -5,3 +6,5 @@ from .catalogue import Biomarker as Biomarker
 from .catalogue import Direction as Direction
 from .measuring import Biomarkers as Biomarkers
 from .measuring import measure_biomarkers as measure_biomarkers
+from .prediction import compare_with_network as compare_with_network
+from .prediction import out_of_fold as out_of_fold

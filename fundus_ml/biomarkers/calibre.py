@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -97,16 +98,11 @@ def _equivalent(view: View, mask: Mask, coefficient: float) -> Measured:
     away, shown = view.from_margin[window], view.regions.retina[window]
     line = centre_line(mask[window] & (away > 0)) & shown & (away >= ZONE[0]) & (away < ZONE[1])
     widths = _widths(mask[window], line, view.typical)
-    edges = np.linspace(*ZONE, _CIRCLES + 1)
-    circles = (
-        (away >= low) & (away < high) for low, high in zip(edges[:-1], edges[1:], strict=True)
-    )
-    crossing = [
-        np.sort(medians_by_piece(line & circle, widths)[0])[-COUNTED:] for circle in circles
-    ]
-    found = [
-        knudtson(widest.tolist(), coefficient) for widest in crossing if len(widest) == COUNTED
-    ]
+    found = []
+    for low, high in pairwise(np.linspace(*ZONE, _CIRCLES + 1)):
+        (crossing,) = medians_by_piece(line & (away >= low) & (away < high), widths)
+        if len(crossing) >= COUNTED:
+            found.append(knudtson(np.sort(crossing)[-COUNTED:].tolist(), coefficient))
     if len(found) < _LEAST_CIRCLES:
         return "fewer than six vessels cross the zone around the disc"
     return float(np.median(found)) / view.typical

@@ -263,7 +263,7 @@ _VESSELS = (
         unit="degrees",
         structure="vessels",
         needs=("disc", "fovea", "vessels"),
-        meaning="angle between the temporal main arteries, one disc diameter from the disc's centre",
+        meaning="angle between the temporal main arteries one disc diameter from its centre",
         doi=_ARTERY_ANGLE,
         directions=_said(_TRAJECTORY, myopia=-1),
     ),

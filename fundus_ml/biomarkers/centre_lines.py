@@ -29,7 +29,7 @@ _BLUR = 0.6
 
 def centre_line(mask: Mask) -> Mask:
     """``(H, W)`` one-pixel lines along the middle of everything in a mask."""
-    return np.asarray(skeletonize(mask), np.bool_)
+    return np.asarray(skeletonize(mask), np.bool_)  # type: ignore[no-untyped-call]
 
 
 def pieces(line: Mask) -> list[Points]:
@@ -106,11 +106,11 @@ def widths_across(mask: Mask, points: Points, *, widest: float) -> NDArray[np.fl
     along = np.arange(0, widest / 2 + 1, _STEP)
     shape = (len(points), len(angle), len(along))
     rows, columns = (
-        np.float32(points[:, axis, None] + np.outer(way(angle), along).ravel())
+        (points[:, axis, None] + np.outer(way(angle), along).ravel()).astype(np.float32)
         for axis, way in enumerate((np.sin, np.cos))
     )
-    levels = cv2.remap(soft, columns, rows, cv2.INTER_LINEAR).reshape(shape)
-    reach = _first_below_half(levels) * _STEP
+    levels = cv2.remap(soft, columns, rows, cv2.INTER_LINEAR)
+    reach = _first_below_half(np.asarray(levels, np.float32).reshape(shape)) * _STEP
     chords = reach[:, :_DIRECTIONS] + reach[:, _DIRECTIONS:]
     return np.asarray(chords.min(axis=1))
 

@@ -93,6 +93,4 @@ def measure_biomarkers(image: NDArray[np.uint8], regions: Regions) -> Biomarkers
 
 def _without(needs: tuple[str, ...], regions: Regions, doubts: Mapping[str, str]) -> str:
     missing = [part for part in needs if getattr(regions, part) is None]
-    return "; ".join(
-        f"no {part}" + (f": {doubts[part]}" if part in doubts else "") for part in missing
-    )
+    return "; ".join(f"no {part}" + f": {doubts.get(part, '')}".rstrip(": ") for part in missing)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fundus_ml.imaging.opencv import cv2
-from fundus_ml.imaging.regions.structures import Ellipse, Regions
+from fundus_ml.imaging.regions.structures import Regions
 
 Mask: TypeAlias = NDArray[np.bool_]
 Plane: TypeAlias = NDArray[np.float32]
@@ -86,7 +86,7 @@ class View:
         The disc must be known.
         """
         assert self.regions.disc is not None
-        return (self.regions.disc.distance(self.regions.shape) - 1) / 2
+        return np.asarray((self.regions.disc.distance(self.regions.shape) - 1) / 2, np.float32)
 
     @cached_property
     def about_disc(self) -> tuple[Plane, Plane]:
@@ -112,8 +112,9 @@ class View:
             whichever the eye; where its side is not known, as in a left eye.
         """
         height, width = self.regions.shape
-        away = (np.arange(width, dtype=np.float32) - x) * np.float32(self.temporal or 1)
-        up = (y - np.arange(height, dtype=np.float32))[:, None]
+        away = np.arange(width, dtype=np.float32) - np.float32(x)
+        away *= np.float32(self.temporal or 1)
+        up = (np.float32(y) - np.arange(height, dtype=np.float32))[:, None]
         return np.hypot(away, up), np.degrees(np.arctan2(up, away))
 
     def shown(self, mask: Mask, *, area: float) -> float:

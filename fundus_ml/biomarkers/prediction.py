@@ -1,0 +1,106 @@
+"""How well biomarkers alone tell two groups apart, beside a network on the same eyes."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from fundus_ml.errors import InputError
+from fundus_ml.statistics.bootstrap import Floats, Interval
+from fundus_ml.statistics.clustered import clustered_auroc, paired_auroc_difference
+from fundus_ml.statistics.ranking import same_length
+
+FOLDS = 5
+"""Parts into which people are cut: each is scored by a model that saw none of its people."""
+
+BIOMARKERS, NETWORK, BOTH = "biomarkers", "network", "both"
+
+
+def out_of_fold(
+    values: pd.DataFrame, labels: ArrayLike, groups: ArrayLike, *, seed: int = 0
+) -> Floats:
+    """Score every eye by a logistic regression on other people's biomarkers.
+
+    Args:
+        values: ``(n, columns)`` numbers, NaN where one abstained: the median stands in, and that
+            it is missing is a column of its own.
+        labels: ``(n,)`` 0 or 1.
+        groups: ``(n,)`` person of each eye, who stands in one fold alone.
+        seed: Seed of the folds.
+
+    Returns:
+        ``(n,)`` logits of class 1.
+
+    Raises:
+        InputError: Lengths differ, or a class has fewer people than there are folds.
+    """
+    truth, people = np.asarray(labels).astype(int), np.asarray(groups)
+    same_length(values=len(values), labels=len(truth), groups=len(people))
+    fewest = min(len(np.unique(people[truth == label])) for label in (0, 1))
+    if fewest < FOLDS:
+        raise InputError(f"labels: {fewest} people of one class, {FOLDS} are needed for the folds")
+    matrix = values.to_numpy(np.float64)
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+    logits = np.full(len(truth), np.nan)
+    for train, test in folds.split(matrix, truth, people):
+        model = _model().fit(matrix[train], truth[train])
+        logits[test] = model.decision_function(matrix[test])
+    return logits
+
+
+def compare_with_network(
+    values: pd.DataFrame,
+    labels: ArrayLike,
+    groups: ArrayLike,
+    *,
+    network: ArrayLike | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Set biomarkers beside a network, and ask what each adds to the other.
+
+    Args:
+        values: As :func:`out_of_fold` takes them.
+        labels: ``(n,)`` 0 or 1.
+        groups: ``(n,)`` person of each eye.
+        network: ``(n,)`` logits of the same eyes, none of which it learned from; None leaves the
+            biomarkers alone.
+        resamples: Bootstrap samples of people.
+        seed: Seed of folds and bootstrap.
+
+    Returns:
+        One row for ``biomarkers``, ``network`` and ``both`` (a regression on biomarkers and the
+        network's logit): out-of-fold AUROC with its interval over people, and ``difference``, how
+        far the network lies above or below it, resampled together.
+
+    Raises:
+        InputError: As :func:`out_of_fold` and :func:`~fundus_ml.statistics.clustered_auroc`.
+    """
+    scores = {BIOMARKERS: out_of_fold(values, labels, groups, seed=seed)}
+    if network is not None:
+        logits = np.asarray(network, np.float64)
+        joined = values.assign(network=logits)
+        scores |= {NETWORK: logits, BOTH: out_of_fold(joined, labels, groups, seed=seed)}
+    rows = []
+    for scorer, given in scores.items():
+        own = clustered_auroc(labels, given, groups, resamples=resamples, seed=seed)
+        apart = Interval(np.nan, np.nan, np.nan)
+        if network is not None and scorer != NETWORK:
+            apart = paired_auroc_difference(
+                labels, scores[NETWORK], given, groups, resamples=resamples, seed=seed
+            )
+        row = {"scorer": scorer, "eyes": len(given), "people": len(np.unique(np.asarray(groups)))}
+        rows.append(row | own.columns("auroc") | apart.columns("difference"))
+    return pd.DataFrame(rows)
+
+
+def _model() -> Pipeline:
+    return make_pipeline(
+        SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
+        StandardScaler(),
+        LogisticRegression(max_iter=2000),
+    )

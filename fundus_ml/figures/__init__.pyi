@@ -1,3 +1,4 @@
+from .associations import association_forest as association_forest
 from .augmentations import augmentation_sheet as augmentation_sheet
 from .budgets import auroc_by_eps as auroc_by_eps
 from .budgets import success_curve as success_curve

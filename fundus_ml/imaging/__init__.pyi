@@ -36,3 +36,5 @@ from .regions.maps import PARTS as PARTS
 from .regions.maps import PERIPHERY as PERIPHERY
 from .regions.maps import REGION_FLAGS as REGION_FLAGS
 from .regions.maps import part_masks as part_masks
+from .registration import Alignment as Alignment
+from .registration import align_eye as align_eye

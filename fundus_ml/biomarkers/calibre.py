@@ -3,17 +3,12 @@
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fundus_ml.biomarkers.centre_lines import centre_line, medians_by_piece, widths_across
-from fundus_ml.biomarkers.peripapillary import ZONE
-from fundus_ml.biomarkers.view import Mask, Measured, View
-from fundus_ml.imaging.regions.structures import Ellipse
-
-Window: TypeAlias = tuple[slice, slice]
+from fundus_ml.biomarkers.centre_lines import Mask, medians_by_piece, widths_across
+from fundus_ml.biomarkers.view import WIDEST, ZONE, Measured, View
 
 COUNTED = 6
 """Widest vessels of a kind that make up an equivalent."""
@@ -27,11 +22,9 @@ _CIRCLES = 8
 """Circles of the zone on which vessels are counted."""
 _LEAST_CIRCLES = 3
 """Of them, how many must show six vessels."""
-_WIDEST = 0.35
-"""Widest vessel looked for, in typical disc diameters."""
 _BAND = 0.05
 """Half the width of the circle of the arcades, in disc diameters."""
-_NOT_TOLD = "arteries and veins are not told apart"
+NOT_TOLD = "arteries and veins are not told apart"
 
 
 def knudtson(widths: Sequence[float], coefficient: float) -> float:
@@ -62,11 +55,12 @@ def measure_calibre(view: View) -> dict[str, Measured]:
     Args:
         view: Has disc and vessels.
     """
-    disc, vessels = view.regions.disc, view.regions.vessels
-    assert disc is not None
+    vessels = view.regions.vessels
     assert vessels is not None
-    artery = _equivalent(view, vessels.arteries, ARTERY)
-    vein = _equivalent(view, vessels.veins, VEIN)
+    if not (vessels.arteries.any() and vessels.veins.any()):
+        return dict.fromkeys(("crae", "crve", "artery_vein_ratio"), NOT_TOLD)
+    artery = _equivalent(view, vessels.arteries, view.lines[0], ARTERY)
+    vein = _equivalent(view, vessels.veins, view.lines[1], VEIN)
     if isinstance(artery, str) or isinstance(vein, str):
         ratio: Measured = artery if isinstance(artery, str) else vein
     else:
@@ -82,21 +76,19 @@ def measure_arcades(view: View) -> dict[str, Measured]:
     """
     vessels = view.regions.vessels
     assert vessels is not None
+    if not (vessels.arteries.any() and vessels.veins.any()):
+        return dict.fromkeys(("artery_angle", "vein_angle"), NOT_TOLD)
     return {
-        "artery_angle": _arcade_angle(view, vessels.arteries),
-        "vein_angle": _arcade_angle(view, vessels.veins),
+        "artery_angle": _arcade_angle(view, vessels.arteries, view.lines[0]),
+        "vein_angle": _arcade_angle(view, vessels.veins, view.lines[1]),
     }
 
 
-def _equivalent(view: View, mask: Mask, coefficient: float) -> Measured:
+def _equivalent(view: View, mask: Mask, lines: Mask, coefficient: float) -> Measured:
     """Median over circles of the zone, each with its own six widest vessels."""
-    disc = view.regions.disc
-    assert disc is not None
-    if not mask.any():
-        return _NOT_TOLD
-    window = _window(view, disc, 1 + 2 * ZONE[1])
-    away, shown = view.from_margin[window], view.regions.retina[window]
-    line = centre_line(mask[window] & (away > 0)) & shown & (away >= ZONE[0]) & (away < ZONE[1])
+    window = view.disc_window
+    away = view.from_margin[window]
+    line = lines & view.regions.retina[window] & (away >= ZONE[0]) & (away < ZONE[1])
     widths = _widths(mask[window], line, view.typical)
     found = []
     for low, high in pairwise(np.linspace(*ZONE, _CIRCLES + 1)):
@@ -108,35 +100,23 @@ def _equivalent(view: View, mask: Mask, coefficient: float) -> Measured:
     return float(np.median(found)) / view.typical
 
 
-def _window(view: View, disc: Ellipse, radii: float) -> Window:
-    """Rows and columns within so many radii of the disc, and a vessel's width more."""
-    reach = radii * max(disc.width, disc.height) / 2 + _WIDEST * view.typical
-    ends = ((disc.y, view.regions.shape[0]), (disc.x, view.regions.shape[1]))
-    rows, columns = (
-        slice(max(int(at - reach), 0), max(min(math.ceil(at + reach), length), 0))
-        for at, length in ends
-    )
-    return rows, columns
-
-
 def _widths(mask: Mask, line: Mask, typical: float) -> NDArray[np.float64]:
     """``(h, w)`` width of the vessel at every pixel of its centre line, 0 elsewhere."""
     widths = np.zeros(line.shape)
     points = np.argwhere(line).astype(np.float64)
-    widths[line] = widths_across(mask, points, widest=_WIDEST * typical) if len(points) else 0
+    if len(points):
+        widths[line] = widths_across(mask, points, widest=WIDEST * typical)
     return widths
 
 
-def _arcade_angle(view: View, mask: Mask) -> Measured:
+def _arcade_angle(view: View, mask: Mask, lines: Mask) -> Measured:
     disc, fovea = view.regions.disc, view.regions.fovea
     assert disc is not None
     assert fovea is not None
-    if not mask.any():
-        return _NOT_TOLD
-    window = _window(view, disc, 2 * ARCADE)
+    window = view.disc_window
     away, angle = (part[window] for part in view.about_disc)
     circle = np.abs(away / disc.diameter - ARCADE) <= _BAND
-    line = centre_line(mask[window]) & circle & view.regions.retina[window]
+    line = lines & circle & view.regions.retina[window]
     widths = _widths(mask[window], line, view.typical)
     across = (fovea.x - disc.x) * (view.temporal or 1)
     turned = angle - math.degrees(math.atan2(disc.y - fovea.y, across))

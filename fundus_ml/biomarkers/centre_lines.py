@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.morphology import skeletonize
 
-from fundus_ml.biomarkers.view import Mask
 from fundus_ml.imaging.opencv import cv2
 
+Mask: TypeAlias = NDArray[np.bool_]
 Points: TypeAlias = NDArray[np.float64]
 """``(n, 2)`` rows and columns."""
 
@@ -43,15 +43,17 @@ def pieces(line: Mask) -> list[Points]:
     places = np.argwhere(free)
     if not len(places):
         return []
-    order = _along(places, free.shape)
     label = ndimage.label(free, EIGHT)[0][free]
+    order = _along(places, label, free.shape)
     walked = order >= 0
     sorting = np.lexsort((order[walked], label[walked]))
     found, label = places[walked][sorting].astype(np.float64), label[walked][sorting]
     return [part for part in np.split(found, np.flatnonzero(np.diff(label)) + 1) if len(part) > 1]
 
 
-def _along(places: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.int64]:
+def _along(
+    places: NDArray[np.int64], label: NDArray[np.int32], shape: tuple[int, ...]
+) -> NDArray[np.int64]:
     """Walk all pieces at once, each from one end, and say at which step each pixel is met.
 
     Returns:
@@ -64,7 +66,6 @@ def _along(places: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.int6
     )
     order = np.full(len(places) + 1, -1)
     order[-1] = 0  # where -1 points: no pixel to walk to
-    label = ndimage.label(numbers >= 0, EIGHT)[0][places[:, 0] + 1, places[:, 1] + 1]
     ends = np.flatnonzero((beside >= 0).sum(axis=1) == 1)
     at = ends[np.unique(label[ends], return_index=True)[1]]
     order[at] = step = 0
@@ -129,7 +130,9 @@ def medians_by_piece(line: Mask, *values: NDArray[np.generic]) -> tuple[NDArray[
     """Median of each of several maps over each connected piece of a line, ``(pieces,)`` each."""
     labels, count = ndimage.label(line, EIGHT)
     own = labels[line]
+    edges = np.cumsum(np.bincount(own, minlength=count + 1)[1:])[:-1]
+    order = np.argsort(own, kind="stable")
     return tuple(
-        np.array([np.median(each[line][own == number]) for number in range(1, count + 1)])
+        np.array([np.median(part) for part in np.split(each[line][order], edges)][: count or 0])
         for each in values
     )

@@ -48,7 +48,7 @@ def measure_cup(view: View) -> dict[str, Measured]:
     return {
         "cup_disc_ratio": cup.vertical / disc.vertical,
         "rim_width": float(rim_widths(disc, cup).min()),
-        "rim_pallor": _pallor(view, disc, cup),
+        "rim_pallor": _pallor(view),
     }
 
 
@@ -67,10 +67,7 @@ def rim_widths(disc: Ellipse, cup: Ellipse) -> NDArray[np.float64]:
 
 def cup_middle(view: View) -> NDArray[np.float64] | None:
     """Light of the middle of the cup, the white of this photograph; None where vessels hide it."""
-    cup = view.regions.cup
-    assert cup is not None
-    middle = cup.distance(view.regions.shape) < _CUP_MIDDLE
-    return view.colour(middle & view.regions.retina & ~view.beside_vessels)
+    return view.colour((view.cup_distance < _CUP_MIDDLE) & view.clear)
 
 
 def _reach(ellipse: Ellipse, angle: NDArray[np.float64], x: float, y: float) -> NDArray[np.float64]:
@@ -99,11 +96,9 @@ def _tilt(disc: Ellipse, temporal: float) -> Measured:
     return (degrees + 90) % 180 - 90
 
 
-def _pallor(view: View, disc: Ellipse, cup: Ellipse) -> Measured:
-    shape = view.regions.shape
-    from_disc, from_cup = disc.distance(shape), cup.distance(shape)
-    ring = (from_disc > _RIM[0]) & (from_disc < _RIM[1]) & (from_cup > _CUP_MARGIN)
-    rim = view.colour(ring & view.regions.retina & ~view.beside_vessels)
+def _pallor(view: View) -> Measured:
+    ring = (view.disc_distance > _RIM[0]) & (view.disc_distance < _RIM[1])
+    rim = view.colour(ring & (view.cup_distance > _CUP_MARGIN) & view.clear)
     middle = cup_middle(view)
     if rim is None or middle is None:
         return "vessels cover the rim or the cup"

@@ -2,10 +2,8 @@
 
 import numpy as np
 
-from fundus_ml.biomarkers.view import Measured, View, log_light
+from fundus_ml.biomarkers.view import ZONE, Measured, View, log_light
 
-ZONE = (0.5, 1.0)
-"""From the disc's margin, in its diameters: zone B of the calibre protocols."""
 BETA_ZONE = (0.04, 0.5)
 """From the disc's margin, in its diameters: where atrophy is looked for."""
 TEMPORAL = 45.0
@@ -43,7 +41,7 @@ def measure_ring(view: View) -> dict[str, Measured]:
 
 def _atrophy(view: View, *, green: float) -> dict[str, Measured]:
     near = (view.from_margin >= BETA_ZONE[0]) & (view.from_margin <= BETA_ZONE[1])
-    near &= view.regions.retina & ~view.beside_vessels
+    near &= view.clear
     if not near.any():
         return dict.fromkeys(_NAMES[4:], "vessels cover the retina beside the disc")
     bright = log_light(view.image[near][:, 1].astype(np.float64)) > green + _ATROPHY

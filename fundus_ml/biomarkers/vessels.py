@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fundus_ml.biomarkers.centre_lines import arc_and_chord, centre_line, pieces
-from fundus_ml.biomarkers.view import Mask, Measured, View
+from fundus_ml.biomarkers.centre_lines import Mask, arc_and_chord, centre_line, pieces
+from fundus_ml.biomarkers.view import Measured, View
 
 _LEAST_PIECE = 0.25
 """Shortest piece whose winding counts, in typical disc diameters."""

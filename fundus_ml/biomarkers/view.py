@@ -8,14 +8,20 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from fundus_ml.biomarkers.centre_lines import Mask, centre_line
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.regions.structures import Regions
 
-Mask: TypeAlias = NDArray[np.bool_]
 Plane: TypeAlias = NDArray[np.float32]
 Pixels: TypeAlias = NDArray[np.uint8]
 Measured: TypeAlias = float | str
 """A number, or the one line that says why there is none."""
+
+ZONE = (0.5, 1.0)
+"""From the disc's margin, in its diameters: zone B of the calibre protocols."""
+
+WIDEST = 0.35
+"""Widest vessel looked for, in typical disc diameters."""
 
 TYPICAL_DISC = 0.30
 """Typical disc diameter over the radius of a field of 45 degrees."""
@@ -64,10 +70,7 @@ class View:
     @cached_property
     def background(self) -> Mask:
         """``(H, W)`` retina without disc and vessels, each with its border."""
-        free = self.regions.retina.copy()
-        if self.regions.disc:
-            free &= self.regions.disc.distance(self.regions.shape) > _AROUND_DISC
-        return free & ~self.beside_vessels
+        return self.clear & (self.disc_distance > _AROUND_DISC) if self.regions.disc else self.clear
 
     @cached_property
     def beside_vessels(self) -> Mask:
@@ -80,13 +83,52 @@ class View:
         return np.asarray(cv2.dilate(mask, brush) > 0)
 
     @cached_property
+    def clear(self) -> Mask:
+        """``(H, W)`` retina, disc included, without vessels and their border."""
+        return self.regions.retina & ~self.beside_vessels
+
+    @cached_property
+    def disc_distance(self) -> Plane:
+        """``(H, W)`` distance from the disc's centre, 1 on its border; the disc must be known."""
+        assert self.regions.disc is not None
+        return self.regions.disc.distance(self.regions.shape)
+
+    @cached_property
+    def cup_distance(self) -> Plane:
+        """``(H, W)`` distance from the cup's centre, 1 on its border; the cup must be known."""
+        assert self.regions.cup is not None
+        return self.regions.cup.distance(self.regions.shape)
+
+    @cached_property
     def from_margin(self) -> Plane:
         """``(H, W)`` distance from the disc's margin along rays, in its diameters; below 0 inside.
 
         The disc must be known.
         """
-        assert self.regions.disc is not None
-        return np.asarray((self.regions.disc.distance(self.regions.shape) - 1) / 2, np.float32)
+        return np.asarray((self.disc_distance - 1) / 2, np.float32)
+
+    @cached_property
+    def disc_window(self) -> tuple[slice, slice]:
+        """Rows and columns of the disc with the zone around it, and a vessel's width more."""
+        disc = self.regions.disc
+        assert disc is not None
+        radius = max(disc.width, disc.height) / 2
+        reach = (1 + 2 * ZONE[1]) * radius + WIDEST * self.typical
+        rows, columns = (
+            slice(max(int(at - reach), 0), max(min(math.ceil(at + reach), length), 0))
+            for at, length in zip((disc.y, disc.x), self.regions.shape, strict=True)
+        )
+        return rows, columns
+
+    @cached_property
+    def lines(self) -> tuple[Mask, Mask]:
+        """Centre lines of arteries and of veins in :attr:`disc_window`."""
+        vessels = self.regions.vessels
+        assert vessels is not None
+        arteries, veins = (
+            centre_line(mask[self.disc_window]) for mask in (vessels.arteries, vessels.veins)
+        )
+        return arteries, veins
 
     @cached_property
     def about_disc(self) -> tuple[Plane, Plane]:

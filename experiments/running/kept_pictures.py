@@ -1,52 +1,21 @@
 """Modulations that can be killed at any moment: the same command goes on at the next batch."""
 
-import hashlib
-import json
-import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
-from experiments.running.console import say, warn
-from experiments.running.places import place, refuse_inside
-from experiments.running.resuming import tell_left
-from fundus_ml.data.own_files import OwnFiles
-from fundus_ml.data.owned_folders import (
-    FolderBusyError,
-    FolderKind,
-    alone_in,
-    read_object,
-    remove_owned,
-    write_object,
-)
-from fundus_ml.errors import InputError
+from experiments.running.kept_folders import kept_folder, kind_of_batches
 from fundus_ml.modulation import KeptBatches
 from fundus_ml.modulation.control_table import CLEAN_MODEL, MODULATION, SHUFFLED_MODEL
 from tracking.runs import Run
-
-_NOTE = "run.json"
 
 
 def _folder_of(condition: str) -> str:
     return condition.replace(" ", "-")
 
 
-def _describes_modulation(file: Path) -> bool:
-    found = read_object(file)
-    return (
-        set(found) == {"digest", "run_id"}
-        and re.fullmatch(r"[0-9a-f]{64}", str(found["digest"])) is not None
-    )
-
-
 _CONDITIONS = "|".join(map(_folder_of, (MODULATION, CLEAN_MODEL, SHUFFLED_MODEL)))
-KEPT = FolderKind(
-    name="modulation",
-    files=OwnFiles(r"run\.json(\.partial)?", rf"({_CONDITIONS})(-\d+)?/\d{{6,}}\.(npz|part)"),
-    description=_NOTE,
-    describes=_describes_modulation,
-)
+KEPT = kind_of_batches("modulation", rf"({_CONDITIONS})(-\d+)?/\d{{6,}}\.(npz|part)")
 """A folder of batches that are finished."""
 
 
@@ -54,54 +23,11 @@ KEPT = FolderKind(
 def kept_pictures(
     kept: str, identity: Mapping[str, object], run: Run, *, datasets: Sequence[Path]
 ) -> Iterator[Path]:
-    """Hand out a folder that outlives a killed process, and delete it when all went well.
-
-    Where another process works on the same modulation, a folder of this process's own is handed
-    out, so that both come to their end.
-
-    Args:
-        kept: Folder; checkpoints/modulate-DIGEST, by ``identity``, if empty.
-        identity: Everything that decides the pictures.
-        run: Is marked as going on with the run that was killed.
-        datasets: Folders of the dataset, in which the folder must not lie.
-
-    Raises:
-        InputError: The folder cannot be written, lies in the dataset, or holds another modulation
-            or other things.
-    """
-    written = json.dumps(identity, sort_keys=True)
-    digest = hashlib.sha256(written.encode()).hexdigest()
-    folder = place("kept", kept) if kept else Path("checkpoints") / f"modulate-{digest[:12]}"
-    refuse_inside("kept", folder, datasets)
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(alone_in(folder, KEPT, named=f"kept={folder}"))
-        except FolderBusyError:
-            warn(f"{folder}: another process works there; this one keeps its own")
-            yield Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="modulate-")))
-            return
-        _go_on(folder / _NOTE, digest, run)
+    """Hand out the folder of a modulation: see :func:`kept_folder`."""
+    with kept_folder(KEPT, "modulate", kept, identity, run, datasets=datasets) as folder:
         yield folder
-        tell_left(folder, remove_owned(folder, KEPT))
 
 
 def batches_of(folder: Path, condition: str) -> KeptBatches:
     """Keep the batches of one condition in a folder of its own."""
     return KeptBatches(folder / _folder_of(condition))
-
-
-def _go_on(note: Path, digest: str, run: Run) -> None:
-    """Say which run is gone on with, if any, and note this one."""
-    if note.is_file():
-        found = read_object(note)
-        if found["digest"] != digest:
-            raise InputError(
-                f"kept={note.parent}: holds a modulation with other flags, eyes or versions; name "
-                "another folder, or delete it"
-            )
-        run.continue_from(str(found["run_id"]))
-        say(f"goes on with the modulation in {note.parent}")
-    try:
-        write_object(note, {"digest": digest, "run_id": run.run_id})
-    except OSError as error:
-        raise InputError(f"kept={note.parent}: cannot be written ({error.strerror})") from error

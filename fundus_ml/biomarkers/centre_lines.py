@@ -129,10 +129,12 @@ def _first_below_half(levels: NDArray[np.float32]) -> NDArray[np.float64]:
 def medians_by_piece(line: Mask, *values: NDArray[np.generic]) -> tuple[NDArray[np.float64], ...]:
     """Median of each of several maps over each connected piece of a line, ``(pieces,)`` each."""
     labels, count = ndimage.label(line, EIGHT)
+    if not count:
+        return tuple(np.empty(0) for _ in values)
     own = labels[line]
-    edges = np.cumsum(np.bincount(own, minlength=count + 1)[1:])[:-1]
+    edges = np.cumsum(np.bincount(own)[1:])[:-1]
     order = np.argsort(own, kind="stable")
     return tuple(
-        np.array([np.median(part) for part in np.split(each[line][order], edges)][: count or 0])
+        np.array([np.median(part) for part in np.split(each[line][order], edges)])
         for each in values
     )

@@ -8,7 +8,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.transforms import blended_transform_factory
 
 from fundus_ml.errors import InputError
 from fundus_ml.figures.inputs import check_columns
@@ -21,8 +20,10 @@ COLUMNS = (
 FALSE_DISCOVERIES = 0.05
 """Rate of false discoveries below which a point is filled."""
 _ARROWS = {1: "\u25b6", -1: "\u25c0"}
-_BESIDE, _Q = 1.03, 1.31
-"""Where the numbers begin, in the width of the axes."""
+_LEAST_Q = 0.001
+"""Smallest q written out."""
+_Q = 0.78
+"""Where the last column of numbers begins, in their width."""
 
 
 class _Line(NamedTuple):
@@ -54,7 +55,7 @@ def association_forest(
         raise InputError("direction: each must be -1, 0 or 1")
     headings, lines, places = _lines(frame)
     figure = make_figure(8.6, 1.6 + 0.235 * places)
-    axes = figure.subplots()
+    axes, numbers = figure.subplots(1, 2, sharey=True, width_ratios=(1, 0.42))
     ends = frame[["difference_low", "difference_high"]].to_numpy(np.float64)
     limit = 1.08 * float(np.nanmax(np.abs(ends), initial=0.0)) or 1.0
     axes.axvline(0, color=INK, linewidth=1.2)
@@ -62,6 +63,7 @@ def association_forest(
         axes.axhline(place, color=GRID, linewidth=0.7, zorder=0)
     for line in lines:
         _draw(axes, line, limit)
+        _write(numbers, line)
     names = [(place, heading.capitalize()) for heading, place in headings.items()]
     names += [(line.place, str(line.row["label"])) for line in lines]
     names.sort()
@@ -73,8 +75,9 @@ def association_forest(
     tidy(axes, xlabel=_axis(classes, adjusted), ylabel="")
     axes.grid(visible=False, axis="y")
     axes.tick_params(axis="y", length=0, labelcolor=INK)
-    _write(axes, _BESIDE, -1.0, "difference [95 % CI]")
-    _write(axes, _Q, -1.0, "q")
+    numbers.set_axis_off()
+    _text(numbers, 0, -1.0, "difference [95 % CI]")
+    _text(numbers, _Q, -1.0, "q")
     figure.legend(
         handles=_key(frame),
         loc="outside upper left",
@@ -104,7 +107,6 @@ def _lines(frame: pd.DataFrame) -> tuple[dict[str, float], list[_Line], int]:
 def _draw(axes: Axes, line: _Line, limit: float) -> None:
     row, place = line.row, line.place
     if pd.isna(row["difference"]):
-        _write(axes, _BESIDE, place, str(row["reason"])[:46], colour=FAINT)
         return
     found = row["q"] < FALSE_DISCOVERIES
     colour = COLOURS[0] if found else FAINT
@@ -118,21 +120,26 @@ def _draw(axes: Axes, line: _Line, limit: float) -> None:
             0.97 * limit * row["direction"], place, _ARROWS[int(row["direction"])],
             ha="center", va="center", color=COLOURS[1], fontsize=BODY_SIZE - 2,
         )  # fmt: skip
+
+
+def _write(numbers: Axes, line: _Line) -> None:
+    row, place = line.row, line.place
+    if pd.isna(row["difference"]):
+        _text(numbers, 0, place, str(row["reason"]), colour=FAINT)
+        return
     value, low, high = (_signed(row[f"difference{end}"]) for end in ("", "_low", "_high"))
-    q = "<0.001" if row["q"] < 0.001 else f"{row['q']:.3f}"  # noqa: PLR2004 (digits shown)
-    _write(axes, _BESIDE, place, f"{value} [{low}, {high}]")
-    _write(axes, _Q, place, q)
+    _text(numbers, 0, place, f"{value} [{low}, {high}]")
+    _text(numbers, _Q, place, "<0.001" if row["q"] < _LEAST_Q else f"{row['q']:.3f}")
 
 
 def _signed(number: float) -> str:
     return f"{round(number, 2) + 0.0:+.2f}".replace("-", "\u2212")
 
 
-def _write(axes: Axes, start: float, place: float, text: str, *, colour: str = INK) -> None:
-    beside = blended_transform_factory(axes.transAxes, axes.transData)
-    axes.text(
-        start, place, text, transform=beside, va="center", fontsize=BODY_SIZE - 2, color=colour,
-        parse_math=False,
+def _text(numbers: Axes, start: float, place: float, text: str, *, colour: str = INK) -> None:
+    numbers.text(
+        start, place, text, transform=numbers.get_yaxis_transform(), va="center",
+        fontsize=BODY_SIZE - 2, color=colour, parse_math=False,
     )  # fmt: skip
 
 

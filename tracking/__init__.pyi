@@ -31,6 +31,7 @@ from .registry import tag_version as tag_version
 from .repeating import Repeatable as Repeatable
 from .repeating import compare_metrics as compare_metrics
 from .repeating import read_repeatable as read_repeatable
+from .results import record_biomarkers as record_biomarkers
 from .results import record_minimal_perturbations as record_minimal_perturbations
 from .results import record_modulations as record_modulations
 from .results import record_predictions as record_predictions

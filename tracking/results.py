@@ -24,6 +24,7 @@ from tracking.stores import (
 )
 from tracking.tables import (
     Base,
+    Biomarker,
     MinimalPerturbation,
     Modulation,
     Prediction,
@@ -33,11 +34,14 @@ from tracking.tables import (
 from tracking.versions import DatasetVersion, ModelVersion
 
 __all__ = [
+    "biomarker_reasons",
+    "biomarkers",
     "export_fiftyone",
     "minimal_perturbations",
     "modulations",
     "picture_path",
     "predictions",
+    "record_biomarkers",
     "record_minimal_perturbations",
     "record_modulations",
     "record_predictions",
@@ -130,6 +134,17 @@ def record_transfers(
     """
     judged = frame.assign(evaluator=evaluator.uri, evaluator_model_id=evaluator.model_id)
     _record(Transfer, judged, run, model, dataset)
+
+
+def record_biomarkers(
+    frame: pd.DataFrame, *, run: Run | None = None, dataset: DatasetVersion | None = None
+) -> None:
+    """Keep one row per photograph and biomarker: :class:`tracking.tables.Biomarker`.
+
+    A row that is already there (same dataset, photograph and biomarker) is replaced; arguments and
+    errors as in :func:`record_predictions`.
+    """
+    _record(Biomarker, frame, run, None, dataset)
 
 
 def predictions(
@@ -233,6 +248,38 @@ def transfers(
 ) -> pd.DataFrame:
     """Hand back what independent evaluators saw in modulations by ``model``; as the others."""
     return _frame(Transfer, model, run_id, dataset)
+
+
+def biomarkers(run_id: str | None = None, *, dataset: Dataset | None = None) -> pd.DataFrame:
+    """Hand back the biomarkers, one row per photograph.
+
+    Args:
+        run_id: Only those this run wrote last.
+        dataset: As in :func:`predictions`.
+
+    Returns:
+        Columns ``dataset_digest``, ``image_id``, one per biomarker (NaN where it could not be
+        measured) and, with ``dataset``, those of its manifest.
+
+    Raises:
+        TrackingError: As :func:`predictions`.
+    """
+    rows = _stored(Biomarker, None, run_id)
+    keys = ["dataset_digest", "image_id"]
+    # A pivot table would leave out a photograph that has no value at all.
+    wide = rows.pivot(index=keys, columns="biomarker", values="value")  # noqa: PD010
+    wide = wide[rows["biomarker"].unique()].astype(float).reset_index().rename_axis(columns=None)
+    return wide if dataset is None else with_eyes(wide, dataset)
+
+
+def biomarker_reasons(run_id: str | None = None, *, dataset: Dataset | None = None) -> pd.DataFrame:
+    """Hand back the biomarkers that could not be measured, one row each, with their ``reason``.
+
+    Arguments and errors as in :func:`biomarkers`.
+    """
+    rows = _stored(Biomarker, None, run_id)
+    lacking = rows[rows["value"].isna()].reset_index(drop=True)
+    return lacking if dataset is None else with_eyes(lacking, dataset)
 
 
 def trials(study: str, storage: str = "") -> pd.DataFrame:

@@ -7,7 +7,7 @@ empty: a database takes two empty values for different ones.
 from sqlalchemy import BigInteger, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-REVISION = "0003"
+REVISION = "0004"
 """Revision of :mod:`tracking.migrations` that these tables have."""
 
 
@@ -37,6 +37,28 @@ class _OfOneModulation(_OfOnePhotograph):
     eps: Mapped[float]
     region: Mapped[str]
     seed: Mapped[int] = mapped_column(BigInteger)
+
+
+class Biomarker(Base):
+    """One quantity of one photograph, whichever network is asked about it.
+
+    ``value`` is empty where it could not be measured: ``reason`` says why. ``measured_by`` names
+    the version of the measures and where the regions came from.
+    """
+
+    __tablename__ = "biomarkers"
+    __table_args__ = (
+        UniqueConstraint("dataset_digest", "image_id", "biomarker", name="biomarker_key"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(index=True)
+    dataset_digest: Mapped[str]
+    image_id: Mapped[str]
+    biomarker: Mapped[str]
+    measured_by: Mapped[str]
+    value: Mapped[float | None]
+    reason: Mapped[str]
 
 
 _PHOTOGRAPH = ("model_id", "dataset_digest", "image_id")

@@ -92,7 +92,8 @@ def lowered(path, layout):
     """Make a database of today one of layout 1 or 2, as releases without Alembic wrote them."""
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(
-            "drop table minimal_perturbations; drop table transfers; drop table alembic_version;"
+            "drop table minimal_perturbations; drop table transfers; drop table biomarkers;"
+            "drop table alembic_version;"
             "alter table region_shares rename column enrichment to density;"
             "create table schema_version (version integer primary key);"
         )
@@ -108,12 +109,22 @@ def test_an_earlier_layout_is_migrated_and_keeps_its_rows(uri, tmp_path, layout)
     with closing(sqlite3.connect(tmp_path / "results.db")) as connection:
         tables = {name for (name,) in connection.execute("select name from sqlite_master")}
         revisions = connection.execute("select version_num from alembic_version").fetchall()
-    assert {"minimal_perturbations", "transfers"} <= tables
+    assert {"minimal_perturbations", "transfers", "biomarkers"} <= tables
     assert "schema_version" not in tables
     assert revisions == [(REVISION,)]
 
 
-@pytest.mark.parametrize("step", range(1, 14))
+def test_a_database_before_biomarkers_is_migrated_and_keeps_its_rows(uri, tmp_path):
+    write(uri, ROW)
+    with closing(sqlite3.connect(tmp_path / "results.db")) as connection:
+        connection.executescript(
+            "drop table biomarkers; update alembic_version set version_num = '0003'"
+        )
+    assert read(uri) == [ROW]
+    assert differences(uri) == []
+
+
+@pytest.mark.parametrize("step", range(1, 17))
 def test_an_interrupted_migration_is_completed(uri, tmp_path, monkeypatch, step):
     """SQLite commits each statement of a step by itself."""
     write(uri, ROW)

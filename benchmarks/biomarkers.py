@@ -11,11 +11,8 @@ of 5 %. What is measured lies in the folder: a killed run goes on there.
 """
 
 import argparse
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from tqdm import tqdm
 

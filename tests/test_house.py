@@ -17,9 +17,9 @@ from fundus_ml.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 ENTRY_POINTS = (
-    "main", "real_eyes", "preprocess", "audit", "pretrain", "train", "tune", "robustify", "average",
-    "evaluate", "score", "compare", "promote", "modulate", "reader_study",
-    "reproduce", "train_regions",
+    "main", "real_eyes", "preprocess", "audit", "measure", "pretrain", "train", "tune", "robustify",
+    "average", "evaluate", "score", "compare", "promote", "modulate", "reader_study", "reproduce",
+    "train_regions",
 )  # fmt: skip
 ALLOWED = {
     "experiments": {"experiments", "fundus_ml", "tracking"},

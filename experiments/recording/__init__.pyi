@@ -6,6 +6,8 @@ from .chain_findings import Design as Design
 from .chain_findings import ModelFindings as ModelFindings
 from .found_regions import log_found_regions as log_found_regions
 from .lineage_page import write_lineage as write_lineage
+from .measurement import record_associations as record_associations
+from .measurement import record_rows as record_rows
 from .measuring import Measured as Measured
 from .measuring import check_splits_to_measure as check_splits_to_measure
 from .measuring import measure_split as measure_split

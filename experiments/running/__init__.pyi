@@ -12,6 +12,7 @@ from .kept_pictures import batches_of as batches_of
 from .kept_pictures import kept_pictures as kept_pictures
 from .launch import is_first_process as is_first_process
 from .launch import process_group as process_group
+from .measurement import measured_eyes as measured_eyes
 from .memory import keep_freed_memory as keep_freed_memory
 from .modulated_eyes import ModulatedEyes as ModulatedEyes
 from .modulated_eyes import choose as choose
@@ -46,6 +47,7 @@ from .trials import Objective as Objective
 from .trials import objective_of as objective_of
 from .tuned import with_tuned as with_tuned
 from .versions import Versions as Versions
+from .versions import logits_on_split as logits_on_split
 from .versions import possibly_trained_on as possibly_trained_on
 from .versions import read_versions as read_versions
 from .versions import score_all as score_all

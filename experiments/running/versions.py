@@ -85,6 +85,24 @@ def score_all(
     return logits
 
 
+def logits_on_split(
+    classifier: Classifier, dataset: FundusDataset, *, split: str, batch_size: int
+) -> NDArray[np.float64]:
+    """Score one split of a dataset.
+
+    Returns:
+        ``(len(dataset),)`` logits, NaN for the eyes of other splits.
+
+    Raises:
+        InputError: No split is called so, or no eye is in it.
+    """
+    eyes = dataset.split(split)
+    logits = np.full(len(dataset), np.nan)
+    scored = score_all({"score": classifier}, eyes, batch_size=batch_size)
+    logits[dataset.frame["split"].eq(split).to_numpy()] = scored["score"]
+    return logits
+
+
 def _why(elsewhere: set[str], split: str) -> str:
     if split == "train":
         return "the training split is scored, which would flatter it"

@@ -67,33 +67,40 @@ def compare_with_network(
         values: As :func:`out_of_fold` takes them.
         labels: ``(n,)`` 0 or 1.
         groups: ``(n,)`` person of each eye.
-        network: ``(n,)`` logits of the same eyes, none of which it learned from; None leaves the
-            biomarkers alone.
+        network: ``(n,)`` logits, NaN for eyes that it is not compared on, such as those that it
+            learned from; the regression learns from these too. None leaves the biomarkers alone.
         resamples: Bootstrap samples of people.
         seed: Seed of folds and bootstrap.
 
     Returns:
-        One row for ``biomarkers``, ``network`` and ``both`` (a regression on biomarkers and the
-        network's logit): out-of-fold AUROC with its interval over people, and ``difference``, how
-        far the network lies above or below it, resampled together.
+        One row for ``biomarkers``, ``network`` and ``both`` (a regression on the two logits), on
+        the same eyes: AUROC out of fold with its interval over people, and ``difference``, the
+        network's less this one's, resampled together.
 
     Raises:
-        InputError: As :func:`out_of_fold` and :func:`~fundus_ml.statistics.clustered_auroc`.
+        InputError: As :func:`out_of_fold` and
+            :func:`~fundus_ml.statistics.clustered.clustered_auroc`.
     """
-    scores = {BIOMARKERS: out_of_fold(values, labels, groups, seed=seed)}
+    truth, people = np.asarray(labels).astype(int), np.asarray(groups)
+    alone = out_of_fold(values, truth, people, seed=seed)
+    scores = {BIOMARKERS: alone}
     if network is not None:
         logits = np.asarray(network, np.float64)
-        joined = values.assign(network=logits)
-        scores |= {NETWORK: logits, BOTH: out_of_fold(joined, labels, groups, seed=seed)}
+        same_length(values=len(values), network=len(logits))
+        shown = np.isfinite(logits)
+        truth, people, alone, logits = truth[shown], people[shown], alone[shown], logits[shown]
+        pair = pd.DataFrame({BIOMARKERS: alone, NETWORK: logits})
+        both = out_of_fold(pair, truth, people, seed=seed)
+        scores = {BIOMARKERS: alone, NETWORK: logits, BOTH: both}
     rows = []
     for scorer, given in scores.items():
-        own = clustered_auroc(labels, given, groups, resamples=resamples, seed=seed)
+        own = clustered_auroc(truth, given, people, resamples=resamples, seed=seed)
         apart = Interval(np.nan, np.nan, np.nan)
-        if network is not None and scorer != NETWORK:
+        if scorer != NETWORK and NETWORK in scores:
             apart = paired_auroc_difference(
-                labels, scores[NETWORK], given, groups, resamples=resamples, seed=seed
+                truth, scores[NETWORK], given, people, resamples=resamples, seed=seed
             )
-        row = {"scorer": scorer, "eyes": len(given), "people": len(np.unique(np.asarray(groups)))}
+        row = {"scorer": scorer, "eyes": len(truth), "people": len(np.unique(people))}
         rows.append(row | own.columns("auroc") | apart.columns("difference"))
     return pd.DataFrame(rows)
 

@@ -12,7 +12,7 @@ _LEAST_PIECE = 0.25
 """Shortest piece whose winding counts, in typical disc diameters."""
 _SMOOTH = 0.03
 """Blur along a piece, in typical disc diameters."""
-_BOXES = 2.0 ** -np.arange(1, 5.1, 0.5)
+_BOXES = 2.0 ** -np.arange(1, 6)
 """Sides of the boxes counted, in the radius of the field of view."""
 _OFFSETS = (0.0, 0.5)
 """Positions of the grid along each axis, in its boxes."""

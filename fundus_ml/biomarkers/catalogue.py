@@ -253,7 +253,7 @@ _VESSELS = (
         unit="ratio - 1",
         structure="vessels",
         needs=("vessels",),
-        meaning="arc over chord less one, between branchings, pieces weighted by chord",
+        meaning="arc over chord less one, median over the pieces between branchings",
         doi="10.1016/S1386-5056(98)00163-4",
         directions=_said(_MYOPIC_VESSELS, myopia=-1),
     ),

@@ -32,6 +32,23 @@ def centre_line(mask: Mask) -> Mask:
     return np.asarray(skeletonize(mask), np.bool_)  # type: ignore[no-untyped-call]
 
 
+def line_length(line: Mask) -> float:
+    """Length of all centre lines, pixels.
+
+    Source:
+        Kulpa 1977, doi:10.1016/S0146-664X(77)80021-X: steps along rows and columns count 0.948,
+        diagonal ones 1.340, which is right on average over all directions.
+    """
+    padded = np.pad(line, 1)
+    here = padded[1:-1, 1:-1]
+    beside, below = here & padded[1:-1, 2:], here & padded[2:, 1:-1]
+    straight = beside.sum() + below.sum()
+    # A corner that steps along rows and columns join already is no diagonal step.
+    falling = here & padded[2:, 2:] & ~padded[1:-1, 2:] & ~padded[2:, 1:-1]
+    rising = here & padded[2:, :-2] & ~padded[1:-1, :-2] & ~padded[2:, 1:-1]
+    return float(0.948 * straight + 1.340 * (falling.sum() + rising.sum()))
+
+
 def pieces(line: Mask) -> list[Points]:
     """Cut a centre line at its branchings, and order the pixels of each piece from end to end.
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fundus_ml.biomarkers.centre_lines import Mask, arc_and_chord, centre_line, pieces
+from fundus_ml.biomarkers.centre_lines import Mask, arc_and_chord, line_length, pieces
 from fundus_ml.biomarkers.view import Measured, View
 
 _LEAST_PIECE = 0.25
@@ -30,7 +30,7 @@ def measure_tree(view: View) -> dict[str, Measured]:
     if view.regions.disc:
         retina = retina & (view.from_margin > 0)
     mask = vessels.mask & retina
-    line = centre_line(mask)
+    line = view.line_of(mask)
     if not line.any():
         return dict.fromkeys(_NAMES, "no vessel was found")
     ways = [arc_and_chord(piece, smooth=_SMOOTH * view.typical) for piece in pieces(line)]
@@ -38,35 +38,40 @@ def measure_tree(view: View) -> dict[str, Measured]:
     area = float(retina.sum())
     return {
         "vessel_density": float(mask.sum()) / area,
-        "vessel_length": sum(arc for arc, _ in ways) * view.typical / area,
-        "fractal_dimension": box_dimension(line, view.regions.field.radius),
+        "vessel_length": line_length(line) * view.typical / area,
+        "fractal_dimension": box_dimension(_from_centre(view, line), view.regions.field.radius),
         "tortuosity": winding(long) if long else "no vessel is long enough",
     }
 
 
 def winding(ways: Sequence[tuple[float, float]]) -> float:
-    """Arc over chord less one, each piece counting by its chord."""
+    """Median over pieces of arc over chord, less one: a piece that turns back counts but once."""
     arcs, chords = np.asarray(ways).T
-    return float(arcs.sum() / chords.sum() - 1)
+    return float(np.median(arcs / chords) - 1)
 
 
-def box_dimension(mask: Mask, radius: float) -> float:
+def box_dimension(places: NDArray[np.float64], radius: float) -> float:
     """Box-counting dimension: 1 for a line, 2 for an area.
 
     Args:
-        mask: ``(H, W)``, with a pixel or more.
+        places: ``(n, 2)`` pixels, one or more, from where the grid begins.
         radius: Radius of the field of view, pixels: boxes have shares of it for sides.
 
     Source:
         Liebovitch and Toth 1989, doi:10.1016/0375-9601(89)90854-2: the slope of log count over
         log 1/side. Of several positions of the grid ours takes the one that needs fewest boxes.
     """
-    places = np.argwhere(mask)
     counts = [_fewest_boxes(places, side * radius) for side in _BOXES]
     return float(np.polyfit(-np.log(_BOXES), np.log(counts), 1)[0])
 
 
-def _fewest_boxes(places: NDArray[np.int64], side: float) -> int:
+def _from_centre(view: View, line: Mask) -> NDArray[np.float64]:
+    """Rows and columns of a line from the middle of the field, as in a right eye."""
+    field, side = view.regions.field, -1.0 if view.temporal > 0 else 1.0
+    return np.asarray((np.argwhere(line) - (field.y, field.x)) * (1, side))
+
+
+def _fewest_boxes(places: NDArray[np.float64], side: float) -> int:
     counts = []
     for down in _OFFSETS:
         for right in _OFFSETS:

@@ -126,9 +126,14 @@ class View:
         vessels = self.regions.vessels
         assert vessels is not None
         arteries, veins = (
-            centre_line(mask[self.disc_window]) for mask in (vessels.arteries, vessels.veins)
+            self.line_of(mask[self.disc_window]) for mask in (vessels.arteries, vessels.veins)
         )
         return arteries, veins
+
+    def line_of(self, mask: Mask) -> Mask:
+        """Centre lines, thinned as in a right eye: thinning takes sides, fellow eyes must not."""
+        turn = slice(None, None, -1 if self.temporal > 0 else 1)
+        return centre_line(mask[:, turn])[:, turn]
 
     @cached_property
     def about_disc(self) -> tuple[Plane, Plane]:

@@ -108,7 +108,8 @@ def enlarged(image, regions, factor):
     size = (regions.shape[1] * factor, regions.shape[0] * factor)
 
     def grown(mask):
-        return cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+        smooth = cv2.resize(mask.astype(np.uint8) * 255, size, interpolation=cv2.INTER_CUBIC)
+        return smooth > 127
 
     parts = {
         name: part and part.scaled(factor)

@@ -115,7 +115,8 @@ def recovery(folder: Path) -> pd.DataFrame:
             value, truth = eyes.loc[shown, name], painted.loc[shown, trait]
             r = float(value.corr(truth))
             beside = 1.96 / np.sqrt(shown.sum() - 3)
-            low, high = np.tanh(np.arctanh(np.clip(r, -1 + 1e-9, 1 - 1e-9)) + [-beside, beside])
+            fisher = np.arctanh(np.clip(r, -1 + 1e-9, 1 - 1e-9))
+            low, high = np.tanh(fisher - beside), np.tanh(fisher + beside)
             apart = value / truth - 1 if unit_alike else pd.Series(np.nan, index=value.index)
             rows.append(
                 {

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -136,3 +137,11 @@ def test_the_catalogue_is_sound():
         assert set(contrasts) <= {"sex", "glaucoma", "myopia", "hypertension"}
         assert len(set(contrasts)) == len(contrasts)
         assert {abs(said.sign) for said in each.directions} <= {1}
+
+
+def test_every_biomarker_and_its_source_stand_in_the_methods():
+    text = (Path(__file__).parents[3] / "docs" / "methods.md").read_text(encoding="utf-8")
+    table = text.partition("## Biomarkers")[2].partition("## Associations")[0]
+    for each in CATALOGUE:
+        assert f"`{each.name}`" in table
+        assert each.doi in table

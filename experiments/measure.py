@@ -89,8 +89,9 @@ def measure(config: MeasureConfig, run: "tracking.Run") -> Measurement:
         run, config.dataset, context="measure", verify=config.verify, contrast=config.contrast
     )
     network = _network(config, run, dataset)
-    values, reasons = running.measured_eyes(dataset, run, kept=config.kept, workers=config.workers)
-    recording.record_rows(run, dataset, values, reasons)
+    measured = running.measured_eyes(dataset, run, kept=config.kept, workers=config.workers)
+    recording.record_rows(run, dataset, measured)
+    values = measured.frame
     people = dataset.frame["person_group"]
     associations = biomarkers.associate(
         values,

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from experiments.running.measurement import MEASURED_BY
+from experiments.running.measurement import MeasuredEyes
 from fundus_ml.biomarkers import CATALOGUE
 from fundus_ml.biomarkers.prediction import BIOMARKERS, NETWORK
 from fundus_ml.data.dataset import FundusDataset
@@ -16,10 +16,9 @@ FOUND_BELOW = 0.05
 """Rate of false discoveries below which a biomarker counts as found."""
 
 
-def record_rows(
-    run: Run, dataset: FundusDataset, values: pd.DataFrame, reasons: pd.DataFrame
-) -> None:
+def record_rows(run: Run, dataset: FundusDataset, measured: MeasuredEyes) -> None:
     """Keep every biomarker in the results database, and a table of them on the run."""
+    values, reasons = measured.frame, measured.reasons
     image_id = dataset.frame["image_id"]
     rows = pd.DataFrame(
         {
@@ -27,7 +26,7 @@ def record_rows(
             "biomarker": list(values.columns) * len(values),
             "value": values.to_numpy().ravel(),
             "reason": reasons.to_numpy().ravel(),
-            "measured_by": MEASURED_BY,
+            "measured_by": measured.measured_by,
         }
     )
     version = DatasetVersion(

@@ -12,6 +12,7 @@ from .kept_pictures import batches_of as batches_of
 from .kept_pictures import kept_pictures as kept_pictures
 from .launch import is_first_process as is_first_process
 from .launch import process_group as process_group
+from .measurement import MeasuredEyes as MeasuredEyes
 from .measurement import measured_eyes as measured_eyes
 from .memory import keep_freed_memory as keep_freed_memory
 from .modulated_eyes import ModulatedEyes as ModulatedEyes

@@ -17,6 +17,7 @@ from fundus_ml.imaging.regions.structures import Ellipse, Landmark, Laterality, 
 from tests.experiments.conftest import flags
 from tests.experiments.tiny_versions import artifact, logged_table, newest
 from tracking import results
+from tracking.runs import start_run
 
 pytestmark = pytest.mark.usefixtures("unrendered")
 
@@ -103,11 +104,11 @@ def test_a_killed_measurement_goes_on_at_its_next_batch(known, monkeypatch):
     monkeypatch.setattr(measurement, "BATCH", 40)
     seen = []
 
-    def until(dataset, anatomy, rows):
+    def until(*given):
         if len(seen) == 2:
             raise RuntimeError("killed")
-        seen.append(rows)
-        return whole(dataset, anatomy, rows)
+        seen.append(given)
+        return whole(*given)
 
     monkeypatch.setattr(measurement, "_measure", until)
     with pytest.raises(RuntimeError, match="killed"):
@@ -119,6 +120,32 @@ def test_a_killed_measurement_goes_on_at_its_next_batch(known, monkeypatch):
     assert len(rest) == -(-len(open_dataset(known)) // 40) - 2
     assert csv_of(run, "biomarkers.csv")["disc_area"].notna().all()
     assert run.data.tags["continues"]
+
+
+def discs(square):
+    """A finder that looks at the pixels alone."""
+    side = len(square.pixels)
+    return Regions(
+        shape=(side, side), field=FieldOfView(side / 2, side / 2, side / 2),
+        retina=np.ones((side, side), np.bool_),
+        disc=Ellipse(x=side / 2, y=side / 2, width=side / 8 + square.pixels.mean() / 255, height=3),
+    )  # fmt: skip
+
+
+def test_a_finder_is_called_on_every_square(versions):
+    """As find_regions will be: no table is read."""
+    dataset = open_dataset(versions.a)
+    with start_run("measure", {}) as run:
+        found = measurement.measured_eyes(
+            dataset, run, kept="", workers=1, finder=("discs 1", discs)
+        )
+    everyone = np.arange(len(dataset))
+    mean = dataset.pixels(everyone).mean(axis=(1, 2, 3))
+    typical = 0.3 * dataset.size / 2
+    expected = (dataset.size / 8 + mean / 255) / typical
+    np.testing.assert_allclose(found.frame["disc_width"], expected)
+    assert found.measured_by == "1, discs 1"
+    assert found.reasons["crae"].eq("no vessels").all()
 
 
 @pytest.mark.parametrize(

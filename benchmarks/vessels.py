@@ -26,7 +26,7 @@ from fundus_ml.imaging.pictures import write_png
 from fundus_ml.imaging.regions.vessel_network import VesselWeights, load_vessel_network
 from fundus_ml.imaging.regions.vessels import find_vessels
 from fundus_ml.region_training.vessel_learning import learn_without_some, measure_vessels
-from fundus_ml.region_training.vessel_marks import MarkedEye, read_chase, read_drive
+from fundus_ml.region_training.vessel_marks import TracedEye, read_chase, read_drive
 from fundus_ml.region_training.vessel_scores import vessel_scores
 from fundus_ml.region_training.vessels import VesselTraining
 from fundus_ml.statistics.clustered import Interval, clustered_mean, clustered_ratio
@@ -84,13 +84,13 @@ def _say(what: str, step: int, loss: float) -> None:
         print(f"{what}: step {step}, loss {loss:.3f}", flush=True)
 
 
-def _human(eye: MarkedEye) -> dict[str, float]:
+def _human(eye: TracedEye) -> dict[str, float]:
     assert eye.second is not None
     return vessel_scores(eye.second, eye.vessels, eye.counted)._asdict()
 
 
 def _rows(
-    what: str, measured: Sequence[dict[str, float]], eyes: Sequence[MarkedEye]
+    what: str, measured: Sequence[dict[str, float]], eyes: Sequence[TracedEye]
 ) -> Iterator[dict[str, object]]:
     people = [eye.person for eye in eyes]
     for name in measured[0]:
@@ -133,7 +133,7 @@ def measure_arteries(people: int, *, seed: int) -> Iterator[dict[str, object]]:
 
 
 def measure_repeatability(
-    releases: Mapping[str, Sequence[MarkedEye]],
+    releases: Mapping[str, Sequence[TracedEye]],
 ) -> Iterator[dict[str, object]]:
     """Tell arteries of photographs, and of copies smaller, darker and coarser: none has a truth."""
     counts = []
@@ -174,7 +174,7 @@ def _copied(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
 
 
-def _seconds(eyes: Sequence[MarkedEye]) -> Iterator[dict[str, object]]:
+def _seconds(eyes: Sequence[TracedEye]) -> Iterator[dict[str, object]]:
     load_vessel_network()
     taken = []
     for eye in eyes:
@@ -185,7 +185,7 @@ def _seconds(eyes: Sequence[MarkedEye]) -> Iterator[dict[str, object]]:
     yield _row("find_vessels", "processor seconds per eye", found, len(eyes))
 
 
-def _draw_sheet(eyes: Sequence[MarkedEye], weights: VesselWeights, path: Path) -> None:
+def _draw_sheet(eyes: Sequence[TracedEye], weights: VesselWeights, path: Path) -> None:
     """Photograph; found only red, missed blue, both white; arteries red, veins blue."""
     rows = []
     for eye in eyes[::2]:
@@ -208,7 +208,7 @@ def _draw_sheet(eyes: Sequence[MarkedEye], weights: VesselWeights, path: Path) -
     )
 
 
-def _tile(image: NDArray[np.uint8], eye: MarkedEye) -> NDArray[np.uint8]:
+def _tile(image: NDArray[np.uint8], eye: TracedEye) -> NDArray[np.uint8]:
     return crop_to_field_of_view(image, eye.field, size=TILE, surround="black")
 
 

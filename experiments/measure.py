@@ -2,9 +2,9 @@
 
 Disc, vessels, macula and pigment become numbers, kept by photograph in the results database. Each
 is compared between the two classes of a contrast, age held equal; a regression on the numbers alone
-is set beside a network on the same eyes. The dataset folder must hold its eyes' regions
-(anatomy.parquet, and region maps for the vessels). A measurement that was killed goes on at its
-next batch when the same command is given again.
+is set beside a network on the same eyes. Where the parts lie is read from the dataset folder
+(preprocess -P regions=yes), or looked for on its squares. A measurement that was killed goes on at
+its next batch when the same command is given again.
 """
 
 from collections.abc import Sequence

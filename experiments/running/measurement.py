@@ -3,16 +3,15 @@
 import hashlib
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from experiments.running.console import progress
+from experiments.running.console import progress, warn
 from experiments.running.kept_folders import kept_folder, kind_of_batches
-from fundus_ml import biomarkers
+from fundus_ml import biomarkers, imaging
 from fundus_ml.biomarkers.measuring import VERSION
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
@@ -41,37 +40,31 @@ class MeasuredEyes:
     measured_by: str
 
 
-def measured_eyes(
-    dataset: FundusDataset,
-    run: Run,
-    *,
-    kept: str,
-    workers: int,
-    finder: tuple[str, biomarkers.FindRegions] | None = None,
-) -> MeasuredEyes:
+def measured_eyes(dataset: FundusDataset, run: Run, *, kept: str, workers: int) -> MeasuredEyes:
     """Measure every biomarker of every eye.
+
+    Regions are those of the dataset; where a folder was written without, they are looked for on its
+    squares.
 
     Args:
         dataset: Eyes.
         run: Is marked as going on with the run that was killed.
         kept: Folder of the unfinished measurement; checkpoints/measure-DIGEST if empty.
         workers: Processes; 0 is one per core.
-        finder: Name and version of what finds regions, and how; None reads the anatomy tables of
-            the dataset folders.
 
     Raises:
-        InputError: The dataset has no regions, or as :func:`kept_folder`.
+        InputError: The dataset's regions know none of its eyes, or as :func:`kept_folder`.
     """
-    anatomy = None
-    if finder is None:
-        finder, anatomy = (biomarkers.ANATOMY, biomarkers.tabulated_regions), _anatomy(dataset)
-    name, find = finder
-    image_ids = dataset.frame[["image_id"]] if anatomy is None else anatomy
-    measured_by = f"{VERSION}, {name}"
+    stored = set(imaging.REGION_COLUMNS) <= set(dataset.frame) and dataset.regions([0]) is not None
+    if stored:
+        _refuse_unknown(dataset)
+    else:
+        warn("the dataset has no regions; they are looked for on its squares")
+    measured_by = f"{VERSION}, regions {'of the dataset' if stored else 'found on squares'}"
     identity: dict[str, object] = {
         "measured_by": measured_by,
         "dataset_digest": dataset.digest,
-        "eyes": _digest(image_ids),
+        "eyes": _digest(dataset.frame[["image_id"]]),
     }
     values, reasons = [], []
     with (
@@ -82,7 +75,7 @@ def measured_eyes(
         keep = KeptBatches(folder)
         for start in range(0, len(dataset), BATCH):
             rows = np.arange(start, min(start + BATCH, len(dataset)))
-            found = keep(f"{start:06d}", partial(_measure, dataset, anatomy, find, rows))
+            found = keep(f"{start:06d}", partial(_measure, dataset, rows, stored=stored))
             values.append(found["values"])
             reasons.append(found["reasons"])
             on_progress(int(rows[-1]) + 1, len(dataset))
@@ -95,54 +88,33 @@ def measured_eyes(
 
 
 def _measure(
-    dataset: FundusDataset,
-    anatomy: pd.DataFrame | None,
-    find: biomarkers.FindRegions,
-    rows: NDArray[np.intp],
+    dataset: FundusDataset, rows: NDArray[np.intp], *, stored: bool
 ) -> dict[str, NDArray[Any]]:
     pixels, maps = dataset.pixels(rows), dataset.regions(rows)
-    squares = [
-        biomarkers.Square(
-            pixels=pixels[place],
-            region_map=None if maps is None else maps[place],
-            anatomy=None if anatomy is None else anatomy.iloc[row].to_dict(),
-        )
-        for place, row in enumerate(rows)
-    ]
-    found = list(biomarkers.measure_squares(squares, find))
+    squares = [biomarkers.Square(square) for square in pixels]
+    if stored and maps is not None:
+        columns = dataset.frame.loc[rows, list(imaging.REGION_COLUMNS)]
+        told = [
+            {str(name): value for name, value in row.items()} for row in columns.to_dict("records")
+        ]
+        squares = [biomarkers.Square(*each) for each in zip(pixels, maps, told, strict=True)]
+    found = list(biomarkers.measure_squares(squares))
     return {
         "values": np.stack([values for values, _ in found]),
         "reasons": np.array([reasons for _, reasons in found], np.str_),
     }
 
 
-def _anatomy(dataset: FundusDataset) -> pd.DataFrame:
-    """Read the anatomy of every eye from the dataset folders."""
-    tables = [_read(path / biomarkers.ANATOMY) for path in dataset.paths]
-    anatomy = pd.concat(tables).reindex(dataset.frame["image_id"])
-    known = anatomy.drop(columns="side").notna().any(axis=1)
-    if not known.any():
+def _refuse_unknown(dataset: FundusDataset) -> None:
+    places = [f"region_{part}_confidence" for part in ("disc", "fovea", "vessels")]
+    if dataset.frame[places].isna().all(axis=None):
         raise InputError(
-            f"dataset={','.join(map(str, dataset.paths))}: its {biomarkers.ANATOMY} knows none of "
-            "the eyes, so there is nothing to measure"
+            f"dataset={','.join(map(str, dataset.paths))}: its regions know none of the eyes, so "
+            "there is nothing to measure"
         )
-    return anatomy
 
 
 def _digest(eyes: pd.DataFrame) -> str:
-    """Digest of which photographs, and of where their parts lie if that is known."""
+    """Digest of which photographs."""
     rows = pd.util.hash_pandas_object(eyes, index=True)
     return hashlib.sha256(rows.to_numpy().tobytes()).hexdigest()
-
-
-def _read(path: Path) -> pd.DataFrame:
-    if not path.is_file():
-        raise InputError(
-            f"dataset={path.parent}: has no regions: {path.name} is not in it, so there is nothing "
-            "to measure"
-        )
-    try:
-        table = pd.read_parquet(path)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({str(error).splitlines()[0]})") from None
-    return biomarkers.check_anatomy(table, named=str(path))

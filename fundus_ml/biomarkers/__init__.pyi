@@ -1,6 +1,3 @@
-from .anatomy_table import ANATOMY as ANATOMY
-from .anatomy_table import anatomy_row as anatomy_row
-from .anatomy_table import check_anatomy as check_anatomy
 from .associations import associate as associate
 from .catalogue import BY_NAME as BY_NAME
 from .catalogue import CATALOGUE as CATALOGUE
@@ -11,7 +8,5 @@ from .measuring import Biomarkers as Biomarkers
 from .measuring import measure_biomarkers as measure_biomarkers
 from .prediction import compare_with_network as compare_with_network
 from .prediction import out_of_fold as out_of_fold
-from .squares import FindRegions as FindRegions
 from .squares import Square as Square
 from .squares import measure_squares as measure_squares
-from .squares import tabulated_regions as tabulated_regions

@@ -7,7 +7,7 @@ from .vessel_learning import TrainedVessels as TrainedVessels
 from .vessel_learning import learn_vessels as learn_vessels
 from .vessel_learning import learn_without_some as learn_without_some
 from .vessel_learning import measure_vessels as measure_vessels
-from .vessel_marks import MarkedEye as MarkedEye
+from .vessel_marks import TracedEye as TracedEye
 from .vessel_marks import paint_marked as paint_marked
 from .vessel_marks import read_chase as read_chase
 from .vessel_marks import read_drive as read_drive

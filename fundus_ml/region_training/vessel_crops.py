@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fundus_ml.imaging.field_of_view import crop_to_field_of_view
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.regions.vessel_network import SIDE, local_contrast
-from fundus_ml.region_training.vessel_marks import MarkedEye
+from fundus_ml.region_training.vessel_marks import TracedEye
 
 Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
@@ -31,7 +31,7 @@ class StoredEye(NamedTuple):
     half: Pixels
 
 
-def store(eye: MarkedEye) -> StoredEye:
+def store(eye: TracedEye) -> StoredEye:
     """Keep what crops are drawn from."""
     planes = [
         _square(np.asarray(plane, np.uint8), eye)
@@ -69,7 +69,7 @@ def draw_crop(
     return local_contrast(image, seen), vessels, weight
 
 
-def _square(plane: Pixels, eye: MarkedEye) -> Pixels:
+def _square(plane: Pixels, eye: TracedEye) -> Pixels:
     return crop_to_field_of_view(plane, eye.field, size=STORED, surround="black")
 
 

@@ -16,7 +16,7 @@ from fundus_ml.imaging.regions.vessel_network import (
     save_vessel_network,
 )
 from fundus_ml.imaging.regions.vessels import vessel_probability
-from fundus_ml.region_training.vessel_marks import MarkedEye, paint_marked
+from fundus_ml.region_training.vessel_marks import TracedEye, paint_marked
 from fundus_ml.region_training.vessel_scores import choose_threshold, vessel_auroc, vessel_scores
 from fundus_ml.region_training.vessels import VesselTraining, train_vessel_network
 
@@ -37,7 +37,7 @@ LICENCE = (
     "research; no photograph or mark of theirs is part of the package."
 )
 
-Releases = Mapping[str, Sequence[MarkedEye]]
+Releases = Mapping[str, Sequence[TracedEye]]
 OnStep = Callable[[str, int, float], None]
 """Receives what is learned from, the step and its loss."""
 
@@ -108,8 +108,8 @@ def learn_without_some(
         folder: For checkpoints.
         on_step: Receives every step.
     """
-    learned: dict[str, list[MarkedEye]] = {}
-    kept_out: list[MarkedEye] = []
+    learned: dict[str, list[TracedEye]] = {}
+    kept_out: list[TracedEye] = []
     for name, eyes in releases.items():
         people = sorted({eye.person for eye in eyes})
         apart = set(people[-max(len(people) // KEPT_OUT, 1) :])
@@ -119,7 +119,7 @@ def learn_without_some(
     return VesselWeights(network, choose_threshold(network, kept_out))
 
 
-def measure_vessels(eye: MarkedEye, weights: VesselWeights) -> dict[str, float]:
+def measure_vessels(eye: TracedEye, weights: VesselWeights) -> dict[str, float]:
     """Compare a network with the first observer: AUROC, Dice, sensitivity, specificity."""
     probability = vessel_probability(eye.image, eye.field, weights=weights)
     scores = vessel_scores(probability >= weights.threshold, eye.vessels, eye.counted)

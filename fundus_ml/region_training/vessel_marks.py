@@ -20,7 +20,7 @@ from fundus_ml.synthesis.truth import true_regions
 Mask = NDArray[np.bool_]
 
 
-class MarkedEye(NamedTuple):
+class TracedEye(NamedTuple):
     """One photograph and its vessels.
 
     Attributes:
@@ -42,7 +42,7 @@ class MarkedEye(NamedTuple):
     second: Mask | None = None
 
 
-def read_drive(folder: Path) -> list[MarkedEye]:
+def read_drive(folder: Path) -> list[TracedEye]:
     """Read DRIVE's training set.
 
     Args:
@@ -64,7 +64,7 @@ def read_drive(folder: Path) -> list[MarkedEye]:
         image = decode_photograph(path.read_bytes(), least_side=0).image
         shape = image.shape[:2]
         eyes.append(
-            MarkedEye(
+            TracedEye(
                 image_id=path.stem,
                 person=number,
                 image=image,
@@ -76,7 +76,7 @@ def read_drive(folder: Path) -> list[MarkedEye]:
     return eyes
 
 
-def read_chase(folder: Path) -> list[MarkedEye]:
+def read_chase(folder: Path) -> list[TracedEye]:
     """Read CHASE_DB1.
 
     Args:
@@ -100,7 +100,7 @@ def read_chase(folder: Path) -> list[MarkedEye]:
             for observer in ("1st", "2nd")
         )
         eyes.append(
-            MarkedEye(
+            TracedEye(
                 image_id=path.stem,
                 person=path.stem[6:8],
                 image=image,
@@ -113,7 +113,7 @@ def read_chase(folder: Path) -> list[MarkedEye]:
     return eyes
 
 
-def paint_marked(people: int, *, seed: int) -> list[MarkedEye]:
+def paint_marked(people: int, *, seed: int) -> list[TracedEye]:
     """Paint eyes whose vessels are known.
 
     Args:
@@ -135,7 +135,7 @@ def paint_marked(people: int, *, seed: int) -> list[MarkedEye]:
         thin = vessels & (cv2.dilate(wide, np.ones((3, 3), np.uint8)) == 0)
         around = cv2.dilate(thin.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
         eyes.append(
-            MarkedEye(
+            TracedEye(
                 image_id=str(told["image_id"]),
                 person=str(told["patient_id"]),
                 image=paint_photograph(told).image,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.regions.vessel_network import VesselNetwork, VesselWeights
 from fundus_ml.imaging.regions.vessels import vessel_probability
-from fundus_ml.region_training.vessel_marks import MarkedEye, Mask
+from fundus_ml.region_training.vessel_marks import Mask, TracedEye
 from fundus_ml.statistics.clustered import auroc
 
 THRESHOLDS = np.arange(0.2, 0.81, 0.02).round(2)
@@ -42,12 +42,12 @@ def vessel_scores(found: Mask, marked: Mask, counted: Mask) -> VesselScores:
     )
 
 
-def vessel_auroc(probability: NDArray[np.float32], eye: MarkedEye) -> float:
+def vessel_auroc(probability: NDArray[np.float32], eye: TracedEye) -> float:
     """Chance that a vessel pixel of a photograph scores above another one."""
     return auroc(eye.vessels[eye.counted], probability[eye.counted])
 
 
-def choose_threshold(network: VesselNetwork, eyes: Sequence[MarkedEye]) -> float:
+def choose_threshold(network: VesselNetwork, eyes: Sequence[TracedEye]) -> float:
     """Find the probability from which on a pixel is best called vessel.
 
     Args:

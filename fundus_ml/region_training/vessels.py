@@ -15,7 +15,7 @@ from fundus_ml.imaging.regions.vessel_network import VesselNetwork
 from fundus_ml.models.options import check_precision
 from fundus_ml.models.precision import autocast
 from fundus_ml.region_training.vessel_crops import StoredEye, draw_crop, store
-from fundus_ml.region_training.vessel_marks import MarkedEye
+from fundus_ml.region_training.vessel_marks import TracedEye
 from fundus_ml.training.checkpoints import Checkpoints, fill_optimizer, flat_optimizer
 from fundus_ml.training.optimization import averaged, rate
 
@@ -60,7 +60,7 @@ class VesselTraining:
 _LEAST = {"steps": 1, "batch_size": 1, "crop_size": 32, "lr": 0.0, "warmup": 0,
           "weight_decay": 0.0, "ema": 0.0, "save_every": 1}  # fmt: skip
 
-Releases = Mapping[str, tuple[float, Sequence[MarkedEye]]]
+Releases = Mapping[str, tuple[float, Sequence[TracedEye]]]
 """Share of the crops that a release gives, and its eyes, by name."""
 
 
@@ -180,7 +180,7 @@ class _Learning:
         return learned.eval()
 
 
-def _digest(eyes: Sequence[MarkedEye]) -> str:
+def _digest(eyes: Sequence[TracedEye]) -> str:
     """Eyes that differ in a pixel or a mark have another digest."""
     content = hashlib.sha256()
     for eye in eyes:

@@ -1,6 +1,7 @@
 """Biomarkers of a dataset that knows its regions: rows, tables, a figure, a network beside them."""
 
 import io
+import json
 import shutil
 from pathlib import Path
 
@@ -10,14 +11,17 @@ import pytest
 
 from experiments import measure
 from experiments.running import measurement
-from fundus_ml.biomarkers import ANATOMY, CATALOGUE, anatomy_row
+from fundus_ml.biomarkers import CATALOGUE
+from fundus_ml.data.manifest import write_manifest
 from fundus_ml.data.opening import open_dataset
-from fundus_ml.imaging.field_of_view import FieldOfView
+from fundus_ml.data.shards import ShardWriter
+from fundus_ml.imaging.field import FieldOfView
+from fundus_ml.imaging.regions.columns import region_columns
 from fundus_ml.imaging.regions.structures import Ellipse, Landmark, Laterality, Regions
 from tests.experiments.conftest import flags
 from tests.experiments.tiny_versions import artifact, logged_table, newest
+from tests.fundus_ml.tiny_eyes import write_record
 from tracking import results
-from tracking.runs import start_run
 
 pytestmark = pytest.mark.usefixtures("unrendered")
 
@@ -39,17 +43,31 @@ def anatomy(dataset, *, males=0.12):
             fovea=Landmark(x=side * (0.57 if left else 0.43) + rng.normal(), y=side / 2),
             eye=Laterality(eye="left" if left else "right"),
         )  # fmt: skip
-        rows.append({"image_id": image_id} | anatomy_row(regions))
+        rows.append({"image_id": image_id} | region_columns(regions))
     return pd.DataFrame(rows)
 
 
 @pytest.fixture
 def known(versions, tmp_path):
-    """The dataset of the versions, with its anatomy beside it."""
+    """The dataset of the versions, which knows where the parts of its eyes lie."""
     folder = tmp_path / "known"
     shutil.copytree(versions.a, folder)
-    anatomy(open_dataset(versions.a)).to_parquet(folder / ANATOMY)
+    dataset = open_dataset(versions.a)
+    give(folder, anatomy(dataset))
     return str(folder)
+
+
+def give(folder, told):
+    """Write regions into a dataset folder: columns of its rows, and maps of retina alone."""
+    manifest = folder / "manifest.parquet"
+    frame = pd.read_parquet(manifest).merge(told, on="image_id")
+    write_manifest(frame, manifest)
+    record = json.loads((folder / "dataset.json").read_text())
+    side = record["size"]
+    with ShardWriter(folder, "regions", (side, side), shard_eyes=7) as writer:
+        for _ in range(len(frame)):
+            writer.append(np.ones((side, side), np.uint8))
+    write_record(folder, record | {"regions": True}, kinds=("pixels", "regions"))
 
 
 def enter(dataset, **changed):
@@ -104,86 +122,42 @@ def test_a_killed_measurement_goes_on_at_its_next_batch(known, monkeypatch):
     monkeypatch.setattr(measurement, "BATCH", 40)
     seen = []
 
-    def until(*given):
+    def until(*given, **how):
         if len(seen) == 2:
             raise RuntimeError("killed")
         seen.append(given)
-        return whole(*given)
+        return whole(*given, **how)
 
     monkeypatch.setattr(measurement, "_measure", until)
     with pytest.raises(RuntimeError, match="killed"):
         enter(known)
     monkeypatch.setattr(measurement, "_measure", whole)
     rest = []
-    monkeypatch.setattr(measurement, "_measure", lambda *given: rest.append(1) or whole(*given))
+    monkeypatch.setattr(
+        measurement, "_measure", lambda *given, **how: rest.append(1) or whole(*given, **how)
+    )
     run = enter(known)
     assert len(rest) == -(-len(open_dataset(known)) // 40) - 2
     assert csv_of(run, "biomarkers.csv")["disc_area"].notna().all()
     assert run.data.tags["continues"]
 
 
-def discs(square):
-    """A finder that looks at the pixels alone."""
-    side = len(square.pixels)
-    return Regions(
-        shape=(side, side), field=FieldOfView(side / 2, side / 2, side / 2),
-        retina=np.ones((side, side), np.bool_),
-        disc=Ellipse(x=side / 2, y=side / 2, width=side / 8 + square.pixels.mean() / 255, height=3),
-    )  # fmt: skip
+def test_squares_too_small_to_look_for_regions_are_told_in_one_line(versions, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        enter(versions.a)
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "the dataset has no regions; they are looked for on its squares"
+    assert "sides of at least 32 pixels" in said[-1]
 
 
-def test_a_finder_is_called_on_every_square(versions):
-    """As find_regions will be: no table is read."""
-    dataset = open_dataset(versions.a)
-    with start_run("measure", {}) as run:
-        found = measurement.measured_eyes(
-            dataset, run, kept="", workers=1, finder=("discs 1", discs)
-        )
-    everyone = np.arange(len(dataset))
-    mean = dataset.pixels(everyone).mean(axis=(1, 2, 3))
-    typical = 0.3 * dataset.size / 2
-    expected = (dataset.size / 8 + mean / 255) / typical
-    np.testing.assert_allclose(found.frame["disc_width"], expected)
-    assert found.measured_by == "1, discs 1"
-    assert found.reasons["crae"].eq("no vessels").all()
-
-
-@pytest.mark.parametrize(
-    ("change", "line"),
-    [
-        (lambda folder: place(folder).unlink(), "has no regions: anatomy.parquet is not in"),
-        (lambda folder: place(folder).write_text("x"), "anatomy.parquet: cannot be read"),
-        (lambda folder: alter(folder, lambda t: t.drop(columns="cup_x")), "columns missing: cup_x"),
-        (lambda folder: alter(folder, lambda t: pd.concat([t, t])), "stands twice"),
-        (lambda folder: alter(folder, lambda t: t.assign(image_id=t["image_id"] + "?")),
-         "knows none of the eyes"),
-    ],
-)  # fmt: skip
-def test_a_dataset_without_usable_regions_is_told_in_one_line(known, capsys, change, line):
-    change(known)
+def test_regions_that_know_no_eye_are_told_in_one_line(known, capsys):
+    dataset = open_dataset(known)
+    told = pd.DataFrame([region_columns(None)] * len(dataset))
+    folder = Path(known)
+    frame = pd.read_parquet(folder / "manifest.parquet").drop(columns=list(told))
+    frame.to_parquet(folder / "manifest.parquet")
+    give(folder, told.assign(image_id=dataset.frame["image_id"]))
     with pytest.raises(SystemExit, match="2"):
         enter(known)
-    assert line in capsys.readouterr().err
+    assert "its regions know none of the eyes" in capsys.readouterr().err
     assert newest("measure").info.status == "FAILED"
-
-
-def place(folder):
-    return Path(folder) / ANATOMY
-
-
-def alter(folder, change):
-    change(pd.read_parquet(place(folder))).to_parquet(place(folder))
-
-
-@pytest.mark.parametrize(
-    ("flag", "line"),
-    [
-        ({"bootstrap": 0}, "bootstrap=0: must be at least 1"),
-        ({"model": "models:/eye/1", "contrast": "eye"}, "answers sex, contrast=eye is asked"),
-        ({"model": "models:/eye/1", "split": "tset"}, "split=tset: allowed: train, val, test"),
-    ],
-)
-def test_flags_that_do_not_fit_are_refused(known, capsys, flag, line):
-    with pytest.raises(SystemExit, match="2"):
-        enter(known, **flag)
-    assert line in capsys.readouterr().err

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from experiments import preprocess
+from experiments.running.measurement import measured_eyes
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.pictures import write_png
@@ -15,6 +16,7 @@ from fundus_ml.synthesis.painting import paint_photograph
 from fundus_ml.synthesis.population import draw_population
 from fundus_ml.synthesis.truth import true_landmarks
 from tests.experiments.conftest import enter, flags, leave_unrendered
+from tracking.runs import start_run
 
 SIZE = 128
 SMALL = {
@@ -105,6 +107,19 @@ def test_without_regions_nothing_is_written_of_them(release):
     dataset = open_dataset(str(release[0] / "plain"))
     assert dataset.regions([0]) is None
     assert not set(REGION_COLUMNS) & set(dataset.frame)
+
+
+@pytest.mark.usefixtures("release", "written")
+def test_a_dataset_without_regions_is_measured_all_the_same():
+    """They are looked for on its squares, with little more left out than on the photographs."""
+    with start_run("measure", {}) as run:
+        searched, stored = (
+            measured_eyes(open_dataset(name), run, kept="", workers=1).frame["disc_width"]
+            for name in ("plain", "found")
+        )
+    both = searched.notna() & stored.notna()
+    assert both.mean() > 0.5
+    np.testing.assert_allclose(searched[both], stored[both], rtol=0.1)
 
 
 def test_a_mask_goes_before_what_is_found(release, written):

@@ -7,7 +7,7 @@ from fundus_ml.errors import InputError
 from fundus_ml.imaging.field_of_view import FieldOfView
 from fundus_ml.imaging.regions.vessel_network import VesselNetwork
 from fundus_ml.region_training.vessel_crops import STORED, draw_crop, store
-from fundus_ml.region_training.vessel_marks import MarkedEye, paint_marked
+from fundus_ml.region_training.vessel_marks import TracedEye, paint_marked
 from fundus_ml.region_training.vessel_scores import (
     THRESHOLDS,
     _dice_from,
@@ -104,7 +104,7 @@ def test_marks_move_with_their_photograph():
     marks = np.kron(generator.random((20, 20)) < 0.3, np.ones((10, 10))) > 0
     image = np.where(marks[..., None], np.uint8(60), np.uint8(160)).repeat(3, axis=2)
     whole = np.ones_like(marks)
-    eye = store(MarkedEye("a", "a", image, FieldOfView(99.5, 99.5, 100), marks, whole))
+    eye = store(TracedEye("a", "a", image, FieldOfView(99.5, 99.5, 100), marks, whole))
     assert eye.full.shape == (STORED, STORED, 6)
     for _ in range(8):
         contrast, vessels, weight = draw_crop(eye, size=128, generator=generator)
@@ -161,7 +161,7 @@ def test_the_threshold_is_where_dice_is_best():
     marks = np.zeros((200, 200), bool)
     marks[40:160:20, 40:160] = marks[41:160:20, 40:160] = True
     image[marks] = 90
-    eye = MarkedEye("a", "a", image, FieldOfView(99.5, 99.5, 99), marks, np.ones_like(marks))
+    eye = TracedEye("a", "a", image, FieldOfView(99.5, 99.5, 99), marks, np.ones_like(marks))
     threshold = choose_threshold(Known(), [eye])
     assert 0.1 < threshold <= 0.35
     with pytest.raises(InputError, match=r"^eyes=0: a threshold needs marked eyes"):

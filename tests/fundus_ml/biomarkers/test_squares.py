@@ -1,0 +1,45 @@
+"""Squares are measured from their rows and maps by other processes too."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from fundus_ml.biomarkers import (
+    CATALOGUE,
+    Square,
+    measure_biomarkers,
+    measure_squares,
+)
+from fundus_ml.imaging.regions.columns import region_columns
+from fundus_ml.imaging.regions.maps import region_map
+from fundus_ml.imaging.regions.structures import Ellipse
+from fundus_ml.parallel import processes
+from tests.fundus_ml.biomarkers import drawn_eyes
+
+
+@pytest.fixture
+def eye():
+    arteries = drawn_eyes.lines(*drawn_eyes.spokes(range(0, 360, 60)), width=6)
+    veins = drawn_eyes.lines(*drawn_eyes.spokes(range(30, 390, 60)), width=9)
+    return drawn_eyes.eye(
+        disc=Ellipse(x=410, y=300, width=50, height=56, angle=0.2, confidence=0.7),
+        vessels=drawn_eyes.vessels(arteries, veins),
+    )
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_squares_measure_as_one_by_one_in_any_number_of_processes(eye, workers):
+    image = drawn_eyes.photograph(eye)
+    squares = [Square(image, region_map(eye), region_columns(eye))] * 2
+    blind = region_columns(dataclasses.replace(eye, vessels=None))
+    squares.append(Square(image, region_map(eye), blind))
+    with processes(workers=workers):
+        found = list(measure_squares(squares))
+    alone = measure_biomarkers(image, squares[0].regions())
+    names = [each.name for each in CATALOGUE]
+    expected = list(alone.values.values())
+    for values, reasons in found[:2]:
+        np.testing.assert_array_equal(values, expected)
+        assert reasons == [alone.reasons.get(name, "") for name in names]
+    assert found[2][1][names.index("crae")] == "no vessels"

@@ -99,6 +99,20 @@ def test_vessels_do_not_colour_what_lies_beneath():
         assert found[name] == pytest.approx(bare[name], abs=1e-6), name
 
 
+def test_the_blur_beside_vessels_does_not_colour_the_background():
+    """More of the retina between the vessels lies under their blur than beside it."""
+    ways = [[(x, 5), (x, 595)] for x in range(8, 600, 16)]
+    mask, blur = (drawn_eyes.lines(*ways, width=width) for width in (5, 11))
+    regions = drawn_eyes.eye(vessels=drawn_eyes.vessels(mask))
+
+    def paint(image, _regions):
+        image[blur] = (90, 30, 10)
+
+    red, green, _ = light(*RETINA)
+    found = measured(regions, paint).values["background_green_red"]
+    assert found == pytest.approx(green - red)
+
+
 def test_a_brighter_ring_is_brighter_in_every_channel():
     def paint(image, regions):
         away = View(image, regions).from_margin

@@ -164,18 +164,17 @@ def test_density_and_length_of_lines_across_the_field():
     assert found["vessel_length"] == pytest.approx(730 * TYPICAL / area, rel=0.07)
 
 
-@pytest.mark.parametrize("drop", [0, 12])
-def test_arcades_meet_at_the_angle_they_were_drawn_at(drop):
-    """Towards the fovea, 60 degrees above and 70 below; a thin branch and the nasal pair do not
-    count."""
+@pytest.mark.parametrize(("drop", "above", "below"), [(0, 60, 70), (12, 60, 70), (30, 95, 95)])
+def test_arcades_meet_at_the_angle_they_were_drawn_at(drop, above, below):
+    """Measured from the way to the fovea; a thin branch and the nasal pair do not count."""
     fovea = Landmark(x=200, y=300 + 210 * math.tan(math.radians(drop)))
-    main = drawn_eyes.spokes([120 + drop, 250 + drop])
-    nasal = drawn_eyes.spokes([50, 310])
-    arteries = drawn_eyes.lines(*main, width=7) | drawn_eyes.lines(*nasal, width=11)
-    arteries |= drawn_eyes.lines(*drawn_eyes.spokes([150]), width=3)
-    veins = drawn_eyes.lines(*drawn_eyes.spokes([130 + drop]), width=7)
+    way = 180 + drop
+    arteries = drawn_eyes.lines(*drawn_eyes.spokes([way - above, way + below]), width=7)
+    arteries |= drawn_eyes.lines(*drawn_eyes.spokes([way - 130, way + 130]), width=11)
+    arteries |= drawn_eyes.lines(*drawn_eyes.spokes([way - 30]), width=3)
+    veins = drawn_eyes.lines(*drawn_eyes.spokes([way - 50]), width=7)
     found = measure_arcades(view_of(fovea=fovea, vessels=drawn_eyes.vessels(arteries, veins)))
-    assert found["artery_angle"] == pytest.approx(130, abs=1.5)
+    assert found["artery_angle"] == pytest.approx(above + below, abs=1.5)
     assert found["vein_angle"] == "a temporal arcade was not found"
 
 

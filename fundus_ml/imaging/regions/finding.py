@@ -27,7 +27,7 @@ from fundus_ml.imaging.regions.structures import Ellipse, Laterality, Regions
 from fundus_ml.imaging.regions.trained import read_trained
 from fundus_ml.imaging.regions.vessels import find_vessels
 
-SURE: Mapping[str, float] = {"disc": 0.8, "cup": 0.5, "fovea": 0.8, "eye": 0.9}
+SURE: Mapping[str, float] = {"disc": 0.8, "cup": 0.5, "fovea": 0.7, "eye": 0.9}
 """Confidence below which a part is None."""
 ALONE = 0.9
 """Confidence below which a fovea is None where the disc is."""

@@ -25,9 +25,13 @@ from fundus_ml.synthesis.anatomy import DISC_DIAMETER
 from fundus_ml.synthesis.optic_disc import CUP_BORDER, DISC_BORDER
 
 NAMES = [each.name for each in CATALOGUE]
-CUES = ("none", "disc", "vessels", "macula")
+NONE = "none"
+CUES = (NONE, "disc", "vessels", "macula")
+FIRST_SEED = 1000
+RESAMPLES = 500
+FALSE_DISCOVERIES = 0.05
 DEPENDS = {
-    "none": (),
+    NONE: (),
     "disc": ("disc_area", "disc_width", "cup_disc_ratio", "rim_width", "rim_pallor"),
     "vessels": ("crae", "crve", "vessel_density", "vessel_length", "fractal_dimension"),
     "macula": ("foveal_darkness",),
@@ -66,7 +70,8 @@ def main() -> None:
     parser.add_argument("what", choices=("recovery", "planted"))
     parser.add_argument("--folder", type=Path, required=True, help="what is measured lies here")
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--people", type=int, default=150)
+    parser.add_argument("--null_seeds", type=int, default=10, help="of populations without a cue")
+    parser.add_argument("--people", type=int, default=100)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--results", type=Path, default=RESULTS)
     given = parser.parse_args()
@@ -77,9 +82,13 @@ def main() -> None:
                 given.results / "biomarker_recovery.csv", index=False, lineterminator="\n"
             )
         else:
-            planted(given.folder, seeds=given.seeds, people=given.people).to_csv(
-                given.results / "biomarker_planted.csv", index=False, lineterminator="\n"
+            table = planted(
+                given.folder,
+                seeds=given.seeds,
+                null_seeds=given.null_seeds,
+                people=given.people,
             )
+            table.to_csv(given.results / "biomarker_planted.csv", index=False, lineterminator="\n")
 
 
 def measured(folder: Path, population: Population, *, camera: str = "") -> pd.DataFrame:
@@ -156,35 +165,64 @@ def _traits(eyes: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def planted(folder: Path, *, seeds: int, people: int) -> pd.DataFrame:
-    """One row per seed and cue: what was found, what was missed, what was found falsely."""
-    rows = []
-    todo = [(seed, cue) for seed in range(seeds) for cue in CUES]
+def planted(folder: Path, *, seeds: int, null_seeds: int, people: int) -> pd.DataFrame:
+    """One row per cue and population: what was found, what was missed, what was found falsely.
+
+    Populations of two seeds are joined in pairs too, for twice the people.
+    """
+    populations: dict[str, list[pd.DataFrame]] = {cue: [] for cue in CUES}
+    todo = [
+        (seed, cue) for seed in range(seeds) for cue in CUES if cue != NONE or seed < null_seeds
+    ]
     for seed, cue in tqdm(todo, mininterval=20):
-        drawn = Population(patients=people, cue=cue, cue_strength=1.0, seed=1000 + seed)
-        rows.append({"cue": cue, "seed": seed, **_found(measured(folder, drawn), cue)})
+        drawn = Population(patients=people, cue=cue, cue_strength=1.0, seed=FIRST_SEED + seed)
+        eyes = measured(folder, drawn)
+        populations[cue].append(eyes.assign(person=f"{seed} " + eyes["patient_id"], seed=seed))
+    rows = []
+    for cue, singles in populations.items():
+        pairs = map(pd.concat, zip(singles[::2], singles[1::2], strict=False))
+        for eyes in (*singles, *pairs):
+            seed = "+".join(map(str, eyes["seed"].unique()))
+            rows.append({"cue": cue, "seeds": seed, **_found(eyes, cue)})
     table = pd.DataFrame(rows)
-    print(table.groupby("cue")[["missed", "false"]].agg(["sum", lambda n: (n == 0).sum()]))
+    print(_summary(table).to_string(index=False))
     return table
 
 
 def _found(eyes: pd.DataFrame, cue: str) -> dict[str, object]:
     labels = (eyes["sex"] == "male").to_numpy(int)
     table = associate(
-        eyes[NAMES], labels, age=eyes["age"], groups=eyes["patient_id"], resamples=200
+        eyes[NAMES], labels, age=eyes["age"], groups=eyes["person"], resamples=RESAMPLES
     )
-    found = set(table.loc[table["q"] < 0.05, "biomarker"])  # noqa: PLR2004
+    found = set(table.loc[table["q"] < FALSE_DISCOVERIES, "biomarker"])
     faint = {name for name, moved_by in FAINTLY.items() if moved_by == cue}
-    false = found - set(DEPENDS[cue]) - faint
-    missed = set(DEPENDS[cue]) - found
+    false, missed = found - set(DEPENDS[cue]) - faint, set(DEPENDS[cue]) - found
     return {
         "people": len(eyes),
-        "found": " ".join(sorted(found)),
+        "found": len(found),
         "missed": len(missed),
         "missed_names": " ".join(sorted(missed)),
         "false": len(false),
         "false_names": " ".join(sorted(false)),
     }
+
+
+def _summary(table: pd.DataFrame) -> pd.DataFrame:
+    """Populations in which all of the structure's biomarkers were found, and no other one."""
+    rows = []
+    for (cue, people), part in table.groupby(["cue", "people"], sort=False):
+        share = (part["false"] / part["found"].clip(lower=1)).mean()
+        rows.append(
+            {
+                "cue": cue,
+                "people": people,
+                "populations": len(part),
+                "all_found": int((part["missed"] == 0).sum()),
+                "no_other": int((part["false"] == 0).sum()),
+                "false_share": round(share, 4),
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 if __name__ == "__main__":

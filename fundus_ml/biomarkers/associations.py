@@ -28,6 +28,8 @@ COLUMNS = (
 
 FEWEST_PEOPLE = 20
 """People of each class below which a biomarker is not compared."""
+FEWEST_DIFFERENT = 10
+"""People whose value is another than the commonest one, below which it is not compared either."""
 _KNOTS = 4
 """Knots of the age spline, at quantiles."""
 _FEWEST_AGES = 8
@@ -151,14 +153,21 @@ def _compare(
     if min(counted) < FEWEST_PEOPLE:
         few = f"{min(counted)} people of one class have it, {FEWEST_PEOPLE} are needed"
         return row | nothing | {"reason": few}
-    if not values.std() > 1e-9 * max(abs(values).max(), 1e-300):
-        return row | nothing | {"reason": "it is the same in every eye"}
+    different = len(np.unique(people[~np.isclose(values, _commonest(values), rtol=1e-9)]))
+    if different < FEWEST_DIFFERENT:
+        alike = f"it is the same in all but {different} people" if different else "it never differs"
+        return row | nothing | {"reason": alike}
     statistic = _standardised(values, truth, ages)
     whole = float(statistic(np.ones((1, len(values)), np.int32))[0])
     replicates = row_replicates(statistic, people, resamples=resamples, seed=seed)
     spread = float(np.nanstd(replicates, ddof=1))
     p = 2 * float(norm.sf(abs(whole) / spread)) if spread else math.nan
     return row | percentile_interval(whole, replicates).columns("difference") | {"p": p}
+
+
+def _commonest(values: Floats) -> float:
+    different, counts = np.unique(values, return_counts=True)
+    return float(different[counts.argmax()])
 
 
 def _standardised(values: Floats, truth: Floats, ages: Floats) -> Callable[[Counts], Floats]:

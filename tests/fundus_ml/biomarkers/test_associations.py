@@ -91,7 +91,7 @@ def test_q_is_that_of_benjamini_and_hochberg_over_what_could_be_judged():
     table = associate(values, label, groups=person, age=age, contrast="sex", resamples=200)
     judged = table["p"].notna()
     assert judged.tolist() == [True] * 4 + [False]
-    assert table["reason"].tolist() == [""] * 4 + ["it is the same in every eye"]
+    assert table["reason"].tolist() == [""] * 4 + ["it never differs"]
     np.testing.assert_allclose(table["q"][judged], false_discovery_control(table["p"][judged]))
     assert table["q"][0] < 0.001
     assert table.set_index("biomarker").loc["disc_area", "direction"] == 1
@@ -109,6 +109,15 @@ def test_missing_values_are_left_out_and_too_few_people_are_said():
     assert np.isfinite(table.loc["crae", "q"])
     assert "people of one class have it, 20 are needed" in table.loc["crve", "reason"]
     assert np.isnan(table.loc["crve", "difference"])
+
+
+def test_what_few_people_have_is_not_compared():
+    """A bootstrap that draws none of them has nothing to divide by."""
+    label, _, person, _ = people(100, eyes=1)
+    rare = pd.DataFrame({"beta_zone": (np.arange(100) < 9) * 0.3, "atrophy": np.arange(100) < 10})
+    table = associate(rare.astype(float), label, groups=person, resamples=300)
+    assert table["reason"].tolist() == ["it is the same in all but 9 people", ""]
+    assert table["p"].notna().tolist() == [False, True]
 
 
 def test_ages_are_a_spline_a_line_or_nothing():

@@ -16,7 +16,7 @@ class Direction:
     """A published difference.
 
     Attributes:
-        contrast: ``sex`` (male less female), ``glaucoma``, ``myopia`` or ``hypertension`` (those
+        contrast: ``sex`` (male less female), ``glaucoma``, ``myopia`` or ``hypertensive`` (those
             who have it less those who do not).
         sign: 1 where it is larger in the first of the two, -1 where smaller.
         doi: The paper that says so.
@@ -192,7 +192,7 @@ _VESSELS = (
         meaning="six widest arteries 0.5 to 1 disc diameter from the margin, joined",
         doi=_KNUDTSON,
         directions=(
-            *_said(_BLOOD_PRESSURE, hypertension=-1),
+            *_said(_BLOOD_PRESSURE, hypertensive=-1),
             *_said(_MYOPIC_VESSELS, myopia=-1),
             *_said(_GLAUCOMA_VESSELS, glaucoma=-1),
         ),
@@ -215,7 +215,7 @@ _VESSELS = (
         needs=("disc", "vessels"),
         meaning="CRAE over CRVE",
         doi=_KNUDTSON,
-        directions=_said(_BLOOD_PRESSURE, hypertension=-1),
+        directions=_said(_BLOOD_PRESSURE, hypertensive=-1),
     ),
     Biomarker(
         name="vessel_density",
@@ -243,7 +243,7 @@ _VESSELS = (
         meaning="box-counting dimension of the centre lines",
         doi="10.1016/0375-9601(89)90854-2",
         directions=(
-            *_said("10.1371/journal.pone.0106551", hypertension=-1),
+            *_said("10.1371/journal.pone.0106551", hypertensive=-1),
             *_said("10.1155/2014/783525", myopia=-1),
         ),
     ),

@@ -134,7 +134,7 @@ def test_the_catalogue_is_sound():
         for doi in (each.doi, *(said.doi for said in each.directions)):
             assert doi == each.doi == "" or re.fullmatch(r"10\.\d{4,}/\S+", doi)
         contrasts = [said.contrast for said in each.directions]
-        assert set(contrasts) <= {"sex", "glaucoma", "myopia", "hypertension"}
+        assert set(contrasts) <= {"sex", "glaucoma", "myopia", "hypertensive"}
         assert len(set(contrasts)) == len(contrasts)
         assert {abs(said.sign) for said in each.directions} <= {1}
 

@@ -4,6 +4,8 @@ import json
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.regions.landmarks import landmark_network
@@ -39,6 +41,7 @@ def test_a_training_leaves_weights_and_a_card_that_can_be_read(marks, tmp_path, 
     assert trained.figures["painted_cup_overlap"] > 0.4
     card = read_trained("landmarks", tmp_path).card
     assert card == json.loads(trained.card.read_text())
+    assert {value.dtype for value in load_file(trained.weights).values()} == {torch.float16}
     assert sum(card["data"]["marked"].values()) == len(marks)
     network, moved = landmark_network(tmp_path), 0.0
     for name, value in landmark_network().state_dict().items():

@@ -131,6 +131,14 @@ def test_what_is_no_eye_has_no_parts_and_says_why(name):
     assert regions.vessels is None
 
 
+def test_an_eye_in_colours_of_no_retina_has_no_parts(found):
+    """Blue before red, as another library stores it."""
+    regions = find_regions(found[0][0][..., ::-1])
+    assert regions.disc is None
+    assert dict(regions.doubts)["disc"].startswith("colours swapped or inverted")
+    assert regions.field.confidence > 0
+
+
 def test_an_eye_whose_disc_is_cut_out_has_none(found):
     for image, _, truth in found[:4]:
         field = find_field_of_view(image)

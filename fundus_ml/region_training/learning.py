@@ -6,20 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fundus_ml.errors import InputError
-from fundus_ml.imaging.opencv import cv2
-from fundus_ml.imaging.regions.evidence import confidence
-from fundus_ml.imaging.regions.finding import SURE, look_for_candidates
-from fundus_ml.imaging.regions.landmark_network import SIZE, LandmarkNetwork
+from fundus_ml.imaging.regions.landmark_network import LandmarkNetwork
 from fundus_ml.imaging.regions.landmarks import landmark_network
-from fundus_ml.imaging.regions.structures import Ellipse, ellipse_of_spread
-from fundus_ml.region_training.calibration import Weights, calibrate, overlap
+from fundus_ml.region_training.calibration import calibrate
 from fundus_ml.region_training.cards import rounded_to_half, write_trained
 from fundus_ml.region_training.examples import (
-    EXAMPLE_SIZE,
     Examples,
     keep_examples,
 )
@@ -30,13 +22,12 @@ from fundus_ml.region_training.landmarks import (
     train_landmarks,
 )
 from fundus_ml.region_training.marks import PARTS, MarkedEye, part_of
+from fundus_ml.region_training.measuring import border_scales, measured
 
 OnProgress = Callable[[str, int, int], None]
 """Called with the stage, how much of it is done, and how much there is."""
 VAL_PATIENTS = 40
 """Invented patients whose eyes calibrate; others are learned from."""
-HALF = 0.5
-"""Disc diameters within which a fovea counts as found."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +107,7 @@ def learn_landmarks(
         seed=training.seed,
         on_variant=lambda done, total: on_progress("calibrate", done, total),
     )
+    scales = border_scales(network, parts["val"], painted_val)
     figures = {
         f"{name}_{figure}": value
         for name, examples in (
@@ -123,7 +115,7 @@ def learn_landmarks(
             ("test", parts["test"]),
             ("painted", painted_val),
         )
-        for figure, value in measured(network, weights, examples).items()
+        for figure, value in measured(network, weights, scales, examples).items()
     }
     counts = {part: len(examples) for part, examples in parts.items()}
     learned_from = sorted({eye.source for eye in marks if not sources or eye.source in sources})
@@ -140,6 +132,7 @@ def learn_landmarks(
         "licences": {name: told for name, told in LICENCES.items() if name in learned_from},
         "start": "packaged weights" if packaged else "EfficientNet-Lite0, ImageNet (Apache-2.0)",
         "training": {**asdict(training), "minutes": None},
+        "scales": scales,
         "confidence": weights,
         "figures": {name: round(value, 4) for name, value in figures.items()},
     }
@@ -152,48 +145,6 @@ LICENCES = {
     "doi:10.5244/C.21.15",
 }
 """Terms of releases that were learned from; no photograph is part of the package."""
-
-
-def measured(network: LandmarkNetwork, weights: Weights, examples: Examples) -> dict[str, float]:
-    """Measure on the photographs as they are, sure or not, and how many discs are sure.
-
-    Returns:
-        ``disc_in_box``, ``disc_overlap``, ``fovea_near``, ``cup_overlap`` (NaN where nothing is
-        marked) and ``disc_sure``, ``fovea_sure``.
-    """
-    rows: dict[str, list[float]] = {
-        name: []
-        for name in (
-            "disc_in_box",
-            "disc_overlap",
-            "cup_overlap",
-            "fovea_near",
-            "disc_sure",
-            "fovea_sure",
-        )
-    }
-    scale = SIZE / EXAMPLE_SIZE
-    for place in range(len(examples)):
-        square = cv2.resize(examples.pixels[place], (SIZE, SIZE), interpolation=cv2.INTER_AREA)
-        seen = look_for_candidates(np.asarray(square, np.uint8), network)
-        found = seen.found
-        disc, cup = (_ellipse(part[place], scale) for part in (examples.disc, examples.cup))
-        for part in ("disc", "fovea"):
-            evidence = seen.evidence.get(part)
-            sure = bool(evidence) and confidence(weights[part], evidence or {}) >= SURE[part]
-            rows[f"{part}_sure"].append(sure)
-        if disc is None:
-            continue
-        ours = found.disc
-        rows["disc_in_box"].append(ours is not None and _in_box(ours, disc))
-        rows["disc_overlap"].append(overlap(ours, disc) if ours else 0.0)
-        if cup is not None:
-            rows["cup_overlap"].append(overlap(found.cup, cup) if found.cup else 0.0)
-        point = (examples.fovea[place] + 0.5) * scale - 0.5
-        if np.isfinite(point).all():
-            off = float(np.hypot(found.fovea.x - point[0], found.fovea.y - point[1]))
-            rows["fovea_near"].append(off <= HALF * disc.diameter)
-    return {name: float(np.mean(values)) for name, values in rows.items() if values}
 
 
 def _parts(
@@ -228,16 +179,3 @@ def _digest(eyes: Sequence[MarkedEye]) -> str:
 def _packaged() -> LandmarkNetwork:
     """A copy of the packaged network that may learn."""
     return copy.deepcopy(landmark_network()).requires_grad_(requires_grad=True)
-
-
-def _in_box(found: Ellipse, disc: Ellipse) -> bool:
-    across, down = abs(found.x - disc.x), abs(found.y - disc.y)
-    return across <= disc.horizontal / 2 and down <= disc.vertical / 2
-
-
-def _ellipse(numbers: NDArray[np.float64], scale: float) -> Ellipse | None:
-    if not np.isfinite(numbers).all():
-        return None
-    x, y, xx, xy, yy = numbers
-    whole = ellipse_of_spread(float(x), float(y), np.array([[xx, xy], [xy, yy]]))
-    return whole.scaled(scale)

@@ -23,7 +23,7 @@ from fundus_ml.imaging.regions.evidence import (
 from fundus_ml.imaging.regions.landmark_network import SIZE, LandmarkNetwork
 from fundus_ml.imaging.regions.landmarks import Found, eye_maps, find_on_square, landmark_network
 from fundus_ml.imaging.regions.squares import Square
-from fundus_ml.imaging.regions.structures import Ellipse, Laterality, Regions
+from fundus_ml.imaging.regions.structures import Ellipse, Laterality, Regions, stretched
 from fundus_ml.imaging.regions.trained import read_trained
 from fundus_ml.imaging.regions.vessels import find_vessels
 
@@ -76,9 +76,9 @@ def find_regions(image: NDArray[np.uint8], *, field: FieldOfView | None = None) 
     if unlike := _unlike_a_retina(square.pixels):
         return _nothing(image, unlike, field)
     seen = look_for_candidates(square.pixels)
-    weights = read_trained("landmarks").card["confidence"]
-    sure, doubts = _sure_parts(seen, weights)
-    disc = _out(square, sure.get("disc"))
+    card = read_trained("landmarks").card
+    sure, doubts = _sure_parts(seen, card["confidence"])
+    disc = _out(square, sure.get("disc"), card["scales"]["disc"])
     vessels, doubts["vessels"] = find_vessels(image, field, disc=disc)
     if vessels:
         del doubts["vessels"]
@@ -87,7 +87,7 @@ def find_regions(image: NDArray[np.uint8], *, field: FieldOfView | None = None) 
         field=field,
         retina=_retina(image.shape[:2], field),
         disc=disc,
-        cup=_out(square, sure.get("cup")),
+        cup=_out(square, sure.get("cup"), card["scales"]["cup"]),
         fovea=square.point_out(sure["fovea"]) if "fovea" in sure else None,
         vessels=vessels,
         eye=sure.get("eye"),
@@ -190,8 +190,9 @@ def _judge_side(
     sure["eye"] = Laterality(eye="right" if right > 0.5 else "left", confidence=value)  # noqa: PLR2004
 
 
-def _out(square: Square, ellipse: Ellipse | None) -> Ellipse | None:
-    return square.ellipse_out(ellipse) if ellipse else None
+def _out(square: Square, ellipse: Ellipse | None, scale: float) -> Ellipse | None:
+    """An ellipse of the square on the photograph, its border where people draw it."""
+    return square.ellipse_out(stretched(ellipse, scale, scale)) if ellipse else None
 
 
 def _retina(shape: tuple[int, ...], field: FieldOfView) -> NDArray[np.bool_]:

@@ -1,6 +1,7 @@
 """From a folder of marks to weights that the package reads."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from fundus_ml.imaging.regions.trained import read_trained
 from fundus_ml.region_training import learning
 from fundus_ml.region_training.examples import Examples, keep_examples
 from fundus_ml.region_training.landmarks import LandmarkTraining
-from fundus_ml.region_training.learning import learn_landmarks, measured
+from fundus_ml.region_training.learning import learn_landmarks
 from fundus_ml.region_training.marks import read_marks
+from fundus_ml.region_training.measuring import border_scales, measured
 from tests.fundus_ml.region_training.tiny_marks import few_examples, marked_folder
 
 TINY = LandmarkTraining(steps=1, batch_size=2, size=64, small_size=64, lr=1e-4)
@@ -71,6 +73,18 @@ def test_examples_are_kept_and_read_back(tmp_path):
 
 def test_painted_eyes_are_measured_well():
     card = read_trained("landmarks").card
-    found = measured(landmark_network(), card["confidence"], few_examples())
+    found = measured(landmark_network(), card["confidence"], card["scales"], few_examples())
     assert found["disc_in_box"] == found["fovea_near"] == 1
-    assert found["disc_overlap"] > 0.8
+    assert found["disc_overlap"] > 0.85
+
+
+def test_scales_bring_diameters_to_the_true_ones():
+    """Of the same eyes made a tenth larger than they are, in numbers only, they grow by a tenth."""
+    eyes = few_examples()
+    nothing = replace(eyes, disc=eyes.disc * np.nan)
+    larger = replace(eyes, disc=eyes.disc * np.array([1, 1, 1.21, 1.21, 1.21]))
+    first, second = (border_scales(landmark_network(), one, nothing) for one in (eyes, larger))
+    assert second["disc"] == pytest.approx(1.1 * first["disc"])
+    assert 0.9 < first["disc"] < 1.1
+    none = border_scales(landmark_network(), nothing, nothing)
+    assert none["disc"] == 1

@@ -52,6 +52,13 @@ def test_painted_eyes_are_found(found):
         assert (regions.retina == truth.retina).mean() > 0.99
 
 
+def test_borders_lie_where_they_were_painted_on_average(found):
+    """No part is systematically too large or too small."""
+    for part, near in (("disc", 0.02), ("cup", 0.08)):
+        ratios = [getattr(f, part).diameter / getattr(t, part).diameter for _, f, t in found]
+        assert np.mean(ratios) == pytest.approx(1, abs=near), part
+
+
 def test_what_is_found_makes_a_map(found):
     """The value type's own reader takes it."""
     _, regions, truth = found[0]

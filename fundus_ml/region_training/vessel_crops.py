@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fundus_ml.imaging.field_of_view import crop_to_field_of_view
 from fundus_ml.imaging.opencv import cv2
-from fundus_ml.imaging.regions.vessel_network import SIDE, local_contrast
+from fundus_ml.imaging.regions.vessel_network import local_contrast
 from fundus_ml.region_training.vessel_marks import TracedEye
 
 Floats = NDArray[np.float32]
@@ -16,6 +16,9 @@ Pixels = NDArray[np.uint8]
 
 STORED = 704
 """Side of the square an eye is kept at; half of it is kept as well, for small scales."""
+
+UNIT = 512
+"""Side of the square around the field at scale 1."""
 
 ZOOMS = (0.6, 1.6)
 """Scales of a crop: fields of view reach from 30 to 60 degrees."""
@@ -55,7 +58,7 @@ def draw_crop(
 
     Args:
         eye: Whose.
-        size: Side of the crop, pixels of a square of :data:`SIDE` at scale 1.
+        size: Side of the crop, pixels of a square of :data:`UNIT` at scale 1.
         generator: Draws place, scale, turn, colour, light, haze, spots, blur and noise.
 
     Returns:
@@ -75,7 +78,7 @@ def _square(plane: Pixels, eye: TracedEye) -> Pixels:
 
 def _moved(eye: StoredEye, size: int, generator: np.random.Generator) -> Pixels:
     zoom = math.exp(generator.uniform(*np.log(ZOOMS)))
-    scale = zoom * SIDE / STORED
+    scale = zoom * UNIT / STORED
     source = eye.full if scale > HALF else eye.half
     scale *= STORED / source.shape[0]
     turn, stretch = generator.uniform(0, 2 * math.pi), math.exp(generator.normal(0, 0.04))

@@ -33,8 +33,8 @@ KEPT_OUT = 5
 """The last of so many people is kept out, to choose the threshold on."""
 
 LICENCE = (
-    "The weights come with the package under its licence. DRIVE and CHASE_DB1 are free for "
-    "research; no photograph or mark of theirs is part of the package."
+    "Weights are under the package's licence. No licence to pass on the photographs or marks of "
+    "DRIVE and CHASE_DB1, which were learned from, is known: none is part of the package."
 )
 
 Releases = Mapping[str, Sequence[TracedEye]]
@@ -84,7 +84,7 @@ def learn_vessels(
             figures[f"{tested}_{name}"] = float(np.mean([row[name] for row in measured]))
     network = _train(releases, config, folder / "checkpoints-all", on_step)
     card = {
-        "what": "vessels of a fundus photograph, from local contrast at 512 pixels",
+        "what": "vessels of a fundus photograph, from local contrast of the field at 640 pixels",
         "data": {name: f"{len(eyes)} photographs" for name, eyes in releases.items()}
         | {"painted": f"eyes of {PAINTED} people, seed {PAINTED_SEED}"},
         "recipe": asdict(config),

@@ -1,6 +1,7 @@
 """How well a vessel network agrees with an observer's marks, at the photograph's own resolution."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -9,11 +10,14 @@ from numpy.typing import NDArray
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.regions.vessel_network import VesselNetwork, VesselWeights
 from fundus_ml.imaging.regions.vessels import vessel_probability
-from fundus_ml.region_training.vessel_marks import Mask, TracedEye
+from fundus_ml.region_training.vessel_marks import TracedEye, Mask, inside
 from fundus_ml.statistics.clustered import auroc
 
 THRESHOLDS = np.arange(0.2, 0.81, 0.02).round(2)
 """Those tried."""
+
+ANGLES = (1.0, 1.5, 1 / 1.5)
+"""Fields, in the field of the photograph, under which a threshold is tried: 30 to 45 degrees."""
 
 
 class VesselScores(NamedTuple):
@@ -48,14 +52,15 @@ def vessel_auroc(probability: NDArray[np.float32], eye: TracedEye) -> float:
 
 
 def choose_threshold(network: VesselNetwork, eyes: Sequence[TracedEye]) -> float:
-    """Find the probability from which on a pixel is best called vessel.
+    """Find the probability from which on a pixel is best called vessel, whatever the field's angle.
 
     Args:
         network: Trained.
         eyes: Such as were kept out of its training.
 
     Returns:
-        The one of :data:`THRESHOLDS` with the best mean Dice.
+        The one of :data:`THRESHOLDS` with the best mean Dice over these eyes and their views under
+        :data:`ANGLES`.
 
     Raises:
         InputError: There are no eyes.
@@ -65,9 +70,19 @@ def choose_threshold(network: VesselNetwork, eyes: Sequence[TracedEye]) -> float
     weights = VesselWeights(network, 0.5)
     dice = np.zeros(len(THRESHOLDS))
     for eye in eyes:
-        probability = vessel_probability(eye.image, eye.field, weights=weights)
-        dice += _dice_from(probability[eye.counted], eye.vessels[eye.counted])
+        for angle in ANGLES:
+            view = under_angle(eye, angle)
+            probability = vessel_probability(view.image, view.field, weights=weights)
+            dice += _dice_from(probability[view.counted], view.vessels[view.counted])
     return float(THRESHOLDS[int(np.argmax(dice))])
+
+
+def under_angle(eye: TracedEye, times: float) -> TracedEye:
+    """Show an eye as a camera of another field would: less of it, or more black around it."""
+    field = replace(eye.field, radius=eye.field.radius * times, cut=(), cuts=())
+    kept = inside(field, eye.counted.shape) & inside(eye.field, eye.counted.shape)
+    image = eye.image * kept[..., None].astype(np.uint8)
+    return eye._replace(image=image, field=field, counted=eye.counted & kept)
 
 
 def _dice_from(probability: NDArray[np.float32], marked: Mask) -> NDArray[np.float64]:

@@ -12,10 +12,10 @@ from fundus_ml.imaging.regions.vessel_segments import Segments, cut_segments
 
 Floats = NDArray[np.float64]
 
-THINNEST = 2.5
-"""Width below which a vessel's colour is that of what lies around it, pixels of a square of 512."""
+THINNEST = 3.0
+"""Width below which a vessel's colour is that of what lies around it, pixels of a square of 640."""
 
-AROUND = 9.0
+AROUND = 11.0
 """Standard deviation of what lies around a vessel, pixels of that square."""
 
 DARK = 16
@@ -62,7 +62,7 @@ def tell_arteries(square: NDArray[np.uint8], mask: Mask, *, disc: Ellipse | None
     """Tell arteries from veins by how much light their blood takes away.
 
     Args:
-        square: ``(H, W, 3)`` uint8 RGB, a field of view about 512 pixels wide.
+        square: ``(H, W, 3)`` uint8 RGB, a field of view about 640 pixels wide.
         mask: ``(H, W)`` pixels on a vessel.
         disc: Optic disc on the square, from whose centre sectors are cut; the square's middle
             where it is not known.

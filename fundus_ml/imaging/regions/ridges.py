@@ -8,8 +8,8 @@ from fundus_ml.imaging.regions.structures import Mask
 
 Floats = NDArray[np.float32]
 
-WIDTHS = (1.5, 2.5, 4.0)
-"""Standard deviations at which ridges are looked for, pixels of a square of 512."""
+WIDTHS = (2.0, 3.0, 5.0)
+"""Standard deviations at which ridges are looked for, pixels of a square of 640."""
 
 REACH = 2
 """Pixels by which a ridge may lie beside a vessel's mask."""

@@ -18,8 +18,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from fundus_ml.errors import InputError, first_line
 from fundus_ml.imaging.opencv import cv2
 
-SIDE = 512
-"""Side of the square around the field of view that the network is meant to see, pixels."""
+SIDE = 640
+"""Side of the square around the field of view that the network sees, pixels; photographs kept out
+of its training are marked better than at 512, and hardly better at 768."""
 
 WEIGHTS_FILE, CARD_FILE = "vessels.safetensors", "vessels.json"
 

@@ -12,10 +12,10 @@ from fundus_ml.imaging.regions.structures import Mask
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int32]
 
-SHORTEST = 6
+SHORTEST = 8
 """Pixels of centre line below which a piece is left out."""
 
-END = 14
+END = 18
 """Pixels from a meeting within which a piece's direction is measured."""
 
 

@@ -30,6 +30,9 @@ DARK = 16
 LEAST_SEEN = 0.3
 """Share of the field that must be brighter."""
 
+RIM = 10
+"""Width of the field's rim, pixels of its square: 3 % of its radius."""
+
 LEAST_CONFIDENCE = 0.5
 """Below, no vessels are told."""
 
@@ -140,7 +143,17 @@ def _look(image: NDArray[np.uint8], field: FieldOfView, weights: VesselWeights) 
         > 0
     )
     probability = vessel_probabilities(weights.network, square[None], seen[None])[0]
-    return _Seen(square, seen, probability)
+    return _Seen(square, seen, _without_rim(probability, seen))
+
+
+def _without_rim(probability: NDArray[np.float32], seen: Mask) -> NDArray[np.float32]:
+    """Keep of the rim only what runs on from inside: the edge itself looks like a vessel."""
+    whole = np.pad(seen.astype(np.uint8), 1)
+    inside = cv2.distanceTransform(whole, cv2.DIST_L2, cv2.DIST_MASK_3)[1:-1, 1:-1] > RIM
+    kept = probability * inside
+    for _ in range(RIM + 2):
+        kept = np.minimum(cv2.dilate(kept, np.ones((3, 3), np.uint8)), probability)
+    return np.where(inside, probability, kept)
 
 
 def _confidence(eye: _Seen, lit: Mask, mask: Mask) -> tuple[float, str]:

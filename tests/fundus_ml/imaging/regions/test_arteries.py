@@ -10,7 +10,7 @@ from fundus_ml.synthesis.painting import paint_photograph
 from fundus_ml.synthesis.population import draw_population
 from fundus_ml.synthesis.truth import true_regions
 
-SIDE = 512
+SIDE = 640
 
 
 @pytest.fixture(scope="module")

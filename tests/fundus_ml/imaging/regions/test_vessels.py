@@ -11,7 +11,12 @@ from sklearn.metrics import roc_auc_score
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.field_of_view import FieldOfView
 from fundus_ml.imaging.opencv import cv2
-from fundus_ml.imaging.regions.vessels import expected_dice, find_vessels, vessel_probability
+from fundus_ml.imaging.regions.vessels import (
+    _without_rim,
+    expected_dice,
+    find_vessels,
+    vessel_probability,
+)
 from fundus_ml.region_training.vessel_marks import read_drive
 from fundus_ml.region_training.vessel_scores import vessel_scores
 from fundus_ml.synthesis.options import Population
@@ -151,6 +156,19 @@ def test_a_field_outside_the_frame_is_dark():
     found, doubt = find_vessels(np.full((9, 9, 3), 99, np.uint8), FieldOfView(900, 900, 40))
     assert found is None
     assert doubt.startswith("too dark")
+
+
+def test_of_the_rim_only_what_runs_on_from_inside_is_kept():
+    seen = np.hypot(*np.mgrid[-99.5:100, -99.5:100]) < 99
+    away = np.hypot(*np.mgrid[-99.5:100, -99.5:100])
+    arc, spoke = seen & (away > 94), np.zeros_like(seen)
+    spoke[98:102, 100:] = True
+    probability = np.where(seen & (arc | spoke), 0.8, 0.1).astype(np.float32) * seen
+    kept = _without_rim(probability, seen)
+    np.testing.assert_array_equal(kept[spoke], probability[spoke])
+    np.testing.assert_array_equal(kept[away < 88], probability[away < 88])
+    far = arc & ~spoke & (np.abs(np.mgrid[-99.5:100, -99.5:100][0]) > 20)
+    assert kept[far].max() < 0.2
 
 
 def test_expected_dice_is_dice_where_probabilities_are_true():

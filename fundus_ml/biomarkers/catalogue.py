@@ -1,57 +1,10 @@
 """One table of every biomarker: what it is, its unit, what it needs, where it comes from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 
-STRUCTURES = ("disc", "peripapillary", "vessels", "macula", "pigment")
-"""Where biomarkers are measured, in the order of tables and figures."""
-
-OURS = ""
-"""Source of a biomarker that no paper defines this way."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Direction:
-    """A published difference.
-
-    Attributes:
-        contrast: ``sex`` (male less female), ``glaucoma``, ``myopia`` or ``hypertensive`` (those
-            who have it less those who do not).
-        sign: 1 where it is larger in the first of the two, -1 where smaller.
-        doi: The paper that says so.
-    """
-
-    contrast: str
-    sign: int
-    doi: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Biomarker:
-    """What is known of one biomarker.
-
-    Attributes:
-        name: Name of its column.
-        label: A few words for a figure.
-        unit: Unit; ``TDD`` is a typical disc diameter, 0.30 of the field of view's radius: 0.15 of
-            its diameter, which takes the field for one of 45 degrees.
-        structure: One of :data:`STRUCTURES`.
-        needs: Parts of :class:`~fundus_ml.imaging.regions.structures.Regions` it is measured from.
-        meaning: What it is, in one line.
-        doi: The paper that defines it, or :data:`OURS`.
-        directions: Published differences.
-    """
-
-    name: str
-    label: str
-    unit: str
-    structure: str
-    needs: tuple[str, ...]
-    meaning: str
-    doi: str = OURS
-    directions: tuple[Direction, ...] = ()
-
+from fundus_ml.biomarkers.records import Biomarker, Direction
 
 _ROTTERDAM = "10.1016/S0161-6420(99)90457-8"
 _RIM = "10.1167/iovs.11-8533"
@@ -72,123 +25,110 @@ def _said(doi: str, **signs: int) -> tuple[Direction, ...]:
     return tuple(Direction(contrast=name, sign=sign, doi=doi) for name, sign in signs.items())
 
 
+_of_disc = partial(Biomarker, structure="disc", needs=("disc",))
+_of_cup = partial(Biomarker, structure="disc", needs=("disc", "cup"))
+_of_ring = partial(Biomarker, structure="peripapillary", needs=("disc",))
+_of_calibre = partial(Biomarker, structure="vessels", needs=("disc", "vessels"))
+_of_tree = partial(Biomarker, structure="vessels", needs=("vessels",))
+_of_arcades = partial(Biomarker, structure="vessels", needs=("disc", "fovea", "vessels"))
+_of_position = partial(Biomarker, structure="macula", needs=("disc", "fovea"))
+_of_macula = partial(Biomarker, structure="macula", needs=("fovea",))
+_of_background = partial(Biomarker, structure="pigment", needs=())
+_against_cup = partial(Biomarker, structure="pigment", needs=("disc", "cup"))
+
 _DISC = (
-    Biomarker(
+    _of_disc(
         name="disc_area",
         label="Disc area",
-        unit="TDD² · π/4",
-        structure="disc",
-        needs=("disc",),
+        unit="typical discs",
         meaning="area of the disc over that of a typical disc",
         doi=_ROTTERDAM,
         directions=_said(_ROTTERDAM, sex=1, myopia=1),
     ),
-    Biomarker(
+    _of_disc(
         name="disc_width",
         label="Disc, horizontal diameter",
         unit="TDD",
-        structure="disc",
-        needs=("disc",),
         meaning="width of the box around the disc",
     ),
-    Biomarker(
+    _of_disc(
         name="disc_ovality",
         label="Disc ovality",
         unit="ratio",
-        structure="disc",
-        needs=("disc",),
         meaning="shorter over longer axis, 1 for a round disc",
         doi=_YAMASHITA,
         directions=_said(_NOMA, sex=1) + _said(_MYOPIC_DISC, myopia=-1),
     ),
-    Biomarker(
+    _of_disc(
         name="disc_tilt",
         label="Disc torsion",
         unit="degrees",
-        structure="disc",
-        needs=("disc",),
         meaning="angle of the long axis from the vertical, above 0 where its top leans temporally",
         doi=_MYOPIC_DISC,
     ),
-    Biomarker(
+    _of_cup(
         name="cup_disc_ratio",
         label="Cup/disc ratio, vertical",
         unit="ratio",
-        structure="disc",
-        needs=("disc", "cup"),
         meaning="height of the cup over height of the disc",
         doi=_RIM,
         directions=_said("10.3341/kjo.2015.29.5.336", sex=1) + _said(_GLAUCOMA, glaucoma=1),
     ),
-    Biomarker(
+    _of_cup(
         name="rim_width",
         label="Narrowest rim",
         unit="disc diameters",
-        structure="disc",
-        needs=("disc", "cup"),
         meaning="smallest width of the rim over all directions, over the disc's diameter there",
         doi=_RIM,
         directions=_said(_GLAUCOMA, glaucoma=-1),
     ),
-    Biomarker(
+    _of_cup(
         name="rim_pallor",
         label="Rim pallor",
         unit="log units",
-        structure="disc",
-        needs=("disc", "cup"),
         meaning="log(green/red) of the rim less that of the cup; 0 where the rim is as pale",
     ),
 )
 
 _PERIPAPILLARY = (
     *(
-        Biomarker(
+        _of_ring(
             name=f"ring_{channel}",
             label=f"Ring, {channel}",
             unit="log units",
-            structure="peripapillary",
-            needs=("disc",),
             meaning=f"log {channel} light 0.5 to 1 disc diameter from the margin, less the field's",
         )
         for channel in ("red", "green", "blue")
     ),
-    Biomarker(
+    _of_ring(
         name="ring_tessellation",
         label="Ring, tessellation index",
         unit="share",
-        structure="peripapillary",
-        needs=("disc",),
         meaning="R/(R+G+B) of the ring's 8-bit levels",
         doi=_YAMASHITA,
         directions=_said(_NOMA, sex=1),
     ),
-    Biomarker(
+    _of_ring(
         name="atrophy",
         label="Peripapillary atrophy",
         unit="share",
-        structure="peripapillary",
-        needs=("disc",),
         meaning="share of the half disc diameter beside the margin twice as green as the ring",
         directions=_said("10.2147/opth.s12420", glaucoma=1) + _said(_MYOPIC_DISC, myopia=1),
     ),
-    Biomarker(
+    _of_ring(
         name="beta_zone",
         label="Atrophy, temporal",
         unit="share",
-        structure="peripapillary",
-        needs=("disc",),
         meaning="the same within 45 degrees of the temporal direction",
         directions=_said(_MYOPIC_DISC, myopia=1),
     ),
 )
 
 _VESSELS = (
-    Biomarker(
+    _of_calibre(
         name="crae",
         label="Arterial equivalent (CRAE)",
         unit="TDD",
-        structure="vessels",
-        needs=("disc", "vessels"),
         meaning="six widest arteries 0.5 to 1 disc diameter from the margin, joined",
         doi=_KNUDTSON,
         directions=(
@@ -197,49 +137,39 @@ _VESSELS = (
             *_said(_GLAUCOMA_VESSELS, glaucoma=-1),
         ),
     ),
-    Biomarker(
+    _of_calibre(
         name="crve",
         label="Venous equivalent (CRVE)",
         unit="TDD",
-        structure="vessels",
-        needs=("disc", "vessels"),
         meaning="six widest veins there, joined; studies of sex disagree",
         doi=_KNUDTSON,
         directions=_said(_MYOPIC_VESSELS, myopia=-1),
     ),
-    Biomarker(
+    _of_calibre(
         name="artery_vein_ratio",
         label="Artery/vein ratio",
         unit="ratio",
-        structure="vessels",
-        needs=("disc", "vessels"),
         meaning="CRAE over CRVE",
         doi=_KNUDTSON,
         directions=_said(_BLOOD_PRESSURE, hypertensive=-1),
     ),
-    Biomarker(
+    _of_tree(
         name="vessel_density",
         label="Vessel density",
         unit="share",
-        structure="vessels",
-        needs=("vessels",),
         meaning="share of the retina outside the disc that vessels cover",
         doi="10.1167/tvst.11.7.12",
     ),
-    Biomarker(
+    _of_tree(
         name="vessel_length",
         label="Vessel length density",
         unit="1/TDD",
-        structure="vessels",
-        needs=("vessels",),
         meaning="length of all centre lines over the retina's area",
     ),
-    Biomarker(
+    _of_tree(
         name="fractal_dimension",
         label="Fractal dimension",
         unit="dimension",
-        structure="vessels",
-        needs=("vessels",),
         meaning="box-counting dimension of the centre lines",
         doi="10.1016/0375-9601(89)90854-2",
         directions=(
@@ -247,134 +177,106 @@ _VESSELS = (
             *_said("10.1155/2014/783525", myopia=-1),
         ),
     ),
-    Biomarker(
+    _of_tree(
         name="tortuosity",
         label="Tortuosity",
         unit="ratio - 1",
-        structure="vessels",
-        needs=("vessels",),
         meaning="arc over chord less one, median over the pieces between branchings",
         doi="10.1016/S1386-5056(98)00163-4",
         directions=_said(_MYOPIC_VESSELS, myopia=-1),
     ),
-    Biomarker(
+    _of_arcades(
         name="artery_angle",
         label="Arcade angle, arteries",
         unit="degrees",
-        structure="vessels",
-        needs=("disc", "fovea", "vessels"),
         meaning="angle between the temporal main arteries one disc diameter from its centre",
         doi=_ARTERY_ANGLE,
         directions=_said(_TRAJECTORY, myopia=-1),
     ),
-    Biomarker(
+    _of_arcades(
         name="vein_angle",
         label="Arcade angle, veins",
         unit="degrees",
-        structure="vessels",
-        needs=("disc", "fovea", "vessels"),
         meaning="the same of the temporal main veins",
         doi=_ARTERY_ANGLE,
     ),
 )
 
 _MACULA = (
-    Biomarker(
+    _of_position(
         name="disc_fovea_distance",
         label="Disc-fovea distance",
         unit="TDD",
-        structure="macula",
-        needs=("disc", "fovea"),
         meaning="from the disc's centre to the fovea",
         doi="10.1371/journal.pone.0138701",
         directions=_said("10.1371/journal.pone.0138701", myopia=1),
     ),
-    Biomarker(
+    _of_position(
         name="disc_fovea_ratio",
         label="Disc-fovea distance over disc",
         unit="disc diameters",
-        structure="macula",
-        needs=("disc", "fovea"),
         meaning="the same in this eye's own disc diameters: a large disc lowers it",
     ),
-    Biomarker(
+    _of_position(
         name="disc_fovea_angle",
         label="Disc-fovea angle",
         unit="degrees",
-        structure="macula",
-        needs=("disc", "fovea"),
         meaning="fovea below the disc's centre, from the horizontal: papillomacular position",
         doi="10.1371/journal.pone.0141771",
     ),
-    Biomarker(
+    _of_macula(
         name="foveal_darkness",
         label="Foveal darkness",
         unit="log units",
-        structure="macula",
-        needs=("fovea",),
         meaning="log green light 1 to 1.5 TDD around the fovea less that within 0.25 TDD of it",
     ),
-    Biomarker(
+    _of_macula(
         name="foveal_reflex",
         label="Foveal reflex",
         unit="log units",
-        structure="macula",
-        needs=("fovea",),
         meaning="log green light of the 99th percentile less the median, within 0.15 TDD",
     ),
-    Biomarker(
+    _of_macula(
         name="macula_green_red",
         label="Macula, green/red",
         unit="log units",
-        structure="macula",
-        needs=("fovea",),
         meaning="log(green/red) within 1 TDD of the fovea, without vessels",
         doi=_QUOTIENTS,
     ),
-    Biomarker(
+    _of_macula(
         name="macula_red_blue",
         label="Macula, red/blue",
         unit="log units",
-        structure="macula",
-        needs=("fovea",),
         meaning="log(red/blue) there",
         doi=_QUOTIENTS,
     ),
 )
 
 _PIGMENT = (
-    Biomarker(
+    _of_background(
         name="background_green_red",
         label="Background, green/red",
         unit="log units",
-        structure="pigment",
-        needs=(),
         meaning="log(green/red) of the retina without vessels and disc",
         doi=_QUOTIENTS,
     ),
-    Biomarker(
+    _of_background(
         name="background_red_blue",
         label="Background, red/blue",
         unit="log units",
-        structure="pigment",
-        needs=(),
         meaning="log(red/blue) there",
         doi=_QUOTIENTS,
     ),
-    Biomarker(
+    _of_background(
         name="hue",
         label="Background, hue",
         unit="degrees",
-        structure="pigment",
-        needs=(),
         meaning="angle on the colour circle there, 0 red and 60 yellow",
     ),
-    Biomarker(
+    _against_cup(
         name="background_darkness",
         label="Background darkness",
         unit="log units",
-        structure="pigment",
-        needs=("disc", "cup"),
         meaning="log green light of the cup less that of the retina within a diameter of the disc",
     ),
 )

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.regions.vessel_network import VesselNetwork, VesselWeights
 from fundus_ml.imaging.regions.vessels import vessel_probability
-from fundus_ml.region_training.vessel_marks import TracedEye, Mask, inside
+from fundus_ml.region_training.vessel_marks import Mask, TracedEye, inside
 from fundus_ml.statistics.clustered import auroc
 
 THRESHOLDS = np.arange(0.2, 0.81, 0.02).round(2)

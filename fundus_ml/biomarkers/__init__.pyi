@@ -5,8 +5,8 @@ from .measuring import Biomarkers as Biomarkers
 from .measuring import measure_biomarkers as measure_biomarkers
 from .prediction import compare_with_network as compare_with_network
 from .prediction import out_of_fold as out_of_fold
+from .records import STRUCTURES as STRUCTURES
 from .records import Biomarker as Biomarker
 from .records import Direction as Direction
-from .records import STRUCTURES as STRUCTURES
 from .squares import Square as Square
 from .squares import measure_squares as measure_squares

@@ -1,16 +1,18 @@
 """Entry point ``train_regions``: train what finds the parts of an eye, from photographs with marks.
 
-Reads a folder with anatomy.csv (image, and as fractions of the frame: disc_cx disc_cy disc_w disc_h
-fovea_cx fovea_cy; empty where a part is not marked) and images/. Learns from 48 of 100 photographs
-and painted eyes, calibrates on 12, measures on 40 (by the digest of the file's name), and writes
-OUT/landmarks.safetensors and OUT/landmarks.json. The same command goes on where it was interrupted.
-Copy both files over those in fundus_ml/imaging/regions to use them.
+part=landmarks reads a folder with anatomy.csv (image, and as fractions of the frame: disc_cx
+disc_cy disc_w disc_h fovea_cx fovea_cy; empty where a part is not marked) and images/. Learns from
+48 of 100 photographs and painted eyes, calibrates on 12, measures on 40 (by the digest of the
+file's name), and writes OUT/landmarks.safetensors and OUT/landmarks.json. part=vessels reads drive/
+and chase_db1/ as they are released, trains once without each to measure, and once on all. The same
+command goes on where it was interrupted. Copy both files over those in fundus_ml/imaging/regions to
+use them.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from experiments.running import console
 from experiments.running.flags import run_entry_point
@@ -21,9 +23,12 @@ from fundus_ml.errors import InputError, check_seed, refuse_outside
 if TYPE_CHECKING:
     import tracking
 
-TRAINED = ("landmarks",)
+LANDMARKS, VESSELS = "landmarks", "vessels"
 STARTS = ("imagenet", "packaged")
 STAGES = {"cut out": "eye", "paint": "eye", "train": "step", "calibrate": "eye"}
+RELEASES = ("drive", "chase")
+USUAL = {"steps": (800, 2500), "batch_size": (16, 8), "lr": (0.002, 0.003)}
+"""What 0 stands for: of landmarks, of vessels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,53 +36,66 @@ class TrainRegionsConfig(ConsoleOptions):
     """Flags of ``train_regions``."""
 
     part: str = "landmarks"
-    """What is trained: landmarks (optic disc, cup and fovea)."""
+    """What is trained: landmarks (optic disc, cup and fovea) or vessels."""
     marks: str
-    """Folder with anatomy.csv and images/."""
+    """landmarks: folder with anatomy.csv and images/; vessels: with drive/ and chase_db1/."""
     out: str = "regions"
     """Folder for the weights and their card; also keeps the squares and the checkpoints."""
     sources: str = ""
-    """Releases to learn from (column source), with commas between them; all when empty. Photographs
-    of the others are only measured."""
+    """landmarks: releases to learn from (column source), with commas between them; all when empty.
+    Photographs of the others are only measured."""
     start: str = "imagenet"
-    """First weights: imagenet (a new network), or packaged (go on with the one that is in use)."""
-    steps: int = 800
-    """Steps; the last third sees squares of 256 pixels, those before it of 192."""
-    batch_size: int = 16
-    """Eyes per step."""
-    lr: float = 0.002
-    """Largest learning rate of the decoder; the trunk gets a fifth."""
+    """landmarks: first weights: imagenet (a new network), or packaged (go on with those in use)."""
+    steps: int = 0
+    """Steps; 0 is 800 of landmarks and 2,500 of vessels, three times."""
+    batch_size: int = 0
+    """Eyes per step; 0 is 16 of landmarks, and 8 crops of vessels."""
+    lr: float = 0.0
+    """Largest learning rate; 0 is 0.002 of landmarks (a fifth in the trunk), 0.003 of vessels."""
     marked: float = 0.6
-    """Share of the eyes that are photographs with marks; the others are painted."""
+    """landmarks: share of the eyes that are photographs with marks; the others are painted."""
     patients: int = 500
-    """Invented patients whose painted eyes are learned from; they alone have known cups."""
+    """landmarks: invented patients whose painted eyes are learned from; only they have cups."""
     variants: int = 12
-    """Hard variants of each photograph that confidences are calibrated with."""
+    """landmarks: hard variants of each photograph that confidences are calibrated with."""
     checkpoint_minutes: float = 3.0
-    """Minutes between checkpoints."""
+    """landmarks: minutes between checkpoints; vessels keep one every 500 steps."""
     seed: int = 0
     """Seed of first weights, painted eyes and variants."""
 
     def __post_init__(self) -> None:
         """Refuse values out of range."""
-        least = {"steps": 1, "batch_size": 1, "lr": 0, "marked": 0, "patients": 1, "variants": 1}
+        least = {"steps": 0, "batch_size": 0, "lr": 0, "marked": 0, "patients": 1, "variants": 1}
         refuse_outside(
             self,
             at_least=least | {"checkpoint_minutes": 0},
-            one_of={"part": TRAINED, "start": STARTS},
+            one_of={"part": (LANDMARKS, VESSELS), "start": STARTS},
         )
         if self.marked > 1:
             raise InputError(f"marked={self.marked}: must be from 0 to 1")
         check_seed(self.seed)
 
-    def training(self) -> "region_training.LandmarkTraining":
-        """How the network is trained."""
+    def chosen(self, name: str) -> float:
+        """Value of ``steps``, ``batch_size`` or ``lr``: as given, or the usual one of the part."""
+        return float(getattr(self, name) or USUAL[name][self.part == VESSELS])
+
+    def landmark_training(self) -> "region_training.LandmarkTraining":
+        """How the network of disc, cup and fovea is trained."""
         return region_training.LandmarkTraining(
-            steps=self.steps,
-            batch_size=self.batch_size,
-            lr=self.lr,
+            steps=int(self.chosen("steps")),
+            batch_size=int(self.chosen("batch_size")),
+            lr=self.chosen("lr"),
             marked=self.marked,
             minutes=self.checkpoint_minutes,
+            seed=self.seed,
+        )
+
+    def vessel_training(self) -> "region_training.VesselTraining":
+        """How each network of vessels is trained."""
+        return region_training.VesselTraining(
+            steps=int(self.chosen("steps")),
+            batch_size=int(self.chosen("batch_size")),
+            lr=self.chosen("lr"),
             seed=self.seed,
         )
 
@@ -87,15 +105,44 @@ def main(argv: Sequence[str] | None = None) -> None:
     run_entry_point("train_regions", TrainRegionsConfig, train_regions, argv)
 
 
-def train_regions(
-    config: TrainRegionsConfig, run: "tracking.Run"
-) -> "region_training.TrainedLandmarks":
+Trained: TypeAlias = "region_training.TrainedLandmarks | region_training.TrainedVessels"
+
+
+def train_regions(config: TrainRegionsConfig, run: "tracking.Run") -> Trained:
     """Train, calibrate, measure; keep weights, card and figures on the run."""
+    learn = _learn_vessels if config.part == VESSELS else _learn_landmarks
+    trained = learn(config, run)
+    run.log_metrics(trained.figures)
+    for file in (trained.weights, trained.card):
+        run.log_artifact(file)
+    for name, value in trained.figures.items():
+        console.say(f"{name}: {value:.3f}")
+    console.say(f"weights: {trained.weights}")
+    return trained
+
+
+def _learn_vessels(config: TrainRegionsConfig, run: "tracking.Run") -> Trained:
+    root = Path(config.marks)
+    releases = {
+        "drive": region_training.read_drive(root / "drive"),
+        "chase": region_training.read_chase(root / "chase_db1"),
+    }
+    training = config.vessel_training()
+    with console.stages(dict.fromkeys((*RELEASES, "+".join(RELEASES)), "step")) as on_progress:
+
+        def on_step(learned: str, step: int, loss: float) -> None:
+            on_progress(learned, step, training.steps)
+            run.log_metrics({f"{learned.replace('+', '_')}_loss": loss}, step=step)
+
+        return region_training.learn_vessels(releases, training, Path(config.out), on_step=on_step)
+
+
+def _learn_landmarks(config: TrainRegionsConfig, run: "tracking.Run") -> Trained:
     marks = region_training.read_marks(Path(config.marks))
     with console.stages(STAGES) as on_progress:
-        trained = region_training.learn_landmarks(
+        return region_training.learn_landmarks(
             marks,
-            config.training(),
+            config.landmark_training(),
             Path(config.out),
             patients=config.patients,
             variants=config.variants,
@@ -104,13 +151,6 @@ def train_regions(
             on_progress=on_progress,
             on_losses=lambda step, losses: run.log_metrics(losses, step=step),
         )
-    run.log_metrics(trained.figures)
-    for file in (trained.weights, trained.card):
-        run.log_artifact(file)
-    for name, value in trained.figures.items():
-        console.say(f"{name}: {value:.3f}")
-    console.say(f"weights: {trained.weights}")
-    return trained
 
 
 if __name__ == "__main__":

@@ -9,9 +9,10 @@ from experiments import train_regions
 from experiments.train_regions import TrainRegionsConfig
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.regions.trained import read_trained
-from fundus_ml.region_training import learning
+from fundus_ml.region_training import learning, vessel_learning
 from tests.experiments.conftest import enter, flags
 from tests.experiments.tiny_versions import newest
+from tests.fundus_ml.region_training.test_vessel_marks import write_chase, write_drive
 from tests.fundus_ml.region_training.tiny_marks import marked_folder
 from tests.tracking.conftest import end_all_runs
 
@@ -83,7 +84,7 @@ def test_a_mistake_ends_in_one_line(trained, capsys, changes, line):  # noqa: AR
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"part": "nose"}, "part=nose: allowed: landmarks"),
+        ({"part": "nose"}, "part=nose: allowed: landmarks, vessels"),
         ({"start": "luck"}, "start=luck: allowed: imagenet, packaged"),
         ({"marked": 1.5}, "marked=1.5: must be from 0 to 1"),
         ({"variants": 0}, "variants=0: must be at least 1"),
@@ -97,3 +98,26 @@ def test_a_flag_out_of_range_is_refused(changes, line):
 def test_the_card_is_plain_json(trained):
     card = json.loads((trained / "regions" / "landmarks.json").read_text())
     assert card["part"] == "landmarks"
+
+
+@pytest.mark.slow
+def test_vessels_are_learned_from_two_releases_and_measured_on_each(trained, monkeypatch):
+    """Of few eyes, for a step: the run keeps weights, card and what each release gave."""
+    monkeypatch.setattr(vessel_learning, "PAINTED", 1)
+    write_drive(trained / "traced/drive")
+    write_chase(trained / "traced/chase_db1")
+    small = {"part": "vessels", "marks": "traced", "out": "vessels", "steps": 1, "batch_size": 1}
+    train_regions.main(flags(small))
+    run = newest("train_regions")
+    assert {"drive_auroc", "chase_dice", "drive_chase_loss"} <= set(run.data.metrics)
+    card = read_trained("vessels", trained / "vessels").card
+    assert card["left_out"]["drive_auroc"] == pytest.approx(
+        run.data.metrics["drive_auroc"], abs=1e-4
+    )
+
+
+def test_a_folder_without_traced_vessels_is_told_in_one_line(trained, capsys):  # noqa: ARG001
+    with pytest.raises(SystemExit, match="2"):
+        train_regions.main(flags({"part": "vessels", "marks": "marks"}))
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "DRIVE" in said

@@ -11,12 +11,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from fundus_ml.errors import InputError, first_line
 from fundus_ml.imaging.opencv import cv2
+from fundus_ml.imaging.regions.trained import PACKAGED, read_trained
 
 SIDE = 640
 """Side of the square around the field of view that the network sees, pixels; photographs kept out
@@ -134,30 +134,20 @@ class VesselWeights(NamedTuple):
 
 
 @cache
-def load_vessel_network(folder: Path = Path(__file__).parent) -> VesselWeights:
+def load_vessel_network(folder: Path = PACKAGED) -> VesselWeights:
     """Read the weights and the card beside them, once.
 
     Args:
         folder: Holds ``vessels.safetensors`` and ``vessels.json``.
 
     Raises:
-        InputError: A file is missing or damaged, or the weights are not those of the card.
+        InputError: From :func:`~fundus_ml.imaging.regions.trained.read_trained`.
     """
-    weights, card = folder / WEIGHTS_FILE, folder / CARD_FILE
-    try:
-        content, told = weights.read_bytes(), json.loads(card.read_text(encoding="utf-8"))
-        wanted, threshold = str(told["sha256"]), float(told["threshold"])
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{folder}: no vessel network ({first_line(error)})") from error
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != wanted:
-        raise InputError(
-            f"{weights}: is damaged: its SHA-256 is {digest[:12]}…, not {wanted[:12]}…"
-        )
+    trained = read_trained("vessels", folder)
     network = VesselNetwork()
-    state = {name: tensor.float() for name, tensor in load(content).items()}
-    network.load_state_dict(state, strict=False)
+    network.load_state_dict(trained.state, strict=False)  # batches that were counted stay behind
     folded = _folded(network.eval()).to(memory_format=torch.channels_last)
+    threshold = float(trained.card["threshold"])
     return VesselWeights(folded.requires_grad_(requires_grad=False), threshold)
 
 

@@ -25,24 +25,34 @@ def save(pixels, path):
     Image.fromarray(pixels).save(path)
 
 
-@pytest.fixture
-def drive(tmp_path):
+def write_drive(folder):
+    """Two eyes as DRIVE lays them out."""
     image, marks, lit = photograph()
     for number in (22, 21):
-        save(image, tmp_path / f"images/{number}_training.tif")
-        save(marks.astype(np.uint8) * 255, tmp_path / f"1st_manual/{number}_manual1.gif")
-        save(lit.astype(np.uint8) * 255, tmp_path / f"mask/{number}_training_mask.gif")
-    return tmp_path
+        save(image, folder / f"images/{number}_training.tif")
+        save(marks.astype(np.uint8) * 255, folder / f"1st_manual/{number}_manual1.gif")
+        save(lit.astype(np.uint8) * 255, folder / f"mask/{number}_training_mask.gif")
+    return folder
+
+
+def write_chase(folder):
+    """Three eyes of two people as CHASE_DB1 lays them out."""
+    image, marks, _ = photograph()
+    for name in ("01L", "01R", "02L"):
+        save(image, folder / f"Image_{name}.jpg")
+        save(marks, folder / f"Image_{name}_1stHO.png")
+        save(np.roll(marks, 1, axis=1), folder / f"Image_{name}_2ndHO.png")
+    return folder
+
+
+@pytest.fixture
+def drive(tmp_path):
+    return write_drive(tmp_path)
 
 
 @pytest.fixture
 def chase(tmp_path):
-    image, marks, _ = photograph()
-    for name in ("01L", "01R", "02L"):
-        save(image, tmp_path / f"Image_{name}.jpg")
-        save(marks, tmp_path / f"Image_{name}_1stHO.png")
-        save(np.roll(marks, 1, axis=1), tmp_path / f"Image_{name}_2ndHO.png")
-    return tmp_path
+    return write_chase(tmp_path)
 
 
 def test_drives_layout_is_read(drive):

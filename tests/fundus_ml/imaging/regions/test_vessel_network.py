@@ -52,16 +52,16 @@ def test_tampered_weights_are_refused(tmp_path):
     content = bytearray((tmp_path / "vessels.safetensors").read_bytes())
     content[-1] ^= 1
     (tmp_path / "vessels.safetensors").write_bytes(content)
-    with pytest.raises(InputError, match=r"^.*is damaged: its SHA-256 is .*…, not .*…$"):
+    with pytest.raises(InputError, match=r"is damaged: its SHA-256 is .*…, not .*…; install"):
         load_vessel_network(tmp_path)
 
 
 def test_missing_weights_are_one_line(tmp_path):
-    with pytest.raises(InputError, match=r"^.*: no vessel network \(.*\)$"):
+    with pytest.raises(InputError, match=r"vessels.safetensors and .*: cannot be read"):
         load_vessel_network(tmp_path)
     (tmp_path / "vessels.safetensors").touch()
     (tmp_path / "vessels.json").write_text("[]", encoding="utf-8")
-    with pytest.raises(InputError, match="no vessel network"):
+    with pytest.raises(InputError, match="cannot be read"):
         load_vessel_network(tmp_path)
 
 

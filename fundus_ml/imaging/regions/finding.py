@@ -31,6 +31,8 @@ SURE: Mapping[str, float] = {"disc": 0.8, "cup": 0.5, "fovea": 0.7, "eye": 0.9}
 """Confidence below which a part is None."""
 ALONE = 0.9
 """Confidence below which a fovea is None where the disc is."""
+BACKED = 0.5
+"""Support without learning that lets an unsure disc say, with a sure fovea, which eye it is."""
 SMALLEST = 32
 """Pixels of the shorter side of a photograph, at least."""
 CHANNELS = 3
@@ -177,8 +179,10 @@ def _drop_implausible(seen: Candidates, sure: dict[str, Any], doubts: dict[str, 
 def _judge_side(
     seen: Candidates, weights: Mapping[str, float], sure: dict[str, Any], doubts: dict[str, str]
 ) -> None:
-    if "eye" not in seen.evidence or not sure.keys() & {"disc", "fovea"}:
-        doubts["eye"] = "neither disc nor fovea is sure"
+    # A disc that is not sure may be a reflex; brightness and vessels must point to it, too.
+    backed = "fovea" in sure and seen.evidence.get("disc", {}).get("support", 0.0) >= BACKED
+    if "eye" not in seen.evidence or not ("disc" in sure or backed):
+        doubts["eye"] = "the disc is not sure"
         return
     right = confidence(weights, seen.evidence["eye"])
     value = max(right, 1 - right)

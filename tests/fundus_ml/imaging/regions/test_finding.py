@@ -189,6 +189,20 @@ def test_a_fovea_too_near_its_disc_is_doubted(found, monkeypatch):
     assert "implausible distance" in dict(again.doubts)["fovea"]
 
 
+def test_a_reflex_that_is_taken_for_a_disc_says_nothing_of_the_side(found, monkeypatch):
+    """The fovea is sure; brightness and vessels do not point to the disc, or do."""
+    image, regions, _ = found[0]
+    monkeypatch.setattr(finding, "SURE", dict(SURE) | {"disc": 1.1})
+    assert find_regions(image).eye.eye == regions.eye.eye
+    square = Square.around(image, regions.field, size=finding.SIZE)
+    other = 255 - square.ellipse_in(regions.disc).x
+    seen_with(monkeypatch, disc={"x": other})
+    again = find_regions(image)
+    assert again.fovea is not None
+    assert again.eye is None
+    assert dict(again.doubts)["eye"] == "the disc is not sure"
+
+
 def test_a_disc_outside_the_field_of_view_is_doubted(found, monkeypatch):
     image, *_ = found[0]
     seen_with(monkeypatch, disc={"x": 3.0, "y": 3.0})

@@ -4,6 +4,7 @@ import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
 from fundus_ml.errors import InputError
+from fundus_ml.imaging.regions import vessels
 from fundus_ml.imaging.regions.vessel_network import load_vessel_network
 from fundus_ml.imaging.regions.vessels import vessel_probability
 from fundus_ml.region_training import vessel_learning
@@ -21,6 +22,7 @@ TINY = VesselTraining(steps=2, batch_size=2, crop_size=32, warmup=0, precision="
 @pytest.fixture
 def few_painted(monkeypatch):
     monkeypatch.setattr(vessel_learning, "PAINTED", 1)
+    monkeypatch.setattr(vessels, "SIDE", 128)
 
 
 def one_eye_each(people, seed):

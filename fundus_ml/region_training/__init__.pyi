@@ -3,12 +3,12 @@ from .learning import TrainedLandmarks as TrainedLandmarks
 from .learning import learn_landmarks as learn_landmarks
 from .marks import MarkedEye as MarkedEye
 from .marks import read_marks as read_marks
+from .painted_vessels import paint_marked as paint_marked
 from .vessel_learning import TrainedVessels as TrainedVessels
 from .vessel_learning import learn_vessels as learn_vessels
 from .vessel_learning import learn_without_some as learn_without_some
 from .vessel_learning import measure_vessels as measure_vessels
 from .vessel_marks import TracedEye as TracedEye
-from .vessel_marks import paint_marked as paint_marked
 from .vessel_marks import read_chase as read_chase
 from .vessel_marks import read_drive as read_drive
 from .vessel_scores import VesselScores as VesselScores

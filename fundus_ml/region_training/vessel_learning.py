@@ -16,7 +16,8 @@ from fundus_ml.imaging.regions.vessel_network import (
     save_vessel_network,
 )
 from fundus_ml.imaging.regions.vessels import vessel_probability
-from fundus_ml.region_training.vessel_marks import TracedEye, paint_marked
+from fundus_ml.region_training.painted_vessels import paint_marked
+from fundus_ml.region_training.vessel_marks import TracedEye
 from fundus_ml.region_training.vessel_scores import choose_threshold, vessel_auroc, vessel_scores
 from fundus_ml.region_training.vessels import VesselTraining, train_vessel_network
 

@@ -8,12 +8,12 @@ from fundus_ml.imaging.regions import vessels
 from fundus_ml.imaging.regions.vessel_network import load_vessel_network
 from fundus_ml.imaging.regions.vessels import vessel_probability
 from fundus_ml.region_training import vessel_learning
+from fundus_ml.region_training.painted_vessels import paint_marked
 from fundus_ml.region_training.vessel_learning import (
     learn_vessels,
     learn_without_some,
     measure_vessels,
 )
-from fundus_ml.region_training.vessel_marks import paint_marked
 from fundus_ml.region_training.vessels import VesselTraining
 
 TINY = VesselTraining(steps=2, batch_size=2, crop_size=32, warmup=0, precision="fp32")

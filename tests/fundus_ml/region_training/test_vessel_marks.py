@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from fundus_ml.errors import InputError
-from fundus_ml.region_training.vessel_marks import inside, paint_marked, read_chase, read_drive
+from fundus_ml.region_training.painted_vessels import paint_marked
+from fundus_ml.region_training.vessel_marks import inside, read_chase, read_drive
 
 SHAPE = (90, 100)
 

@@ -6,8 +6,9 @@ from sklearn.metrics import f1_score, recall_score, roc_auc_score
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.field_of_view import FieldOfView
 from fundus_ml.imaging.regions.vessel_network import VesselNetwork
+from fundus_ml.region_training.painted_vessels import paint_marked
 from fundus_ml.region_training.vessel_crops import STORED, draw_crop, store
-from fundus_ml.region_training.vessel_marks import TracedEye, paint_marked
+from fundus_ml.region_training.vessel_marks import TracedEye
 from fundus_ml.region_training.vessel_scores import (
     THRESHOLDS,
     _dice_from,

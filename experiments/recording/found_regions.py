@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 SHEET_EYES = 24
 SHEET = "regions.png"
 """Eyes to look at first, in the dataset folder and on the run."""
+SIDE = {"eye": "side"}
+"""What ``eye`` is called where people read."""
 
 
 def log_found_regions(run: "tracking.Run", dataset: "data.FundusDataset", folder: Path) -> None:
@@ -39,7 +41,7 @@ def log_found_regions(run: "tracking.Run", dataset: "data.FundusDataset", folder
     run.log_metrics(
         {f"share_{part}": share for part, share in shares.items()} | {"other_side": len(other)}
     )
-    told = ", ".join(f"{part} {share:.1%}" for part, share in shares.items())
+    told = ", ".join(f"{SIDE.get(part, part)} {share:.1%}" for part, share in shares.items())
     console.say(f"regions found: {told}; least certain: {folder / SHEET}")
     if other:
         console.warn(f"{len(other)} eyes look like the other side: {listed(other)}")
@@ -47,6 +49,7 @@ def log_found_regions(run: "tracking.Run", dataset: "data.FundusDataset", folder
 
 
 def _caption(eye: dict[Hashable, Any]) -> str:
-    lacking = [doubt.partition(":")[0] for doubt in eye["region_doubts"].split("; ") if doubt]
+    told = [doubt.partition(":")[0] for doubt in eye["region_doubts"].split("; ") if doubt]
+    lacking = [SIDE.get(part, part) for part in told]
     name = str(eye["image_id"]).rpartition("/")[2]
     return f"{name} without {', '.join(lacking)}" if lacking else name

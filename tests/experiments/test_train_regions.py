@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from mlflow import MlflowClient
 
 from experiments import train_regions
 from experiments.train_regions import TrainRegionsConfig
@@ -15,6 +14,7 @@ from tests.experiments.tiny_versions import newest
 from tests.fundus_ml.region_training.test_vessel_marks import write_chase, write_drive
 from tests.fundus_ml.region_training.tiny_marks import marked_folder
 from tests.tracking.conftest import end_all_runs
+from tracking.stores import initialise_tracking
 
 SMALL = {
     "marks": "marks",
@@ -50,7 +50,7 @@ def test_weights_and_card_lie_in_the_folder_and_on_the_run(trained):
     assert card["start"] == "packaged weights"
     assert card["data"]["learned_from"] == ["painted"]
     run = newest("train_regions")
-    client = MlflowClient("sqlite:///mlflow.db")
+    client = initialise_tracking()
     kept = {file.path for file in client.list_artifacts(run.info.run_id)}
     assert {"landmarks.safetensors", "landmarks.json"} <= kept
     assert run.data.metrics["test_disc_in_box"] == card["figures"]["test_disc_in_box"]

@@ -33,6 +33,7 @@ def prepared(config, root):
     return step.run_id, set(open_dataset(config.dataset).frame["patient_id"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config_class", [MainConfig, pytest.param(RealEyesConfig, marks=pytest.mark.slow)]
 )

@@ -62,6 +62,7 @@ def test_sixty_painted_eyes():
         assert found[name].corr(painted[trait]) > least, name
 
 
+@pytest.mark.slow
 def test_geometry_has_no_bias_on_a_few_painted_eyes():
     """Ratios, lengths and angles are those painted; the borders are where true regions put them."""
     table = eyes(4)

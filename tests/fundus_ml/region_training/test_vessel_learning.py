@@ -29,6 +29,7 @@ def one_eye_each(people, seed):
     return list({eye.person: eye for eye in paint_marked(people, seed=seed)}.values())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_painted")
 def test_each_release_is_measured_by_a_network_that_never_saw_it(tmp_path):
     releases = {"first": one_eye_each(2, 6), "second": one_eye_each(2, 7)}

@@ -1,12 +1,15 @@
 """Regions survive being written as columns and bits, and say whom to look at first."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from fundus_ml.imaging.cropping import crop_eye
 from fundus_ml.imaging.field import FieldOfView
+from fundus_ml.imaging.options import CropOptions
 from fundus_ml.imaging.regions.columns import (
     REGION_COLUMNS,
     least_certain,
@@ -18,6 +21,10 @@ from fundus_ml.imaging.regions.columns import (
 )
 from fundus_ml.imaging.regions.maps import region_map
 from fundus_ml.imaging.regions.structures import Ellipse, Landmark, Laterality, Regions, Vessels
+from fundus_ml.sources.synthetic import synthetic_photographs
+from fundus_ml.synthesis.options import Population
+from fundus_ml.synthesis.population import draw_population
+from fundus_ml.synthesis.truth import true_landmarks
 
 SIZE = 96
 
@@ -99,3 +106,19 @@ def test_eyes_with_missing_parts_are_looked_at_first(rows):
 def test_an_eye_of_the_other_side_is_named_where_both_are_known(rows):
     assert other_side(rows).tolist() == [False, False, True]
     assert other_side(rows.assign(region_eye="")).tolist() == [False] * 3
+
+
+def test_painted_eyes_bring_their_own_regions_to_the_square():
+    """The truth of the painting, moved with its photograph; vessels stand in its map."""
+    row = draw_population(Population(patients=1, seed=2)).to_dict("records")[0]
+    load = partial(synthetic_photographs(Population(patients=1, seed=2)).load, row)
+    eye = crop_eye(load, CropOptions(size=SIZE, same_person=False), drawn={})
+    found = regions_of_row(eye.measured, eye.regions)
+    truth = true_landmarks(row)
+    scale = SIZE / (2 * truth.field.radius)
+    for part in ("disc", "fovea"):
+        across = getattr(found, part).x - (SIZE - 1) / 2
+        assert across == pytest.approx(scale * (getattr(truth, part).x - truth.field.x), abs=1)
+    assert found.disc.diameter == pytest.approx(scale * truth.disc.diameter, rel=0.02)
+    assert found.vessels.mask.any()
+    assert shares_found(pd.DataFrame([eye.measured]))["vessels"] == 1

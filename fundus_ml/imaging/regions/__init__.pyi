@@ -7,7 +7,6 @@ from .columns import regions_of_row as regions_of_row
 from .columns import shares_found as shares_found
 from .finding import SURE as SURE
 from .finding import find_regions as find_regions
-from .finding import find_regions_of as find_regions_of
 from .maps import PARTS as PARTS
 from .maps import PERIPHERY as PERIPHERY
 from .maps import REGION_FLAGS as REGION_FLAGS

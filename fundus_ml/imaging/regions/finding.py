@@ -1,6 +1,6 @@
 """Find the parts of an eye on its photograph: optic disc, cup, fovea, and which eye it is."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -95,11 +95,6 @@ def find_regions(image: NDArray[np.uint8], *, field: FieldOfView | None = None) 
         eye=sure.get("eye"),
         doubts=tuple(doubts.items()),
     )
-
-
-def find_regions_of(images: Sequence[NDArray[np.uint8]]) -> list[Regions]:
-    """Find the parts of several eyes, one after another: on a CPU no batch is quicker."""
-    return [find_regions(image) for image in images]
 
 
 def check_image(image: NDArray[np.uint8]) -> None:

@@ -23,7 +23,6 @@ from fundus_ml.imaging.options import CropOptions
 from fundus_ml.imaging.photographs import Photograph
 from fundus_ml.imaging.quality import Quality, measure_quality
 from fundus_ml.imaging.regions.columns import moved, region_columns
-from fundus_ml.imaging.regions.finding import find_regions
 from fundus_ml.imaging.regions.maps import region_map
 from fundus_ml.imaging.regions.masks import read_masks, with_masks
 
@@ -125,6 +124,9 @@ def _regions(
         return cut, told | {"region_vessels_confidence": 1.0}  # the map is the truth
     if drawn is None:
         return None, {}
+    # Its networks need packages that a served version, which only crops, is installed without.
+    from fundus_ml.imaging.regions.finding import find_regions  # noqa: PLC0415
+
     whole = _in_original(photograph, field)
     masks = read_masks(drawn, width=photograph.width, height=photograph.height)
     square = crop_to_field_of_view(photograph.image, field, size=FINDING_SIZE, surround="black")

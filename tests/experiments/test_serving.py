@@ -220,6 +220,16 @@ def test_a_folder_that_cannot_be_scored_is_refused_in_a_line(values, said, capsy
     assert said in capsys.readouterr().err
 
 
+def test_what_travels_with_a_version_imports_nothing_it_is_installed_without():
+    """Finding regions needs networks; a version only crops."""
+    told = (
+        "import sys; import experiments.recording.served_model;"
+        "print(sorted({'timm', 'skimage', 'safetensors', 'sklearn'} & set(sys.modules)))"
+    )
+    ran = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "[]"
+
+
 @pytest.mark.slow
 def test_it_answers_where_the_project_is_not_installed(chain, eyes, tmp_path):
     folder, scored = eyes

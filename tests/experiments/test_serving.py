@@ -226,7 +226,9 @@ def test_what_travels_with_a_version_imports_nothing_it_is_installed_without():
         "import sys; import experiments.recording.served_model;"
         "print(sorted({'timm', 'skimage', 'safetensors', 'sklearn'} & set(sys.modules)))"
     )
-    ran = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True)
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-c", told]
+    ran = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "[]"
 
 

@@ -21,7 +21,7 @@ TEMPORAL_ARCADE = (15.0, 100.0)
 _CIRCLES = 8
 """Circles of the zone on which vessels are counted."""
 _LEAST_CIRCLES = 3
-"""Of them, how many must show six vessels."""
+"""How many of those circles must show six vessels."""
 _BAND = 0.05
 """Half the width of the circle of the arcades, in disc diameters."""
 NOT_TOLD = "arteries and veins are not told apart"
@@ -119,15 +119,15 @@ def _arcade_angle(view: View, mask: Mask, lines: Mask) -> Measured:
     line = lines & circle & view.regions.retina[window]
     widths = _widths(mask[window], line, view.typical)
     across = (fovea.x - disc.x) * (view.temporal or 1)
-    turned = angle - math.degrees(math.atan2(disc.y - fovea.y, across))
-    turned = (turned + 180) % 360 - 180
-    sides = [_main(widths, line, side * turned) for side in (1, -1)]
+    from_fovea = angle - math.degrees(math.atan2(disc.y - fovea.y, across))
+    from_fovea = (from_fovea + 180) % 360 - 180
+    sides = [_main(widths, line, side * from_fovea) for side in (1, -1)]
     return sum(sides) if all(sides) else "a temporal arcade was not found"
 
 
-def _main(widths: NDArray[np.float64], line: Mask, turned: NDArray[np.float32]) -> float:
+def _main(widths: NDArray[np.float64], line: Mask, from_fovea: NDArray[np.float32]) -> float:
     """Angle at which the widest vessel of one side crosses; 0 where none does."""
     low, high = TEMPORAL_ARCADE
-    crossing = line & (turned >= low) & (turned <= high)
-    width, angle = medians_by_piece(crossing, widths, turned)
+    crossing = line & (from_fovea >= low) & (from_fovea <= high)
+    width, angle = medians_by_piece(crossing, widths, from_fovea)
     return float(angle[width.argmax()]) if len(width) else 0.0

@@ -43,7 +43,7 @@ class Alignment:
         """Find the similarity that brings disc and fovea to their places.
 
         Args:
-            regions: Of the photograph.
+            regions: Parts of the photograph.
             size: Side of the square, pixels, 1 or more.
 
         Raises:

@@ -51,7 +51,7 @@ def calibrate(
         marked: Photographs kept for this.
         painted: Painted eyes kept for this; they alone have known cups.
         variants: Hard variants of each photograph, and a third as many of each painted eye.
-        seed: Of the variants.
+        seed: Seed of the variants.
         on_variant: Told after each one.
 
     Returns:
@@ -63,7 +63,7 @@ def calibrate(
 
 
 def hard_variants(marked: Examples, painted: Examples, variants: int, seed: int) -> list[Varied]:
-    """Draw them: badly lit, blurred, turned, cut, without disc, and what is no eye."""
+    """Draw them: badly lit, blurred, rotated, cut, without disc, and what is no eye."""
     draws = np.random.default_rng([seed, 1])
     found = [
         varied(marked, place, SIZE, HARD, draws)

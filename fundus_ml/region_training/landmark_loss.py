@@ -19,7 +19,7 @@ def landmark_loss(
     """Compare maps with the truth of a batch; what is not known costs nothing.
 
     Args:
-        maps: Of the network.
+        maps: Output of the network.
         disc: ``(N, 5)`` centre and second moments, pixels; NaN: unknown, inf: not to be seen.
         cup: ``(N, 5)`` likewise.
         fovea: ``(N, 2)`` column and row likewise.

@@ -49,7 +49,7 @@ def measured(
 
     Args:
         network: Any.
-        weights: Of the confidences.
+        weights: Weights of the confidences.
         scales: From :func:`border_scales`.
         examples: Eyes.
 

@@ -102,7 +102,7 @@ def test_the_card_is_plain_json(trained):
 
 @pytest.mark.slow
 def test_vessels_are_learned_from_two_releases_and_measured_on_each(trained, monkeypatch):
-    """Of few eyes, for a step: the run keeps weights, card and what each release gave."""
+    """Few eyes, one step: the run keeps weights, card and what each release gave."""
     monkeypatch.setattr(vessel_learning, "PAINTED", 1)
     write_drive(trained / "traced/drive")
     write_chase(trained / "traced/chase_db1")

@@ -71,7 +71,7 @@ def tell_arteries(square: NDArray[np.uint8], mask: Mask, *, disc: Ellipse | None
         Pixels of ``mask`` on vessels that are told; none where colours fall into no two groups.
 
     Source:
-        Vázquez et al. 2013, Machine Vision and Applications 24:919 (groups within turned sectors);
+        Vázquez et al. 2013, Machine Vision and Applications 24:919 (groups within rotated sectors);
         here on optical densities, with pieces that go on tied together.
     """
     segments = cut_segments(mask)

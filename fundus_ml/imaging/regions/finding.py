@@ -161,7 +161,7 @@ def _sure_parts(
 
 
 def _drop_implausible(seen: Candidates, sure: dict[str, Any], doubts: dict[str, str]) -> None:
-    """Of a disc and a fovea that cannot belong together, keep the surer one."""
+    """Keep the surer one of a disc and a fovea that cannot belong together."""
     if not {"disc", "fovea"} <= sure.keys() or seen.evidence["fovea"]["distance"] > -1:
         return
     wrong = min(("fovea", "disc"), key=lambda part: float(sure[part].confidence))

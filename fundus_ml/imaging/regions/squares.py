@@ -6,11 +6,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fundus_ml.imaging.field_of_view import (
-    FieldOfView,
-    crop_to_field_of_view,
-    rectangle_around,
-)
+from fundus_ml.imaging.field import FieldOfView
+from fundus_ml.imaging.field_of_view import crop_to_field_of_view, rectangle_around
 from fundus_ml.imaging.regions.structures import Ellipse, Landmark, stretched
 
 

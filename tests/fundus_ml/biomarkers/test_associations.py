@@ -73,7 +73,7 @@ def test_two_eyes_of_a_person_do_not_halve_the_interval():
 
 
 def test_p_is_even_where_nothing_differs():
-    """Of 33 biomarkers in each of four populations, none related to the label."""
+    """33 biomarkers in each of four populations, none of them related to the label."""
     found = []
     for seed in range(4):
         label, age, person, rng = people(80, seed=seed)

@@ -35,7 +35,7 @@ def test_a_mask_on_its_ridges_agrees_and_one_beside_them_does_not(tree):
     brightness, mask = tree
     seen = np.ones_like(mask)
     agreeing = ridge_agreement(brightness, seen, mask)
-    turned = ridge_agreement(brightness, seen, np.ascontiguousarray(mask.T))
+    beside = ridge_agreement(brightness, seen, np.ascontiguousarray(mask.T))
     assert agreeing > 0.9
-    assert turned < agreeing / 2
+    assert beside < agreeing / 2
     assert ridge_agreement(brightness, seen, np.zeros_like(mask)) == 0

@@ -23,7 +23,8 @@ def smokers_once(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         enter(folder, patch)
         own = {"source": "folder", "root": "own", "out": "data", "size": 32, "workers": 1}
-        few = {"permutations": 20, "test_fraction": 0.3, "val_fraction": 0.3, "regions": "no"}
+        few = {"permutations": 20, "test_fraction": 0.3, "val_fraction": 0.3}
+        few |= {"regions": "no", "same_person": "false"}
         preprocess.main(flags(own | few))
         train.main(flags(NETWORK | {"dataset": "data", "contrast": "eye"}))
     return folder

@@ -78,6 +78,7 @@ def test_geometry_has_no_bias_on_a_few_painted_eyes():
     np.testing.assert_allclose(found["disc_fovea_angle"], painted["angle"], atol=0.05)
 
 
+@pytest.mark.slow
 def test_one_trait_moves_its_own_biomarkers_alone():
     """The same people, vessels wider: no disc, no macula, no pigment moves by a tenth of a
     deviation."""

@@ -88,6 +88,7 @@ def test_overlap_is_what_areas_say():
     assert moved == pytest.approx(lens / (2 * math.pi * 20**2 - lens), abs=0.01)
 
 
+@pytest.mark.slow
 def test_hard_variants_of_painted_eyes_are_judged():
     """By the packaged network: most discs are right, and every verdict has its evidence."""
     eyes = few_examples()

@@ -29,6 +29,7 @@ def marks(tmp_path_factory):
     return read_marks(folder)
 
 
+@pytest.mark.slow
 def test_a_training_leaves_weights_and_a_card_that_can_be_read(marks, tmp_path, monkeypatch):
     """One small step from the packaged weights, which stay as they are."""
     monkeypatch.setattr(learning, "VAL_PATIENTS", 1)

@@ -36,6 +36,7 @@ def same(one, other):
     return all(torch.equal(*pair) for pair in pairs)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss(eyes):
     losses = []
     trained(eyes, 24, seen=lambda _, loss: losses.append(loss))

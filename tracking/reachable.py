@@ -65,10 +65,14 @@ def check_writable(uri: str, *, what: str) -> None:
 
 
 @contextmanager
-def impatient() -> Iterator[None]:
-    """Let MLflow ask a server once and briefly during the block, instead of for minutes."""
+def impatient(seconds: int = 5) -> Iterator[None]:
+    """Let MLflow ask a server once and briefly during the block, instead of for minutes.
+
+    Args:
+        seconds: How long one answer may take.
+    """
     before = {name: os.environ.get(name) for name in (_RETRIES, _TIMEOUT)}
-    os.environ.update({_RETRIES: "0", _TIMEOUT: "5"})
+    os.environ.update({_RETRIES: "0", _TIMEOUT: str(seconds)})
     try:
         yield
     finally:

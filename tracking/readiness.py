@@ -17,6 +17,8 @@ from tracking.runs import Run
 from tracking.stores import initialise_tracking
 
 _PROBE = "writable.txt"
+_SECONDS = 30
+"""How long a busy server may take to hand a small artifact through."""
 
 
 def check_artifacts(run: Run) -> Path | None:
@@ -31,7 +33,7 @@ def check_artifacts(run: Run) -> Path | None:
     uri = initialise_tracking().get_run(run.run_id).info.artifact_uri
     repository = get_artifact_repository(uri)
     try:
-        with tempfile.TemporaryDirectory() as folder, impatient():
+        with tempfile.TemporaryDirectory() as folder, impatient(_SECONDS):
             probe = Path(folder) / _PROBE
             probe.write_text("written to see whether it can be\n", encoding="utf-8")
             repository.log_artifact(str(probe))  # type: ignore[no-untyped-call]

@@ -25,9 +25,10 @@ from fundus_ml.imaging.quality import Quality, measure_quality
 from fundus_ml.imaging.regions.columns import moved, region_columns
 from fundus_ml.imaging.regions.maps import region_map
 from fundus_ml.imaging.regions.masks import read_masks, with_masks
+from fundus_ml.imaging.regions.squares import field_on_square
 
-FINDING_SIZE = 512
-"""Side of the square on which regions are looked for, pixels."""
+FINDING_SIZE = 640
+"""Side of the square on which regions are looked for, pixels: what the vessels' network sees."""
 
 LoadPhotograph = Callable[[int], Photograph]
 """Least pixels of the shorter side → one photograph, decoded no further down than that; raises
@@ -130,10 +131,10 @@ def _regions(
     whole = _in_original(photograph, field)
     masks = read_masks(drawn, width=photograph.width, height=photograph.height)
     square = crop_to_field_of_view(photograph.image, field, size=FINDING_SIZE, surround="black")
-    middle = (FINDING_SIZE - 1) / 2
-    inscribed = FieldOfView(middle, middle, FINDING_SIZE / 2)
-    found = with_masks(find_regions(square, field=inscribed), masks, whole)
-    on_map = crop_to_field_of_view(region_map(found), inscribed, size=size, interpolation="nearest")
+    height, width = photograph.image.shape[:2]
+    on_square = field_on_square(field, frame=(height, width), size=FINDING_SIZE)
+    found = with_masks(find_regions(square, field=on_square), masks, whole)
+    on_map = crop_to_field_of_view(region_map(found), on_square, size=size, interpolation="nearest")
     return on_map, region_columns(moved(found, size / FINDING_SIZE))
 
 

@@ -27,6 +27,10 @@ class Cut(NamedTuple):
         moved = (self.across - across + self.down - down) / 2
         return Cut(self.side, across, down, self.limit + moved)
 
+    def without(self, left: int, top: int) -> "Cut":
+        """Say where it lies once so many columns and rows are cut off."""
+        return self._replace(limit=self.limit - self.across * left - self.down * top)
+
 
 @dataclass(frozen=True)
 class FieldOfView:

@@ -22,3 +22,5 @@ from .vessel_network import VesselWeights as VesselWeights
 from .vessel_network import load_vessel_network as load_vessel_network
 from .vessels import find_vessels as find_vessels
 from .vessels import vessel_probability as vessel_probability
+from .zones import ZONES as ZONES
+from .zones import zone_masks as zone_masks

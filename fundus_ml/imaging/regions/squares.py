@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from fundus_ml.imaging.field import FieldOfView
+from fundus_ml.imaging.field import Cut, FieldOfView
 from fundus_ml.imaging.field_of_view import crop_to_field_of_view, rectangle_around
 from fundus_ml.imaging.regions.structures import Ellipse, Landmark, stretched
 
@@ -55,3 +55,34 @@ class Square:
         """Where an ellipse of the square lies on the photograph."""
         centre = self.point_out(Landmark(x=ellipse.x, y=ellipse.y))
         return replace(stretched(ellipse, 1 / self.across, 1 / self.down), x=centre.x, y=centre.y)
+
+
+def field_on_square(field: FieldOfView, *, frame: tuple[int, int], size: int) -> FieldOfView:
+    """Say where a field of view lies on the square that is cut around it.
+
+    Args:
+        field: In pixels of the photograph.
+        frame: ``(H, W)`` of the photograph.
+        size: Side of the square, pixels.
+
+    Returns:
+        The circle that touches the square's four sides. Straight edges that cut it are those of
+        ``field``, and those of the frame where the square leaves it.
+    """
+    left, top, wide, high = rectangle_around(field)
+    edges = {
+        "left": (left < 0, Cut("left", -1, 0, 0.5)),
+        "top": (top < 0, Cut("top", 0, -1, 0.5)),
+        "right": (left + wide > frame[1], Cut("right", 1, 0, frame[1] - 0.5)),
+        "bottom": (top + high > frame[0], Cut("bottom", 0, 1, frame[0] - 0.5)),
+    }
+    cuts = (*field.cuts, *(edge for leaves, edge in edges.values() if leaves))
+    middle = (size - 1) / 2
+    return FieldOfView(
+        x=middle,
+        y=middle,
+        radius=size / 2,
+        cut=field.cut,
+        confidence=field.confidence,
+        cuts=tuple(cut.without(left, top).scaled(size / wide, size / high) for cut in cuts),
+    )

@@ -172,23 +172,21 @@ def save_vessel_network(network: VesselNetwork, folder: Path, card: Mapping[str,
 
 
 def vessel_probabilities(
-    network: nn.Module, squares: NDArray[np.uint8], seen: NDArray[np.bool_]
+    network: nn.Module, contrast: NDArray[np.float32], seen: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
     """Say of each pixel of some squares how likely it lies on a vessel.
 
     Args:
         network: Maps local contrast to logits.
-        squares: ``(N, S, S, 3)`` uint8 RGB, S a multiple of 16.
+        contrast: ``(N, 3, S, S)`` of :func:`local_contrast`, S a multiple of 16.
         seen: ``(N, S, S)`` pixels inside the field of view.
 
     Returns:
         ``(N, S, S)`` in [0, 1], 0 where nothing is seen.
     """
-    pairs = zip(squares, seen, strict=True)
-    contrast = torch.from_numpy(np.stack([local_contrast(*pair) for pair in pairs]))
+    given = torch.from_numpy(contrast).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
-        logits = network(contrast.contiguous(memory_format=torch.channels_last))
-        return np.asarray(torch.sigmoid(logits).numpy() * seen, np.float32)
+        return np.asarray(torch.sigmoid(network(given)).numpy() * seen, np.float32)
 
 
 def _folded(network: VesselNetwork) -> VesselNetwork:

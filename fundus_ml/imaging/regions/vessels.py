@@ -51,9 +51,10 @@ ridges; the ends are where DRIVE and CHASE_DB1, blurred, darkened, veiled or noi
 
 
 class _Seen(NamedTuple):
-    """The square around one eye, what of it was photographed, and the network's word on it."""
+    """The square around one eye, what of it was photographed, and what the network sees in it."""
 
     square: NDArray[np.uint8]
+    contrast: NDArray[np.float32]
     seen: Mask
     probability: NDArray[np.float32]
 
@@ -142,8 +143,9 @@ def _look(image: NDArray[np.uint8], field: FieldOfView, weights: VesselWeights) 
         )
         > 0
     )
-    probability = vessel_probabilities(weights.network, square[None], seen[None])[0]
-    return _Seen(square, seen, _without_rim(probability, seen))
+    contrast = local_contrast(square, seen)
+    probability = vessel_probabilities(weights.network, contrast[None], seen[None])[0]
+    return _Seen(square, contrast, seen, _without_rim(probability, seen))
 
 
 def _without_rim(probability: NDArray[np.float32], seen: Mask) -> NDArray[np.float32]:
@@ -162,7 +164,7 @@ def _confidence(eye: _Seen, lit: Mask, mask: Mask) -> tuple[float, str]:
     measures = (
         float(mask.sum() / lit.sum()),
         measure_quality(np.asarray(view, np.uint8)).focus,
-        ridge_agreement(local_contrast(eye.square, eye.seen)[1], eye.seen, mask),
+        ridge_agreement(eye.contrast[1], eye.seen, mask),
     )
     counts = {
         what: float(np.clip((measure - none) / (full - none), 0, 1))

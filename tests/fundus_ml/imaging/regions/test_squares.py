@@ -5,8 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from fundus_ml.imaging.field_of_view import FieldOfView
-from fundus_ml.imaging.regions.squares import Square
+from fundus_ml.imaging.field import Cut
+from fundus_ml.imaging.field_of_view import FieldOfView, crop_to_field_of_view
+from fundus_ml.imaging.regions.finding import find_regions
+from fundus_ml.imaging.regions.squares import Square, field_on_square
 from fundus_ml.imaging.regions.structures import (
     Ellipse,
     Landmark,
@@ -66,3 +68,19 @@ def test_a_stretched_ellipse_is_the_ellipse_of_the_stretched_picture():
     along, athwart = across * cos + down * sin, down * cos - across * sin
     on_border = (2 * along / wide.width) ** 2 + (2 * athwart / wide.height) ** 2
     np.testing.assert_allclose(on_border, 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("squashed", [1.0, 0.8])
+def test_a_field_on_its_square_shows_what_the_frame_and_its_cuts_left_of_it(squashed):
+    """The judge is the crop of a photograph that is white where it was lit."""
+    cut = Cut("bottom", 0.05, 1, 255)
+    field = FieldOfView(150, 130, 140, aspect=squashed, cut=("top", "bottom"), cuts=(cut,))
+    white = np.full((280, 310, 3), 255, np.uint8)
+    square = crop_to_field_of_view(white, field, size=320, surround="black")
+    on_square = field_on_square(field, frame=(280, 310), size=320)
+    assert on_square.cut == ("top", "bottom")
+    # White is the colour of no retina: only the field is told.
+    retina = find_regions(square, field=on_square).retina
+    lit = square[..., 0] > 127
+    assert 0.7 < lit.mean() < 0.77
+    assert (retina != lit).mean() < 0.006

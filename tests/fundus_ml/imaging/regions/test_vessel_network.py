@@ -71,21 +71,22 @@ def test_what_is_saved_comes_back_folded_and_says_the_same(tmp_path, scene):
     weights = load_vessel_network(tmp_path)
     assert weights.threshold == 0.4
     assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in weights.network.modules())
-    square, seen = (part[None] for part in scene)
-    plain = vessel_probabilities(network, square, seen)
+    contrast, seen = local_contrast(*scene)[None], scene[1][None]
+    plain = vessel_probabilities(network, contrast, seen)
     np.testing.assert_allclose(
-        plain, vessel_probabilities(weights.network, square, seen), atol=0.01
+        plain, vessel_probabilities(weights.network, contrast, seen), atol=0.01
     )
 
 
 def test_a_batch_says_what_singles_say(scene):
     square, seen = scene
-    squares = np.stack([square, square[::-1], square[:, ::-1]])
+    squares = (square, square[::-1], square[:, ::-1])
+    contrasts = np.stack([local_contrast(each, seen) for each in squares])
     seens = np.stack([seen] * 3)
     network = load_vessel_network().network
-    batch = vessel_probabilities(network, squares, seens)
+    batch = vessel_probabilities(network, contrasts, seens)
     for number in range(3):
-        single = vessel_probabilities(network, squares[number, None], seens[number, None])[0]
+        single = vessel_probabilities(network, contrasts[number, None], seens[number, None])[0]
         np.testing.assert_allclose(batch[number], single, atol=1e-5)
     assert batch.dtype == np.float32
     assert (batch[:, ~seen] == 0).all()

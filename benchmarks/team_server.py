@@ -7,8 +7,9 @@ of `make server`: users in the database, artifacts handed through to the S3. Fou
 once, each with its own commands in a row: two train, one modulates, one tunes. In the middle the
 MLflow server is killed (SIGKILL) and started again. A client may fail in one clear line, then its
 next command follows. Then every promise is counted: a version and a run for each command that
-ended well, none half there, every trial once, every row of the results once. A run that its command could not end while the
-server was away is ended by the next command on the same machine: counting begins as that does.
+ended well, none half there, every trial once, every row of the results once. A run that its command
+could not end, as the server was away, is ended by the next command on the same machine: counting
+begins as that does.
 
 Needs `pip install "moto[server]" boto3 "mlflow[auth]"` beside the development tools.
 """

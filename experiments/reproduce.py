@@ -26,7 +26,7 @@ from fundus_ml.errors import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-REPEATED = ("train", "robustify", "pretrain", "evaluate", "audit", "compare")
+REPEATED = ("train", "robustify", "pretrain", "evaluate", "audit", "compare", "measure")
 """Entry points that can be done again beside what they left the first time."""
 ENDING = "-reproduced"
 SHOWN = 5

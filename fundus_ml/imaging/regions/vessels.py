@@ -1,7 +1,6 @@
 """The vessels of one photograph, in its own pixels, or why none can be told."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -15,6 +14,7 @@ from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.quality import VIEW_SIDE, measure_quality
 from fundus_ml.imaging.regions.arteries import tell_arteries
 from fundus_ml.imaging.regions.ridges import ridge_agreement
+from fundus_ml.imaging.regions.squares import Square
 from fundus_ml.imaging.regions.structures import Ellipse, Mask, Vessels
 from fundus_ml.imaging.regions.vessel_network import (
     SIDE,
@@ -53,7 +53,7 @@ ridges; the ends are where DRIVE and CHASE_DB1, blurred, darkened, veiled or noi
 class _Seen(NamedTuple):
     """The square around one eye, what of it was photographed, and what the network sees in it."""
 
-    square: NDArray[np.uint8]
+    square: Square
     contrast: NDArray[np.float32]
     seen: Mask
     probability: NDArray[np.float32]
@@ -85,14 +85,15 @@ def find_vessels(
     """
     weights = weights or load_vessel_network()
     eye = _look(image, field, weights)
-    lit = eye.seen & (eye.square.max(axis=2) > DARK)
+    lit = eye.seen & (eye.square.pixels.max(axis=2) > DARK)
     if lit.sum() < LEAST_SEEN * eye.seen.sum() or not lit.any():
         return None, f"too dark: {lit.sum() / max(eye.seen.sum(), 1):.0%} of the field is lit"
     mask = lit & (eye.probability >= weights.threshold)
     confidence, weakest = _confidence(eye, lit, mask)
     if confidence < LEAST_CONFIDENCE:
         return None, f"{weakest}: confidence {confidence:.2f}, {LEAST_CONFIDENCE} is needed"
-    told = tell_arteries(eye.square, mask, disc=_on_square(disc, field))
+    on_square = eye.square.ellipse_in(disc) if disc else None
+    told = tell_arteries(eye.square.pixels, mask, disc=on_square)
     shape = (image.shape[0], image.shape[1])
     whole = _on_photograph(eye.probability * lit, field, shape) >= weights.threshold
     arteries, veins = (
@@ -135,7 +136,7 @@ def expected_dice(probability: NDArray[np.float32], mask: Mask) -> float:
 def _look(image: NDArray[np.uint8], field: FieldOfView, weights: VesselWeights) -> _Seen:
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:  # noqa: PLR2004 (RGB)
         raise InputError(f"image of shape {image.shape}, {image.dtype}: must be (H, W, 3) of uint8")
-    square = crop_to_field_of_view(image, field, size=SIDE, surround="black")
+    square = Square.around(image, field, size=SIDE)
     everywhere = np.full(image.shape[:2], 255, np.uint8)
     seen = (
         crop_to_field_of_view(
@@ -143,7 +144,7 @@ def _look(image: NDArray[np.uint8], field: FieldOfView, weights: VesselWeights) 
         )
         > 0
     )
-    contrast = local_contrast(square, seen)
+    contrast = local_contrast(square.pixels, seen)
     probability = vessel_probabilities(weights.network, contrast[None], seen[None])[0]
     return _Seen(square, contrast, seen, _without_rim(probability, seen))
 
@@ -160,7 +161,7 @@ def _without_rim(probability: NDArray[np.float32], seen: Mask) -> NDArray[np.flo
 
 def _confidence(eye: _Seen, lit: Mask, mask: Mask) -> tuple[float, str]:
     """How far a mask can be relied on, and what speaks against it most."""
-    view = cv2.resize(eye.square, (VIEW_SIDE, VIEW_SIDE), interpolation=cv2.INTER_AREA)
+    view = cv2.resize(eye.square.pixels, (VIEW_SIDE, VIEW_SIDE), interpolation=cv2.INTER_AREA)
     measures = (
         float(mask.sum() / lit.sum()),
         measure_quality(np.asarray(view, np.uint8)).focus,
@@ -173,14 +174,6 @@ def _confidence(eye: _Seen, lit: Mask, mask: Mask) -> tuple[float, str]:
     weakest = min(counts, key=lambda what: counts[what])
     expected = expected_dice(eye.probability[lit], mask[lit])
     return expected * counts[weakest], weakest if counts[weakest] <= expected else UNDECIDED
-
-
-def _on_square(disc: Ellipse | None, field: FieldOfView) -> Ellipse | None:
-    if disc is None:
-        return None
-    left, top, wide, high = rectangle_around(field)
-    x = (disc.x - left + 0.5) * SIDE / wide - 0.5
-    return replace(disc.scaled(SIDE / high, left=left, top=top), x=x)
 
 
 def _widened(plane: Mask) -> NDArray[np.float32]:

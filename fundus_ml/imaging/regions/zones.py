@@ -68,7 +68,7 @@ def zone_masks(regions: NDArray[np.uint8]) -> dict[str, Mask]:
         is measured from: all of them need the disc, all but the rings around it the macula too.
 
     Source:
-        ETDRS Research Group 1991 (report 10), doi:10.1016/S0161-6420(13)38012-9 (grid around the fovea).
+        ETDRS Research Group 1991, report 10, doi:10.1016/S0161-6420(13)38012-9 (the grid).
     """
     masks = {name: np.zeros(regions.shape, np.bool_) for name in ZONES}
     for place, drawn in enumerate(regions):

@@ -10,15 +10,15 @@ _ROTTERDAM = "10.1016/S0161-6420(99)90457-8"
 _RIM = "10.1167/iovs.11-8533"
 _GLAUCOMA = "10.1136/bjo.86.2.238"
 _MYOPIC_DISC = "10.3389/fmed.2023.1094937"
-_YAMASHITA = "10.1167/tvst.9.2.4"
+_PERIPAPILLARY_ATROPHY = "10.1038/sj.eye.6702601"
 _NOMA = "10.1007/s00417-020-04969-1"
 _KNUDTSON = "10.1076/ceyr.27.3.143.16049"
 _BLOOD_PRESSURE = "10.1167/iovs.07-1450"
+_INCIDENT_HYPERTENSION = "10.1161/01.HYP.0000199104.61945.33"
 _MYOPIC_VESSELS = "10.1167/iovs.10-6184"
 _GLAUCOMA_VESSELS = "10.1016/j.ophtha.2004.08.015"
 _ARTERY_ANGLE = "10.1371/journal.pone.0177247"
-_TRAJECTORY = "10.1007/s10384-018-0572-y"
-_QUOTIENTS = "10.1016/j.media.2006.05.007"
+_ARTERY_SHIFT = "10.1371/journal.pone.0250233"
 
 
 def _said(doi: str, **signs: int) -> tuple[Direction, ...]:
@@ -56,7 +56,7 @@ _DISC = (
         label="Disc ovality",
         unit="ratio",
         meaning="shorter over longer axis, 1 for a round disc",
-        doi=_YAMASHITA,
+        doi=_MYOPIC_DISC,
         directions=_said(_NOMA, sex=1) + _said(_MYOPIC_DISC, myopia=-1),
     ),
     _of_disc(
@@ -105,22 +105,24 @@ _PERIPAPILLARY = (
         label="Ring, tessellation index",
         unit="share",
         meaning="R/(R+G+B) of the ring's 8-bit levels",
-        doi=_YAMASHITA,
-        directions=_said(_NOMA, sex=1),
+        doi=_NOMA,
     ),
     _of_ring(
         name="atrophy",
         label="Peripapillary atrophy",
         unit="share",
         meaning="share of the half disc diameter beside the margin twice as green as the ring",
-        directions=_said("10.2147/opth.s12420", glaucoma=1) + _said(_MYOPIC_DISC, myopia=1),
+        directions=(
+            *_said("10.1186/s12886-022-02282-5", glaucoma=1),
+            *_said(_PERIPAPILLARY_ATROPHY, myopia=1),
+        ),
     ),
     _of_ring(
         name="beta_zone",
         label="Atrophy, temporal",
         unit="share",
         meaning="the same within 45 degrees of the temporal direction",
-        directions=_said(_MYOPIC_DISC, myopia=1),
+        directions=_said(_PERIPAPILLARY_ATROPHY, myopia=1),
     ),
 )
 
@@ -141,7 +143,7 @@ _VESSELS = (
         name="crve",
         label="Venous equivalent (CRVE)",
         unit="TDD",
-        meaning="six widest veins there, joined; studies of sex disagree",
+        meaning="six widest veins there, joined",
         doi=_KNUDTSON,
         directions=_said(_MYOPIC_VESSELS, myopia=-1),
     ),
@@ -151,7 +153,7 @@ _VESSELS = (
         unit="ratio",
         meaning="CRAE over CRVE",
         doi=_KNUDTSON,
-        directions=_said(_BLOOD_PRESSURE, hypertensive=-1),
+        directions=_said(_INCIDENT_HYPERTENSION, hypertensive=-1),
     ),
     _of_tree(
         name="vessel_density",
@@ -183,6 +185,7 @@ _VESSELS = (
         unit="ratio - 1",
         meaning="arc over chord less one, median over the pieces between branchings",
         doi="10.1016/S1386-5056(98)00163-4",
+        # Said of arterioles.
         directions=_said(_MYOPIC_VESSELS, myopia=-1),
     ),
     _of_arcades(
@@ -191,7 +194,7 @@ _VESSELS = (
         unit="degrees",
         meaning="angle between the temporal main arteries one disc diameter from its centre",
         doi=_ARTERY_ANGLE,
-        directions=_said(_TRAJECTORY, myopia=-1),
+        directions=_said(_ARTERY_SHIFT, myopia=-1),
     ),
     _of_arcades(
         name="vein_angle",
@@ -241,14 +244,12 @@ _MACULA = (
         label="Macula, green/red",
         unit="log units",
         meaning="log(green/red) within 1 TDD of the fovea, without vessels",
-        doi=_QUOTIENTS,
     ),
     _of_macula(
         name="macula_red_blue",
         label="Macula, red/blue",
         unit="log units",
         meaning="log(red/blue) there",
-        doi=_QUOTIENTS,
     ),
 )
 
@@ -258,14 +259,12 @@ _PIGMENT = (
         label="Background, green/red",
         unit="log units",
         meaning="log(green/red) of the retina without vessels and disc",
-        doi=_QUOTIENTS,
     ),
     _of_background(
         name="background_red_blue",
         label="Background, red/blue",
         unit="log units",
         meaning="log(red/blue) there",
-        doi=_QUOTIENTS,
     ),
     _of_background(
         name="hue",

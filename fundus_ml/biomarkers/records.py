@@ -11,7 +11,10 @@ OURS = ""
 
 @dataclass(frozen=True, kw_only=True)
 class Direction:
-    """A published difference.
+    """A published difference, or a published relation to what a contrast is cut from.
+
+    ``docs/methods.md`` lists what each paper compares: myopia also stands for refraction or axial
+    length, ``hypertensive`` also for hypertension that follows.
 
     Attributes:
         contrast: ``sex`` (male less female), ``glaucoma``, ``myopia`` or ``hypertensive`` (those

@@ -145,3 +145,8 @@ def test_every_biomarker_and_its_source_stand_in_the_methods():
     for each in CATALOGUE:
         assert f"`{each.name}`" in table
         assert each.doi in table
+    directions = table.partition("Published directions")[2].splitlines()
+    for each in CATALOGUE:
+        rows = [row for row in directions if f"`{each.name}`" in row.split(" | ")[0]]
+        for said in each.directions:
+            assert any(said.doi in row for row in rows)

@@ -125,9 +125,9 @@ def distance(across: Plane, down: Plane) -> Plane:
 def anatomy_of_traits(traits: pd.DataFrame) -> pd.DataFrame:
     """Turn traits into the anatomy they set.
 
-    A higher trait is the direction reported for males: a larger, paler cup in a slightly larger
-    disc, wider and more vessels, a darker and wider macula. One standard deviation is far more
-    than between real sexes, so that a small network at 64 pixels can see the default cue.
+    A higher trait is a larger, paler cup in a slightly larger disc, wider and more vessels, or a
+    darker and wider macula. One standard deviation is far more than between real sexes, so that a
+    small network at 64 pixels can see the default cue.
 
     Args:
         traits: One row per eye with the columns of :data:`TRAITS`, in standard deviations.
@@ -137,8 +137,10 @@ def anatomy_of_traits(traits: pd.DataFrame) -> pd.DataFrame:
         occurs in healthy eyes.
 
     Source:
-        Directions: Yamashita et al. 2020, doi:10.1167/tvst.9.2.4, and Munk et al. 2021,
-        doi:10.1038/s41598-021-89743-x. Amounts are ours.
+        Men have a larger disc (Ramrattan et al. 1999, doi:10.1016/S0161-6420(99)90457-8) and cup
+        (Kim et al. 2015, doi:10.3341/kjo.2015.29.5.336). The traits of vessels and macula, the
+        pallor and all amounts are ours; men's arterioles are narrower in Sun et al. 2008,
+        doi:10.1167/iovs.07-1450.
     """
     disc, vessel, macula = (traits[name].to_numpy(dtype=float) for name in TRAITS)
     return pd.DataFrame(

@@ -85,7 +85,7 @@ def bump(down: Tensor, right: Tensor, side: Tensor, *, centre: tuple[Tensor, Ten
         centre: Row and column of the highest pixel, ``(N, 1, 1)``.
 
     Source:
-        Andriushchenko et al. 2020, arXiv:1912.00049, eq. 2.
+        Andriushchenko et al. 2020, arXiv:1912.00049 (its L2 attack).
     """
     ring = torch.maximum((down - centre[0]).abs(), (right - centre[1]).abs())
     last = side // 2 + 1

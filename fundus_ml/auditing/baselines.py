@@ -99,7 +99,7 @@ def judge_shortcuts(
 
     Source:
         Permutation within strata: Good 2005, Permutation, Parametric and Bootstrap Tests of
-        Hypotheses, chapter 6; correction: see ``permutation.family_p_values``.
+        Hypotheses; correction: see ``permutation.family_p_values``.
     """
     people = frame.groupby("label")["person_group"].nunique()
     first, second = (int(people.get(label, 0)) for label in (0, 1))

@@ -179,7 +179,7 @@ def family_p_values(observed: Floats, nulls: Floats) -> Floats:
         ``(s,)`` adjusted p-values, at least 1 / (1 + permutations).
 
     Source:
-        Westfall & Young 1993, Resampling-based multiple testing, algorithm 4.1 (step-down maxT).
+        Westfall & Young 1993, Resampling-based multiple testing (step-down maxT).
         Holm's bound cannot reach 0.01 over ten tests with 1,000 shuffles, whatever the data.
     """
     spread = nulls.std(axis=1, keepdims=True)

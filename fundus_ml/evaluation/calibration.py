@@ -117,7 +117,7 @@ def temperature_of(labels: ArrayLike, logits: ArrayLike) -> float:
         InputError: Lengths differ, or a number is not finite.
 
     Source:
-        Guo et al. 2017, arXiv:1706.04599, section 4.2, for one logit instead of a softmax.
+        Guo et al. 2017, arXiv:1706.04599, for one logit instead of a softmax.
     """
     truth, numbers = finite("labels", labels), finite("logits", logits)
     same_length(labels=len(truth), logits=len(numbers))

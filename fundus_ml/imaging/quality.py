@@ -86,12 +86,11 @@ def measure_quality(view: Pixels) -> Quality:
         InputError: ``view`` has another shape or type.
 
     Source:
-        The four indicators of Pires Dias et al. 2014, Information Fusion 19:73, each by a closed
-        form of its own. Focus: the coherent gradient energy of Zhu & Milanfar 2010, IEEE TIP
-        19:3116 (used for fundus photographs by Köhler et al. 2013, CBMS), here fine over coarse.
-        Contrast: local, band-limited, after Peli 1990, JOSA A 7:2032. Constants are near what
-        ODIR-5K eyes called normal show: the 95th percentile (``SHARP``), the middle (``RICH``,
-        ``LIGHT``, ``EVEN``), all but 2 % (the colours).
+        The four indicators of Pires Dias et al. 2012, doi:10.1016/j.protcy.2012.09.096, each by a
+        closed form of its own. Focus: the coherent gradient energy of Zhu & Milanfar 2010, IEEE
+        TIP 19:3116, here fine over coarse. Contrast: local, band-limited, after Peli 1990, JOSA A
+        7:2032. Constants are near what ODIR-5K eyes called normal show: the 95th percentile
+        (``SHARP``), the middle (``RICH``, ``LIGHT``, ``EVEN``), all but 2 % (the colours).
     """
     if view.shape != (VIEW_SIDE, VIEW_SIDE, 3) or view.dtype != np.uint8:
         raise InputError(

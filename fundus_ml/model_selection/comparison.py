@@ -30,7 +30,7 @@ def mean_prediction(logits: Sequence[NDArray[np.floating]]) -> NDArray[np.float6
         ``(n,)``, finite however sure the networks are.
 
     Source:
-        Lakshminarayanan et al. 2017, Deep ensembles, arXiv:1612.01474, section 2.4.
+        Lakshminarayanan et al. 2017, Deep ensembles, arXiv:1612.01474.
     """
     stacked = np.stack(logits).astype(np.float64)
     ratio = logsumexp(log_expit(stacked), axis=0) - logsumexp(log_expit(-stacked), axis=0)

@@ -147,7 +147,7 @@ def _edges(eye: NDArray[np.uint8]) -> Floats:
 def _vessels(eye: NDArray[np.uint8]) -> Floats:
     """Dark lines on green: closing minus picture, at most 1.
 
-    Source: black top-hat, Meyer 1979; the same without a network for real eyes and painted ones.
+    The black top-hat: the same without a network for real eyes and painted ones.
     """
     width = max(3, 2 * round(VESSEL_WIDTH * eye.shape[0] / 2) + 1)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))

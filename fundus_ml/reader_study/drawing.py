@@ -43,7 +43,7 @@ def draw_trials(modulations: pd.DataFrame, options: StudyOptions) -> pd.DataFram
             not suffice.
 
     Source:
-        Macmillan & Creelman 2005, Detection Theory, chapter 7 (two alternatives, forced choice).
+        Macmillan & Creelman 2005, Detection Theory (two alternatives, forced choice).
     """
     missing = [name for name in NEEDED if name not in modulations]
     if missing:

@@ -58,7 +58,7 @@ def d_prime(accuracy: ArrayLike) -> Floats:
             infinity.
 
     Source:
-        Macmillan & Creelman 2005, Detection Theory, equation 7.2.
+        Macmillan & Creelman 2005, Detection Theory (two alternatives, forced choice).
     """
     sensitivity: Floats = math.sqrt(2) * norm.ppf(np.asarray(accuracy, np.float64))
     return sensitivity
@@ -91,7 +91,7 @@ def criterion(
         of the difference the reader decides on.
 
     Source:
-        Macmillan & Creelman 2005, Detection Theory, chapters 2 and 7.
+        Macmillan & Creelman 2005, Detection Theory.
     """
     hits, false = log_linear(left_hits, lefts), log_linear(left_false, rights)
     bias: Floats = (-norm.ppf(hits) - norm.ppf(false)) / 2

@@ -104,7 +104,7 @@ def masking_signs(attacked: Attacked, *, resamples: int, seed: int) -> list[Sign
         Those without a budget first, then budget by budget; none where no eye is named rightly.
 
     Source:
-        Athalye et al. 2018, arXiv:1802.00420, section 3.1; Carlini et al. 2019, arXiv:1902.06705.
+        Athalye et al. 2018, arXiv:1802.00420; Carlini et al. 2019, arXiv:1902.06705.
         The tolerances and the intervals are ours.
     """
     probes = attacked.probes.set_index("image_id")

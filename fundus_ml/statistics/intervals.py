@@ -29,7 +29,7 @@ def logit_interval(value: float, replicates: Floats) -> Interval:
         InputError: As :func:`fundus_ml.statistics.bootstrap.percentile_interval`.
 
     Source:
-        Pepe 2003, The Statistical Evaluation of Medical Tests, section 5.2 (for AUROC).
+        Pepe 2003, The Statistical Evaluation of Medical Tests (for AUROC).
     """
     plain = percentile_interval(value, replicates)
     inside = replicates[(replicates > 0) & (replicates < 1)]
@@ -59,7 +59,7 @@ def gap_interval(value: float, replicates: Floats, chance: Floats) -> Interval:
         InputError: As :func:`fundus_ml.statistics.bootstrap.percentile_interval`.
 
     Source:
-        Davison & Hinkley 1997, Bootstrap Methods and their Application, section 5.2 (basic).
+        Davison & Hinkley 1997, Bootstrap Methods and their Application (basic interval).
     """
     plain = percentile_interval(value, replicates)
     if not len(replicates):

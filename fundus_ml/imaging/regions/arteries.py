@@ -71,8 +71,8 @@ def tell_arteries(square: NDArray[np.uint8], mask: Mask, *, disc: Ellipse | None
         Pixels of ``mask`` on vessels that are told; none where colours fall into no two groups.
 
     Source:
-        Vázquez et al. 2013, Machine Vision and Applications 24:919 (groups within rotated sectors);
-        here on optical densities, with pieces that go on tied together.
+        Ours, after Vázquez et al. 2013: two groups within sectors that turn around the disc, here
+        of optical densities, with pieces that go on tied together.
     """
     segments = cut_segments(mask)
     nothing = np.zeros_like(mask)

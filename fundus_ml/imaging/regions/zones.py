@@ -68,7 +68,8 @@ def zone_masks(regions: NDArray[np.uint8]) -> dict[str, Mask]:
         is measured from: all of them need the disc, all but the rings around it the macula too.
 
     Source:
-        ETDRS Research Group 1991, report 10, doi:10.1016/S0161-6420(13)38012-9 (the grid).
+        ETDRS Research Group 1991, report 10, doi:10.1016/S0161-6420(13)38012-9; circles of 1, 3
+        and 6 mm around the fovea: DICOM PS3.17, section UU.5.
     """
     masks = {name: np.zeros(regions.shape, np.bool_) for name in ZONES}
     for place, drawn in enumerate(regions):

@@ -25,3 +25,5 @@ from .ranking import divide as divide
 from .ranking import finite as finite
 from .ranking import rank as rank
 from .ranking import same_length as same_length
+from .sign_flips import PairedMeans as PairedMeans
+from .sign_flips import paired_means as paired_means

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from experiments.running.console import warn
+from experiments.running.independence import check_independent
 from experiments.running.null_models import check_null_model
 from experiments.running.session import read_model
 from fundus_ml.errors import InputError
@@ -82,8 +83,9 @@ def read_networks(run: Run, config: NamesNetworks) -> Networks:
     A model without the alias ``robust`` is warned of: its gradients mean little to an eye.
 
     Raises:
-        InputError: the independent evaluator or a control is the model itself, or a null model
-            or what it was made from learned true labels, or is named twice.
+        InputError: The independent evaluator or a control is the model itself, the evaluator was
+            made from the model or the model from it, a null model or what it was made from
+            learned true labels, or a version is named twice.
     """
     asked = named_versions(config)
     del asked["model"]
@@ -97,6 +99,8 @@ def read_networks(run: Run, config: NamesNetworks) -> Networks:
             )
         if len(set(ids)) < len(ids):
             raise InputError(f"{flag}={','.join(uris)}: names a version twice")
+    for uri in asked["evaluator"]:
+        check_independent(resolve(uri), own, named=f"evaluator={uri}")
     others = {flag: [_read(run, uri) for uri in uris] for flag, uris in asked.items()}
     model = _read(run, config.model)  # last: the run is tagged with this version
     if find_alias(model.version.name, ROBUST) != model.version:

@@ -12,6 +12,7 @@ from .controls import CONTRAST_BLEND as CONTRAST_BLEND
 from .controls import CONTROL_DIRECTIONS as CONTROL_DIRECTIONS
 from .controls import blend_partners as blend_partners
 from .controls import control_pictures as control_pictures
+from .controls import pictures_along as pictures_along
 from .effects import SEEN as SEEN
 from .effects import change_sizes as change_sizes
 from .effects import effect_by_eps as effect_by_eps
@@ -22,6 +23,7 @@ from .evaluator import Compared as Compared
 from .evaluator import Evaluator as Evaluator
 from .evaluator import Measurements as Measurements
 from .evaluator import compare_conditions as compare_conditions
+from .evaluator import saliency_controls as saliency_controls
 from .evaluator import same_length_controls as same_length_controls
 from .eyes import choose_eyes as choose_eyes
 from .eyes import noise_like as noise_like
@@ -29,6 +31,7 @@ from .eyes import targets_for as targets_for
 from .keeping import KeptBatches as KeptBatches
 from .localisation import enrichment_by_condition as enrichment_by_condition
 from .minimal_perturbations import minimal_perturbations as minimal_perturbations
+from .minimal_perturbations import norms_along as norms_along
 from .null_distribution import FEWEST_NETWORKS as FEWEST_NETWORKS
 from .null_distribution import is_shuffled as is_shuffled
 from .null_distribution import null_conditions as null_conditions
@@ -37,6 +40,9 @@ from .options import MODES as MODES
 from .options import OBJECTIVES as OBJECTIVES
 from .options import STARTS as STARTS
 from .options import ModulationOptions as ModulationOptions
+from .paired_differences import beyond_one_gradient as beyond_one_gradient
+from .paired_differences import gradient_words as gradient_words
+from .paired_differences import paired_differences as paired_differences
 from .pictures import ORIGINAL as ORIGINAL
 from .pictures import file_stem as file_stem
 from .pictures import picture_name as picture_name
@@ -46,3 +52,7 @@ from .pictures import write_pictures as write_pictures
 from .pushing import Chosen as Chosen
 from .pushing import ModulationResult as ModulationResult
 from .pushing import push as push
+from .saliency import GRADIENT as GRADIENT
+from .saliency import SALIENCY as SALIENCY
+from .saliency import SMOOTHGRAD as SMOOTHGRAD
+from .saliency import saliency_directions as saliency_directions

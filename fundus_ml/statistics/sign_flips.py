@@ -98,10 +98,10 @@ def _signs(people: int, permutations: int, seed: int) -> tuple[Floats, bool]:
     """Sign vectors ``(P, people)``, and whether they were drawn rather than enumerated."""
     if people <= MOST_ENUMERATED:
         bits = np.arange(2**people)[:, None] >> np.arange(people) & 1
-        return 1.0 - 2.0 * bits, False
+        return 1 - 2 * bits.astype(np.float64), False
     generator = np.random.default_rng(seed)
     bits = generator.integers(0, 2, (permutations, people), dtype=np.int8)
-    return 1.0 - 2.0 * bits, True
+    return 1 - 2 * bits.astype(np.float64), True
 
 
 def _tested(sums: Floats, counts: Floats, signs: Floats, drawn: bool) -> Floats:  # noqa: FBT001

@@ -71,6 +71,9 @@ class ModulateConfig(modulation.ModulationOptions, ConsoleOptions):
     """Regions with commas between them: the minimal perturbation norm is also searched where only
     that region may change; auto is disc,macula,vessels,periphery where there are region maps, none
     nowhere."""
+    min_norm_shams: bool = True
+    """Search the minimal perturbation norm also in a sham of each of those regions (disc, macula,
+    vessels): a place of its shape where no structure lies."""
     evaluator: str = ""
     """Independent evaluator: registered version, trained independently, that scores every picture
     again."""
@@ -131,6 +134,7 @@ def modulate_eyes(config: ModulateConfig, run: "tracking.Run") -> Modulated:
         seed=config.seed,
         region=config.region,
         min_norm_regions=config.min_norm_regions,
+        min_norm_shams=config.min_norm_shams,
     )
     identity = identity_of(config, ignoring=MOVES_NOTHING) | eyes.identity | networks.identity
     with (
@@ -185,6 +189,7 @@ def modulate_eyes(config: ModulateConfig, run: "tracking.Run") -> Modulated:
     console.table(effect, final=True)
     console.table(compared.controls)
     console.table(compared.null)
+    console.table(compared.confined)
     console.table(modulation.beyond_one_gradient(compared.differences))
     console.say(record.conclusion)
     return Modulated(

@@ -14,6 +14,7 @@ from fundus_ml.imaging.regions.maps import PARTS
 from fundus_ml.modulation import file_stem
 from fundus_ml.modulation.control_table import MODULATION
 from fundus_ml.modulation.evaluator import Compared, Evaluator, Measurements
+from fundus_ml.modulation.null_distribution import null_words
 from fundus_ml.modulation.paired_differences import beyond_one_gradient, gradient_words
 from fundus_ml.pages.gallery import OtherVersion
 from tracking.lineage import attach_pictures
@@ -63,7 +64,7 @@ class ModulationRecord:
 
     @property
     def conclusion(self) -> str:
-        """What the strongest budget reached, and whether one gradient of that length does too."""
+        """What the strongest budget reached, where against null models, and against a gradient."""
         strongest = self.effect.iloc[-1]
         unchanged = int(strongest["unchanged"])
         reached = (
@@ -71,7 +72,8 @@ class ModulationRecord:
             f"{strongest['success']:.0%} are seen as the target"
             + (f", {unchanged} did not change" if unchanged else "")
         )
-        return "; ".join(filter(None, (reached, gradient_words(self.compared.differences))))
+        said = (null_words(self.compared.null), gradient_words(self.compared.differences))
+        return "; ".join(filter(None, (reached, *said)))
 
 
 def record_modulation(
@@ -167,6 +169,8 @@ def _log_measures(run: Run, record: ModulationRecord) -> None:
         run.log_table(record.compared.differences, "paired_differences.json")
     if len(record.compared.min_norms):
         run.log_table(record.compared.min_norms, "minimal_perturbations.json")
+    if len(record.compared.confined):
+        run.log_table(record.compared.confined, "confined_budgets.json")
     if record.evaluator.regions is None:
         run.set_tags({"region_enrichment": "not measured: the dataset has no region maps"})
     else:

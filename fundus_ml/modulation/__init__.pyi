@@ -4,6 +4,7 @@ from .allowed_pixels import check_region as check_region
 from .budget_path import VERSION as VERSION
 from .budget_path import mask_of as mask_of
 from .budget_path import modulate as modulate
+from .confined_budgets import confined_table as confined_table
 from .control_table import CLEAN_MODEL as CLEAN_MODEL
 from .control_table import MODULATION as MODULATION
 from .control_table import SHUFFLED_MODEL as SHUFFLED_MODEL
@@ -32,10 +33,12 @@ from .keeping import KeptBatches as KeptBatches
 from .localisation import enrichment_by_condition as enrichment_by_condition
 from .minimal_perturbations import minimal_perturbations as minimal_perturbations
 from .minimal_perturbations import norms_along as norms_along
+from .null_distribution import ENOUGH_NETWORKS as ENOUGH_NETWORKS
 from .null_distribution import FEWEST_NETWORKS as FEWEST_NETWORKS
 from .null_distribution import is_shuffled as is_shuffled
 from .null_distribution import null_conditions as null_conditions
 from .null_distribution import null_table as null_table
+from .null_distribution import null_words as null_words
 from .options import MODES as MODES
 from .options import OBJECTIVES as OBJECTIVES
 from .options import STARTS as STARTS

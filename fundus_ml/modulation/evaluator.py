@@ -23,6 +23,7 @@ from fundus_ml.modulation import (
     pictures_along,
     saliency_directions,
 )
+from fundus_ml.modulation.confined_budgets import confined_table
 from fundus_ml.modulation.control_table import control_table, min_norm_table
 from fundus_ml.modulation.effects import effect_rows, judged
 from fundus_ml.modulation.localisation import enrichment_by_part, region_shares
@@ -166,6 +167,7 @@ class Compared:
     Attributes:
         controls: Rows of ``control_table``.
         min_norms: Rows of ``min_norm_table``.
+        confined: Rows of ``confined_table``: the same per value of the region, beside its sham.
         enrichment: Rows of ``enrichment_by_part`` with ``condition``.
         null: Rows of ``null_table``; none with fewer than two null models.
         differences: Rows of ``paired_differences``.
@@ -173,6 +175,7 @@ class Compared:
 
     controls: pd.DataFrame
     min_norms: pd.DataFrame
+    confined: pd.DataFrame
     enrichment: pd.DataFrame
     null: pd.DataFrame
     differences: pd.DataFrame
@@ -196,6 +199,13 @@ def compare_conditions(
     return Compared(
         controls=control_table(effects, whole, **how),
         min_norms=min_norm_table(searched, evaluator.eyes, **how),
+        confined=confined_table(
+            searched,
+            evaluator.chosen.confined,
+            evaluator.eyes,
+            constraint=evaluator.options.constraint,
+            **how,
+        ),
         enrichment=enrichment,
         null=null_table(enrichment),
         differences=paired_differences(

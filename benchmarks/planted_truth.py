@@ -121,8 +121,8 @@ def _make_cell(given: argparse.Namespace, cue: str, seed: int) -> None:
         )
         preprocess(synthetic_photographs(population), folder, recipe, recipe={})
     dataset = open_dataset(str(folder))
-    clean, robust, true_aurocs = _trained(given, dataset, seed, TRUE)
-    _, shuffled, shuffled_aurocs = _trained(given, dataset, seed, SHUFFLED)
+    clean, robust, true_aurocs = trained_pair(given, dataset, seed, TRUE)
+    _, shuffled, shuffled_aurocs = trained_pair(given, dataset, seed, SHUFFLED)
     test = dataset.split("test")
     eyes = test.select(choose_eyes(test.frame, images=given.images, mode="flip", seed=seed))
     everyone = np.arange(len(eyes))
@@ -158,7 +158,7 @@ def _make_cell(given: argparse.Namespace, cue: str, seed: int) -> None:
     trained.to_parquet(_cell_file(given.out, cue, seed, "trained"))
 
 
-def _trained(
+def trained_pair(
     given: argparse.Namespace, dataset: FundusDataset, seed: int, labels: str
 ) -> tuple[Classifier, Classifier, dict[str, float]]:
     """Train a network, then make it robust; last the validation AUROCs of both."""

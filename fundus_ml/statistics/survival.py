@@ -271,5 +271,5 @@ def _drawn(
 
 def _test(observed: float, excess: float, drawn: Floats) -> LogRank:
     # Rounding must not part a permutation from its equal.
-    further = np.abs(drawn) >= abs(excess) * (1 - 1e-9)
+    further = np.abs(drawn) >= abs(excess) - 1e-9 * (1 + abs(excess))
     return LogRank(observed, observed - excess, float((1 + further.sum()) / (1 + len(drawn))))

@@ -165,3 +165,8 @@ def test_equal_samples_are_told_apart_at_the_level():
 def test_mistakes_end_in_one_clear_line(call, message):
     with pytest.raises(InputError, match=message):
         call()
+
+
+def test_two_alike_conditions_are_told_apart_by_no_rounding():
+    norms = np.linspace(1, 2, 9)
+    assert paired_log_rank(norms, norms.copy(), np.arange(9), permutations=99).pvalue == 1

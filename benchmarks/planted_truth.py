@@ -39,13 +39,13 @@ from fundus_ml.modulation import (
     ModulationOptions,
     choose_eyes,
     control_pictures,
+    min_norm_table,
     push,
 )
 from fundus_ml.modulation.control_table import (
     CLEAN_MODEL,
     MODULATION,
     SHUFFLED_MODEL,
-    min_norm_table,
 )
 from fundus_ml.modulation.effects import change_sizes
 from fundus_ml.modulation.localisation import enrichment_by_condition
@@ -149,6 +149,7 @@ def _make_cell(given: argparse.Namespace, cue: str, seed: int) -> None:
     min_norms = min_norm_table(
         {condition: pushed[condition].min_norms for condition in networks},
         eyes.frame,
+        against=MODULATION,
         resamples=2000,
         seed=seed,
     )

@@ -23,9 +23,10 @@ from fundus_ml.modulation import (
     pictures_along,
     saliency_directions,
 )
-from fundus_ml.modulation.control_table import control_table, min_norm_table
+from fundus_ml.modulation.control_table import MODULATION, control_table
 from fundus_ml.modulation.effects import effect_rows, judged
 from fundus_ml.modulation.localisation import enrichment_by_part, region_shares
+from fundus_ml.modulation.norm_tables import flipped_table, min_norm_table
 from fundus_ml.modulation.null_distribution import null_table
 from fundus_ml.modulation.paired_differences import paired_differences
 
@@ -166,6 +167,7 @@ class Compared:
     Attributes:
         controls: Rows of ``control_table``.
         min_norms: Rows of ``min_norm_table``.
+        flipped: Rows of ``flipped_table``.
         enrichment: Rows of ``enrichment_by_part`` with ``condition``.
         null: Rows of ``null_table``; none with fewer than two null models.
         differences: Rows of ``paired_differences``.
@@ -173,6 +175,7 @@ class Compared:
 
     controls: pd.DataFrame
     min_norms: pd.DataFrame
+    flipped: pd.DataFrame
     enrichment: pd.DataFrame
     null: pd.DataFrame
     differences: pd.DataFrame
@@ -195,7 +198,8 @@ def compare_conditions(
     effects = {condition: each.effects for condition, each in found.items()}
     return Compared(
         controls=control_table(effects, whole, **how),
-        min_norms=min_norm_table(searched, evaluator.eyes, **how),
+        min_norms=min_norm_table(searched, evaluator.eyes, against=MODULATION, **how),
+        flipped=flipped_table(searched, evaluator.eyes, eps=evaluator.options.eps, **how),
         enrichment=enrichment,
         null=null_table(enrichment),
         differences=paired_differences(

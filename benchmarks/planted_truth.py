@@ -39,13 +39,13 @@ from fundus_ml.modulation import (
     ModulationOptions,
     choose_eyes,
     control_pictures,
+    min_norm_table,
     push,
 )
 from fundus_ml.modulation.control_table import (
     CLEAN_MODEL,
     MODULATION,
     SHUFFLED_MODEL,
-    min_norm_table,
 )
 from fundus_ml.modulation.effects import change_sizes
 from fundus_ml.modulation.localisation import enrichment_by_condition
@@ -121,8 +121,8 @@ def _make_cell(given: argparse.Namespace, cue: str, seed: int) -> None:
         )
         preprocess(synthetic_photographs(population), folder, recipe, recipe={})
     dataset = open_dataset(str(folder))
-    clean, robust, true_aurocs = _trained(given, dataset, seed, TRUE)
-    _, shuffled, shuffled_aurocs = _trained(given, dataset, seed, SHUFFLED)
+    clean, robust, true_aurocs = trained_pair(given, dataset, seed, TRUE)
+    _, shuffled, shuffled_aurocs = trained_pair(given, dataset, seed, SHUFFLED)
     test = dataset.split("test")
     eyes = test.select(choose_eyes(test.frame, images=given.images, mode="flip", seed=seed))
     everyone = np.arange(len(eyes))
@@ -149,6 +149,7 @@ def _make_cell(given: argparse.Namespace, cue: str, seed: int) -> None:
     min_norms = min_norm_table(
         {condition: pushed[condition].min_norms for condition in networks},
         eyes.frame,
+        against=MODULATION,
         resamples=2000,
         seed=seed,
     )
@@ -158,7 +159,7 @@ def _make_cell(given: argparse.Namespace, cue: str, seed: int) -> None:
     trained.to_parquet(_cell_file(given.out, cue, seed, "trained"))
 
 
-def _trained(
+def trained_pair(
     given: argparse.Namespace, dataset: FundusDataset, seed: int, labels: str
 ) -> tuple[Classifier, Classifier, dict[str, float]]:
     """Train a network, then make it robust; last the validation AUROCs of both."""

@@ -169,6 +169,7 @@ def _log_measures(run: Run, record: ModulationRecord) -> None:
         run.log_table(record.compared.differences, "paired_differences.json")
     if len(record.compared.min_norms):
         run.log_table(record.compared.min_norms, "minimal_perturbations.json")
+        run.log_table(record.compared.flipped, "flipped_by_eps.json")
     if len(record.compared.confined):
         run.log_table(record.compared.confined, "confined_budgets.json")
     if record.evaluator.regions is None:

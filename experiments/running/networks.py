@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from experiments.running.console import warn
+from experiments.running.exchangeable import check_exchangeable
 from experiments.running.independence import check_independent
 from experiments.running.null_models import check_null_model
 from experiments.running.session import read_model
@@ -85,7 +86,7 @@ def read_networks(run: Run, config: NamesNetworks) -> Networks:
     Raises:
         InputError: The independent evaluator or a control is the model itself, the evaluator was
             made from the model or the model from it, a null model or what it was made from
-            learned true labels, or a version is named twice.
+            learned true labels or from another dataset, or a version is named twice.
     """
     asked = named_versions(config)
     del asked["model"]
@@ -113,6 +114,7 @@ def read_networks(run: Run, config: NamesNetworks) -> Networks:
     null_models = others["null_model"]
     for uri, network in zip(asked["null_model"], null_models, strict=True):
         check_null_model(network.version, named=f"null_model={uri}")
+        check_exchangeable(network.version, model.version, named=f"null_model={uri}")
     conditions = [CLEAN_MODEL] * len(others["clean_model"]) + null_conditions(len(null_models))
     return Networks(
         model=model,

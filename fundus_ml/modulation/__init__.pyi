@@ -8,7 +8,6 @@ from .confined_budgets import confined_table as confined_table
 from .control_table import CLEAN_MODEL as CLEAN_MODEL
 from .control_table import MODULATION as MODULATION
 from .control_table import SHUFFLED_MODEL as SHUFFLED_MODEL
-from .control_table import min_norm_table as min_norm_table
 from .controls import CONTRAST_BLEND as CONTRAST_BLEND
 from .controls import CONTROL_DIRECTIONS as CONTROL_DIRECTIONS
 from .controls import blend_partners as blend_partners
@@ -33,6 +32,8 @@ from .keeping import KeptBatches as KeptBatches
 from .localisation import enrichment_by_condition as enrichment_by_condition
 from .minimal_perturbations import minimal_perturbations as minimal_perturbations
 from .minimal_perturbations import norms_along as norms_along
+from .norm_tables import flipped_table as flipped_table
+from .norm_tables import min_norm_table as min_norm_table
 from .null_distribution import ENOUGH_NETWORKS as ENOUGH_NETWORKS
 from .null_distribution import FEWEST_NETWORKS as FEWEST_NETWORKS
 from .null_distribution import is_shuffled as is_shuffled

@@ -24,9 +24,10 @@ from fundus_ml.modulation import (
     saliency_directions,
 )
 from fundus_ml.modulation.confined_budgets import confined_table
-from fundus_ml.modulation.control_table import control_table, min_norm_table
+from fundus_ml.modulation.control_table import MODULATION, control_table
 from fundus_ml.modulation.effects import effect_rows, judged
 from fundus_ml.modulation.localisation import enrichment_by_part, region_shares
+from fundus_ml.modulation.norm_tables import flipped_table, min_norm_table
 from fundus_ml.modulation.null_distribution import null_table
 from fundus_ml.modulation.paired_differences import paired_differences
 
@@ -167,6 +168,7 @@ class Compared:
     Attributes:
         controls: Rows of ``control_table``.
         min_norms: Rows of ``min_norm_table``.
+        flipped: Rows of ``flipped_table``.
         confined: Rows of ``confined_table``: the same per value of the region, beside its sham.
         enrichment: Rows of ``enrichment_by_part`` with ``condition``.
         null: Rows of ``null_table``; none with fewer than two null models.
@@ -175,6 +177,7 @@ class Compared:
 
     controls: pd.DataFrame
     min_norms: pd.DataFrame
+    flipped: pd.DataFrame
     confined: pd.DataFrame
     enrichment: pd.DataFrame
     null: pd.DataFrame
@@ -198,7 +201,8 @@ def compare_conditions(
     effects = {condition: each.effects for condition, each in found.items()}
     return Compared(
         controls=control_table(effects, whole, **how),
-        min_norms=min_norm_table(searched, evaluator.eyes, **how),
+        min_norms=min_norm_table(searched, evaluator.eyes, against=MODULATION, **how),
+        flipped=flipped_table(searched, evaluator.eyes, eps=evaluator.options.eps, **how),
         confined=confined_table(
             searched,
             evaluator.chosen.confined,

@@ -16,7 +16,7 @@ MOST_ENUMERATED = 13
 BLOCK = 64
 """Columns tested at once: it bounds memory and moves no result."""
 ROUNDING = 1e-9
-"""Relative difference up to which two sums are equal."""
+"""Share of the sum of lengths by which two equal sums may differ."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _tested(sums: Floats, counts: Floats, signs: Floats, drawn: bool) -> Floats:
     """Interval ends and p-values ``(3, m)`` of ``(people, m)`` sums and counts."""
     total, rows = sums.sum(axis=0), counts.sum(axis=0)
     flipped, kept = signs @ sums, signs @ counts
-    as_far = np.abs(flipped) >= np.abs(total) * (1 - ROUNDING)
+    as_far = np.abs(flipped) >= np.abs(total) - ROUNDING * np.abs(sums).sum(axis=0)
     # A draw leaves out the sign vector that was seen; the enumeration holds it.
     pvalue = (as_far.sum(axis=0) + drawn) / (len(signs) + drawn)
     # Shifted by any value within these two means, the flipped sum is no shorter than the sum.

@@ -49,9 +49,12 @@ def everything(versions):
 
 
 def learned_shuffled_labels(*numbers):
-    """Say of versions of ``eye`` that they are of the null distribution."""
+    """Say of versions of ``eye`` that they are of the null distribution of the first."""
+    client = initialise_tracking()
+    digest = client.get_model_version("eye", "1").tags["dataset_digest"]
     for number in numbers:
-        initialise_tracking().set_model_version_tag("eye", str(number), "labels", "shuffled")
+        client.set_model_version_tag("eye", str(number), "labels", "shuffled")
+        client.set_model_version_tag("eye", str(number), "dataset_digest", digest)
 
 
 def with_regions(dataset, folder):
@@ -155,28 +158,33 @@ def test_everything_is_measured_and_tied(versions, everything, capsys):
 @pytest.mark.slow
 @pytest.mark.usefixtures("unrendered")
 def test_several_networks_at_chance(versions, tmp_path, capsys):
-    """Each makes pictures; the enrichments are held against where one more of them would fall."""
+    """Each makes pictures; the modulation is ranked among them, and three can show nothing."""
     learned_shuffled_labels(2, 3, 4)
     shuffled = "models:/eye/2, models:/eye/3,models:/eye/4"
     dataset = with_regions(versions.a, tmp_path / "mapped")
     quick = {"images": 4, "min_norm_steps": 0, "controls": "false", "bootstrap": 20}
     asked = {"dataset": dataset, "null_model": shuffled, "verbose": "true"}
     modulate.main(flags(USUAL | quick | asked))
-    assert "null_high" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "null_high" in said
+    assert "3 null models can reach no p below 0.25: nothing is shown against them" in said
     run = newest("modulate")
     controls = logged_table(run, "controls.json")
     null_models = ["shuffled model 1", "shuffled model 2", "shuffled model 3"]
     assert controls["condition"].tolist()[:4] == [MODULATION, *null_models]
     enrichment = logged_table(run, "region_enrichment.json").set_index(["condition", "eps", "part"])
     null = logged_table(run, "null_distribution.json")
-    assert set(null["part"]) == {"disc", "background"}
-    assert len(null) == 2 * 3
+    assert set(null["part"]) == {"disc", "background", "sham disc"}
+    assert len(null) == 3 * 3
+    assert set(null["least_p"]) == {0.25}
+    assert null["p_max"].min() >= 0.25
+    null = null[null["part"] != "sham disc"]
     for row in null.to_dict("records"):
         found = [
             enrichment.loc[(condition, row["eps"], row["part"]), "enrichment"]
             for condition in null_models
         ]
-        assert row["null"] == pytest.approx(np.exp(np.log(found).mean()))
+        assert [row["null_low"], row["null"], row["null_high"]] == pytest.approx(sorted(found))
         assert (
             row["enrichment"] == enrichment.loc[(MODULATION, row["eps"], row["part"]), "enrichment"]
         )

@@ -19,9 +19,7 @@ def check_exchangeable(null_model: ModelVersion, model: ModelVersion, *, named: 
     Raises:
         InputError: Both say which dataset they learned from, and it is not the same.
     """
-    learned, own = (
-        version.tags.get("dataset_digest", UNKNOWN) for version in (null_model, model)
-    )
+    learned, own = (version.tags.get("dataset_digest", UNKNOWN) for version in (null_model, model))
     if UNKNOWN not in (learned, own) and learned != own:
         raise InputError(
             f"{named}: learned from dataset {learned[:12]}, {model.uri} from {own[:12]}; null "

@@ -79,9 +79,7 @@ def confined_table(
             ratio = _ratio(found, rms[SHAM + region]) if SHAM + region in rms else np.array([])
             both = ~np.isnan(ratio)
             if both.any():
-                beside = clustered_median(
-                    ratio[both], people[both], resamples=resamples, seed=seed
-                )
+                beside = clustered_median(ratio[both], people[both], resamples=resamples, seed=seed)
                 row |= beside.columns("over_sham")
             rows.append(row)
     return pd.DataFrame(rows, columns=list(CONFINED_COLUMNS))

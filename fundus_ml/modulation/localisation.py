@@ -101,10 +101,9 @@ def region_shares(
             total, ground = (whole, square) if part == OUTSIDE else (on_retina, retina)
             share = divide(_within(energy, masks[part]), total)
             area_share = divide(area[part], ground)
-            sham = shams.get(part)
-            placed = np.zeros(len(pixels), np.bool_) if sham is None else sham.any(axis=(1, 2))
-            in_sham = np.zeros_like(total) if sham is None else _within(energy, sham)
-            sham_area = np.zeros_like(total) if sham is None else sham.sum(axis=(1, 2))
+            sham = shams.get(part, np.zeros_like(masks[part]))
+            sham_area = sham.sum(axis=(1, 2)).astype(np.float64)
+            sham_share = divide(_within(energy, sham), total)
             rows.append(
                 pd.DataFrame(
                     {
@@ -114,8 +113,8 @@ def region_shares(
                         "energy_share": share,
                         "area_share": area_share,
                         "enrichment": divide(share, area_share),
-                        "sham_energy_share": np.where(placed, divide(in_sham, total), np.nan),
-                        "sham_area_share": np.where(placed, divide(sham_area, ground), np.nan),
+                        "sham_energy_share": np.where(sham_area > 0, sham_share, np.nan),
+                        "sham_area_share": divide(sham_area, ground) if part in shams else np.nan,
                     }
                 )
             )

@@ -149,9 +149,7 @@ def null_words(null: pd.DataFrame) -> str:
     return f"more of the change than in {networks} null models: {', '.join(named)}"
 
 
-def _ranked(
-    enrichment: pd.DataFrame, condition: str, null_names: Sequence[str]
-) -> pd.DataFrame:
+def _ranked(enrichment: pd.DataFrame, condition: str, null_names: Sequence[str]) -> pd.DataFrame:
     """Rows of :func:`null_table` of one condition and one family of parts."""
     own = enrichment[enrichment["condition"] == condition].set_index(["eps", "part"])
     nulls = enrichment[enrichment["condition"].isin(null_names)]
@@ -169,17 +167,21 @@ def _ranked(
     ends = np.full((3, len(own)), np.nan)
     ends[:, known] = np.nanquantile(found["enrichment"][:, known], (0.5, 0, 1), axis=0)
     gap, spread = own_logit - _mean(logits), _spread(logits)
-    return own[["energy_share", "enrichment"]].reset_index().assign(
-        condition=condition,
-        networks=networks,
-        null=ends[0],
-        null_low=ends[1],
-        null_high=ends[2],
-        z=np.divide(gap, spread, where=spread > 0, out=np.full(len(own), np.nan)),
-        p=p,
-        p_max=p_max,
-        least_p=1 / (networks + 1),
-        finding=[_finding(each, networks) for each in p_max],
+    return (
+        own[["energy_share", "enrichment"]]
+        .reset_index()
+        .assign(
+            condition=condition,
+            networks=networks,
+            null=ends[0],
+            null_low=ends[1],
+            null_high=ends[2],
+            z=np.divide(gap, spread, where=spread > 0, out=np.full(len(own), np.nan)),
+            p=p,
+            p_max=p_max,
+            least_p=1 / (networks + 1),
+            finding=[_finding(each, networks) for each in p_max],
+        )
     )
 
 

@@ -7,8 +7,9 @@ of the energy per area of a part is the part's mean plus what the network likes 
 skewed, an exponential, so that a few networks like one place very much; or with zeros, where one
 network in ten changes nothing in a part), the same over budgets up to noise; means and spreads of
 18 measured shuffled networks. Without a plant the network that is asked is one more of them: any
-finding is false. With a plant its energy in that part is multiplied. *interval* is the test before: 5 % of a t of K - 1
-degrees of freedom on logarithms, zeros left out, in one part or any of them, upwards or downwards.
+finding is false. With a plant its energy in that part is multiplied. *interval* is the test before:
+5 % of a t of K - 1 degrees of freedom on logarithms, zeros left out, in one part or any of them,
+upwards or downwards.
 *rank* is the rank among the null models in one part and budget, *rank, largest* against their
 largest of all parts and budgets. *over sham* is the paired test of part against sham over people,
 whose shares are skewed and go together. Nominal level .05; 1/21 = .048 can be reached with 20.

@@ -4,12 +4,13 @@
 
 Cells (:mod:`benchmarks.planted_cells`) that stand in ``--out`` are not made again, null models of
 a cell neither; ``--cells 1`` makes one more and stops, ``--cells 0`` only reads. One row per
-finished cell. ``part`` is the planted one, with cue none the one of least p. ``p`` is its rank among
-the null models at the best budget, ``p_max`` against their largest statistic over six parts and
-three budgets, ``found`` all parts with p_max < .05, ``found_shams`` all shams. ``over_sham`` is the
-part's enrichment over its sham's at that budget. ``gradient_*`` says the same of the squared
-gradient of each network at the unchanged eye, and ``minus_gradient`` is the mean over eyes of the
-logarithm of the modulation's share of energy in the part less that of the squared gradient.
+finished cell. ``part`` is the planted one, with cue none the one of least p. ``p`` is its rank
+among the null models at its best budget alone, ``p_max`` against their largest statistic over six
+parts and three budgets, ``found`` all parts with p_max < .05, ``found_shams`` all shams.
+``over_sham`` is the part's enrichment over its sham's at that budget. ``gradient_*`` says the same
+of the squared gradient of each network at the unchanged eye, and ``minus_gradient`` is the mean
+over eyes of the logarithm of the modulation's share of energy in the part less that of the squared
+gradient.
 ``rms_over_sham`` is the part's confined minimal perturbation per value over its sham's, and
 ``by_share`` the median over eyes of confined norm * sqrt(share of the squared gradient) / free
 norm: 1 where the confined norm says what the share of the gradient says already.
@@ -95,6 +96,7 @@ def verdict(cell: Cell) -> dict[str, object]:
     asked = parts if cell.cue == "none" else parts[parts["part"] == cell.cue]
     best = asked.sort_values(["p_max", "z"], ascending=[True, False]).iloc[0]
     part = str(best["part"])
+    place = cell.options().eps.index(best["eps"])
     told = table[table["p_max"] < LEVEL]
     at = enrichment["eps"].eq(best["eps"]) & enrichment["part"].eq(part)
     beside = enrichment[at & enrichment["condition"].eq(MODULATION)].iloc[0]
@@ -114,11 +116,10 @@ def verdict(cell: Cell) -> dict[str, object]:
         **beside[["sham", "over_sham", "over_sham_low", "over_sham_high", "over_sham_p"]].to_dict(),
         **_beside_gradient(
             files,
-            pixels,
+            files[0]["modulated"][place].astype(np.float64) - pixels,
             regions,
             eyes.frame["person_group"].to_numpy(),
-            part,
-            cell.options().eps.index(best["eps"]),
+            part=part,
         ),
         **_confined(cell, eyes, part, files[0]["gradient_squared"]),
         "seconds": float(sum(file["seconds"] for file in files)),
@@ -127,11 +128,11 @@ def verdict(cell: Cell) -> dict[str, object]:
 
 def _beside_gradient(
     files: list[dict[str, NDArray[np.generic]]],
-    pixels: NDArray[np.uint8],
+    change: Floats,
     regions: NDArray[np.uint8],
     people: NDArray[np.generic],
+    *,
     part: str,
-    place: int,
 ) -> dict[str, float]:
     """Rank of the squared gradient of the network, and the modulation's share less its share."""
     masks, asked = part_masks(regions), PARTS.index(part)
@@ -140,7 +141,6 @@ def _beside_gradient(
     logits = np.log(pooled + LEAST_SHARE) - np.log(1 - pooled + LEAST_SHARE)
     p, p_max = rank_pvalues(logits[0], logits[1:])
     area = _shares(np.ones(regions.shape), masks)[:, asked]
-    change = files[0]["modulated"][place].astype(np.float64) - pixels
     own = _shares((change**2).sum(axis=3), masks)[:, asked]
     gap = np.log(own + LEAST_SHARE) - np.log(shares[0, :, asked] + LEAST_SHARE)
     minus = paired_means(gap[:, None], people, permutations=999, seed=0)

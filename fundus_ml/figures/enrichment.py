@@ -19,7 +19,8 @@ def region_enrichment_figure(frame: pd.DataFrame) -> Figure:
 
     Returns:
         One panel, parts from top to bottom in the frame's order, a point with its interval per
-        model, a hollow one for its sham, the line 1 where change is spread evenly, the planted part shaded.
+        model, a hollow one for its sham, the line 1 where change is spread evenly, the planted part
+        shaded.
 
     Raises:
         InputError: A column is missing or the frame is empty.

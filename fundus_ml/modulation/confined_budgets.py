@@ -1,4 +1,4 @@
-"""Minimal perturbations confined to a region, per value of it, beside those confined to its sham."""
+"""Minimal perturbations confined to a region, per value of it, beside those of its sham."""
 
 from collections.abc import Mapping
 

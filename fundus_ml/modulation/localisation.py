@@ -24,6 +24,7 @@ SHARE_COLUMNS = (
     "energy_share",
     "area_share",
     "enrichment",
+    "baseline",
     "sham_energy_share",
     "sham_area_share",
 )
@@ -74,7 +75,8 @@ def region_shares(
 
     Returns:
         One row per budget, eye and part: ``image_id eps part energy_share area_share enrichment
-        sham_energy_share sham_area_share``. Shares are NaN where nothing changed on the retina (of
+        baseline sham_energy_share sham_area_share``, ``baseline`` being what shares are shares of:
+        ``retina``, or ``square`` for the part ``outside``. Shares are NaN where nothing changed on the retina (of
         ``outside``: nowhere), those of a sham also where the eye has none.
 
     Raises:
@@ -113,6 +115,7 @@ def region_shares(
                         "energy_share": share,
                         "area_share": area_share,
                         "enrichment": divide(share, area_share),
+                        "baseline": "square" if part == OUTSIDE else "retina",
                         "sham_energy_share": np.where(sham_area > 0, sham_share, np.nan),
                         "sham_area_share": divide(sham_area, ground) if part in shams else np.nan,
                     }

@@ -95,7 +95,7 @@ def _shifted(macula: Mask, middle: tuple[float, float]) -> Iterator[Mask]:
     reach = MACULA_SHIFT * 2 * np.sqrt(macula.sum() / np.pi)
     turns = np.deg2rad([0, *TURNS])
     shifts = reach * np.stack([np.cos(turns), np.sin(turns)], axis=1)
-    away = np.hypot(*(shifts + (x, y) - middle).T)
+    away = np.hypot(*(shifts + np.subtract((x, y), middle)).T)
     for across, down in shifts[np.argsort(away, kind="stable")]:
         yield _moved(macula, np.array([[1, 0, across], [0, 1, down]]))
 

@@ -166,7 +166,7 @@ def test_without_region_maps_there_are_no_rows(pixels, modulated):
     assert shares.empty
     assert shares.columns.tolist() == [
         "image_id", "eps", "part", "energy_share", "area_share", "enrichment",
-        "sham_energy_share", "sham_area_share",
+        "baseline", "sham_energy_share", "sham_area_share",
     ]  # fmt: skip
     eyes = pd.DataFrame({"image_id": IDS, "person_group": IDS})
     pooled = enrichment_by_part(shares, eyes, resamples=10, seed=0)

@@ -15,7 +15,7 @@ def circle(x, y, radius):
     return np.hypot(across - x, down - y) <= radius
 
 
-def eye(disc=(80, 47), fovea=(47, 47), vessels=True):
+def eye(disc=(80, 47), fovea=(47, 47), *, vessels=True):
     """A round retina with a disc, a macula and one straight vessel above them."""
     drawn = circle(MIDDLE, MIDDLE, 46).astype(np.uint8)
     places = {"disc": circle(*disc, 6), "macula": circle(*fovea, 12)}

@@ -210,8 +210,9 @@ def _alike(
 
 
 def _energy(pixels: NDArray[np.uint8], changed: NDArray[np.uint8]) -> NDArray[np.float64]:
-    squared: NDArray[np.float64] = (changed.astype(np.float64) - pixels) ** 2
-    return squared.sum(axis=3).reshape(len(pixels), -1)
+    change = changed.astype(np.float64) - pixels
+    energy: NDArray[np.float64] = np.square(change).sum(axis=3).reshape(len(pixels), -1)
+    return energy
 
 
 ENDS = ("", "_low", "_high")

@@ -11,11 +11,9 @@ that learned shuffled labels; the other controls ask no network and change as mu
 where its enrichment is the highest of the four that a cue could be planted in, and is *clear* where
 its interval lies above the interval of every control. `shuffled` is the same against the cell's own
 shuffled network only, and `least` that the budget confined to the part is the smallest. One
-shuffled network may like another part than the next: `beyond` is that the enrichment lies above
-where one more null model would fall, from those of all cells in `--out`, and `p` how rarely one
-would be as far out. `auroc` is the network's on the validation eyes, `attacked` the robust one's
-under PGD-3. With cue none the part furthest above the null models is asked, its p four times
-as large for being the furthest of four. Cells that stand in `--out` are not made again.
+shuffled network may like another part than the next: `benchmarks.planted_nulls` ranks a network
+among 20 of its own eyes. `auroc` is the network's on the validation eyes, `attacked` the robust
+one's under PGD-3. Cells that stand in `--out` are not made again.
 """
 
 import argparse
@@ -39,22 +37,20 @@ from fundus_ml.modulation import (
     ModulationOptions,
     choose_eyes,
     control_pictures,
+    min_norm_table,
     push,
 )
 from fundus_ml.modulation.control_table import (
     CLEAN_MODEL,
     MODULATION,
     SHUFFLED_MODEL,
-    min_norm_table,
 )
 from fundus_ml.modulation.effects import change_sizes
 from fundus_ml.modulation.localisation import enrichment_by_condition
-from fundus_ml.modulation.null_distribution import null_conditions, null_table
 from fundus_ml.preprocessing.dataset import preprocess
 from fundus_ml.preprocessing.options import PreprocessingOptions
 from fundus_ml.robust_training import FastTraining, PGDTraining, fit_robust
 from fundus_ml.sources.synthetic import synthetic_photographs
-from fundus_ml.statistics.bootstrap import CONFIDENCE
 from fundus_ml.synthesis.options import Population
 from fundus_ml.training import TrainingOptions, fit
 
@@ -96,13 +92,10 @@ def main() -> None:
         if not all(_cell_file(given.out, cue, seed, kind).is_file() for kind in KINDS):
             _make_cell(given, cue, seed)
         print(f"{cue} {seed}: made", flush=True)
-    null_models = _null_models(given.out)
-    rows = [row for cell in cells for row in _verdicts(given.out, *cell, null_models)]
+    rows = [row for cell in cells for row in _verdicts(given.out, *cell)]
     verdicts = pd.DataFrame(rows)
     print(verdicts.to_string(index=False))
-    counts = verdicts.groupby(["cue", "network"])[
-        ["wins", "clear", "shuffled", "beyond", "min_norms"]
-    ].sum()
+    counts = verdicts.groupby(["cue", "network"])[["wins", "clear", "shuffled", "min_norms"]].sum()
     print(f"\nof {given.seeds} seeds each\n{counts.to_string()}")
 
 
@@ -121,8 +114,8 @@ def _make_cell(given: argparse.Namespace, cue: str, seed: int) -> None:
         )
         preprocess(synthetic_photographs(population), folder, recipe, recipe={})
     dataset = open_dataset(str(folder))
-    clean, robust, true_aurocs = _trained(given, dataset, seed, TRUE)
-    _, shuffled, shuffled_aurocs = _trained(given, dataset, seed, SHUFFLED)
+    clean, robust, true_aurocs = trained_pair(given, dataset, seed, TRUE)
+    _, shuffled, shuffled_aurocs = trained_pair(given, dataset, seed, SHUFFLED)
     test = dataset.split("test")
     eyes = test.select(choose_eyes(test.frame, images=given.images, mode="flip", seed=seed))
     everyone = np.arange(len(eyes))
@@ -149,6 +142,7 @@ def _make_cell(given: argparse.Namespace, cue: str, seed: int) -> None:
     min_norms = min_norm_table(
         {condition: pushed[condition].min_norms for condition in networks},
         eyes.frame,
+        against=MODULATION,
         resamples=2000,
         seed=seed,
     )
@@ -158,7 +152,7 @@ def _make_cell(given: argparse.Namespace, cue: str, seed: int) -> None:
     trained.to_parquet(_cell_file(given.out, cue, seed, "trained"))
 
 
-def _trained(
+def trained_pair(
     given: argparse.Namespace, dataset: FundusDataset, seed: int, labels: str
 ) -> tuple[Classifier, Classifier, dict[str, float]]:
     """Train a network, then make it robust; last the validation AUROCs of both."""
@@ -175,7 +169,7 @@ def _trained(
     clean = fit(model, train, val, TrainingOptions(epochs=given.epochs, lr=1e-3, seed=seed))
     assert isinstance(clean.model, Classifier)
     threat = ThreatModel(constraint="l2", eps=given.eps)
-    independent = PGDTraining(
+    validation_attack = PGDTraining(
         threat=threat,
         step_size=step_length("auto", eps=given.eps, attack_steps=3),
         attack_steps=3,
@@ -187,8 +181,8 @@ def _trained(
         train,
         val,
         TrainingOptions(epochs=given.robust_epochs, lr=1e-3, seed=seed),
-        recipe=FastTraining(threat=threat, step_size=1.25 * given.eps),
-        independent=independent,
+        method=FastTraining(threat=threat, step_size=1.25 * given.eps),
+        validation_attack=validation_attack,
         eps_warmup=given.eps_warmup,
     )
     assert isinstance(robust.model, Classifier)
@@ -201,7 +195,7 @@ def _trained(
     return clean.model, robust.model, aurocs
 
 
-def _verdicts(out: Path, cue: str, seed: int, null_models: pd.DataFrame) -> list[dict[str, object]]:
+def _verdicts(out: Path, cue: str, seed: int) -> list[dict[str, object]]:
     """Say of the robust and the clean network whether the planted part stands out."""
     enrichment = pd.read_parquet(_cell_file(out, cue, seed, "enrichment"))
     min_norms = pd.read_parquet(_cell_file(out, cue, seed, "min_norms"))
@@ -217,14 +211,7 @@ def _verdicts(out: Path, cue: str, seed: int, null_models: pd.DataFrame) -> list
         ]
         budgets = confined.set_index("region")["min_norm"].reindex(list(PARTS))
         top = str(own["enrichment"].idxmax())
-        null = null_table(
-            pd.concat([enrichment[enrichment["condition"] == condition], null_models]),
-            conditions=[condition],
-        )
-        null = null.set_index("part").reindex(list(PARTS))
-        furthest = str(null["p"].where(null["enrichment"] > null["null"]).fillna(1).idxmin())
-        part, asked = (furthest, len(PARTS)) if cue == "none" else (cue, 1)
-        p = min(1.0, asked * null.loc[part, "p"])
+        part = top if cue == "none" else cue
         rows.append(
             {
                 "cue": cue,
@@ -236,29 +223,15 @@ def _verdicts(out: Path, cue: str, seed: int, null_models: pd.DataFrame) -> list
                 "enrichment": own.loc[part, "enrichment"],
                 "low": own.loc[part, "low"],
                 "shuffled_high": shuffled[part],
-                "null_high": null.loc[part, "null_high"],
-                "p": p,
                 "controls_high": ceiling[part],
                 "wins": top == cue,
                 "clear": bool(own.loc[part, "low"] > ceiling[part]),
                 "shuffled": bool(own.loc[part, "low"] > shuffled[part]),
-                "beyond": bool(
-                    p < 1 - CONFIDENCE and own.loc[part, "enrichment"] > null.loc[part, "null"]
-                ),
                 "min_norms": bool(np.isfinite(budgets.min()) and budgets.idxmin() == cue),
                 "min_norm": budgets.min(),
             }
         )
     return rows
-
-
-def _null_models(out: Path) -> pd.DataFrame:
-    """Enrichments of the shuffled networks of all cells that were made, numbered."""
-    cells = [pd.read_parquet(file) for file in sorted(out.glob("*-enrichment.parquet"))]
-    found = [cell[cell["condition"] == SHUFFLED_MODEL] for cell in cells]
-    names = null_conditions(len(found))
-    named = [rows.assign(condition=name) for rows, name in zip(found, names, strict=True)]
-    return pd.concat(named, ignore_index=True)
 
 
 if __name__ == "__main__":

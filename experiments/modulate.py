@@ -71,6 +71,9 @@ class ModulateConfig(modulation.ModulationOptions, ConsoleOptions):
     """Regions with commas between them: the minimal perturbation norm is also searched where only
     that region may change; auto is disc,macula,vessels,periphery where there are region maps, none
     nowhere."""
+    min_norm_shams: bool = True
+    """Search the minimal perturbation norm also in a sham of each of those regions (disc, macula,
+    vessels): a place of its shape where no structure lies."""
     evaluator: str = ""
     """Independent evaluator: registered version, trained independently, that scores every picture
     again."""
@@ -80,7 +83,8 @@ class ModulateConfig(modulation.ModulationOptions, ConsoleOptions):
     """Null models: registered versions trained with labels=shuffled, with commas between them,
     which make pictures too; several give a null distribution."""
     controls: bool = True
-    """Also change the eyes by the same length in directions that ask no network."""
+    """Also change the eyes by the same length along one gradient of the model (gradient squared,
+    smoothgrad squared) and in directions that ask no network."""
     kept: str = ""
     """Folder of the unfinished modulation; checkpoints/modulate-DIGEST, by its flags, if empty."""
     seed: int = 0
@@ -130,6 +134,7 @@ def modulate_eyes(config: ModulateConfig, run: "tracking.Run") -> Modulated:
         seed=config.seed,
         region=config.region,
         min_norm_regions=config.min_norm_regions,
+        min_norm_shams=config.min_norm_shams,
     )
     identity = identity_of(config, ignoring=MOVES_NOTHING) | eyes.identity | networks.identity
     with (
@@ -184,6 +189,8 @@ def modulate_eyes(config: ModulateConfig, run: "tracking.Run") -> Modulated:
     console.table(effect, final=True)
     console.table(compared.controls)
     console.table(compared.null)
+    console.table(compared.confined)
+    console.table(modulation.beyond_one_gradient(compared.differences))
     console.say(record.conclusion)
     return Modulated(
         effect=effect,
@@ -223,12 +230,18 @@ def _measure(
         networks.model.module, pictures, pushed[modulation.MODULATION].min_norms
     )
     found = {modulation.MODULATION: own}
+    lengths = own.effects["l2"].to_numpy().reshape(len(config.eps), -1)
+    if config.controls:
+        found |= dict(
+            modulation.saliency_controls(
+                evaluator, networks.model.module, lengths, seed=config.seed
+            )
+        )
     for condition, network in networks.controls.items():
         found[condition] = evaluator.measure(
             network.module, pushed[condition].modulated, pushed[condition].min_norms
         )
     if config.controls:
-        lengths = own.effects["l2"].to_numpy().reshape(len(config.eps), -1)
         for condition, made in modulation.same_length_controls(
             evaluator, split, lengths, seed=config.seed
         ):

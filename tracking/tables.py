@@ -7,7 +7,7 @@ empty: a database takes two empty values for different ones.
 from sqlalchemy import BigInteger, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-REVISION = "0004"
+REVISION = "0005"
 """Revision of :mod:`tracking.migrations` that these tables have."""
 
 
@@ -113,7 +113,9 @@ class Modulation(_OfOneModulation, Base):
 class RegionShare(_OfOneModulation, Base):
     """How much of one modulation lies in one anatomical ``part``.
 
-    A share is empty where it has no value: nothing changed, or the part is not in the picture.
+    ``baseline`` is what shares are shares of: ``retina``, or ``square``, the whole picture, for the
+    part ``outside`` and in rows that earlier releases wrote; the two are not comparable. A share is
+    empty where it has no value: nothing changed, or the part or its sham is not in the picture.
     """
 
     __tablename__ = "region_shares"
@@ -123,6 +125,9 @@ class RegionShare(_OfOneModulation, Base):
     energy_share: Mapped[float | None]
     area_share: Mapped[float | None]
     enrichment: Mapped[float | None]
+    baseline: Mapped[str]
+    sham_energy_share: Mapped[float | None]
+    sham_area_share: Mapped[float | None]
 
 
 class MinimalPerturbation(_OfOnePhotograph, Base):

@@ -14,6 +14,8 @@ from fundus_ml.imaging.regions.maps import PARTS
 from fundus_ml.modulation import file_stem
 from fundus_ml.modulation.control_table import MODULATION
 from fundus_ml.modulation.evaluator import Compared, Evaluator, Measurements
+from fundus_ml.modulation.null_distribution import null_words
+from fundus_ml.modulation.paired_differences import beyond_one_gradient, gradient_words
 from fundus_ml.pages.gallery import OtherVersion
 from tracking.lineage import attach_pictures
 from tracking.registry import ModelVersion
@@ -62,14 +64,16 @@ class ModulationRecord:
 
     @property
     def conclusion(self) -> str:
-        """What the strongest budget reached, in one sentence."""
+        """What the strongest budget reached, where against null models, and against a gradient."""
         strongest = self.effect.iloc[-1]
         unchanged = int(strongest["unchanged"])
-        return (
+        reached = (
             f"{len(self.evaluator.eyes)} eyes; at eps {strongest['eps']:g} "
             f"{strongest['success']:.0%} are seen as the target"
             + (f", {unchanged} did not change" if unchanged else "")
         )
+        said = (null_words(self.compared.null), gradient_words(self.compared.differences))
+        return "; ".join(filter(None, (reached, *said)))
 
 
 def record_modulation(
@@ -161,8 +165,13 @@ def _log_measures(run: Run, record: ModulationRecord) -> None:
     run.log_metrics(_summary(record))
     run.log_table(record.effect, "effect_by_eps.json")
     run.log_table(record.compared.controls, "controls.json")
+    if len(record.compared.differences):
+        run.log_table(record.compared.differences, "paired_differences.json")
     if len(record.compared.min_norms):
         run.log_table(record.compared.min_norms, "minimal_perturbations.json")
+        run.log_table(record.compared.flipped, "flipped_by_eps.json")
+    if len(record.compared.confined):
+        run.log_table(record.compared.confined, "confined_budgets.json")
     if record.evaluator.regions is None:
         run.set_tags({"region_enrichment": "not measured: the dataset has no region maps"})
     else:
@@ -174,7 +183,7 @@ def _log_measures(run: Run, record: ModulationRecord) -> None:
 
 
 def _summary(record: ModulationRecord) -> dict[str, float]:
-    """What runs are compared on: areas under the path, and minimal perturbation norms by region."""
+    """What runs are compared on: areas, norms by region, and modulation minus one gradient."""
     controls = record.compared.controls
     own = controls[controls["condition"] == MODULATION]
     found = {name: own[name].item() for name in ("area", "evaluator_area") if name in own}
@@ -183,6 +192,9 @@ def _summary(record: ModulationRecord) -> dict[str, float]:
         region = str(row["region"]).replace("+", "_")
         if np.isfinite(row["min_norm"]) and region.isidentifier():
             found[f"min_norm_{region}"] = float(row["min_norm"])
+    for row in beyond_one_gradient(record.compared.differences).to_dict("records"):
+        name = "_".join(filter(None, (row["measure"], row["part"])))
+        found[f"{name}_minus_gradient"] = float(row["difference"])
     return found
 
 

@@ -21,6 +21,7 @@ from fundus_ml.figures import (
 from fundus_ml.figures.mean_changes import SIDES
 from fundus_ml.figures.minimal_perturbations import min_norm_figure
 from fundus_ml.figures.panel_files import PanelFile, draw_panel_file
+from fundus_ml.imaging.regions.maps import PARTS
 from fundus_ml.modulation import file_stem
 from fundus_ml.modulation.control_table import MODULATION
 from fundus_ml.modulation.effects import effect_by_eps
@@ -139,15 +140,16 @@ def _null_models_as_one(found: Mapping[str, Measurements]) -> dict[str, pd.DataF
 
 
 def _with_null(compared: Compared) -> pd.DataFrame:
-    """Put where one more null model would fall in the place of those there are."""
+    """Put the median and the range of the null models in the place of those there are."""
     enrichment, null = compared.enrichment, compared.null
     if null.empty:
         return enrichment
-    expected = null.assign(
-        condition=f"next null model (from {null['networks'].max()})",
-        enrichment=null["null"],
-        low=null["null_low"],
-        high=null["null_high"],
+    parts = null[null["part"].isin(PARTS) & null["null"].notna()]
+    expected = parts.assign(
+        condition=f"{null['networks'].max()} null models (median, range)",
+        enrichment=parts["null"],
+        low=parts["null_low"],
+        high=parts["null_high"],
     )
     others = enrichment[~enrichment["condition"].map(is_shuffled).astype(bool)]
     own = others["condition"] == MODULATION

@@ -13,6 +13,7 @@ from experiments.running.console import warn
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.regions.maps import REGION_FLAGS
+from fundus_ml.imaging.regions.shams import sham_regions
 from fundus_ml.modulation import (
     VERSION,
     WHOLE,
@@ -25,6 +26,7 @@ from fundus_ml.modulation import (
     targets_for,
 )
 from fundus_ml.modulation.effects import logits_of
+from fundus_ml.modulation.null_distribution import SHAM
 from tracking.runs import Run
 
 AUTO, NONE = "auto", "none"
@@ -68,6 +70,7 @@ def choose(
     seed: int,
     region: str,
     min_norm_regions: str,
+    min_norm_shams: bool,
 ) -> ModulatedEyes:
     """Choose the eyes, say how they begin, towards which class they go and where they may change.
 
@@ -80,6 +83,7 @@ def choose(
         seed: Seed of the choice and of the noise.
         region: Where the eyes may change.
         min_norm_regions: Further regions, with commas between them, ``auto`` or ``none``.
+        min_norm_shams: Whether their shams are further regions too.
 
     Raises:
         InputError: Too few people, or a region that there is no map of.
@@ -100,6 +104,9 @@ def choose(
     allowed = allowed_pixels(region, regions, shape=shape)
     _count_abstained(run, region, allowed)
     masks = {name: allowed_pixels(name, regions, shape=shape) for name in confined}
+    if min_norm_shams and regions is not None:
+        shams = sham_regions(regions)
+        masks |= {SHAM + name: shams[name] for name in confined if name in shams}
     for name, mask in masks.items():
         _count_abstained(run, name, mask)
     return ModulatedEyes(
@@ -139,4 +146,4 @@ def _count_abstained(run: Run, region: str, allowed: NDArray[np.bool_] | None) -
     lacking = 0 if allowed is None else int((~allowed.any(axis=(1, 2))).sum())
     if lacking:
         warn(f"region={region}: {lacking} eyes do not show it")
-        run.set_tags({f"without_{region.replace('+', '_')}": str(lacking)})
+        run.set_tags({f"without_{region.replace('+', '_').replace(' ', '_')}": str(lacking)})

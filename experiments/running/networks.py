@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from experiments.running.console import warn
+from experiments.running.exchangeable import check_exchangeable
+from experiments.running.independence import check_independent
 from experiments.running.null_models import check_null_model
 from experiments.running.session import read_model
 from fundus_ml.errors import InputError
@@ -82,8 +84,9 @@ def read_networks(run: Run, config: NamesNetworks) -> Networks:
     A model without the alias ``robust`` is warned of: its gradients mean little to an eye.
 
     Raises:
-        InputError: the independent evaluator or a control is the model itself, or a null model
-            or what it was made from learned true labels, or is named twice.
+        InputError: The independent evaluator or a control is the model itself, the evaluator was
+            made from the model or the model from it, a null model or what it was made from
+            learned true labels or from another dataset, or a version is named twice.
     """
     asked = named_versions(config)
     del asked["model"]
@@ -97,6 +100,8 @@ def read_networks(run: Run, config: NamesNetworks) -> Networks:
             )
         if len(set(ids)) < len(ids):
             raise InputError(f"{flag}={','.join(uris)}: names a version twice")
+    for uri in asked["evaluator"]:
+        check_independent(resolve(uri), own, named=f"evaluator={uri}")
     others = {flag: [_read(run, uri) for uri in uris] for flag, uris in asked.items()}
     model = _read(run, config.model)  # last: the run is tagged with this version
     if find_alias(model.version.name, ROBUST) != model.version:
@@ -109,6 +114,7 @@ def read_networks(run: Run, config: NamesNetworks) -> Networks:
     null_models = others["null_model"]
     for uri, network in zip(asked["null_model"], null_models, strict=True):
         check_null_model(network.version, named=f"null_model={uri}")
+        check_exchangeable(network.version, model.version, named=f"null_model={uri}")
     conditions = [CLEAN_MODEL] * len(others["clean_model"]) + null_conditions(len(null_models))
     return Networks(
         model=model,

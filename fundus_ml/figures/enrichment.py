@@ -1,4 +1,4 @@
-"""Where the change went: energy per area of each part of the eye."""
+"""Where the change went: energy per area of each part of the retina, and of its sham."""
 
 import numpy as np
 import pandas as pd
@@ -14,11 +14,13 @@ def region_enrichment_figure(frame: pd.DataFrame) -> Figure:
 
     Args:
         frame: One row per model and part: ``model part enrichment low high`` and, where the truth
-            is known, ``planted``: whether the sexes were made to differ in that part.
+            is known, ``planted``: whether the sexes were made to differ in that part; ``sham``, the
+            enrichment of the part's sham, NaN where it has none.
 
     Returns:
         One panel, parts from top to bottom in the frame's order, a point with its interval per
-        model, the line 1 where change is spread evenly, the planted part shaded.
+        model, a hollow one for its sham, the line 1 where change is spread evenly, the planted part
+        shaded.
 
     Raises:
         InputError: A column is missing or the frame is empty.
@@ -49,6 +51,18 @@ def region_enrichment_figure(frame: pd.DataFrame) -> Figure:
             clip_on=False,
             label=str(name),
         )
+        if "sham" in rows:
+            axes.plot(
+                rows["sham"],
+                places,
+                color=colour,
+                marker=marker,
+                markersize=6,
+                fillstyle="none",
+                linestyle="none",
+            )
+    if "sham" in frame and frame["sham"].notna().any():
+        axes.plot([], [], color=FAINT, marker="o", fillstyle="none", ls="none", label="its sham")
     axes.axvline(1, color=FAINT, linewidth=1, linestyle="dashed", label="spread evenly (1)")
     planted = set(frame.loc[frame["planted"].eq(True), "part"]) if "planted" in frame else set()
     for place in (parts.index(part) for part in planted):

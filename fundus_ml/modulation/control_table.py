@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fundus_ml.modulation.effects import area_under_path
+from fundus_ml.modulation.norm_tables import asked_of
 from fundus_ml.statistics.clustered import clustered_mean, clustered_median
 
 MODULATION = "modulation"
@@ -51,7 +52,7 @@ def control_table(
             measured["transferred"] = mean(strongest["transferred"].to_numpy(float))
             measured["evaluator_area"] = area(column="evaluator_prob_target")
         asked = (
-            _asked(min_norms[condition])
+            asked_of(min_norms[condition])
             if condition in min_norms
             else np.zeros(len(people), np.bool_)
         )
@@ -69,57 +70,3 @@ def control_table(
             row |= interval.columns(name)
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def min_norm_table(
-    min_norms: Mapping[str, Mapping[str, NDArray[np.float64]]],
-    eyes: pd.DataFrame,
-    *,
-    resamples: int,
-    seed: int,
-) -> pd.DataFrame:
-    """Compare minimal perturbation norms by condition and by the region that may change.
-
-    Args:
-        min_norms: By condition and region, ``(N,)`` minimal perturbation norms.
-        eyes: Manifest rows of the N eyes.
-        resamples: Bootstrap resamples of people.
-        seed: Seed of the bootstrap.
-
-    Returns:
-        One row each: ``condition region eyes flipped min_norm min_norm_low min_norm_high``:
-        ``eyes`` that show the region and did not already look like the target, the share of them
-        that some change flipped, and their median, inf where fewer than half were.
-    """
-    people = eyes["person_group"].to_numpy()
-    rows = []
-    for condition, by_region in min_norms.items():
-        for region, found in by_region.items():
-            asked = _asked(found)
-            if not asked.any():
-                continue
-            median = clustered_median(found[asked], people[asked], resamples=resamples, seed=seed)
-            rows.append(
-                {
-                    "condition": condition,
-                    "region": region,
-                    "eyes": int(asked.sum()),
-                    "flipped": float(np.isfinite(found[asked]).mean()),
-                    **median.columns("min_norm"),
-                }
-            )
-    columns = (
-        "condition",
-        "region",
-        "eyes",
-        "flipped",
-        "min_norm",
-        "min_norm_low",
-        "min_norm_high",
-    )
-    return pd.DataFrame(rows, columns=list(columns))
-
-
-def _asked(min_norms: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which eyes show the region and did not look like the target already."""
-    return ~np.isnan(min_norms) & (min_norms > 0)

@@ -1,6 +1,6 @@
 """Changes of the same length that no network made: what a modulation must do better than."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -56,20 +56,47 @@ def control_pictures(
         raise InputError(f"control={control}: allowed: {allowed_names}")
     if control == CONTRAST_BLEND and partners is None:
         raise InputError(f"control={control}: needs partners")
+    if control == CONTRAST_BLEND:
+        assert partners is not None
+        towards = (
+            other.astype(np.float32) - eye for eye, other in zip(pixels, partners, strict=True)
+        )
+        return pictures_along(pixels, towards, lengths, allowed=allowed, longest=1.0)
+    return pictures_along(pixels, _noise(control, pixels, seed), lengths, allowed=allowed)
+
+
+def pictures_along(
+    pixels: NDArray[np.uint8],
+    directions: Iterable[Floats],
+    lengths: NDArray[np.float64],
+    *,
+    allowed: NDArray[np.bool_] | None = None,
+    longest: float = LARGEST_SCALE,
+) -> NDArray[np.uint8]:
+    """Change each eye by the given lengths along one direction.
+
+    Args:
+        pixels: ``(N, H, W, 3)`` uint8 eyes.
+        directions: N directions ``(H, W, 3)``, about 1 where they are steepest.
+        lengths: ``(E, N)`` Euclidean lengths, of pixels in [0, 1].
+        allowed: ``(N, H, W)`` where each eye may change; None is everywhere.
+        longest: Grey levels per unit of direction beyond which nothing is tried.
+
+    Returns:
+        ``(E, N, H, W, 3)`` uint8, as :func:`control_pictures`.
+    """
     changed = np.empty((len(lengths), *pixels.shape), np.uint8)
-    for place, eye in enumerate(pixels):
-        if control == CONTRAST_BLEND:
-            assert partners is not None
-            direction, longest = partners[place].astype(np.float32) - eye, 1.0
-        else:
-            generator = np.random.default_rng((seed, place))
-            noise = generator.standard_normal(eye.shape, np.float32)
-            direction, longest = noise * CONTROL_DIRECTIONS[control](eye)[..., None], LARGEST_SCALE
-        if allowed is not None:
-            direction *= allowed[place, ..., None]
+    for place, (eye, direction) in enumerate(zip(pixels, directions, strict=True)):
+        free = direction if allowed is None else direction * allowed[place, ..., None]
         for slab, length in zip(changed, lengths[:, place], strict=True):
-            slab[place] = _of_length(eye, direction, float(length) * 255, longest)
+            slab[place] = _of_length(eye, free, float(length) * 255, longest)
     return changed
+
+
+def _noise(control: str, pixels: NDArray[np.uint8], seed: int) -> Iterable[Floats]:
+    for place, eye in enumerate(pixels):
+        noise = np.random.default_rng((seed, place)).standard_normal(eye.shape, np.float32)
+        yield noise * CONTROL_DIRECTIONS[control](eye)[..., None]
 
 
 def blend_partners(

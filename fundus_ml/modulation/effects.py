@@ -147,18 +147,28 @@ def area_under_path(
     Returns:
         In [0, 1]: 0.5 where the eyes lie between the classes and nothing moves them.
     """
+    areas = areas_under_path(effects, column=column)
+    people = effects.drop_duplicates("image_id").set_index("image_id")["person_group"]
+    return clustered_mean(
+        areas.to_numpy(), people.loc[areas.index].to_numpy(), resamples=resamples, seed=seed
+    )
+
+
+def areas_under_path(effects: pd.DataFrame, *, column: str = "prob_target") -> "pd.Series[float]":
+    """Mean of P(target) over the budgets of each eye, by ``image_id``.
+
+    Arguments as in :func:`area_under_path`.
+    """
     before = {
         "prob_target": "prob_target_before",
         "evaluator_prob_target": "evaluator_prob_before",
     }[column]
-    by_eye = effects.sort_values("eps").groupby("image_id", sort=False)
-    people, areas = [], []
-    for _, eye in by_eye:
+    areas = {}
+    for image_id, eye in effects.sort_values("eps").groupby("image_id", sort=False):
         eps = np.concatenate([[0.0], eye["eps"].to_numpy()])
         prob = np.concatenate([eye[before].to_numpy()[:1], eye[column].to_numpy()])
-        areas.append(np.trapezoid(prob, eps) / eps[-1])
-        people.append(eye["person_group"].iloc[0])
-    return clustered_mean(np.asarray(areas), np.asarray(people), resamples=resamples, seed=seed)
+        areas[image_id] = np.trapezoid(prob, eps) / eps[-1]
+    return pd.Series(areas, dtype=float)
 
 
 def change_sizes(

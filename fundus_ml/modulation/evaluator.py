@@ -14,15 +14,22 @@ from fundus_ml.data.manifest import SEXES
 from fundus_ml.modulation import (
     CONTRAST_BLEND,
     CONTROL_DIRECTIONS,
+    SALIENCY,
     Chosen,
     ModulationOptions,
     blend_partners,
     control_pictures,
+    norms_along,
+    pictures_along,
+    saliency_directions,
 )
-from fundus_ml.modulation.control_table import control_table, min_norm_table
+from fundus_ml.modulation.confined_budgets import confined_table
+from fundus_ml.modulation.control_table import MODULATION, control_table
 from fundus_ml.modulation.effects import effect_rows, judged
 from fundus_ml.modulation.localisation import enrichment_by_part, region_shares
+from fundus_ml.modulation.norm_tables import flipped_table, min_norm_table
 from fundus_ml.modulation.null_distribution import null_table
+from fundus_ml.modulation.paired_differences import paired_differences
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +104,36 @@ class Evaluator:
         return Measurements(effects=effects, shares=shares, min_norms=min_norms)
 
 
+def saliency_controls(
+    evaluator: Evaluator, model: nn.Module, lengths: NDArray[np.float64], *, seed: int
+) -> Iterator[tuple[str, Measurements]]:
+    """Make and measure the changes along one gradient of the model, by condition.
+
+    Args:
+        evaluator: The eyes.
+        model: The network that is modulated by.
+        lengths: ``(E, N)`` lengths of the modulation's changes.
+        seed: Seed of the noise of SmoothGrad.
+    """
+    chosen, options = evaluator.chosen, evaluator.options
+    for condition in SALIENCY:
+        directions = saliency_directions(
+            condition,
+            model,
+            chosen.pixels,
+            chosen.target,
+            seed=seed,
+            batch_size=options.batch_size,
+        )
+        made = pictures_along(chosen.pixels, directions, lengths, allowed=chosen.allowed)
+        min_norms = {}
+        if options.min_norm_steps:
+            min_norms[chosen.region] = norms_along(
+                model, chosen.pixels, chosen.target, directions, options, allowed=chosen.allowed
+            )
+        yield condition, evaluator.measure(model, made, min_norms)
+
+
 def same_length_controls(
     evaluator: Evaluator, split: FundusDataset, lengths: NDArray[np.float64], *, seed: int
 ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
@@ -131,14 +168,20 @@ class Compared:
     Attributes:
         controls: Rows of ``control_table``.
         min_norms: Rows of ``min_norm_table``.
+        flipped: Rows of ``flipped_table``.
+        confined: Rows of ``confined_table``: the same per value of the region, beside its sham.
         enrichment: Rows of ``enrichment_by_part`` with ``condition``.
         null: Rows of ``null_table``; none with fewer than two null models.
+        differences: Rows of ``paired_differences``.
     """
 
     controls: pd.DataFrame
     min_norms: pd.DataFrame
+    flipped: pd.DataFrame
+    confined: pd.DataFrame
     enrichment: pd.DataFrame
     null: pd.DataFrame
+    differences: pd.DataFrame
 
 
 def compare_conditions(
@@ -158,7 +201,21 @@ def compare_conditions(
     effects = {condition: each.effects for condition, each in found.items()}
     return Compared(
         controls=control_table(effects, whole, **how),
-        min_norms=min_norm_table(searched, evaluator.eyes, **how),
+        min_norms=min_norm_table(searched, evaluator.eyes, against=MODULATION, **how),
+        flipped=flipped_table(searched, evaluator.eyes, eps=evaluator.options.eps, **how),
+        confined=confined_table(
+            searched,
+            evaluator.chosen.confined,
+            evaluator.eyes,
+            constraint=evaluator.options.constraint,
+            **how,
+        ),
         enrichment=enrichment,
         null=null_table(enrichment),
+        differences=paired_differences(
+            effects,
+            {condition: each.shares for condition, each in found.items()},
+            evaluator.eyes,
+            seed=seed,
+        ),
     )

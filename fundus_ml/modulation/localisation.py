@@ -1,4 +1,4 @@
-"""Where a change goes: its energy per part of the eye, against the part's share of area."""
+"""Where a change goes: its energy per part of the retina, against the part's area and its sham."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,9 +8,26 @@ from numpy.typing import NDArray
 
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.regions.maps import PARTS, part_masks
+from fundus_ml.imaging.regions.shams import sham_regions
 from fundus_ml.statistics.clustered import clustered_ratio
+from fundus_ml.statistics.ranking import divide
+from fundus_ml.statistics.sign_flips import paired_means
 
-SHARE_COLUMNS = ("image_id", "eps", "part", "energy_share", "area_share", "enrichment")
+OUTSIDE = "outside"
+"""The black surround: the one part that is measured against the square and not the retina."""
+LEAST_SHARE = 1e-4
+"""Added to each share of energy before its logarithm, so that a part without change counts."""
+SHARE_COLUMNS = (
+    "image_id",
+    "eps",
+    "part",
+    "energy_share",
+    "area_share",
+    "enrichment",
+    "baseline",
+    "sham_energy_share",
+    "sham_area_share",
+)
 ENRICHMENT_COLUMNS = (
     "eps",
     "part",
@@ -20,6 +37,15 @@ ENRICHMENT_COLUMNS = (
     "enrichment",
     "low",
     "high",
+    "sham_eyes",
+    "sham_energy_share",
+    "sham",
+    "sham_low",
+    "sham_high",
+    "over_sham",
+    "over_sham_low",
+    "over_sham_high",
+    "over_sham_p",
 )
 
 
@@ -31,11 +57,13 @@ def region_shares(
     image_ids: Sequence[str],
     eps: Sequence[float],
 ) -> pd.DataFrame:
-    """Account for the energy of every change, part by part.
+    """Account for the energy of every change, part by part, and for that in each part's sham.
 
     Energy is the squared change summed over RGB. A part's *enrichment* is its share of the energy
-    divided by its share of the square's area: 1 where the change is spread evenly, above 1 where
-    it gathers. Parts cover the square once, so shares of one picture add up to 1.
+    on the retina divided by its share of the retina's area: 1 where the change is spread evenly,
+    as a colour cast is, above 1 where it gathers. Parts cover the retina once, so their shares add
+    up to 1. The part ``outside`` is the share of the *whole* energy that lies off the retina, over
+    the share of the square that is no retina.
 
     Args:
         pixels: ``(N, H, W, 3)`` uint8 unchanged eyes.
@@ -46,8 +74,10 @@ def region_shares(
         eps: E budgets.
 
     Returns:
-        One row per budget, eye and part: ``image_id eps part energy_share area_share enrichment``.
-        A picture that did not change has no shares: NaN.
+        One row per budget, eye and part: ``image_id eps part energy_share area_share enrichment
+        baseline sham_energy_share sham_area_share``, ``baseline`` being what shares are shares of:
+        ``retina``, or ``square`` for the part ``outside``. Shares are NaN where nothing changed on the retina (of
+        ``outside``: nowhere), those of a sham also where the eye has none.
 
     Raises:
         InputError: Shapes do not match.
@@ -60,18 +90,22 @@ def region_shares(
             f"modulated {modulated.shape}, regions {regions.shape} and {len(image_ids)} image_ids "
             f"do not fit {len(eps)} budgets of {pixels.shape} pixels"
         )
-    masks = part_masks(regions)
-    area = {part: masks[part].mean(axis=(1, 2)) for part in PARTS}
+    masks, shams = part_masks(regions), sham_regions(regions)
+    area = {name: mask.sum(axis=(1, 2)).astype(np.float64) for name, mask in masks.items()}
+    square = np.full(len(pixels), float(pixels[0, ..., 0].size))
+    retina = square - area[OUTSIDE]
     rows = []
     for budget, slab in zip(eps, modulated, strict=True):
         energy = ((slab.astype(np.float32) - pixels) ** 2).sum(axis=3)
-        total = energy.sum(axis=(1, 2), dtype=np.float64)
+        whole = _within(energy, np.ones_like(masks[OUTSIDE]))
+        on_retina = _within(energy, ~masks[OUTSIDE])
         for part in PARTS:
-            in_part = np.where(masks[part], energy, 0).sum(axis=(1, 2), dtype=np.float64)
-            share = np.divide(in_part, total, out=np.full_like(total, np.nan), where=total > 0)
-            enrichment = np.divide(
-                share, area[part], out=np.full_like(share, np.nan), where=area[part] > 0
-            )
+            total, ground = (whole, square) if part == OUTSIDE else (on_retina, retina)
+            share = divide(_within(energy, masks[part]), total)
+            area_share = divide(area[part], ground)
+            sham = shams.get(part, np.zeros_like(masks[part]))
+            sham_area = sham.sum(axis=(1, 2)).astype(np.float64)
+            sham_share = divide(_within(energy, sham), total)
             rows.append(
                 pd.DataFrame(
                     {
@@ -79,8 +113,11 @@ def region_shares(
                         "eps": budget,
                         "part": part,
                         "energy_share": share,
-                        "area_share": area[part],
-                        "enrichment": enrichment,
+                        "area_share": area_share,
+                        "enrichment": divide(share, area_share),
+                        "baseline": "square" if part == OUTSIDE else "retina",
+                        "sham_energy_share": np.where(sham_area > 0, sham_share, np.nan),
+                        "sham_area_share": divide(sham_area, ground) if part in shams else np.nan,
                     }
                 )
             )
@@ -105,8 +142,8 @@ def enrichment_by_condition(
         regions: ``(N, H, W)`` uint8 region maps.
         eyes: Their N rows: ``image_id person_group``.
         eps: E budgets.
-        resamples: Bootstrap resamples of people.
-        seed: Seed of the bootstrap.
+        resamples: Bootstrap resamples of people, and sign vectors of the paired test.
+        seed: Seed of both.
 
     Returns:
         Rows of :func:`enrichment_by_part` with ``condition``.
@@ -126,17 +163,22 @@ def enrichment_by_part(
     """Pool :func:`region_shares` over eyes, with 95 % intervals clustered by person.
 
     The pooled enrichment of a part is the sum of its energy shares over the sum of its area shares,
-    so that an eye with a tiny part cannot dominate.
+    so that an eye with a tiny part cannot dominate; that of its sham is the same of the sham.
 
     Args:
         shares: Rows as :func:`region_shares` returns them.
         eyes: Manifest rows, which say whose eye each ``image_id`` is.
-        resamples: Bootstrap resamples of people.
-        seed: Seed of the bootstrap.
+        resamples: Bootstrap resamples of people, and sign vectors of the paired test.
+        seed: Seed of both.
 
     Returns:
-        ``eps part eyes energy_share area_share enrichment low high``, over the ``eyes`` that
-        changed and show the part; a part that none shows has no row.
+        ``eps part eyes energy_share area_share enrichment low high`` over the ``eyes`` that changed
+        and show the part; a part that none shows has no row. Then ``sham_eyes sham_energy_share
+        sham sham_low sham_high``, the enrichment of the sham over the eyes that have one, and
+        ``over_sham over_sham_low over_sham_high over_sham_p``: the geometric mean over those eyes
+        of the part's enrichment over its sham's, where :data:`LEAST_SHARE` is added to both shares
+        of energy, and the two-sided p-value of flipping part and sham person by person. NaN where
+        the part has no sham.
     """
     people = shares["image_id"].map(eyes.set_index("image_id")["person_group"])
     rows = []
@@ -144,13 +186,7 @@ def enrichment_by_part(
         shown = pictures.dropna(subset="enrichment")
         if shown.empty:
             continue
-        enrichment = clustered_ratio(
-            shown["energy_share"].to_numpy(),
-            shown["area_share"].to_numpy(),
-            shown["person"].to_numpy(),
-            resamples=resamples,
-            seed=seed,
-        )
+        own = _pooled(shown, "energy_share", "area_share", resamples=resamples, seed=seed)
         rows.append(
             {
                 "eps": eps,
@@ -158,9 +194,56 @@ def enrichment_by_part(
                 "eyes": len(shown),
                 "energy_share": shown["energy_share"].mean(),
                 "area_share": shown["area_share"].mean(),
-                "enrichment": enrichment.value,
-                "low": enrichment.low,
-                "high": enrichment.high,
+                "enrichment": own[0],
+                "low": own[1],
+                "high": own[2],
+                **_beside_sham(
+                    shown.dropna(subset=["sham_energy_share"]), resamples=resamples, seed=seed
+                ),
             }
         )
     return pd.DataFrame(rows, columns=list(ENRICHMENT_COLUMNS))
+
+
+def _beside_sham(shown: pd.DataFrame, *, resamples: int, seed: int) -> dict[str, float]:
+    """Enrichment of the sham, and the paired comparison, over eyes that have one."""
+    if shown.empty:
+        return {"sham_eyes": 0}
+    value, low, high = _pooled(
+        shown, "sham_energy_share", "sham_area_share", resamples=resamples, seed=seed
+    )
+    own = (shown["energy_share"] + LEAST_SHARE) / shown["area_share"]
+    sham = (shown["sham_energy_share"] + LEAST_SHARE) / shown["sham_area_share"]
+    gap = np.log(own.to_numpy(float)) - np.log(sham.to_numpy(float))
+    paired = paired_means(
+        gap[:, None], shown["person"].to_numpy(), permutations=resamples, seed=seed
+    )
+    return {
+        "sham_eyes": len(shown),
+        "sham_energy_share": shown["sham_energy_share"].mean(),
+        "sham": value,
+        "sham_low": low,
+        "sham_high": high,
+        "over_sham": float(np.exp(paired.mean[0])),
+        "over_sham_low": float(np.exp(paired.low[0])),
+        "over_sham_high": float(np.exp(paired.high[0])),
+        "over_sham_p": float(paired.pvalue[0]),
+    }
+
+
+def _pooled(
+    shown: pd.DataFrame, above: str, below: str, *, resamples: int, seed: int
+) -> tuple[float, float, float]:
+    found = clustered_ratio(
+        shown[above].to_numpy(float),
+        shown[below].to_numpy(float),
+        shown["person"].to_numpy(),
+        resamples=resamples,
+        seed=seed,
+    )
+    return found.value, found.low, found.high
+
+
+def _within(energy: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Energy inside a mask, ``(N,)``."""
+    return np.asarray(np.where(mask, energy, 0).sum(axis=(1, 2), dtype=np.float64))

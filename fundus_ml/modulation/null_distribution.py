@@ -1,33 +1,42 @@
-"""Chance over networks: how far do networks that learned nothing differ from one another?
+"""Null distribution over networks: how far networks that learned nothing differ from one another.
 
 An interval over eyes says what other people's eyes would have shown *this* network. A network that
-learned shuffled labels looks somewhere too, the next one elsewhere, so that one of them is no
-chance level. Several are: where one more such network would fall is their prediction interval.
+learned shuffled labels looks somewhere too, the next one elsewhere. Where nothing is there to be
+learned, the network that is asked about is one more of them, and its rank among them is the test.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
-from scipy import stats
+from numpy.typing import NDArray
 
-from fundus_ml.errors import InputError
+from fundus_ml.imaging.regions.shams import SHAMMED
 from fundus_ml.modulation.control_table import MODULATION, SHUFFLED_MODEL
-from fundus_ml.statistics.bootstrap import CONFIDENCE, Interval
+from fundus_ml.modulation.localisation import LEAST_SHARE
+from fundus_ml.statistics.bootstrap import CONFIDENCE, Floats
 
 FEWEST_NETWORKS = 2
-"""That differ from one another at all."""
+"""Null models that differ from one another at all."""
+ENOUGH_NETWORKS = 20
+"""Null models from which on a p-value below 0.05 can be reached: 1/21."""
+SHAM = "sham "
+"""Begins the name of a sham in the column ``part``."""
 NULL_COLUMNS = (
     "condition",
     "eps",
     "part",
+    "energy_share",
     "enrichment",
     "networks",
     "null",
     "null_low",
     "null_high",
+    "z",
     "p",
+    "p_max",
+    "least_p",
+    "finding",
 )
 
 
@@ -43,55 +52,52 @@ def is_shuffled(condition: str) -> bool:
     return condition.startswith(SHUFFLED_MODEL)
 
 
-def null_interval(found: ArrayLike) -> Interval:
-    """Where one more null model would fall.
+def rank_pvalues(own: Floats, null_models: Floats) -> tuple[Floats, Floats]:
+    """Rank one network among null models, in each cell and against their largest of all cells.
+
+    Each cell is standardised by all ``K + 1`` networks together, so that where the network is one
+    more null model, every rank is as likely as any other.
 
     Args:
-        found: ``(K,)`` positive numbers, one of each null model, for example enrichments.
+        own: ``(C,)`` numbers, larger where more of the change lies there; NaN where not measured.
+        null_models: ``(K, C)`` the same of the null models; one that has no number at all counts
+            as the most extreme.
 
     Returns:
-        Their geometric mean with the 95 % prediction interval of the next, whose logarithm is
-        taken to be normal, as theirs are.
-
-    Raises:
-        InputError: Fewer than two numbers, or one that is not positive and finite.
+        ``(C,)`` each, NaN where ``own`` is: ``(1 + k)/(K + 1)`` with ``k`` null models at least as
+        large in that cell; and with ``k`` null models whose largest standardised number over all
+        cells is at least that of ``own`` in the cell, which keeps the chance of any finding at its
+        level where there is nothing to be found.
 
     Source:
-        Crawford and Howell 1998, doi:10.1076/clin.12.4.482.7241: one case against few controls, by
-        a t of K - 1 degrees of freedom whose variance is (K + 1)/K of theirs.
+        Phipson and Smyth 2010, doi:10.2202/1544-6115.1585 (the 1 of each count); Westfall and Young
+        1993 and Nichols and Holmes 2002, doi:10.1002/hbm.1058 (largest statistic).
     """
-    centre, spread, free = _of_logs(found)
-    reach = stats.t.ppf((1 + CONFIDENCE) / 2, free) * spread
-    return Interval(
-        float(np.exp(centre)), float(np.exp(centre - reach)), float(np.exp(centre + reach))
-    )
-
-
-def null_p(own: float, found: ArrayLike) -> float:
-    """How rarely one more null model would lie as far out as ``own``, on either side.
-
-    Args:
-        own: Positive number of the network asked about.
-        found: As in :func:`null_interval`.
-
-    Returns:
-        In [0, 1]; below 0.05 exactly where ``own`` lies outside :func:`null_interval`.
-
-    Raises:
-        InputError: As :func:`null_interval`.
-    """
-    centre, spread, free = _of_logs(found)
-    distance = abs(np.log(own) - centre)
-    if distance == 0:
-        return 1.0
-    with np.errstate(divide="ignore"):
-        return float(2 * stats.t.sf(np.divide(distance, spread), free))
+    networks = len(null_models)
+    together = np.concatenate([own[None], null_models])
+    known = ~np.isnan(together)
+    count = known.sum(axis=0)
+    mean = np.divide(np.nansum(together, axis=0), count, where=count > 0, out=np.zeros(len(own)))
+    gap = np.where(known, together - mean, 0.0)
+    spread = np.sqrt((gap**2).sum(axis=0) / np.maximum(count - 1, 1))
+    standard = np.divide(gap, spread, where=spread > 0, out=np.zeros_like(gap))
+    largest = np.where(known, standard, -np.inf).max(axis=1)[1:]
+    largest[~known[1:].any(axis=1)] = np.inf
+    as_large = (null_models >= own) | (~known[1:]).all(axis=1)[:, None]
+    over_all = largest[:, None] >= standard[0]
+    missing = np.isnan(own)
+    p, p_max = ((1 + found.sum(axis=0)) / (networks + 1) for found in (as_large, over_all))
+    return np.where(missing, np.nan, p), np.where(missing, np.nan, p_max)
 
 
 def null_table(
     enrichment: pd.DataFrame, *, conditions: Sequence[str] = (MODULATION,)
 ) -> pd.DataFrame:
-    """Hold the enrichments of a modulation against those of the null models.
+    """Rank the energy shares of a modulation among those of the null models.
+
+    The statistic is the logit of the mean share of energy, to which ``LEAST_SHARE`` is added on
+    both sides, so that a null model without any change in a part counts as one. All parts and
+    budgets are one family, all shams another: a sham that is found is a false finding.
 
     Args:
         enrichment: Rows of :func:`fundus_ml.modulation.localisation.enrichment_by_part` with
@@ -99,40 +105,120 @@ def null_table(
         conditions: Which of them are asked about.
 
     Returns:
-        One row per condition asked about, budget and part: ``origin eps part density networks
-        chance null_low null_high p``; none where fewer than two networks changed the part, or the
-        condition did not.
+        One row per condition asked about, budget and part or sham: ``condition eps part
+        energy_share enrichment networks null null_low null_high z p p_max least_p finding``.
+        ``null`` is the median enrichment of the null models, ``null_low`` and ``null_high`` their
+        least and largest; ``z`` the distance of the logit from the null models' mean, in their
+        standard deviations; ``p`` the rank of this part and budget alone, ``p_max`` against the
+        largest over all of them (see :func:`rank_pvalues`), ``least_p`` the smallest either can be
+        with so few networks, ``finding`` what that says. No rows with fewer than two null models.
     """
-    changed = enrichment[enrichment["enrichment"] > 0]
-    null_models = changed[changed["condition"].map(is_shuffled).astype(bool)]
+    null_names = [name for name in enrichment["condition"].unique() if is_shuffled(str(name))]
+    tables = [
+        _ranked(family, condition, null_names)
+        for condition in conditions
+        for family in (enrichment, _shams_as_parts(enrichment))
+        if len(null_names) >= FEWEST_NETWORKS and (family["condition"] == condition).any()
+    ]
+    if not tables:
+        return pd.DataFrame(columns=list(NULL_COLUMNS))
+    return pd.concat(tables, ignore_index=True)[list(NULL_COLUMNS)]
+
+
+def null_words(null: pd.DataFrame) -> str:
+    """Say in one sentence what a modulation shows against the null models.
+
+    Args:
+        null: Rows of :func:`null_table` of one condition.
+
+    Returns:
+        Empty where there are none. With fewer than :data:`ENOUGH_NETWORKS` null models it only says
+        that nothing can be shown.
+    """
+    if null.empty:
+        return ""
+    networks = int(null["networks"].iloc[0])
+    if networks < ENOUGH_NETWORKS:
+        return _too_few(networks)
+    found = null[null["p_max"] < 1 - CONFIDENCE]
+    if found.empty:
+        return f"no part stands out from {networks} null models (least p {null['p_max'].min():.3f})"
+    named = [
+        f"{part} (p {rows['p_max'].min():.3f})" for part, rows in found.groupby("part", sort=False)
+    ]
+    return f"more of the change than in {networks} null models: {', '.join(named)}"
+
+
+def _ranked(enrichment: pd.DataFrame, condition: str, null_names: Sequence[str]) -> pd.DataFrame:
+    """Rows of :func:`null_table` of one condition and one family of parts."""
+    own = enrichment[enrichment["condition"] == condition].set_index(["eps", "part"])
+    nulls = enrichment[enrichment["condition"].isin(null_names)]
     found = {
-        key: rows["enrichment"].to_numpy() for key, rows in null_models.groupby(["eps", "part"])
+        name: nulls.pivot_table(index=["eps", "part"], columns="condition", values=name)
+        .reindex(index=own.index, columns=list(null_names))
+        .to_numpy(float)
+        .T
+        for name in ("energy_share", "enrichment")
     }
-    rows = []
-    for own in changed[changed["condition"].isin(conditions)].to_dict("records"):
-        networks = found.get((own["eps"], own["part"]), ())
-        if len(networks) >= FEWEST_NETWORKS:
-            null = null_interval(networks)
-            rows.append(
-                {name: own[name] for name in ("condition", "eps", "part", "enrichment")}
-                | {
-                    "networks": len(networks),
-                    "null": null.value,
-                    "null_low": null.low,
-                    "null_high": null.high,
-                    "p": null_p(own["enrichment"], networks),
-                }
-            )
-    return pd.DataFrame(rows, columns=list(NULL_COLUMNS))
+    own_logit, logits = _logit(own["energy_share"].to_numpy(float)), _logit(found["energy_share"])
+    p, p_max = rank_pvalues(own_logit, logits)
+    networks = len(null_names)
+    known = ~np.isnan(found["enrichment"]).all(axis=0)
+    ends = np.full((3, len(own)), np.nan)
+    ends[:, known] = np.nanquantile(found["enrichment"][:, known], (0.5, 0, 1), axis=0)
+    gap, spread = own_logit - _mean(logits), _spread(logits)
+    return (
+        own[["energy_share", "enrichment"]]
+        .reset_index()
+        .assign(
+            condition=condition,
+            networks=networks,
+            null=ends[0],
+            null_low=ends[1],
+            null_high=ends[2],
+            z=np.divide(gap, spread, where=spread > 0, out=np.full(len(own), np.nan)),
+            p=p,
+            p_max=p_max,
+            least_p=1 / (networks + 1),
+            finding=[_finding(each, networks) for each in p_max],
+        )
+    )
 
 
-def _of_logs(found: ArrayLike) -> tuple[float, float, int]:
-    """Mean of the logarithms, what the next spreads about it by, degrees of freedom."""
-    numbers = np.asarray(found, dtype=np.float64)
-    if len(numbers) < FEWEST_NETWORKS:
-        raise InputError(f"{len(numbers)} null models: {FEWEST_NETWORKS} or more are needed")
-    if not ((numbers > 0) & np.isfinite(numbers)).all():
-        raise InputError(f"found={numbers.tolist()}: must be positive and finite")
-    logs, networks = np.log(numbers), len(numbers)
-    spread = float(logs.std(ddof=1) * np.sqrt((networks + 1) / networks))
-    return float(logs.mean()), spread, networks - 1
+def _shams_as_parts(enrichment: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the shams, with their names and shares in the columns of parts."""
+    rows = enrichment[enrichment["part"].isin(SHAMMED) & enrichment["sham"].notna()]
+    return rows.assign(
+        part=SHAM + rows["part"], energy_share=rows["sham_energy_share"], enrichment=rows["sham"]
+    )
+
+
+def _finding(p_max: float, networks: int) -> str:
+    if networks < ENOUGH_NETWORKS:
+        return _too_few(networks)
+    if p_max < 1 - CONFIDENCE:
+        return f"more of the change than in {networks} null models"
+    return f"not told from {networks} null models"
+
+
+def _too_few(networks: int) -> str:
+    return (
+        f"{networks} null models can reach no p below {1 / (networks + 1):.2g}: "
+        f"nothing is shown against them; {ENOUGH_NETWORKS} are needed"
+    )
+
+
+def _logit(share: NDArray[np.floating]) -> Floats:
+    return np.asarray(np.log(share + LEAST_SHARE) - np.log(1 - share + LEAST_SHARE), np.float64)
+
+
+def _mean(logits: Floats) -> Floats:
+    known = ~np.isnan(logits)
+    count = np.maximum(known.sum(axis=0), 1)
+    return np.asarray(np.nansum(logits, axis=0) / count)
+
+
+def _spread(logits: Floats) -> Floats:
+    known = ~np.isnan(logits)
+    gap = np.where(known, logits - _mean(logits), 0.0)
+    return np.asarray(np.sqrt((gap**2).sum(axis=0) / np.maximum(known.sum(axis=0) - 1, 1)))

@@ -45,6 +45,7 @@ def test_the_results_database_is_migrated(stored):  # noqa: ARG001 (commands run
     assert len(results.modulations()) == 8
     shares = results.region_shares()
     assert len(shares) == 48
+    assert shares["baseline"].unique().tolist() == ["square"]
     known = shares.dropna(subset=["energy_share", "area_share", "enrichment"])
     torch.testing.assert_close(
         torch.tensor(known["enrichment"].to_numpy()),

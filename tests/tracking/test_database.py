@@ -18,8 +18,10 @@ ROW = {
     "run_id": "r1", "model_id": "m", "dataset_digest": "d", "image_id": "odir/0_left",
     "mode": "flip", "target": "male", "constraint": "l2", "eps": 0.5, "region": "", "seed": 0,
     "part": "disc", "energy_share": 0.4, "area_share": 0.1, "enrichment": 4.0,
+    "baseline": "retina", "sham_energy_share": 0.1, "sham_area_share": None,
 }  # fmt: skip
-KEY = [name for name in ROW if name not in {"run_id", "energy_share", "area_share", "enrichment"}]
+BEFORE_SHAMS = ROW | {"baseline": "square", "sham_energy_share": None}
+KEY = list(ROW)[1:11]
 
 
 @pytest.fixture
@@ -95,6 +97,9 @@ def lowered(path, layout):
             "drop table minimal_perturbations; drop table transfers; drop table biomarkers;"
             "drop table alembic_version;"
             "alter table region_shares rename column enrichment to density;"
+            "alter table region_shares drop column baseline;"
+            "alter table region_shares drop column sham_energy_share;"
+            "alter table region_shares drop column sham_area_share;"
             "create table schema_version (version integer primary key);"
         )
         connection.execute("insert into schema_version values (?)", (layout,))
@@ -105,7 +110,7 @@ def lowered(path, layout):
 def test_an_earlier_layout_is_migrated_and_keeps_its_rows(uri, tmp_path, layout):
     write(uri, ROW)
     lowered(tmp_path / "results.db", layout)
-    assert read(uri) == [ROW]
+    assert read(uri) == [BEFORE_SHAMS]
     with closing(sqlite3.connect(tmp_path / "results.db")) as connection:
         tables = {name for (name,) in connection.execute("select name from sqlite_master")}
         revisions = connection.execute("select version_num from alembic_version").fetchall()
@@ -124,7 +129,7 @@ def test_a_database_before_biomarkers_is_migrated_and_keeps_its_rows(uri, tmp_pa
     assert differences(uri) == []
 
 
-@pytest.mark.parametrize("step", range(1, 17))
+@pytest.mark.parametrize("step", range(1, 21))
 def test_an_interrupted_migration_is_completed(uri, tmp_path, monkeypatch, step):
     """SQLite commits each statement of a step by itself."""
     write(uri, ROW)
@@ -149,7 +154,7 @@ def test_an_interrupted_migration_is_completed(uri, tmp_path, monkeypatch, step)
         with pytest.raises(OSError, match="disk full"):
             read(uri)
     assert len(done) == step
-    assert read(uri) == [ROW]
+    assert read(uri) == [BEFORE_SHAMS]
 
 
 def differences(address):

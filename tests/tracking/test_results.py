@@ -61,6 +61,8 @@ def share_frame():
             "image_id": "odir/0_left", "mode": "flip", "target": "male", "constraint": "l2",
             "eps": 0.5, "region": "", "seed": 0, "part": ["disc", "vessels"],
             "energy_share": [0.4, np.nan], "area_share": [0.1, 0.0], "enrichment": [4.0, np.nan],
+            "baseline": "retina", "sham_energy_share": [0.1, np.nan],
+            "sham_area_share": [0.1, np.nan],
         }
     )  # fmt: skip
 

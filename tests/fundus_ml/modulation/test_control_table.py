@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fundus_ml.modulation.control_table import MODULATION, control_table, min_norm_table
+from fundus_ml.modulation.control_table import MODULATION, control_table
 from fundus_ml.modulation.effects import area_under_path
 from fundus_ml.statistics.clustered import clustered_mean, clustered_median
 
@@ -63,19 +63,3 @@ def test_without_evaluator_and_search_nothing_is_claimed():
     """No columns of either."""
     table = control_table({MODULATION: effects(0)}, {}, resamples=20, seed=0)
     assert not {"transferred", "evaluator_area", "min_norm"} & set(table)
-
-
-def test_minimal_norms_count_who_was_asked():
-    """Neither eyes that looked like the target already nor those without the region."""
-    eyes = pd.DataFrame({"person_group": PEOPLE})
-    disc = np.r_[0.0, np.nan, np.full(5, np.inf), 1.0, 2.0, 3.0, 4.0, 5.0]
-    whole = np.r_[np.zeros(2), np.linspace(1, 2, 10)]
-    min_norms = {MODULATION: {"whole": whole, "disc": disc, "macula": np.full(12, np.nan)}}
-    table = min_norm_table(min_norms, eyes, resamples=200, seed=1)
-    assert table["region"].tolist() == ["whole", "disc"]
-    assert table["eyes"].tolist() == [10, 10]
-    assert table["flipped"].tolist() == [1.0, 0.5]
-    median = clustered_median(disc[2:], PEOPLE[2:], resamples=200, seed=1)
-    assert table["min_norm"].tolist()[1] == median.value == 5.0
-    assert table["min_norm_high"].tolist()[1] == np.inf
-    assert min_norm_table({}, eyes, resamples=2, seed=0).empty

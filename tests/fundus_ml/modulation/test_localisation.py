@@ -51,7 +51,7 @@ def part_of(flags):
 
 
 def test_shares_equal_a_loop_over_pixels(pixels, modulated, regions):
-    """Every pixel's squared change goes to one part."""
+    """Every pixel's squared change goes to one part; the retina is the whole of its parts."""
     shares = region_shares(pixels, modulated, regions, image_ids=IDS, eps=EPS)
     assert len(shares) == 2 * 4 * len(PARTS)
     by_key = shares.set_index(["eps", "image_id", "part"])
@@ -63,20 +63,22 @@ def test_shares_equal_a_loop_over_pixels(pixels, modulated, regions):
                 change = modulated[i, j][place].astype(int) - pixels[j][place]
                 energy[part] += int((change**2).sum())
                 area[part] += 1
-            total = sum(energy.values())
             for part in PARTS:
                 row = by_key.loc[(eps, name, part)]
+                kept = [each for each in PARTS if part == "outside" or each != "outside"]
+                total, ground = (sum(found[each] for each in kept) for found in (energy, area))
                 share = energy[part] / total if total else np.nan
-                enrichment = share / (area[part] / 42) if area[part] else np.nan
-                assert row["area_share"] == pytest.approx(area[part] / 42)
+                enrichment = share / (area[part] / ground) if area[part] else np.nan
+                assert row["area_share"] == pytest.approx(area[part] / ground)
                 assert row["energy_share"] == pytest.approx(share, nan_ok=True)
                 assert row["enrichment"] == pytest.approx(enrichment, nan_ok=True)
 
 
 def test_shares_of_a_picture_add_up_to_one(pixels, modulated, regions):
-    """Shares of energy and of area; a picture that did not change has no energy to share."""
+    """Shares of the retina's energy and area; a picture that did not change has none."""
     shares = region_shares(pixels, modulated, regions, image_ids=IDS, eps=EPS)
-    sums = shares.groupby(["eps", "image_id"])[["energy_share", "area_share"]].sum(min_count=6)
+    shares = shares[shares["part"] != "outside"]
+    sums = shares.groupby(["eps", "image_id"])[["energy_share", "area_share"]].sum(min_count=5)
     assert sums["area_share"].to_numpy() == pytest.approx(np.ones(8))
     unchanged = sums.pop("energy_share")
     assert unchanged.isna().sum() == 1
@@ -94,12 +96,77 @@ def test_an_even_change_has_density_one(regions):
     ]
 
 
+def test_black_around_the_eye_is_no_baseline():
+    """A colour cast of the eye alone has enrichment 1, where the square as baseline gave 1.33."""
+    pixels, regions = np.full((1, 8, 8, 3), 100, np.uint8), np.ones((1, 8, 8), np.uint8)
+    regions[:, :2] = 0
+    regions[0, 4, 4] |= REGION_FLAGS["macula"]
+    cast = (pixels + (regions[..., None] & 1) * 9)[None]
+    shares = region_shares(pixels, cast, regions, image_ids=["x"], eps=(1.0,))
+    found = shares.set_index("part")[["energy_share", "enrichment"]].dropna()
+    assert found.loc[["macula", "background"], "enrichment"].to_numpy() == pytest.approx([1, 1])
+    assert found.loc["outside"].tolist() == [0, 0]
+    lit = cast.copy()
+    lit[:, :, :2] += 9
+    shares = region_shares(pixels, lit, regions, image_ids=["x"], eps=(1.0,)).set_index("part")
+    assert shares.loc["outside", "energy_share"] == pytest.approx(0.25)
+    assert shares.loc["macula", "enrichment"] == pytest.approx(1)
+
+
+@pytest.fixture
+def discs():
+    """Eight eyes with a disc on the right, of six people, and the same in a frame."""
+    down, across = np.mgrid[:32, :32]
+    eye = (np.hypot(down - 15.5, across - 15.5) < 15).astype(np.uint8)
+    eye[np.hypot(down - 15.5, across - 25.5) < 3] |= REGION_FLAGS["disc"]
+    people = ["a", "a", "b", "b", "c", "d", "e", "f"]
+    frame = pd.DataFrame({"image_id": [f"x/{i}" for i in range(8)], "person_group": people})
+    return np.stack([eye] * 8), frame
+
+
+def test_a_part_is_set_beside_its_sham(discs):
+    """Energy 5 times as dense on the disc as on its mirror image, in every eye."""
+    regions, frame = discs
+    disc = (regions & REGION_FLAGS["disc"]) > 0
+    energy = np.where(disc, 5, 1) * np.where(np.arange(32) < 10, 1.0, 0.5)
+    change = np.sqrt(2000 * np.repeat(energy[..., None], 3, axis=3)).round()
+    pixels = np.zeros((*regions.shape, 3), np.uint8)
+    found = enrichment_by_condition(
+        pixels, {"one": change.astype(np.uint8)[None]}, regions, frame, eps=(1.0,), resamples=500,
+        seed=0,
+    ).set_index("part")  # fmt: skip
+    row = found.loc["disc"]
+    assert row["sham_eyes"] == row["eyes"] == 8
+    assert row["over_sham"] == pytest.approx(2.5, rel=0.02)
+    assert row["enrichment"] / row["sham"] == pytest.approx(2.5, rel=0.02)
+    assert row["over_sham_low"] > 2.4
+    assert row["over_sham_p"] == pytest.approx(2 / 2**6)
+    assert found.loc["background", ["sham", "over_sham"]].isna().all()
+
+
+def test_an_eye_without_a_sham_abstains(discs):
+    """A disc in the middle has no other side: it counts for its enrichment alone."""
+    regions, frame = discs
+    regions[0] &= ~np.uint8(REGION_FLAGS["disc"])
+    regions[0, 13:19, 13:19] |= REGION_FLAGS["disc"]
+    pixels = np.zeros((*regions.shape, 3), np.uint8)
+    found = enrichment_by_condition(
+        pixels, {"one": pixels[None] + np.uint8(3)}, regions, frame, eps=(1.0,), resamples=50,
+        seed=0,
+    ).set_index("part")  # fmt: skip
+    assert found.loc["disc", ["eyes", "sham_eyes"]].tolist() == [8, 7]
+    assert found.loc["disc", ["enrichment", "sham", "over_sham"]].tolist() == pytest.approx(
+        [1, 1, 1], abs=0.02
+    )
+
+
 def test_without_region_maps_there_are_no_rows(pixels, modulated):
     """Same columns, nothing in them, and pooling them gives nothing."""
     shares = region_shares(pixels, modulated, None, image_ids=IDS, eps=EPS)
     assert shares.empty
     assert shares.columns.tolist() == [
-        "image_id", "eps", "part", "energy_share", "area_share", "enrichment"
+        "image_id", "eps", "part", "energy_share", "area_share", "enrichment",
+        "baseline", "sham_energy_share", "sham_area_share",
     ]  # fmt: skip
     eyes = pd.DataFrame({"image_id": IDS, "person_group": IDS})
     pooled = enrichment_by_part(shares, eyes, resamples=10, seed=0)

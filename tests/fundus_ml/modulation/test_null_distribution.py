@@ -1,109 +1,136 @@
-"""Chance over networks: the interval against simulated networks, the table against loops."""
+"""Null distribution over networks: ranks against loops, error rates against simulated networks."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
-from fundus_ml.errors import InputError
+from benchmarks.null_tests import drawn
 from fundus_ml.modulation.control_table import MODULATION, SHUFFLED_MODEL
+from fundus_ml.modulation.localisation import LEAST_SHARE
 from fundus_ml.modulation.null_distribution import (
     is_shuffled,
     null_conditions,
-    null_interval,
-    null_p,
     null_table,
+    null_words,
+    rank_pvalues,
 )
 
-
-@pytest.mark.parametrize(
-    "networks", [2, *(pytest.param(many, marks=pytest.mark.slow) for many in (3, 12))]
-)
-def test_the_next_network_falls_inside_as_often_as_promised(networks):
-    """4,000 studies of log-normal enrichments: 95 % of the next ones, and p is uniform."""
-    generator = np.random.default_rng(networks)
-    drawn = np.exp(generator.normal(1.2, 0.6, (4000, networks + 1)))
-    ends = [null_interval(row[:-1]) for row in drawn]
-    low, high = np.array([(each.low, each.high) for each in ends]).T
-    inside = (low <= drawn[:, -1]) & (drawn[:, -1] <= high)
-    assert inside.mean() == pytest.approx(0.95, abs=0.012)
-    p = np.array([null_p(row[-1], row[:-1]) for row in drawn])
-    assert stats.kstest(p, "uniform").pvalue > 1e-3
-    assert np.array_equal(p >= 0.05, inside)
+PARTS = ("disc", "macula", "background")
 
 
-def test_it_is_a_t_test_with_one_case():
-    """SciPy's two-sample t-test of one number against the rest, on logarithms."""
-    found, own = [5.9, 17.0, 10.8, 4.4, 3.3, 7.8], 30.9
-    wanted = stats.ttest_ind(np.log([own]), np.log(found)).pvalue
-    assert null_p(own, found) == pytest.approx(wanted)
-    assert null_interval(found).value == pytest.approx(stats.gmean(found))
+def test_ranks_equal_loops():
+    """One cell alone: 1 and the null models as large, over K + 1; then the largest of all cells."""
+    generator = np.random.default_rng(0)
+    own, nulls = generator.normal(size=4), generator.normal(size=(9, 4))
+    p, p_max = rank_pvalues(own, nulls)
+    standard = stats.zscore(np.vstack([own, nulls]), axis=0, ddof=1)
+    for cell in range(4):
+        assert p[cell] == (1 + sum(nulls[k, cell] >= own[cell] for k in range(9))) / 10
+        larger = sum(standard[1 + k].max() >= standard[0, cell] for k in range(9))
+        assert p_max[cell] == (1 + larger) / 10
+    assert (p_max >= p).all()
 
 
-def test_networks_that_agree_leave_no_room():
-    """Equal enrichments: anything else is beyond chance, the same is not."""
-    assert null_p(2.0, [3.0, 3.0, 3.0]) == 0
-    assert null_p(3.0, [3.0, 3.0, 3.0]) == 1
-    assert null_interval([3.0, 3.0]).high == pytest.approx(3.0)
+def test_what_is_not_known_counts_against_the_finding():
+    """A null model without a number in a cell, or in all; a cell of nobody; ties."""
+    nulls = np.array([[0.0, 0.1], [0.1, np.nan], [np.nan, np.nan]])
+    p, p_max = rank_pvalues(np.array([9.0, np.nan]), nulls)
+    assert p[0] == p_max[0] == 2 / 4
+    assert np.isnan([p[1], p_max[1]]).all()
+    p, p_max = rank_pvalues(np.ones(2), np.ones((19, 2)))
+    assert p.tolist() == p_max.tolist() == [1, 1]
 
 
-@pytest.mark.parametrize(
-    ("found", "message"),
-    [([4.0], "1 null models: 2 or more"), ([4.0, 0.0], r"found=\[4.0, 0.0\]: must be")],
-)
-def test_refusals(found, message):
-    """One network, and a enrichment of nothing."""
-    with pytest.raises(InputError, match=message):
-        null_interval(found)
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", ["normal", "skewed", "zeros"])
+def test_any_finding_among_networks_alike_is_rare(shape):
+    """2,000 studies without a plant: one in 21 finds anything, whatever the distribution."""
+    generator = np.random.default_rng(8)
+    found = []
+    for _ in range(2000):
+        shares = drawn(generator, shape, 21, "none", 1)
+        logits = np.log(shares + LEAST_SHARE) - np.log(1 - shares + LEAST_SHARE)
+        _, p_max = rank_pvalues(logits[0].ravel(), logits[1:].reshape(20, -1))
+        found.append((p_max < 0.05).any())
+    assert np.mean(found) == pytest.approx(1 / 21, abs=0.015)
 
 
-def enrichments(networks):
-    """Two budgets and two parts of a modulation, an edge map, and null models."""
+def enrichments(networks, *, planted=0.0):
+    """Two budgets and three parts of a modulation, an edge map, and null models."""
     generator = np.random.default_rng(3)
-    conditions = [MODULATION, *null_conditions(networks), "edge map"]
-    return pd.DataFrame(
-        [
-            {
-                "condition": condition,
-                "eps": eps,
-                "part": part,
-                "enrichment": generator.uniform(0.5, 9),
-            }
-            for condition in conditions
-            for eps in (1.0, 2.0)
-            for part in ("disc", "macula")
-        ]
-    )
+    rows = []
+    for condition in (MODULATION, *null_conditions(networks), "edge map"):
+        for eps in (1.0, 2.0):
+            shares = generator.dirichlet([4.0] * len(PARTS))
+            if condition == MODULATION:
+                shares = (1 - planted) * shares + planted * np.array([1.0, 0, 0])
+            for part, share in zip(PARTS, shares, strict=True):
+                sham = generator.uniform(0.02, 0.1) if part != "background" else np.nan
+                if condition == MODULATION:
+                    sham *= 1 - planted
+                rows.append(
+                    {
+                        "condition": condition, "eps": eps, "part": part, "energy_share": share,
+                        "enrichment": 3 * share, "sham_energy_share": sham, "sham": 3 * sham,
+                    }
+                )  # fmt: skip
+    return pd.DataFrame(rows)
 
 
 def test_the_table_asks_the_modulation_and_no_other_control():
-    """A row per budget and part; only null models are chance."""
-    enrichment = enrichments(3)
+    """A row per budget and part, then per sham; only null models are ranked with it."""
+    enrichment = enrichments(4)
     table = null_table(enrichment)
-    assert table[["eps", "part"]].to_numpy().tolist() == [
-        [1.0, "disc"], [1.0, "macula"], [2.0, "disc"], [2.0, "macula"],
-    ]  # fmt: skip
+    expected = [(eps, part) for eps in (1.0, 2.0) for part in PARTS]
+    shams = [(eps, f"sham {part}") for eps in (1.0, 2.0) for part in PARTS[:2]]
+    assert list(table[["eps", "part"]].itertuples(index=False, name=None)) == expected + shams
     assert set(table["condition"]) == {MODULATION}
-    assert set(table["networks"]) == {3}
-    for row in table.to_dict("records"):
+    assert set(table["networks"]) == {4}
+    for row in table[:6].to_dict("records"):
         same = enrichment[enrichment["eps"].eq(row["eps"]) & enrichment["part"].eq(row["part"])]
-        found = same.loc[same["condition"].str.startswith("shuffled"), "enrichment"]
-        interval = null_interval(found)
-        assert (row["null_low"], row["null_high"]) == (interval.low, interval.high)
-        assert row["p"] == null_p(row["enrichment"], found)
+        nulls = same[same["condition"].map(is_shuffled)]
+        ends = np.quantile(nulls["enrichment"], (0.5, 0, 1))
+        assert [row["null"], row["null_low"], row["null_high"]] == pytest.approx(ends)
+        assert row["p"] == (1 + (nulls["energy_share"] >= row["energy_share"]).sum()) / 5
+        logit = np.log((nulls["energy_share"] + 1e-4) / (1 - nulls["energy_share"] + 1e-4))
+        own = np.log((row["energy_share"] + 1e-4) / (1 - row["energy_share"] + 1e-4))
+        assert row["z"] == pytest.approx((own - logit.mean()) / logit.std())
+    assert null_table(enrichment, conditions=["edge map"])["condition"].unique() == ["edge map"]
 
 
-def test_what_did_not_change_is_left_out():
-    """One network, no region maps, an condition or a network without a change."""
+def test_a_planted_part_is_found_and_its_sham_is_not():
+    """Twenty null models that look everywhere, a modulation that goes to the disc."""
+    table = null_table(enrichments(20, planted=0.97))
+    found = table[table["p_max"] < 0.05]
+    assert found["part"].unique().tolist() == ["disc"]
+    assert set(found["finding"]) == {"more of the change than in 20 null models"}
+    assert null_words(table) == "more of the change than in 20 null models: disc (p 0.048)"
+    words = null_words(null_table(enrichments(20)))
+    assert words.startswith("no part stands out from 20 null models (least p ")
+
+
+def test_few_null_models_show_nothing_whatever_they_did():
+    """Three: no p below .25, and the sentence says so."""
+    table = null_table(enrichments(3, planted=0.999))
+    said = "3 null models can reach no p below 0.25: nothing is shown against them; 20 are needed"
+    assert set(table["finding"]) == {said}
+    assert null_words(table) == said
+    assert table["p_max"].min() >= 0.25
     assert null_table(enrichments(1)).empty
-    assert null_table(enrichments(0).iloc[:0]).empty
-    enrichment = enrichments(2)
-    enrichment.loc[
-        enrichment["part"].eq("disc") & enrichment["condition"].eq(MODULATION), "enrichment"
-    ] = np.nan
-    one = enrichment["condition"].eq(null_conditions(2)[0]) & enrichment["eps"].eq(1)
-    enrichment.loc[one, "enrichment"] = 0.0
-    assert null_table(enrichment)[["eps", "part"]].to_numpy().tolist() == [[2.0, "macula"]]
+    assert null_words(null_table(enrichments(0).iloc[:0])) == ""
+
+
+def test_a_null_model_without_change_in_a_part_counts():
+    """Its share is 0, and it is one of the networks that the part is ranked among."""
+    enrichment = enrichments(20)
+    null = enrichment["condition"].eq(null_conditions(20)[0]) & enrichment["part"].eq("disc")
+    before = null_table(enrichment)
+    enrichment.loc[null, ["energy_share", "enrichment"]] = 0.0
+    after = null_table(enrichment)
+    assert after["networks"].eq(20).all()
+    assert after.loc[after["part"].eq("disc"), "null_low"].eq(0).all()
+    assert (after["p"] <= before["p"]).all()
 
 
 def test_names():

@@ -25,3 +25,7 @@ from .ranking import divide as divide
 from .ranking import finite as finite
 from .ranking import rank as rank
 from .ranking import same_length as same_length
+from .survival import LogRank as LogRank
+from .survival import grouped_log_rank as grouped_log_rank
+from .survival import paired_log_rank as paired_log_rank
+from .survival import survival_curve as survival_curve

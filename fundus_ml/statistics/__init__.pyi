@@ -15,6 +15,7 @@ from .clustered import paired_auroc_difference as paired_auroc_difference
 from .criterion import Criterion as Criterion
 from .intervals import gap_interval as gap_interval
 from .intervals import logit_interval as logit_interval
+from .intervals import widened as widened
 from .numerals import RangeError as RangeError
 from .numerals import plain as plain
 from .numerals import read_number as read_number

@@ -1,8 +1,9 @@
 """Entry point ``promote``: let the alias ``champion`` move to a version that has earned it.
 
-A version earns it where the 95 % interval of its AUROC lies above what shortcuts reach on the same
-eyes and, where another version is the champion, the interval of the paired difference lies above
-``least_gain``. The validation split decides, so that the test split stays a measurement.
+A version earns it where the interval of its AUROC lies above what shortcuts reach on the same eyes
+and, where another version is the champion, the interval of the paired difference lies above
+``least_gain``. The test split decides, for validation has chosen epochs, settings and thresholds.
+Every training measured its version there too, so both intervals hold for the best of them.
 """
 
 from collections.abc import Sequence
@@ -18,12 +19,8 @@ from fundus_ml.data.options import SHUFFLED, Verify
 from fundus_ml.errors import InputError, check_seed, refuse_outside
 
 CHAMPION = "champion"
-SPLITS = ("val", "test")
-WORN = {
-    "val": "validation also chose each version's epoch, so scores on it are optimistic; the test "
-    "split was not asked",
-    "test": "the test split has now chosen, so what it says of the champion is optimistic too",
-}
+CHOSE = "split={}: {}, so a version's scores there are too high by luck; the test split decides"
+WHAT_CHOSE = {"val": "chose each version's epoch and settings", "train": "taught each version"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +34,8 @@ class PromoteConfig(ConsoleOptions):
     byte)."""
     model: str = "models:/fundus-sex@candidate"
     """Registered version that would be champion."""
-    split: str = "val"
-    """Split that decides: val, or test where the dataset is kept for this and nothing else."""
+    split: str = "test"
+    """Split that decides: test; val, which chose epochs and settings, is refused."""
     least_gain: float = 0.0
     """AUROC that the paired interval over the champion must lie above; a small negative number
     lets a version pass that is shown not to be worse by more than that."""
@@ -51,7 +48,9 @@ class PromoteConfig(ConsoleOptions):
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
-        refuse_outside(self, one_of={"split": SPLITS})
+        if self.split in WHAT_CHOSE:
+            raise InputError(CHOSE.format(self.split, WHAT_CHOSE[self.split]))
+        refuse_outside(self, one_of={"split": ("test",)})
         check_seed(self.seed)
         if not -1 < self.least_gain < 1:
             raise InputError(f"least_gain={self.least_gain}: must lie between -1 and 1")
@@ -91,6 +90,9 @@ def promote(config: PromoteConfig, run: "tracking.Run") -> "model_selection.Deci
         model_selection.auroc_of(table, version.uri),
         model_selection.shortcut_baseline_of(recording.audit_of(dataset), eyes),
         gains={rival.uri: model_selection.difference_of(table, rival.uri) for rival in rivals},
+        among=tracking.versions_to_choose_from(
+            dataset.digests, candidate=version, champion=champion
+        ),
         least_gain=config.least_gain,
         holds_already=_uri(champion) == version.uri,
     )
@@ -130,14 +132,18 @@ def _carry_out(
         reason=decision.reason,
     )
     if decision.promoted:
-        passed_on = {"promoted_on": f"{place}, {dataset.digest}", "promoted_for": decision.reason}
+        passed_on = {
+            "promoted_on": f"{place}, {dataset.digest}",
+            "promoted_for": decision.reason,
+            "promoted_among": str(decision.among),
+        }
         tracking.tag_version(version, passed_on)
         tracking.set_alias(version, CHAMPION)
     verdict = "promoted to champion" if decision.promoted else "not promoted"
     console.say(f"{version.uri} {verdict}: {decision.reason}")
     console.say(
-        f"decision {made} made on the {place}; each can promote by luck once in forty; "
-        f"{WORN[split]}"
+        f"decision {made} made on the {place}; of versions that are no better it promotes at most "
+        "one in forty"
     )
 
 

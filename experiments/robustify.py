@@ -2,14 +2,15 @@
 
 The network learns from images that are moved inside a ball, as the method has it, and every epoch
 is validated under PGD, whatever the method. The epoch with the best robust validation AUROC is
-registered with its parent. It gets the alias ``robust`` only where, on the test split, the worst of
-several attacks leaves more than the commoner class is common and no gradient is masked.
+registered with its parent. It gets the aliases ``robust`` and, with its radius, such as
+``robust-l2-3`` only where, on the test split, the worst of several attacks leaves a balanced
+accuracy and an AUROC above 1/2 and no gradient is masked.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+import tracking
 from experiments import recording, running
 from experiments.recording.options import Measure
 from experiments.running import console
@@ -23,9 +24,6 @@ from fundus_ml.errors import InputError
 from fundus_ml.robust_evaluation.options import check_gate_radius, grey_levels
 from fundus_ml.robust_training.options import check_eps_warmup, check_margin, check_method
 from fundus_ml.statistics.numerals import plain
-
-if TYPE_CHECKING:
-    import tracking
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +171,7 @@ def robustify(config: RobustifyConfig, run: "tracking.Run") -> "recording.Traine
             )
         seen = monitor_tags(run, fitted)
         passed, asked = ask_or_skip(run, fitted, dataset, config)
-        return recording.register_fitted(
+        trained = recording.register_fitted(
             run,
             running.registered_name(config.register_as, dataset.contrast),
             fitted,
@@ -191,6 +189,18 @@ def robustify(config: RobustifyConfig, run: "tracking.Run") -> "recording.Traine
             alias="robust" if passed else None,
             parent=parent,
         )
+        if passed and not run.silent:
+            tracking.set_alias(trained.version, alias_of_radius(config.constraint, config.eps))
+        return trained
+
+
+def alias_of_radius(constraint: str, eps: float) -> str:
+    """Name the alias of a radius, which no version of another radius takes.
+
+    >>> alias_of_radius("l2", 0.5)
+    'robust-l2-0_5'
+    """
+    return f"robust-{constraint}-{plain(eps).replace('.', '_')}"
 
 
 def read_start(

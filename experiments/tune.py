@@ -242,12 +242,15 @@ def _record(
 ) -> dict[str, Any]:
     pictures = tracking.log_study(study, run, metric=metric)
     best = tracking.best_trial(study)
-    run.log_json(best.params, "best_parameters.json")
+    chosen_from = tracking.compared(study)
+    run.log_json(best.params | {running.CHOSEN_FROM: chosen_from}, "best_parameters.json")
+    run.set_tags({"settings_chosen_from": chosen_from})
     value = study.optuna.best_value
     run.log_metrics({tracking.metric_name(f"best_{metric}"): value, "best_trial": best.number})
     recording.write_study_page(study, run, pictures, metric=metric, dataset=dataset)
     console.say(
-        f"best {metric} {best.value:.3f} by trial {best.number} with {json.dumps(best.params)}"
+        f"best {metric} {best.value:.3f} by trial {best.number}, the best of {chosen_from}, with "
+        f"{json.dumps(best.params)}"
     )
     console.say(f"train with it: -P tuned={run.artifact_uri('best_parameters.json')}")
     return best.params

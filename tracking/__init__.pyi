@@ -1,6 +1,7 @@
 from .code_version import checked_out as checked_out
 from .database import check_results as check_results
 from .decisions import record_decision as record_decision
+from .decisions import versions_to_choose_from as versions_to_choose_from
 from .errors import TrackingError as TrackingError
 from .exposure import UNKNOWN as UNKNOWN
 from .exposure import datasets_seen as datasets_seen
@@ -37,6 +38,7 @@ from .results import record_modulations as record_modulations
 from .results import record_predictions as record_predictions
 from .results import record_region_shares as record_region_shares
 from .results import record_transfers as record_transfers
+from .retraining import compared as compared
 from .retraining import retrain_once as retrain_once
 from .runs import DatasetVersion as DatasetVersion
 from .runs import Run as Run

@@ -1,8 +1,14 @@
-"""How often a split has been asked which version is better: every answer wears it a little."""
+"""What a split has been asked: how many versions it measured, how many decisions it made."""
+
+from collections.abc import Collection, Iterator
+
+from mlflow import MlflowClient
+from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
 
 from tracking.runs import Run
 from tracking.searching import find_runs
 from tracking.stores import initialise_tracking
+from tracking.versions import ModelVersion
 
 SPLIT_TAG = "promotion_split"
 DIGEST_TAG = "promotion_digest"
@@ -36,3 +42,40 @@ def record_decision(
     # The filter is constant: a quote in a digest would end it.
     decided = find_runs(client, f"tags.{SPLIT_TAG} LIKE '%'")
     return sum(asked.items() <= each.data.tags.items() for each in decided)
+
+
+def versions_to_choose_from(
+    digests: Collection[str], *, candidate: ModelVersion, champion: ModelVersion | None
+) -> int:
+    """Count the versions that whoever names a candidate could have chosen from by their scores.
+
+    Every training measures its version on the test split, so each version of the dataset could
+    have been named for that score.
+
+    Args:
+        digests: Digests of the dataset and of its folders.
+        candidate: Counts wherever it was trained.
+        champion: The version it is compared with, which does not count.
+
+    Returns:
+        1 or more: versions under any name, but for null models.
+    """
+    client = initialise_tracking()
+    found = {candidate.uri}
+    for digest in sorted(digests):
+        if '"' in digest or "'" in digest:
+            continue  # no digest of ours; a quote would end the filter
+        for entry in _all_versions(client, f"tags.dataset_digest = '{digest}'"):
+            if entry.tags.get("labels", "true") == "true":
+                found.add(f"models:/{entry.name}/{entry.version}")
+    return max(1, len(found - {"" if champion is None else champion.uri}))
+
+
+def _all_versions(client: MlflowClient, wanted: str) -> Iterator[RegisteredVersion]:
+    token = None
+    while True:
+        page = client.search_model_versions(wanted, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return

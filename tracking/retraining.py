@@ -7,9 +7,17 @@ from tracking.runs import Run
 from tracking.stores import initialise_tracking
 from tracking.studies import Study, best_trial
 from tracking.study_locks import locked
+from tracking.trial_claims import finished
 from tracking.versions import ModelVersion
 
 RETRAINED = "retrained"
+SETTINGS_CHOSEN_FROM = "settings_chosen_from"
+"""Tag of a version: among how many its settings did best, and on which split."""
+
+
+def compared(study: Study) -> str:
+    """Say among how many trials the best was found; trials judge on validation alone."""
+    return f"{finished(study)} trials of study {study.name} on val"
 
 
 def retrain_once(
@@ -24,7 +32,7 @@ def retrain_once(
     Args:
         study: From :func:`tracking.studies.open_study`.
         train: Takes the best values, registers a version and hands it back. The version and its
-            logged model get the tags ``study`` and ``trial``.
+            logged model get the tags ``study``, ``trial`` and ``settings_chosen_from``.
         run: Run of the worker; tagged with what was decided.
         how: What else tells one retraining from another, such as its epochs.
 
@@ -41,7 +49,8 @@ def retrain_once(
             said = f"trial {best.number} was retrained before: {done['version']}"
         else:
             version = train(best.params)
-            _credit(version, {"study": study.name, "trial": str(best.number)})
+            credit = {"study": study.name, "trial": str(best.number)}
+            _credit(version, credit | {SETTINGS_CHOSEN_FROM: compared(study)})
             study.optuna.set_user_attr(RETRAINED, wanted | {"version": version.uri})
             said = f"trial {best.number} retrained: {version.uri}"
     run.set_tags({RETRAINED: said})

@@ -29,6 +29,7 @@ from fundus_ml.robust_evaluation import (
     AttackSuite,
     Sign,
     choose_people,
+    edge_alignment,
     flip_curve,
     gate_suite,
     judge_robustness,
@@ -189,8 +190,13 @@ def ask_gate(
         FLAGS_TAG: raised_names(verdict.raised),
     }
     run.set_tags(tags)
+    alignment = edge_alignment(
+        model, eyes, batch_size=config.batch_size, resamples=config.bootstrap, seed=config.seed
+    )
+    run.log_metrics(alignment.metrics() | verdict.criteria[1].measured.columns("gate/worst_auroc"))
     given = "given" if verdict.passed else "refused"
     say(f"alias robust {given}: {verdict.reason}")
+    say(str(alignment))
     return verdict.passed, tags
 
 

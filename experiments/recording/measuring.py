@@ -38,7 +38,7 @@ from fundus_ml.evaluation.scores import (
     predictions,
     scores,
 )
-from fundus_ml.evaluation.subgroups import subgroup_scores
+from fundus_ml.evaluation.subgroups import apart_words, subgroup_scores
 from fundus_ml.evaluation.within_age import WITHIN_AGE, auroc_within_age
 from tracking.runs import Run
 
@@ -166,6 +166,7 @@ def measure_split(
         remarks=(
             counted(table),
             str(within_age),
+            apart_words(subgroups),
             _told(calibration, fitted_on, dataset.contrast.classes[1]),
         ),
         conclusions=(f"{words_of(split)}: {reached}{under_attack(table)}", *beside),

@@ -155,6 +155,9 @@ def _lines(
     if "best_epoch" in metrics:
         trained.append(f"best epoch {metrics['best_epoch']:.0f}")
     lines = {"Training": ", ".join(filter(None, trained))}
+    chosen = [tags.get(f"{what}_chosen_from", "") for what in ("epoch", "settings")]
+    if any(chosen):
+        lines["Chosen from"] = ", ".join(filter(None, chosen))
     parents = [uri for uri in made_from(version) if uri != version.uri]
     if parents:
         lines["Made from"] = ", ".join(parents)

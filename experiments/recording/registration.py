@@ -96,6 +96,7 @@ def register_fitted(
                 "dataset_digest": dataset.digest,
                 **contrast_tags(dataset.contrast),
                 **measured.tags,
+                **_chosen_from(run, fitted),
                 **tags,
             },
             alias=alias,
@@ -105,6 +106,13 @@ def register_fitted(
         )
     )
     return Trained(version=version, seconds_per_step=fitted.seconds_per_step)
+
+
+def _chosen_from(run: Run, fitted: Fitted) -> dict[str, str]:
+    """Say among how many epochs and trials the network did best, and on which split."""
+    epochs = {"epoch_chosen_from": f"{len(fitted.history)} epochs by {fitted.criterion} on val"}
+    trials = run.tag("settings_chosen_from")
+    return epochs | ({"settings_chosen_from": trials} if trials else {})
 
 
 def register_model(

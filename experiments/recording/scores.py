@@ -28,7 +28,7 @@ THRESHOLD_CHOICE = "the largest sensitivity + specificity - 1 on the validation 
 def subgroup_columns(people: tuple[str, str]) -> list[str]:
     """Name the columns of a table of subgroups that are shown."""
     counts = ["attribute", "group", "eyes", "people", *people]
-    return [*counts, "auroc", "auroc_low", "auroc_high", "reason"]
+    return [*counts, "auroc", "auroc_low", "auroc_high", "apart", "apart_q", "reason"]
 
 
 def log_scores(

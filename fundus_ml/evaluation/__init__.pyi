@@ -18,4 +18,5 @@ from .scores import long_scores as long_scores
 from .scores import predictions as predictions
 from .scores import score_of as score_of
 from .scores import scores as scores
+from .subgroups import apart_words as apart_words
 from .subgroups import subgroup_scores as subgroup_scores

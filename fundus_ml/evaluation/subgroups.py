@@ -6,6 +6,7 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.stats import false_discovery_control
 
 from fundus_ml.data.ages import BANDS, UNKNOWN, age_bands
 from fundus_ml.errors import InputError
@@ -13,12 +14,19 @@ from fundus_ml.evaluation.calibration import UNCALIBRATED, Calibration
 from fundus_ml.evaluation.metrics import MEASURES, clustered_measures
 from fundus_ml.evaluation.scores import flat
 from fundus_ml.statistics.bootstrap import Interval
+from fundus_ml.statistics.placements import auroc_apart, logit_auroc
 
-__all__ = ["ATTRIBUTES", "FEWEST_PEOPLE", "subgroup_scores", "subgroups_of"]
+__all__ = ["ATTRIBUTES", "FEWEST_PEOPLE", "apart_words", "subgroup_scores", "subgroups_of"]
 
 FEWEST_PEOPLE = 10
-"""People of each class below which a subgroup has no measures: its interval would not cover."""
-ATTRIBUTES = ("all", "source", "age", "eye", "camera", "quality", "healthy")
+"""People of each class below which a subgroup has no measures."""
+FEWEST_FOR_PERCENTILES = 50
+"""People of each class below which a subgroup has its AUROC alone, by the interval of its logit:
+percentile intervals of so few do not cover (``benchmarks/subgroup_coverage.py``)."""
+APART_BELOW = 0.05
+"""Rate of false discoveries below which a subgroup counts as apart from the rest."""
+WHOLE = "all"
+ATTRIBUTES = (WHOLE, "source", "age", "eye", "camera", "quality", "healthy")
 UNMEASURED = Interval(float("nan"), float("nan"), float("nan"))
 Rows: TypeAlias = NDArray[np.intp]
 """Positions of eyes in a table."""
@@ -47,9 +55,12 @@ def subgroup_scores(
     Returns:
         One row per attribute and group, the whole first: ``attribute group eyes people women men
         reason`` and each of
-        :data:`fundus_ml.evaluation.metrics.MEASURES` per eye with its ``_low`` and ``_high``. A
-        group that cannot be measured has its counts, NaN for the measures, and the reason in
-        ``reason``, which is empty elsewhere.
+        :data:`fundus_ml.evaluation.metrics.MEASURES` per eye with its ``_low`` and ``_high``; below
+        50 people of a class all but the AUROC are NaN. Then ``apart``, the AUROC of the group less
+        that of all other eyes, ``apart_p``, its p-value, and ``apart_q``, adjusted for the number
+        of groups (Benjamini and Hochberg); NaN where either side is too small. A group that cannot
+        be measured has its counts, NaN for the measures, and the reason in ``reason``, which is
+        empty elsewhere.
 
     Raises:
         InputError: An eye of ``predicted`` is not in ``manifest``.
@@ -64,18 +75,37 @@ def subgroup_scores(
             row |= {"eyes": len(part), "people": count.people}
             row |= {people[0]: count.first, people[1]: count.second, "reason": count.reason}
             found = dict.fromkeys(MEASURES, UNMEASURED)
-            if not count.reason:
+            scored = (part["label"], part["logit"], part["person_group"])
+            if not count.reason and (attribute == WHOLE or count.fewest >= FEWEST_FOR_PERCENTILES):
                 found = clustered_measures(
-                    part["label"],
-                    part["logit"],
-                    part["person_group"],
-                    calibration=calibration,
-                    resamples=resamples,
-                    seed=seed,
+                    *scored, calibration=calibration, resamples=resamples, seed=seed
                 )
-            row |= flat(found)
+            if not count.reason and attribute != WHOLE:
+                found["auroc"] = logit_auroc(*scored)
+            row |= flat(found) | _apart(eyes, places, people)
             rows.append(row)
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    tested = table["apart_p"].notna()
+    table["apart_q"] = np.nan
+    if tested.any():
+        table.loc[tested, "apart_q"] = false_discovery_control(table.loc[tested, "apart_p"])
+    return table
+
+
+def apart_words(subgroups: pd.DataFrame) -> str:
+    """Say which subgroups are shown to differ from the rest, and among how many."""
+    tested = subgroups[subgroups["apart_q"].notna()]
+    if tested.empty:
+        return "no subgroup could be set against the rest"
+    told = tested[tested["apart_q"] < APART_BELOW]
+    named = ", ".join(
+        f"{row['attribute']} {row['group']} {row['apart']:+.3f} (q {row['apart_q']:.3f})"
+        for row in told.to_dict("records")
+    )
+    return (
+        f"AUROC of {len(told)} of {len(tested)} subgroups differs from the rest at q < "
+        f"{APART_BELOW}" + (f": {named}" if named else "")
+    )
 
 
 def subgroups_of(
@@ -92,7 +122,7 @@ def subgroups_of(
     """
     quality = eyes["quality"].rank(pct=True)
     named: dict[str, tuple[pd.Series, tuple[str, ...]]] = {
-        "all": (pd.Series("all eyes", index=eyes.index), ()),
+        WHOLE: (pd.Series("all eyes", index=eyes.index), ()),
         "source": (eyes["source"], ()),
         "age": (age_bands(eyes["age"]), (*BANDS, UNKNOWN)),
         "eye": (eyes["eye"], ()),
@@ -121,14 +151,28 @@ class _Count:
         return cls(eyes["person_group"].nunique(), first, second, names)
 
     @property
+    def fewest(self) -> int:
+        """People of the rarer class."""
+        return min(self.first, self.second)
+
+    @property
     def reason(self) -> str:
         """Why no measure would be worth its name; empty where one is."""
         first, second = self.names
         if not (self.first and self.second):
             return f"one class only: no {first if self.second else second}"
-        if min(self.first, self.second) < FEWEST_PEOPLE:
+        if self.fewest < FEWEST_PEOPLE:
             return f"too few: {first} {self.first}, {second} {self.second}"
         return ""
+
+
+def _apart(eyes: pd.DataFrame, places: Rows, people: tuple[str, str]) -> dict[str, float]:
+    """AUROC of some eyes less that of all others, and its p-value; NaN where one side is small."""
+    inside = np.isin(np.arange(len(eyes)), places)
+    if any(_Count.of(eyes[side], people).reason for side in (inside, ~inside)):
+        return {"apart": np.nan, "apart_p": np.nan}
+    found = auroc_apart(eyes["label"], eyes["logit"], inside, eyes["person_group"])
+    return {"apart": found.difference, "apart_p": found.pvalue}
 
 
 def joined(predicted: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame:

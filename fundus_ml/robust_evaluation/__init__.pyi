@@ -9,6 +9,8 @@ from .masking import raised_names as raised_names
 from .masking import signs_table as signs_table
 from .options import ATTACKS as ATTACKS
 from .options import AttackSuite as AttackSuite
+from .perceptual_gradient import EdgeAlignment as EdgeAlignment
+from .perceptual_gradient import edge_alignment as edge_alignment
 from .running import WORST as WORST
 from .running import Attacked as Attacked
 from .running import choose_people as choose_people

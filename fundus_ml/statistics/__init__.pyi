@@ -15,11 +15,14 @@ from .clustered import paired_auroc_difference as paired_auroc_difference
 from .criterion import Criterion as Criterion
 from .intervals import gap_interval as gap_interval
 from .intervals import logit_interval as logit_interval
+from .intervals import widened as widened
 from .numerals import RangeError as RangeError
 from .numerals import plain as plain
 from .numerals import read_number as read_number
 from .numerals import read_whole as read_whole
 from .numerals import shortened as shortened
+from .placements import auroc_apart as auroc_apart
+from .placements import logit_auroc as logit_auroc
 from .ranking import Ranking as Ranking
 from .ranking import divide as divide
 from .ranking import finite as finite

@@ -3,9 +3,10 @@
 import numpy as np
 from scipy.stats import norm
 
+from fundus_ml.errors import InputError
 from fundus_ml.statistics.bootstrap import CONFIDENCE, Floats, Interval, percentile_interval
 
-__all__ = ["gap_interval", "logit_interval"]
+__all__ = ["gap_interval", "logit_interval", "widened"]
 
 REACH = float(norm.ppf((1 + CONFIDENCE) / 2))
 """Standard errors from the middle of a normal distribution to either end of its middle 95 %."""
@@ -67,6 +68,34 @@ def gap_interval(value: float, replicates: Floats, chance: Floats) -> Interval:
     closed = value <= np.quantile(chance, (1 + CONFIDENCE) / 2)
     low = 0.0 if closed else max(0.0, 2 * value - plain.high)
     return Interval(value, low, max(low, 2 * value - plain.low))
+
+
+def widened(interval: Interval, *, among: int) -> Interval:
+    """Stretch a 95 % interval so that it holds for the best of several alike.
+
+    Args:
+        interval: Of one of them.
+        among: How many there were to choose from, 1 or more; 1 leaves the interval as it is.
+
+    Returns:
+        Both ends as much further from the value as the normal quantile at 2.5 % / ``among`` lies
+        further out than that at 2.5 %.
+
+    Raises:
+        InputError: ``among`` is below 1.
+
+    Source:
+        Bonferroni; Dunn 1961, doi:10.1080/01621459.1961.10482090.
+    """
+    if among < 1:
+        raise InputError(f"among={among}: must be 1 or more")
+    if among == 1:
+        return interval
+    stretch = float(norm.isf((1 - CONFIDENCE) / 2 / among)) / REACH
+    value = interval.value
+    return Interval(
+        value, value - (value - interval.low) * stretch, value + (interval.high - value) * stretch
+    )
 
 
 def _logit(share: "float | Floats") -> Floats:

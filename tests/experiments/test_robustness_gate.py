@@ -7,7 +7,7 @@ import pytest
 from torch import nn
 
 from experiments import evaluate, main, modulate, robustify
-from experiments.robustify import RobustifyConfig, ask_or_skip
+from experiments.robustify import RobustifyConfig, alias_of_radius, ask_or_skip
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.evaluation.scores import score_of
 from fundus_ml.robust_evaluation import ATTACKS, options
@@ -58,6 +58,11 @@ def test_a_version_at_chance_stays_without_the_alias(versions, capsys):
         modulate.main(flags({"dataset": versions.a}))
     line = capsys.readouterr().err.splitlines()[-1]
     assert line.endswith(f"none yet; models:/fundus-sex/1 was refused it: {reason}")
+
+
+def test_an_alias_names_its_radius():
+    assert alias_of_radius("l2", 3.0) == "robust-l2-3"
+    assert alias_of_radius("linf", 4 / 255) == "robust-linf-0_0156863"
 
 
 @pytest.mark.parametrize(
@@ -113,6 +118,8 @@ def test_a_version_that_stands_gets_it(versions, tmp_path, capsys):
     assert (
         "alias robust given: worst-case balanced accuracy at eps 0.02 " in capsys.readouterr().out
     )
+    assert find_alias("fundus-sex", "robust-l2-0_02") == version
+    assert {"gate/worst_auroc_low", "gate/edge_alignment"} <= set(run.data.metrics)
     # The same version trained for a ball in which it loses everything leaves the alias alone.
     train(versions, stands, eps=1)
     assert find_alias("fundus-sex", "robust") == version

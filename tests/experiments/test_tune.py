@@ -67,6 +67,9 @@ def test_the_best_of_a_resumed_study_trains(chain, small):
     trained = runs("train", None)[-1]
     best = trials[values.index(max(values))].data.params
     assert trained.data.tags["tuned.batch_size"] == best["batch_size"]
+    tags = resolve("models:/tuned@candidate").tags
+    assert tags["settings_chosen_from"] == "3 trials of study small on val"
+    assert tags["epoch_chosen_from"] == "1 epochs by val_auroc on val"
     assert float(trained.data.tags["tuned.lr"]) == float(best["lr"])
     history = MlflowClient("sqlite:///mlflow.db").get_metric_history(
         trained.info.run_id, "learning_rate"

@@ -36,6 +36,7 @@ def test_the_best_is_retrained_once_and_credited(study, version):
     assert seen == [{"lr": 1e-3, "optimizer": "sgd"}]
     tags = resolve(version.uri).tags
     assert (tags["study"], tags["trial"]) == ("lr", "0")
+    assert tags["settings_chosen_from"] == "3 trials of study lr on val"
     assert MlflowClient().get_logged_model(version.model_id).tags["study"] == "lr"
     said, seen = retrained(study, version, epochs=30)
     assert said == "trial 0 was retrained before: models:/fundus-sex/1"

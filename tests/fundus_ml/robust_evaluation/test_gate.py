@@ -12,7 +12,7 @@ from fundus_ml.robust_evaluation import (
     judge_robustness,
     masking_signs,
 )
-from fundus_ml.robust_evaluation.gate import worst_accuracy
+from fundus_ml.robust_evaluation.gate import worst_accuracy, worst_auroc
 from fundus_ml.robust_evaluation.options import check_gate_radius
 from fundus_ml.robust_evaluation.running import Attacked
 from fundus_ml.statistics.bootstrap import Interval
@@ -28,8 +28,9 @@ def judged(attacked, *, eps=TRAINED_FOR):
 def test_a_network_passes_at_the_budget_it_stands_and_not_beyond(attacked):
     near, far = judged(attacked["robust"]), judged(attacked["robust"], eps=0.5)
     assert near.passed
-    assert near.criterion.bar == 0.5
-    assert " lies above 0.500 (always naming one class); gradient" in near.reason
+    assert [criterion.bar for criterion in near.criteria] == [0.5, 0.5]
+    assert " lies above 0.500 (always naming one class); worst-case AUROC 0." in near.reason
+    assert " lies above 0.500 (a network that knows nothing); gradient" in near.reason
     assert near.reason.endswith("gradient masking: none")
     assert not far.passed
     assert far.reason.startswith("worst-case balanced accuracy at eps 0.5 0.")
@@ -65,7 +66,7 @@ def test_the_lower_end_must_beat_one_half(right, male, passed):
     verdict = judge_robustness(attacked, [], eps=1.0, resamples=500, seed=0)
     rows = attacked.predicted
     of_each = ((rows["logit"] > 0) == (rows["label"] > 0)).groupby(rows["label"]).mean()
-    assert verdict.criterion.measured.value == pytest.approx(of_each.mean())
+    assert verdict.criteria[0].measured.value == pytest.approx(of_each.mean())
     assert verdict.passed == passed
 
 
@@ -76,8 +77,40 @@ def test_naming_one_class_is_not_robust(named):
     verdict = judge_robustness(
         Attacked(predicted=rows, probes=rows), [], eps=1.0, resamples=100, seed=0
     )
-    assert verdict.criterion.measured.value == 0.5
+    assert verdict.criteria[0].measured.value == 0.5
     assert not verdict.passed
+
+
+def test_a_threshold_alone_does_not_pass():
+    """Six eyes in ten lie right of 0 and the others so far off that no AUROC is left."""
+    rows = made(0.62, people=600).predicted
+    wrong = (rows["logit"] > 0) != (rows["label"] > 0)
+    spread = np.random.default_rng(1).uniform(0.1, 1, 600)
+    far = rows.assign(logit=rows["logit"] * np.where(wrong, 9, 1) * spread)
+    verdict = judge_robustness(
+        Attacked(predicted=far, probes=far), [], eps=1.0, resamples=300, seed=0
+    )
+    assert [criterion.passed for criterion in verdict.criteria] == [True, False]
+    assert not verdict.passed
+
+
+@pytest.mark.parametrize("moved", [0.0, 0.3])
+def test_a_network_that_knows_nothing_passes_by_luck_alone(moved):
+    """Its attacked AUROC lies above chance in 2.5 % of cohorts where no attack moves it."""
+    rng, passed = np.random.default_rng(7), []
+    for seed in range(200):
+        person = np.repeat(np.arange(60), 2)
+        label = rng.integers(0, 2, 60)[person].astype(float)
+        logit = rng.normal(size=60)[person] + 0.5 * rng.normal(size=120)
+        rows = pd.DataFrame(
+            {
+                "attack": "worst", "eps": 1.0, "label": label, "person_group": person,
+                "logit": logit - moved * (2 * label - 1),
+            }
+        )  # fmt: skip
+        passed.append(worst_auroc(rows, eps=1.0, resamples=100, seed=9000 + seed).low > 0.5)
+    assert np.mean(passed) <= 0.025 + 2.6 * np.sqrt(0.025 * 0.975 / 200)
+    assert not moved or np.mean(passed) < 0.01
 
 
 def test_one_raised_sign_refuses():
@@ -117,7 +150,8 @@ def test_a_radius_that_rounds_away_is_refused():
 
 def test_the_gate_is_short():
     suite = gate_suite("linf", 4 / 255, batch_size=8, precision="fp32", seed=3)
-    assert suite.leave_solved
+    # Eyes that were left once they fell would rank too well.
+    assert not suite.leave_solved
     assert not suite.distances
     whole = AttackSuite(constraint="linf", eps=(4 / 255,))
     assert set(suite.attacks) < set(whole.attacks)

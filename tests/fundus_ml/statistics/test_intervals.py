@@ -6,7 +6,8 @@ from scipy.special import expit, logit
 from scipy.stats import norm
 
 from fundus_ml.errors import InputError
-from fundus_ml.statistics.intervals import gap_interval, logit_interval
+from fundus_ml.statistics.bootstrap import Interval
+from fundus_ml.statistics.intervals import gap_interval, logit_interval, widened
 
 
 def test_logit_interval_is_normal_on_the_logit():
@@ -48,3 +49,14 @@ def test_gap_interval_holds_no_gap_where_chance_explains_it():
 def test_many_undefined_replicates_are_refused(interval):
     with pytest.raises(InputError, match="50% of the resamples hold one class only"):
         interval(0.4, np.array([0.4, np.nan]))
+
+
+def test_an_interval_for_the_best_of_several_is_wider():
+    """One of one is as it was; of five, normal ends at 0.5 % in place of 2.5 %."""
+    plain = Interval(0.1, 0.1 - 0.02 * norm.isf(0.025), 0.1 + 0.03 * norm.isf(0.025))
+    assert widened(plain, among=1) == plain
+    five = widened(plain, among=5)
+    ends = (0.1 - 0.02 * norm.isf(0.005), 0.1 + 0.03 * norm.isf(0.005))
+    assert (five.low, five.high) == pytest.approx(ends)
+    with pytest.raises(InputError, match="among=0: must be 1 or more"):
+        widened(plain, among=0)

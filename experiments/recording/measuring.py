@@ -1,4 +1,4 @@
-"""How a network is measured: scored, logged, shown, compared with the shortcut baseline."""
+"""How a network is measured: scored, logged, shown, compared with the shortcuts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 from torch import nn
 
+from experiments.recording.network_gain import gain_over_shortcuts, gain_rows, log_gain
 from experiments.recording.options import ALL, Measure
 from experiments.recording.scored_eyes import scored_eyes, words_of
 from experiments.recording.scores import (
@@ -136,11 +137,14 @@ def measure_split(
     within_age = auroc_within_age(
         parts[split], dataset.frame, resamples=measure.bootstrap, seed=measure.seed
     )
+    gain = gain_over_shortcuts(
+        parts[split], dataset, resamples=measure.bootstrap, seed=measure.seed
+    )
     log_scores(
         run,
         predicted,
         table,
-        within_age=within_age,
+        beside=(within_age.rows(), gain_rows(gain)),
         name=name,
         constraint=measure.constraint,
         contrast=dataset.contrast,
@@ -169,13 +173,14 @@ def measure_split(
             apart_words(subgroups),
             _told(calibration, fitted_on, dataset.contrast.classes[1]),
         ),
-        conclusions=(f"{words_of(split)}: {reached}{under_attack(table)}", *beside),
+        conclusions=(f"{words_of(split)}: {reached}{under_attack(table)}", str(gain), *beside),
     )
     return Measured(
         predicted=predicted,
         table=table,
         metrics=headline(table, split=split)
         | ({} if by_age is None else {f"{split}/{WITHIN_AGE}": by_age.value})
+        | log_gain(run, gain, split=split)
         | {BASELINE: audit.shortcut_baseline},
         tags=calibration.tags() | {"calibrated_on": dataset.digest},
     )

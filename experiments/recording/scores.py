@@ -1,6 +1,6 @@
 """What a measured split leaves on its run: tables, figures, the calibration, a table to read."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from numpy.typing import ArrayLike
@@ -15,7 +15,6 @@ from fundus_ml.evaluation.calibration import (
 )
 from fundus_ml.evaluation.metrics import MEASURES
 from fundus_ml.evaluation.scores import CLEAN, long_scores
-from fundus_ml.evaluation.within_age import WithinAge
 from fundus_ml.figures import auroc_by_eps, reliability_figure, roc_figure, subgroup_forest
 from fundus_ml.statistics.clustered import Interval
 from tracking.runs import Run
@@ -36,13 +35,23 @@ def log_scores(
     predicted: pd.DataFrame,
     table: pd.DataFrame,
     *,
-    within_age: WithinAge,
+    beside: Sequence[pd.DataFrame],
     name: str,
     constraint: str,
     contrast: Contrast,
 ) -> None:
-    """Store every measure, the ROC curves and, where there were attacks, AUROC by budget."""
-    run.log_table(pd.concat([long_scores(table), within_age.rows()]), SCORES)
+    """Store every measure, the ROC curves and, where there were attacks, AUROC by budget.
+
+    Args:
+        run: Gets ``scores.json`` and the figures.
+        predicted: One row per eye and attack.
+        table: One row of measures per attack.
+        beside: Rows of further measures, laid out as in ``scores.json``.
+        name: What the figures call the network.
+        constraint: Ball of the attacks.
+        contrast: What the logits answer.
+    """
+    run.log_table(pd.concat([long_scores(table), *beside]), SCORES)
     curves, intervals = _curves(predicted, table)
     run.log_figure(
         roc_figure(curves, intervals, called=contrast.classes[1], people=contrast.people), "roc.png"

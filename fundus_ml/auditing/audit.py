@@ -21,7 +21,7 @@ from fundus_ml.auditing.shortcut_baseline import (
     chance_level,
     make_shortcut_baseline,
 )
-from fundus_ml.auditing.shortcuts import QUALITY, TOGETHER, find_shortcuts
+from fundus_ml.auditing.shortcuts import QUALITY, WHOLE, find_shortcuts
 from fundus_ml.auditing.source_predictability import CROP, SourcePredictability, predict_sources
 from fundus_ml.data.ages import age_bands
 from fundus_ml.data.balance import effective_size, unbalanced_cells
@@ -193,7 +193,7 @@ def _shortcut_words(baselines: Sequence[Baseline], contrast: str) -> list[str]:
         return [first, *by["open"], *by["hint"]]
     explained: dict[str, list[str]] = {}
     for item in baselines:
-        if item.explained_by and item.name != TOGETHER:
+        if item.explained_by and item.name not in WHOLE:
             explained.setdefault(item.explained_by, []).append(item.name)
     return [
         *by["named"],

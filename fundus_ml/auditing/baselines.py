@@ -6,14 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from fundus_ml.auditing.columns import Shortcut
+from fundus_ml.auditing.evidence import OnProgress, Trial
 from fundus_ml.auditing.forward_selection import (
     DISMISSED_ABOVE,
     ForwardSelection,
-    OnProgress,
-    Trial,
     joined_by_and,
 )
-from fundus_ml.auditing.shortcuts import Shortcut
 from fundus_ml.data.contrasts import SEX_CONTRAST, Contrast
 from fundus_ml.statistics.bootstrap import Interval
 
@@ -77,29 +76,32 @@ def judge_shortcuts(
     contrast: Contrast = SEX_CONTRAST,
     on_progress: OnProgress | None = None,
 ) -> list[Baseline]:
-    """Hold each shortcut against shuffled labels, then against the shortcuts already named.
+    """Hold each shortcut against shuffled labels, then against labels that the named ones explain.
 
-    Scores come from cross-validated ridge regressions, people kept whole. The strongest shortcut of
-    the table that beats the shuffles is named first (the source before all else, since cameras and
-    ages come with it), then labels are shuffled within its values only, and what still beats
-    them is named next; shortcuts measured on the photographs follow in the same way, except that
-    one which a weaker shortcut of the table explains gives its place to that. So what tells the
-    sexes apart only because it tells the cameras apart is not named but ``explained``.
+    Scores come from cross-validated ridge regressions, people kept whole; of all columns together
+    also from boosted trees. The strongest shortcut of the table that beats the shuffles is named
+    first (the source before all else, since cameras and ages come with it). Then labels are drawn
+    from their fitted probability given the named ones, and what goes together with the true labels
+    better than with those is named next; shortcuts measured on the photographs follow in the same
+    way, except that one which a weaker shortcut of the table explains gives its place to that. So
+    what tells the sexes apart only because it tells the cameras apart is not named but
+    ``explained``.
 
     Args:
         shortcuts: From :func:`fundus_ml.auditing.shortcuts.find_shortcuts`.
         frame: Manifest rows, in the order of the designs.
-        permutations: Number of shuffles.
-        seed: Seed of folds, shuffles and intervals.
+        permutations: Number of shuffles, and of draws.
+        seed: Seed of folds, trees, shuffles, draws and intervals.
         contrast: What the labels of ``frame`` answer.
-        on_progress: Called with (rounds of shuffles done, rounds in all as far as known).
+        on_progress: Called with (tests done, tests in all as far as known).
 
     Returns:
         One per shortcut, in the order given.
 
     Source:
-        Permutation within strata: Good 2005, Permutation, Parametric and Bootstrap Tests of
-        Hypotheses; correction: see ``permutation.family_p_values``.
+        Shuffles: Good 2005, Permutation, Parametric and Bootstrap Tests of Hypotheses; draws: see
+        :class:`~fundus_ml.auditing.conditional_randomisation.ConditionalLabels`; correction: see
+        ``permutation.family_p_values``.
     """
     people = frame.groupby("label")["person_group"].nunique()
     first, second = (int(people.get(label, 0)) for label in (0, 1))
@@ -125,8 +127,8 @@ def _judged(
     shortcut: Shortcut, measured: Interval, found: ForwardSelection, trial: Trial, what: str
 ) -> Baseline:
     name = shortcut.name
-    null, explained_by = found.null[name], found.explained_by.get(name, "")
-    p = trial.p(name, null)
+    null, explained_by = found.alone.null[name], found.explained_by.get(name, "")
+    p = found.alone.p(name)
     if name in found.named:
         before = found.named[: found.named.index(name)]
         beyond = f", also among people of equal {joined_by_and(before)}" if before else ""
@@ -158,7 +160,7 @@ def _hint(p: float, found: ForwardSelection, permutations: int, what: str) -> st
     elif found.named:
         doubt = f"less surely so among people of equal {joined_by_and(found.named)}"
     else:
-        doubt = f"{len(found.null)} shortcuts were tried"
+        doubt = f"{len(found.alone.null)} shortcuts were tried"
     return f"may predict {what} (p = {p:.3f}), but {doubt}"
 
 

@@ -1,12 +1,13 @@
 """Would shuffled labels be told apart as well? Grouped cross-validation, its permutation null."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.linear_model import Ridge
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from fundus_ml.statistics.bootstrap import cluster_codes
 
@@ -21,6 +22,23 @@ Places = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
+class LabelledPeople:
+    """People as units; one who stands under both labels is two.
+
+    Attributes:
+        labels: ``(units,)`` bool.
+        person: ``(units,)`` number of the person.
+        first: ``(units,)`` first row of each.
+        unit: ``(n,)`` unit of each row.
+    """
+
+    labels: NDArray[np.bool_]
+    person: Places
+    first: Places
+    unit: Places
+
+
+@dataclass(frozen=True)
 class Shuffles:
     """Labels of every row, shuffled between people many times.
 
@@ -31,6 +49,24 @@ class Shuffles:
 
     labels: NDArray[np.bool_]
     unit: Places
+
+    def blocks(self) -> Iterator[NDArray[np.bool_]]:
+        """Labels of every row, ``(n, block)``, so many shuffles at once as memory bears."""
+        block = max(1, BLOCK_VALUES // len(self.unit))
+        for start in range(0, self.labels.shape[1], block):
+            yield self.labels[:, start : start + block][self.unit]
+
+
+def labelled_people(labels: ArrayLike, groups: ArrayLike) -> LabelledPeople:
+    """Gather rows by person and label.
+
+    Args:
+        labels: ``(n,)``, 0 or 1.
+        groups: ``(n,)`` person of each row.
+    """
+    truth, (person, _) = np.asarray(labels).astype(bool), cluster_codes(groups)
+    _, first, unit = np.unique(2 * person + truth, return_index=True, return_inverse=True)
+    return LabelledPeople(truth[first], person[first], first, unit)
 
 
 def grouped_folds(groups: ArrayLike, strata: ArrayLike, *, seed: int) -> list[NDArray[np.bool_]]:
@@ -49,7 +85,9 @@ def grouped_folds(groups: ArrayLike, strata: ArrayLike, *, seed: int) -> list[ND
     stratum, _ = cluster_codes(strata)
     sizes = np.bincount(stratum)
     stratum = np.where(sizes[stratum] < FOLDS, sizes.argmax(), stratum)
-    dealer = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+    # Nothing to hold alike: the stratified deal would take a hundred times as long for the same.
+    kind = GroupKFold if (stratum == stratum[0]).all() else StratifiedGroupKFold
+    dealer = kind(FOLDS, shuffle=True, random_state=seed)
     masks = np.zeros((FOLDS, len(person)), np.bool_)
     for mask, (_, held_out) in zip(masks, dealer.split(person, stratum, person), strict=True):
         mask[held_out] = True
@@ -111,32 +149,26 @@ def column_aurocs(labels: NDArray[np.bool_], scores: Floats) -> Floats:
 
 
 def shuffle_between_people(
-    labels: ArrayLike, groups: ArrayLike, strata: ArrayLike, *, permutations: int, seed: int
+    labels: ArrayLike, groups: ArrayLike, *, permutations: int, seed: int
 ) -> Shuffles:
-    """Hand the labels out anew, whole people at a time and within strata only.
+    """Hand the labels out anew, whole people at a time.
 
     Args:
         labels: ``(n,)``, 0 or 1. Where a person stands under both, the rows of each label move as
             a person of their own.
         groups: ``(n,)`` person of each row.
-        strata: ``(n,)`` between which no label moves; a person's first row counts.
         permutations: Number of shuffles.
         seed: Seed of the shuffles.
 
     Returns:
         The shuffled labels.
     """
-    truth, (person, _) = np.asarray(labels).astype(bool), cluster_codes(groups)
-    _, first, unit = np.unique(2 * person + truth, return_index=True, return_inverse=True)
-    stratum, _ = cluster_codes(strata)
-    within = stratum[first].astype(np.float64)
+    people = labelled_people(labels, groups)
     generator = np.random.default_rng(seed)
-    places = np.argsort(within, kind="stable")
-    shuffled = np.empty((len(first), permutations), np.bool_)
+    shuffled = np.empty((len(people.labels), permutations), np.bool_)
     for column in range(permutations):
-        drawn = np.argsort(within + generator.random(len(first)), kind="stable")
-        shuffled[places, column] = truth[first[drawn]]
-    return Shuffles(shuffled, unit)
+        shuffled[:, column] = generator.permutation(people.labels)
+    return Shuffles(shuffled, people.unit)
 
 
 def null_aurocs(design: Floats, shuffles: Shuffles, folds: list[NDArray[np.bool_]]) -> Floats:
@@ -153,11 +185,8 @@ def null_aurocs(design: Floats, shuffles: Shuffles, folds: list[NDArray[np.bool_
     Source:
         Ojala & Garriga 2010, Permutation tests for studying classifier performance, JMLR 11.
     """
-    count = shuffles.labels.shape[1]
-    block = max(1, BLOCK_VALUES // len(design))
     aurocs = []
-    for start in range(0, count, block):
-        labels = shuffles.labels[:, start : start + block][shuffles.unit]
+    for labels in shuffles.blocks():
         scores = out_of_fold(design, labels.astype(np.float64), folds)
         aurocs.append(column_aurocs(labels, scores))
     return np.concatenate(aurocs)

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from fundus_ml.auditing.baselines import CHANCE, Baseline
 from fundus_ml.auditing.permutation import column_aurocs
-from fundus_ml.auditing.shortcuts import TOGETHER
+from fundus_ml.auditing.shortcuts import WHOLE
 from fundus_ml.statistics.bootstrap import cluster_codes
 
 CHANCE_DRAWS = 2000
@@ -69,7 +69,7 @@ def make_shortcut_baseline(
     best = max(reached, key=lambda name: reached[name] or 0.0, default=None)
     value = 0.0 if best is None else reached[best] or 0.0
     if best is not None and value >= chance:
-        alone = "all shortcuts together reach" if best == TOGETHER else f"{best} alone reaches"
+        alone = "all shortcuts together reach" if best in WHOLE else f"{best} alone reaches"
         return ShortcutBaseline(
             value, best, f"{_ASKED} {value:.3f}, what {alone} without the eye's anatomy."
         )

@@ -1,60 +1,28 @@
-"""What could tell the sexes apart besides the eye: each shortcut as columns of numbers."""
+"""What could tell the sexes apart besides the eye: every shortcut of a dataset."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from sklearn.compose import make_column_transformer
-from sklearn.impute import SimpleImputer
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import (
-    FunctionTransformer,
-    OneHotEncoder,
-    SplineTransformer,
-    StandardScaler,
-)
 
+from fundus_ml.auditing.columns import Shortcut, age_spline, categories, numbers, place_spline
 from fundus_ml.data.contrasts import SEX_CONTRAST, Contrast
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.imaging.margins import BORDER, COLOUR, measure_margins
+from fundus_ml.imaging.thumbnails import masked_retinas, thumbnails
 
-AGE_BAND = 5
-"""Years within which the age counts as the same where other shortcuts are judged given the age."""
 TOGETHER = "everything together"
+TREES = "everything together, boosted trees"
+"""The same columns, read by trees, which find what lies in two of them at once."""
+WHOLE = (TOGETHER, TREES)
+MASKED = "masked retina"
+"""What an 8 by 8 picture shows with the retina painted flat: border and shape of the field."""
+THUMBNAIL = "thumbnail"
+"""An 8 by 8 picture of the whole eye."""
 EYES_AT_ONCE = 256
-MOST_CATEGORIES = 24
-"""The rarest cameras and frames beyond this many count as one."""
-FARTHEST = 4.0
-"""Standard deviations from the mean beyond which a number counts as this far."""
 CUTS = ("left", "top", "right", "bottom")
 QUALITY = ("quality", "focus", "illumination", "contrast", "colour_cast", "visible_area")
-
-Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Shortcut:
-    """One thing about an eye that is not its anatomy.
-
-    Attributes:
-        name: Such as ``camera``.
-        known: Whether it stands in the table; otherwise it was measured on the photograph, and may
-            tell the sexes apart only because it tells cameras, sources or ages apart.
-        design: ``(n, p)`` columns of mean 0 and standard deviation 1.
-        equal: ``(n,)`` values within which other shortcuts are judged, or None where tenths of
-            this one's score serve.
-        missing: Why it cannot be judged, or empty.
-        retinal: Whether it was measured on the retina, where the sexes' anatomy may move it too.
-    """
-
-    name: str
-    known: bool
-    design: Floats
-    equal: NDArray[np.object_] | None = None
-    missing: str = ""
-    retinal: bool = False
 
 
 def find_shortcuts(
@@ -63,82 +31,62 @@ def find_shortcuts(
     """Lay out every shortcut of a dataset, those of the table first, all together last.
 
     Columns are prepared without looking at labels: categories one by one, age and place in the
-    table as splines, other numbers with their squares, a missing number as a column of its own.
+    table as splines, other numbers with their squares, a missing number as a column of its own;
+    pictures averaged over 8 by 8 cells as they are.
 
     Args:
         dataset: All its eyes, every split.
         on_progress: Called with (eyes measured, eyes in all).
     """
     frame = dataset.frame
-    margins = _margins(dataset, on_progress)
+    seen = _measured(dataset, on_progress)
     single = [
-        _categories("source", frame["source"], "all eyes come from one source"),
-        _categories("camera", frame["camera"], "the camera is the same or unknown for every eye"),
-        _age(frame["age"]),
+        categories("source", frame["source"], "all eyes come from one source"),
+        categories("camera", frame["camera"], "the camera is the same or unknown for every eye"),
+        age_spline(frame["age"]),
         _who_else(dataset),
         _row_order(frame["source"], dataset.contrast),
         _geometry(frame),
-        _numbers("border and padding", margins[list(BORDER)], "every border is the same"),
-        _numbers(
-            "global colour", margins[list(COLOUR)], "every eye has the same colour", retinal=True
+        numbers("border and padding", seen[list(BORDER)], "every border is the same"),
+        numbers(MASKED, seen.filter(like=MASKED), "every border is the same", squares=False),
+        numbers("global colour", seen[list(COLOUR)], "every eye has the same colour", retinal=True),
+        numbers("quality", frame[list(QUALITY)], "every eye has the same quality", retinal=True),
+        numbers(
+            THUMBNAIL,
+            seen.filter(like=THUMBNAIL),
+            "every thumbnail is the same",
+            retinal=True,
+            squares=False,
         ),
-        _numbers("quality", frame[list(QUALITY)], "every eye has the same quality", retinal=True),
     ]
-    together = np.hstack([shortcut.design for shortcut in single])
-    empty = "" if together.shape[1] else "no shortcut varies"
-    return [*single, Shortcut(TOGETHER, known=False, design=together, missing=empty, retinal=True)]
+    together = replace(_joined(TOGETHER, single, "no shortcut varies"), retinal=True)
+    return [*single, together, replace(together, name=TREES)]
 
 
-def _margins(
+def _measured(
     dataset: FundusDataset, on_progress: Callable[[int, int], None] | None
 ) -> pd.DataFrame:
-    measured = []
+    parts = []
     for start in range(0, len(dataset), EYES_AT_ONCE):
         stop = min(start + EYES_AT_ONCE, len(dataset))
-        measured.append(measure_margins(dataset.pixels(np.arange(start, stop))))
+        pixels = dataset.pixels(np.arange(start, stop))
+        pictures = [
+            pd.DataFrame(made(pixels)).add_prefix(f"{name} ")
+            for name, made in ((MASKED, masked_retinas), (THUMBNAIL, thumbnails))
+        ]
+        parts.append(pd.concat([measure_margins(pixels), *pictures], axis=1))
         dataset.release()
         if on_progress is not None:
             on_progress(stop, len(dataset))
-    return pd.concat(measured, ignore_index=True)
-
-
-def _categories(name: str, values: pd.Series, constant: str) -> Shortcut:
-    encoder = OneHotEncoder(
-        sparse_output=False, handle_unknown="ignore", max_categories=MOST_CATEGORIES
-    )
-    columns = make_pipeline(encoder, StandardScaler())
-    design = _varying(columns.fit_transform(values.to_frame()))
-    missing = "" if design.shape[1] else constant
-    return Shortcut(name, known=True, design=design, equal=values.to_numpy(object), missing=missing)
-
-
-def _age(age: pd.Series) -> Shortcut:
-    bands = (age // AGE_BAND).fillna(-1).to_numpy(object)
-    knots = np.arange(0, 121, 15.0)[:, None]
-    columns = make_pipeline(
-        make_column_transformer(
-            (
-                make_pipeline(
-                    SimpleImputer(strategy="median", keep_empty_features=True),
-                    SplineTransformer(degree=3, knots=knots),
-                ),
-                ["age"],
-            ),
-            (FunctionTransformer(np.isnan), ["age"]),
-        ),
-        StandardScaler(),
-    )
-    design = _varying(columns.fit_transform(age.clip(0, 120).to_frame("age")))
-    missing = "" if design.shape[1] else "it is unknown or the same for every eye"
-    return Shortcut("age", known=True, design=design, equal=bands, missing=missing)
+    return pd.concat(parts, ignore_index=True)
 
 
 def _who_else(dataset: FundusDataset) -> Shortcut:
     """Diseases, where sex is asked; the sex, where anything else is: diseases come together."""
     frame = dataset.frame
     if dataset.contrast == SEX_CONTRAST:
-        return _numbers("disease flags", _diseases(frame), "no disease flag varies", known=True)
-    return _categories("sex", frame["sex"], "all eyes are of one sex")
+        return numbers("disease flags", _diseases(frame), "no disease flag varies", known=True)
+    return categories("sex", frame["sex"], "all eyes are of one sex")
 
 
 def _diseases(frame: pd.DataFrame) -> pd.DataFrame:
@@ -155,16 +103,12 @@ def _row_order(source: pd.Series, contrast: Contrast) -> Shortcut:
     place = source.groupby(source).cumcount()
     last = source.groupby(source).transform("size") - 1
     share = (place / last.clip(lower=1)).to_frame("place")
-    knots = np.linspace(0, 1, 11)[:, None]
-    columns = make_pipeline(SplineTransformer(degree=3, knots=knots), StandardScaler())
-    design = _varying(columns.fit_transform(share))
-    missing = "" if design.shape[1] else "there is one eye alone"
-    return Shortcut("row order", known=True, design=design, missing=missing)
+    return place_spline("row order", share, "there is one eye alone")
 
 
 def _geometry(frame: pd.DataFrame) -> Shortcut:
     cuts = frame["fov_cut"].str.split("+")
-    numbers = pd.DataFrame(
+    measured = pd.DataFrame(
         {
             "width": frame["width"],
             "height": frame["height"],
@@ -178,35 +122,17 @@ def _geometry(frame: pd.DataFrame) -> Shortcut:
     )
     frames = frame["width"].astype(str) + "x" + frame["height"].astype(str)
     constant = "every field of view lies alike"
-    name = "field-of-view geometry"
-    measured = _numbers(name, numbers, constant).design
-    design = np.hstack([measured, _categories(name, frames, constant).design])
-    missing = "" if design.shape[1] else constant
-    return Shortcut(name, known=False, design=design, missing=missing)
+    parts = [numbers("", measured, constant), categories("", frames, constant)]
+    return _joined("field-of-view geometry", parts, constant)
 
 
-def _numbers(
-    name: str, numbers: pd.DataFrame, constant: str, *, known: bool = False, retinal: bool = False
-) -> Shortcut:
-    columns = make_pipeline(
-        SimpleImputer(strategy="median", add_indicator=True, keep_empty_features=True),
-        StandardScaler(),
-        FunctionTransformer(_with_squares),
-        StandardScaler(),
+def _joined(name: str, parts: Sequence[Shortcut], constant: str) -> Shortcut:
+    design = np.hstack([part.design for part in parts])
+    return Shortcut(
+        name,
+        known=False,
+        design=design,
+        columns=np.hstack([part.columns for part in parts]),
+        missing="" if design.shape[1] else constant,
+        retinal=any(part.retinal for part in parts),
     )
-    design = _varying(columns.fit_transform(numbers.astype(np.float64)))
-    missing = "" if design.shape[1] else constant
-    return Shortcut(name, known=known, design=design, missing=missing, retinal=retinal)
-
-
-def _with_squares(numbers: Floats) -> Floats:
-    clipped = numbers.clip(-FARTHEST, FARTHEST)
-    return np.hstack([clipped, clipped**2])
-
-
-def _varying(design: Floats) -> Floats:
-    """Leave out constant columns, and those equal to one before up to a sign."""
-    design = design[:, np.ptp(design, axis=0) > 1e-9]  # noqa: PLR2004 (rounding)
-    signs = np.sign(design[:1] + (design[:1] == 0)) if len(design) else 1.0
-    _, first = np.unique((design * signs).round(9), axis=1, return_index=True)
-    return design[:, np.sort(first)]

@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from fundus_ml.auditing.baselines import FEWEST_PEOPLE
+from fundus_ml.auditing.columns import Shortcut
 from fundus_ml.auditing.permutation import grouped_folds, out_of_fold
-from fundus_ml.auditing.shortcuts import TOGETHER, Shortcut
+from fundus_ml.auditing.shortcuts import WHOLE
 from fundus_ml.statistics.clustered import clustered_auroc
 
 PREDICTABLE_FROM = 0.75
@@ -69,7 +70,7 @@ def predict_sources(
         folds = grouped_folds(groups, frame["source"].to_numpy(), seed=seed)
         targets = labels[:, None].astype(np.float64)
         for shortcut in shortcuts:
-            if shortcut.known or shortcut.missing or shortcut.name == TOGETHER:
+            if shortcut.known or shortcut.missing or shortcut.name in WHOLE:
                 continue
             scores = out_of_fold(shortcut.design, targets, folds)[:, 0]
             found = clustered_auroc(labels, scores, groups, seed=seed)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fundus_ml.auditing.permutation import grouped_folds, out_of_fold
-from fundus_ml.auditing.shortcuts import TOGETHER, find_shortcuts
+from fundus_ml.auditing.shortcuts import TOGETHER, TREES, WHOLE, find_shortcuts
 from fundus_ml.data.opening import open_dataset
 from tests.fundus_ml.tiny_cohorts import draw_cohort, draw_pixels, write_cohort
 from tests.fundus_ml.tiny_eyes import write_folder
@@ -17,9 +17,12 @@ NAMES = (
     "row order",
     "field-of-view geometry",
     "border and padding",
+    "masked retina",
     "global colour",
     "quality",
+    "thumbnail",
     TOGETHER,
+    TREES,
 )
 
 
@@ -45,7 +48,7 @@ def found(tmp_path_factory, frame):
 
 def test_every_shortcut_is_there_in_order_the_known_ones_first(found):
     assert tuple(found) == NAMES
-    assert [item.known for item in found.values()] == [True] * 5 + [False] * 5
+    assert [item.known for item in found.values()] == [True] * 5 + [False] * 8
 
 
 def test_designs_are_standardised_and_have_no_column_twice(found, frame):
@@ -54,7 +57,7 @@ def test_designs_are_standardised_and_have_no_column_twice(found, frame):
         np.testing.assert_allclose(item.design.mean(axis=0), 0, atol=1e-8)
         np.testing.assert_allclose(item.design.std(axis=0), 1)
         related = abs(np.corrcoef(item.design, rowvar=False)) if item.design.size else np.eye(1)
-        if item.name != TOGETHER:
+        if item.name not in WHOLE:
             assert (np.triu(np.atleast_2d(related), 1) < 1 - 1e-9).all(), item.name
 
 
@@ -62,7 +65,9 @@ def test_what_does_not_vary_says_so(found):
     assert found["source"].missing == "all eyes come from one source"
     assert not found["source"].design.size
     assert not found["camera"].missing
-    assert found[TOGETHER].design.shape[1] == sum(found[name].design.shape[1] for name in NAMES[:9])
+    assert found[TOGETHER].design.shape[1] == sum(
+        found[name].design.shape[1] for name in NAMES[:11]
+    )
 
 
 def test_labels_move_nothing(tmp_path, found, frame):
@@ -111,12 +116,15 @@ def test_a_design_tells_what_it_holds(found, frame, name, truth):
     assert scores[labels == 1].mean() - scores[labels == 0].mean() > 0.3
 
 
-def test_equal_ages_are_bands_and_an_unknown_age_is_its_own(tmp_path, frame):
+def test_trees_read_what_was_measured_and_an_unknown_age_stays_unknown(tmp_path, frame):
     frame = frame.assign(age=np.where(np.arange(len(frame)) < 9, np.nan, frame["age"]))
     dataset = write_cohort(tmp_path / "ages", frame, draw_pixels(frame))
-    age = next(item for item in find_shortcuts(dataset) if item.name == "age")
-    assert set(age.equal[:9]) == {-1.0}
-    assert set(age.equal[9:]) == set(frame["age"][9:] // 5)
+    found = {item.name: item for item in find_shortcuts(dataset)}
+    np.testing.assert_array_equal(found["age"].columns[:, 0], frame["age"])
+    assert set(np.unique(found["camera"].columns)) == {0.0, 1.0}
+    singles = [found[name] for name in NAMES[:11]]
+    assert found[TREES].columns.shape[1] == sum(item.columns.shape[1] for item in singles)
+    assert [item.retinal for item in found.values()] == [False] * 8 + [True] * 5
 
 
 @pytest.mark.parametrize("age", [50.0, np.nan])

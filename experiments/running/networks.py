@@ -4,12 +4,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from experiments.running.console import warn
-from experiments.running.null_models import check_null_model
+from experiments.running.null_models import check_null_model, conditions_of
 from experiments.running.session import read_model
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.modulation.control_table import CLEAN_MODEL
-from fundus_ml.modulation.null_distribution import null_conditions
 from tracking.registry import ModelVersion, find_alias, resolve
 from tracking.runs import Run
 
@@ -33,7 +32,7 @@ class NamesNetworks(Protocol):
 
     @property
     def null_model(self) -> str:
-        """Controls: learned shuffled labels; several with commas between them."""
+        """Controls: learned shuffled or other real labels; several with commas between them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +108,9 @@ def read_networks(run: Run, config: NamesNetworks) -> Networks:
     null_models = others["null_model"]
     for uri, network in zip(asked["null_model"], null_models, strict=True):
         check_null_model(network.version, named=f"null_model={uri}")
-    conditions = [CLEAN_MODEL] * len(others["clean_model"]) + null_conditions(len(null_models))
+    conditions = [CLEAN_MODEL] * len(others["clean_model"]) + conditions_of(
+        [network.version for network in null_models]
+    )
     return Networks(
         model=model,
         evaluator=next(iter(others["evaluator"]), None),

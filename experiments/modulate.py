@@ -51,7 +51,9 @@ class ModulateConfig(modulation.ModulationOptions, ConsoleOptions):
     """How the dataset is checked first: quick (table, sizes, a sample of eyes), or full (every
     byte)."""
     model: str = "models:/fundus-sex@robust"
-    """Registered version whose gradient pushes the eyes."""
+    """Registered version whose gradient pushes the eyes; replicates of one training with commas
+    between them all do, which gives success and enrichment intervals over people and networks.
+    Pictures and rows are those of the first."""
     split: str = "test"
     """Split the eyes come from: train, val or test."""
     images: int = 24
@@ -81,7 +83,8 @@ class ModulateConfig(modulation.ModulationOptions, ConsoleOptions):
     """Control: registered version not trained to be robust, which makes pictures too."""
     null_model: str = ""
     """Null models: registered versions trained with labels=shuffled, with commas between them,
-    which make pictures too; several give a null distribution."""
+    which make pictures too; several give a null distribution. Versions that learned another real
+    label (labels=eye, age …) stand beside them under their own names."""
     controls: bool = True
     """Also change the eyes by the same length along one gradient of the model (gradient squared,
     smoothgrad squared) and in directions that ask no network."""
@@ -178,6 +181,7 @@ def modulate_eyes(config: ModulateConfig, run: "tracking.Run") -> Modulated:
             modulated=pushed[modulation.MODULATION].modulated,
             pictures=[path for row in paths for path in row],
             seed=config.seed,
+            bootstrap=config.bootstrap,
             dataset_digest=split.digest,
             found=found,
             compared=compared,

@@ -15,7 +15,7 @@ from experiments.running import console
 from experiments.running.flags import run_entry_point
 from experiments.running.options import ConsoleOptions
 from fundus_ml import data, evaluation, model_selection
-from fundus_ml.data.options import SHUFFLED, Verify
+from fundus_ml.data.options import TRUE, Verify
 from fundus_ml.errors import InputError, check_seed, refuse_outside
 
 CHAMPION = "champion"
@@ -70,8 +70,9 @@ def promote(config: PromoteConfig, run: "tracking.Run") -> "model_selection.Deci
     eyes = dataset.split(config.split)
     evaluation.check_measurable(eyes, resamples=config.bootstrap)
     classifier, version = running.read_model(run, config.model)
-    if version.tags.get("labels") == SHUFFLED:
-        raise InputError(f"model={config.model}: learned shuffled labels; no champion, a control")
+    learned = version.tags.get("labels", TRUE)
+    if learned != TRUE:
+        raise InputError(f"model={config.model}: learned {learned} labels; no champion, a control")
     champion = tracking.find_alias(version.name, CHAMPION)
     rivals = _rivals(champion, version)
     models = {version.uri: classifier} | {

@@ -99,6 +99,10 @@ def flags_of(first: "tracking.Repeatable") -> list[str]:
             f"run={first.run_id}: is a {first.entry_point}; can do again: {', '.join(REPEATED)}"
         )
     values = dict(first.parameters)
+    if int(values.get("replicates", "1")) > 1:
+        raise InputError(
+            f"run={first.run_id}: trained {values['replicates']} replicates; name the run of one"
+        )
     if first.dataset_digest:
         _check_dataset(values["dataset"], first)
     for flag in ("model", "models"):

@@ -8,14 +8,15 @@ accuracy and an AUROC above 1/2 and no gradient is masked.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import tracking
 from experiments import recording, running
 from experiments.recording.options import Measure
 from experiments.running import console
 from experiments.running.flags import Number, StepLength, run_entry_point
-from experiments.running.options import ResumableOptions
+from experiments.running.options import ReplicatedOptions
 from fundus_ml import attacks, data, models, robust_training, training
 from fundus_ml.attacks.options import check_ball, check_engine
 from fundus_ml.attacks.step_sizes import step_length
@@ -27,13 +28,14 @@ from fundus_ml.statistics.numerals import plain
 
 
 @dataclass(frozen=True, kw_only=True)
-class RobustifyConfig(ResumableOptions):
+class RobustifyConfig(ReplicatedOptions):
     """Flags of ``robustify``."""
 
     dataset: str
     """Dataset folder, or several with commas between them."""
     model: str = "models:/fundus-sex@candidate"
-    """Registered version to start from."""
+    """Registered version to start from; for replicates one for all, or one each with commas between
+    them."""
     recipe: str = ""
     """YAML file of values for these flags; a flag that is given another value than its default
     keeps it."""
@@ -67,9 +69,6 @@ class RobustifyConfig(ResumableOptions):
     """Passes over the training split."""
     lr: float = 3e-4
     """Peak learning rate."""
-    labels: str = "true"
-    """Labels that are learned: true, or shuffled between people, for a null model, which meets no
-    gate and gets no alias; `model` must never have learned true ones then."""
     gate: bool = True
     """Ask whether the version stands several attacks on the test split, which gives it the alias
     robust; false asks nothing, gives no alias and tags the version robust_gate=skipped."""
@@ -90,7 +89,11 @@ class RobustifyConfig(ResumableOptions):
                 f"attack_engine={self.attack_engine}: makes the images of method=pgd only, "
                 f"not of method={self.method}"
             )
-        check_labels(self.labels)
+        if len(self.starts) not in {1, self.replicates}:
+            raise InputError(
+                f"model={self.model}: names {len(self.starts)} versions; one for all "
+                f"replicates={self.replicates} is allowed, or one each"
+            )
         check_eps_warmup(self.eps_warmup, epochs=self.epochs)
         if self.gate and not self.eps:
             raise InputError(
@@ -98,6 +101,11 @@ class RobustifyConfig(ResumableOptions):
             )
         if self.overfitting_monitor:
             check_margin(self.overfitting_monitor)
+
+    @property
+    def starts(self) -> list[str]:
+        """Addresses of the versions to start from."""
+        return [uri.strip() for uri in self.model.split(",")]
 
     @property
     def validation_step(self) -> StepLength:
@@ -138,14 +146,60 @@ def main(argv: Sequence[str] | None = None) -> None:
     run_entry_point("robustify", RobustifyConfig, robustify, argv, processes=True)
 
 
-def robustify(config: RobustifyConfig, run: "tracking.Run") -> "recording.Trained":
-    """Continue a version's training on adversarial images and register the result."""
+def robustify(
+    config: RobustifyConfig, run: "tracking.Run"
+) -> "recording.Trained | running.Replicate":
+    """Continue a version's training on adversarial images and register the result.
+
+    Hands back the first of several replicates.
+    """
     config = running.with_recipe(config, run)
-    contrast = running.contrast_of(config.model)
+    contrast = running.contrast_of(*config.starts)
     dataset = running.read_dataset(
         run, config.dataset, context="robustify", verify="full", contrast=contrast
     )
     recording.check_splits(dataset, bootstrap=config.bootstrap)
+    recording.log_augmentation(run, dataset.split("train"), config)
+    if config.replicates == 1:
+        return robustify_one(config, run, dataset)
+    starts = config.starts
+    found = running.replicates(
+        "robustify",
+        config,
+        run,
+        partial(_robustify_replicate, dataset=dataset, first_seed=config.seed),
+        dataset=dataset,
+        starts=running.registered_starts(starts),
+        own=lambda one, place: replace(one, model=starts[place % len(starts)]),
+    )
+    recording.record_replicates(
+        run, found, labels=config.labels, bootstrap=config.bootstrap, seed=config.seed
+    )
+    return found[0]
+
+
+def _robustify_replicate(
+    config: RobustifyConfig, run: "tracking.Run", *, dataset: "data.FundusDataset", first_seed: int
+) -> "recording.Trained":
+    running.record_dataset(run, dataset, config.dataset, context="robustify", verify="full")
+    return robustify_one(config, run, dataset, named=config.seed == first_seed)
+
+
+def robustify_one(
+    config: RobustifyConfig,
+    run: "tracking.Run",
+    dataset: "data.FundusDataset",
+    *,
+    named: bool = True,
+) -> "recording.Trained":
+    """Make one network robust and register it.
+
+    Args:
+        config: Flags, those of its recipe among them.
+        run: Its run.
+        dataset: Open.
+        named: Whether it may get the alias ``robust``, if it passes the gate.
+    """
     classifier, parent = read_start(config, run, size=dataset.size)
     measure = Measure(
         bootstrap=config.bootstrap,
@@ -158,7 +212,6 @@ def robustify(config: RobustifyConfig, run: "tracking.Run") -> "recording.Traine
         precision=config.precision,
         attack_engine=config.attack_engine,
     )
-    recording.log_augmentation(run, dataset.split("train"), config)
     with running.resumable("robustify", config, run, dataset=dataset, parent=parent) as checkpoints:
         with console.progress("robustify", "step") as on_step:
             fitted = fit_adversarial(
@@ -183,13 +236,14 @@ def robustify(config: RobustifyConfig, run: "tracking.Run") -> "recording.Traine
                 "eps": plain(config.eps),
                 "eps_grey_levels": _grey_levels(config, size=dataset.size),
                 "labels": config.labels,
+                "seed": str(config.seed),
                 **seen,
                 **asked,
             },
-            alias="robust" if passed else None,
+            alias="robust" if named and passed else None,
             parent=parent,
         )
-        if passed and not run.silent:
+        if named and passed and not run.silent:
             tracking.set_alias(trained.version, alias_of_radius(config.constraint, config.eps))
         return trained
 
@@ -221,7 +275,8 @@ def read_start(
         check_gate_radius(config.constraint, config.eps, size=size)
     classifier, parent = running.read_model(run, config.model)
     if config.labels != TRUE:
-        running.check_null_start(parent, named=f"model={config.model}")
+        running.check_null_start(parent, labels=config.labels, named=f"model={config.model}")
+        check_labels(config.labels, augment=config.augment, both_flips=classifier.spec.both_flips)
     return classifier, parent
 
 

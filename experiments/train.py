@@ -15,16 +15,18 @@ from experiments import recording, running
 from experiments.recording.options import Measure
 from experiments.running import console
 from experiments.running.flags import run_entry_point
-from experiments.running.options import NetworkOptions, ResumableOptions
+from experiments.running.options import NetworkOptions, ReplicatedOptions
 from fundus_ml import data, models, training
 from fundus_ml.data.options import TRUE, check_labels, check_share
 
 if TYPE_CHECKING:
+    import torch
+
     import tracking
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig(NetworkOptions, ResumableOptions):
+class TrainConfig(NetworkOptions, ReplicatedOptions):
     """Flags of ``train``."""
 
     dataset: str
@@ -35,9 +37,6 @@ class TrainConfig(NetworkOptions, ResumableOptions):
     tuned: str = ""
     """Best parameters of a `tune` run, which replace these flags: a JSON file, or
     runs:/RUN_ID/best_parameters.json."""
-    labels: str = "true"
-    """Labels that are learned: true, or shuffled between people, for a null model, which gets
-    no alias; `weights` must never have learned true ones then."""
     train_people: float = 1.0
     """Share of the people of the training split that are learned from, drawn by the seed within
     each sex: a point of a learning curve."""
@@ -49,7 +48,7 @@ class TrainConfig(NetworkOptions, ResumableOptions):
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         super().__post_init__()
-        check_labels(self.labels)
+        check_labels(self.labels, augment=self.augment, both_flips=self.both_flips)
         check_share(self.train_people)
 
 
@@ -58,17 +57,61 @@ def main(argv: Sequence[str] | None = None) -> None:
     run_entry_point("train", TrainConfig, train, argv, processes=True)
 
 
-def train(config: TrainConfig, run: "tracking.Run") -> "recording.Trained":
-    """Fit on the training split, choose on validation, measure on test, register."""
+def train(config: TrainConfig, run: "tracking.Run") -> "recording.Trained | running.Replicate":
+    """Fit on the training split, choose on validation, measure on test, register.
+
+    Hands back the first of several replicates.
+    """
     config = running.with_tuned(running.with_recipe(config, run), run)
     dataset = running.read_dataset(
         run, config.dataset, context="train", verify="full", contrast=config.contrast
     )
     recording.check_splits(dataset, bootstrap=config.bootstrap)
+    recording.log_augmentation(run, dataset.split("train"), config)
+    if config.replicates == 1:
+        return train_one(config, run, dataset)
+    found = running.replicates(
+        "train",
+        config,
+        run,
+        partial(_train_replicate, dataset=dataset, first_seed=config.seed),
+        dataset=dataset,
+        starts=running.registered_starts([config.weights]),
+    )
+    recording.record_replicates(
+        run, found, labels=config.labels, bootstrap=config.bootstrap, seed=config.seed
+    )
+    return found[0]
+
+
+def _train_replicate(
+    config: TrainConfig, run: "tracking.Run", *, dataset: "data.FundusDataset", first_seed: int
+) -> "recording.Trained":
+    running.record_dataset(run, dataset, config.dataset, context="train", verify="full")
+    return train_one(config, run, dataset, named=config.seed == first_seed, from_features=True)
+
+
+def train_one(
+    config: TrainConfig,
+    run: "tracking.Run",
+    dataset: "data.FundusDataset",
+    *,
+    named: bool = True,
+    from_features: bool = False,
+) -> "recording.Trained":
+    """Train and register one network.
+
+    Args:
+        config: Flags, those of its recipe among them.
+        run: Its run.
+        dataset: Open.
+        named: Whether it may get the alias ``candidate``.
+        from_features: Measure it from stored features where its layers are frozen, which several
+            such networks share.
+    """
     classifier, parent = running.start_classifier(config, dataset, run)
     if parent is not None and config.labels != TRUE:
-        running.check_null_start(parent, named=f"weights={config.weights}")
-    recording.log_augmentation(run, dataset.split("train"), config)
+        running.check_null_start(parent, labels=config.labels, named=f"weights={config.weights}")
     with running.resumable("train", config, run, dataset=dataset, parent=parent) as checkpoints:
         with console.progress("train", "step") as on_step:
             fitted = fit_clean(
@@ -84,11 +127,17 @@ def train(config: TrainConfig, run: "tracking.Run") -> "recording.Trained":
             running.registered_name(config.register_as, dataset.contrast),
             fitted,
             dataset,
+            scored=scored_from(config, fitted, dataset) if from_features else None,
             measure=Measure(
                 bootstrap=config.bootstrap, seed=config.seed, batch_size=config.batch_size
             ),
-            tags={"recipe": "clean", "weights": config.weights, "labels": config.labels},
-            alias="candidate" if config.labels == TRUE else None,
+            tags={
+                "recipe": "clean",
+                "weights": config.weights,
+                "labels": config.labels,
+                "seed": str(config.seed),
+            },
+            alias="candidate" if named and config.labels == TRUE else None,
             parent=parent,
         )
 
@@ -125,16 +174,35 @@ def fit_clean(
         )
     with console.progress("features", "eye") as on_stored:
         above = training.store_below(
-            classifier, train, val, config, within=running.CHECKPOINTS, on_stored=on_stored
+            classifier,
+            dataset.split("train"),
+            dataset.split("val"),
+            config,
+            within=running.CHECKPOINTS,
+            on_stored=on_stored,
         )
     return training.fit_above(
         classifier,
-        replace(above, train=fewer(above.train)),
+        replace(above, train=fewer(above.train.learning(train)), val=above.val.learning(val)),
         config,
         checkpoints=checkpoints,
         on_step=on_step,
         on_epoch_end=on_epoch_end,
     )
+
+
+def scored_from(
+    config: TrainConfig, fitted: "training.Fitted", dataset: "data.FundusDataset"
+) -> "tuple[torch.nn.Module, data.FundusDataset]":
+    """What to measure a network on: stored features where its layers are frozen, else pixels."""
+    classifier = fitted.model
+    assert isinstance(classifier, models.Classifier)
+    if training.why_not_stored(config, classifier, side=dataset.size):
+        return classifier, dataset
+    with console.progress("features", "eye") as on_stored:
+        return training.scored_above(
+            classifier, dataset, config, within=running.CHECKPOINTS, on_stored=on_stored
+        )
 
 
 if __name__ == "__main__":

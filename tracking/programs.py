@@ -7,12 +7,15 @@ from copy import deepcopy
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import mlflow
 import numpy as np
 import pandas as pd
 import torch
+from mlflow import MlflowClient
+from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 from torch import Tensor, nn
@@ -101,6 +104,31 @@ def log_program(
         validate_serving_input=False,
     )
     return str(logged.model_id)
+
+
+def log_files(client: MlflowClient, run_id: str, files: Sequence[Path], *, step: int) -> str:
+    """Store the files of a network as a logged model of a run, without a program.
+
+    Args:
+        client: Writes to the store.
+        run_id: The run that made the network.
+        files: Stored under ``extra_files``.
+        step: As in :func:`log_program`.
+
+    Returns:
+        Id of the logged model.
+    """
+    run = client.get_run(run_id)
+    model = client.create_logged_model(
+        run.info.experiment_id, name="classifier", source_run_id=run_id
+    )
+    with TemporaryDirectory() as folder:
+        for file in files:
+            shutil.copy(file, folder)
+        client.log_model_artifacts(model.model_id, folder, "extra_files")
+    client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step)])
+    return str(model.model_id)
 
 
 class _Program:

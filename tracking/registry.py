@@ -31,7 +31,7 @@ from tracking.names import (
     registered_names,
     versions_of,
 )
-from tracking.programs import PhotographService, log_program, read_program
+from tracking.programs import PhotographService, log_files, log_program, read_program
 from tracking.runs import SYSTEM, Run
 from tracking.stores import initialise_tracking, open_tracking
 from tracking.version_files import (
@@ -80,6 +80,7 @@ def register_classifier(
     parent: ModelVersion | None = None,
     side: int | None = None,
     service: PhotographService | None = None,
+    program: bool = True,
 ) -> ModelVersion:
     """Store a classifier under ``run`` and register it as the next version of ``name``.
 
@@ -98,6 +99,8 @@ def register_classifier(
         parent: The version it was trained from; kept as the tag ``parent_version``.
         side: The only H and W that ``model`` takes, pixels; None takes any.
         service: Lets MLflow's ``pyfunc`` take raw photographs instead of pixels.
+        program: Whether the exported program goes with it, which takes seconds; without it the
+            version is rebuilt from ``files`` alone.
 
     Returns:
         The new version.
@@ -111,13 +114,11 @@ def register_classifier(
     client = initialise_tracking()
     step = _step_after(client, run.run_id)
     extra = [files / name for name in (*FILES, Path(TRAINING_EYES).name)]
-    model_id = log_program(
-        model,
-        extra_files=[file for file in extra if file.is_file()],
-        step=step,
-        side=side,
-        service=service,
-    )
+    kept = [file for file in extra if file.is_file()]
+    if program:
+        model_id = log_program(model, extra_files=kept, step=step, side=side, service=service)
+    else:
+        model_id = log_files(client, run.run_id, kept, step=step)
     now = int(time() * 1000)
     client.log_batch(
         run.run_id,

@@ -29,6 +29,7 @@ from .registration import check_splits as check_splits
 from .registration import contrast_tags as contrast_tags
 from .registration import register_fitted as register_fitted
 from .registration import register_model as register_model
+from .replicates import record_replicates as record_replicates
 from .score_table import ScoreTable as ScoreTable
 from .scored_eyes import scored_eyes as scored_eyes
 from .serving import pixel_scorer as pixel_scorer

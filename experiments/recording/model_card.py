@@ -9,6 +9,7 @@ import pandas as pd
 from experiments.recording.network_gain import AUROC_GAIN, AUROC_GAIN_P
 from experiments.recording.shortcut_baseline import BASELINE, BASELINE_BY
 from fundus_ml.auditing.network_gain import LEVEL
+from fundus_ml.data.options import TRUE
 from fundus_ml.evaluation.scores import CLEAN, score_of
 from fundus_ml.evaluation.within_age import WITHIN_AGE
 from fundus_ml.imaging.regions.maps import PARTS
@@ -116,8 +117,9 @@ def _classes(tags: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _verdict(contrast: str, tags: Mapping[str, str], made: Making, scores: pd.DataFrame) -> str:
-    if tags.get("labels", "true") != "true":
-        return f"A null model: it learned shuffled labels and says nothing about {contrast}."
+    learned = tags.get("labels", TRUE)
+    if learned != TRUE:
+        return f"A null model: it learned {learned} labels and says nothing about {contrast}."
     if scores.empty or BASELINE not in made.metrics:
         return "Not measured on a test split."
     baseline = made.metrics[BASELINE]

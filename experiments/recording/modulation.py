@@ -16,6 +16,7 @@ from fundus_ml.modulation.control_table import MODULATION
 from fundus_ml.modulation.evaluator import Compared, Evaluator, Measurements
 from fundus_ml.modulation.null_distribution import null_words
 from fundus_ml.modulation.paired_differences import beyond_one_gradient, gradient_words
+from fundus_ml.modulation.several_networks import over_networks
 from fundus_ml.pages.gallery import OtherVersion
 from tracking.lineage import attach_pictures
 from tracking.registry import ModelVersion
@@ -43,6 +44,7 @@ class ModulationRecord:
         modulated: ``(E, N, H, W, 3)`` uint8.
         pictures: E·N paths of the saved pictures, budget by budget.
         seed: Seed of the choice of eyes.
+        bootstrap: Resamples of people.
         dataset_digest: Digest of the dataset they come from.
         found: What was found in the pictures of each condition.
         compared: Tables over all conditions.
@@ -55,6 +57,7 @@ class ModulationRecord:
     modulated: NDArray[np.uint8]
     pictures: list[Path]
     seed: int
+    bootstrap: int
     dataset_digest: str
     found: Mapping[str, Measurements]
     compared: Compared
@@ -167,6 +170,17 @@ def _log_measures(run: Run, record: ModulationRecord) -> None:
     run.log_table(record.compared.controls, "controls.json")
     if len(record.compared.differences):
         run.log_table(record.compared.differences, "paired_differences.json")
+    success, located = over_networks(
+        {condition: found.effects for condition, found in record.found.items()},
+        {condition: found.shares for condition, found in record.found.items()},
+        record.evaluator.eyes,
+        resamples=record.bootstrap,
+        seed=record.seed,
+    )
+    if len(success):
+        run.log_table(success, "success_over_networks.json")
+    if len(located):
+        run.log_table(located, "enrichment_over_networks.json")
     if len(record.compared.min_norms):
         run.log_table(record.compared.min_norms, "minimal_perturbations.json")
         run.log_table(record.compared.flipped, "flipped_by_eps.json")

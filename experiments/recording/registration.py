@@ -16,7 +16,9 @@ from experiments.recording.serving import photograph_service, scoring_options
 from experiments.running.console import say
 from fundus_ml.data.contrasts import Contrast
 from fundus_ml.data.dataset import FundusDataset
+from fundus_ml.data.options import TRUE
 from fundus_ml.data.training_eyes import training_eyes, write_training_eyes
+from fundus_ml.evaluation.scores import CLEAN
 from fundus_ml.figures import training_curves
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.models.weights import save_classifier
@@ -26,6 +28,9 @@ from tracking.registry import ModelVersion, register_classifier
 from tracking.runs import Run, metric_name
 from tracking.version_files import TRAINING_EYES
 
+PREDICTED = ("image_id", "person_group", "label", "logit")
+"""What a training hands back of each test eye."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
@@ -34,10 +39,14 @@ class Trained:
     Attributes:
         version: In the registry.
         seconds_per_step: Median over the training steps.
+        predicted: Clean test eyes: ``image_id person_group label logit``, labels being the truth.
+        best: Best validation score, of the labels that were learned.
     """
 
     version: ModelVersion
     seconds_per_step: float
+    predicted: pd.DataFrame
+    best: float
 
 
 def check_splits(dataset: FundusDataset, *, bootstrap: int) -> None:
@@ -65,6 +74,7 @@ def register_fitted(
     tags: Mapping[str, str],
     alias: str | None,
     parent: ModelVersion | None = None,
+    scored: tuple[nn.Module, FundusDataset] | None = None,
 ) -> Trained:
     """Measure a fitted network on the test split and register it with what was found.
 
@@ -77,9 +87,12 @@ def register_fitted(
         tags: What a reader of the registry must know; ``dataset_digest`` is added.
         alias: Moves to the new version; None moves none.
         parent: The version it was trained from.
+        scored: What is measured in place of the network and the dataset: the same network from
+            stored features, and the validation and test eyes.
     """
     run.log_figure(training_curves(fitted.history, best_by=fitted.criterion), "training_curves.png")
-    measured = measure_split(run, fitted.model, dataset, split="test", measure=measure, name=name)
+    model, eyes = (fitted.model, dataset) if scored is None else scored
+    measured = measure_split(run, model, eyes, split="test", measure=measure, name=name)
     chosen = fitted.history.set_index("epoch")[fitted.criterion]
     metrics = measured.metrics | {
         metric_name(f"best_{fitted.criterion}"): float(chosen[fitted.best_epoch]),
@@ -105,7 +118,13 @@ def register_fitted(
             answers=dataset,
         )
     )
-    return Trained(version=version, seconds_per_step=fitted.seconds_per_step)
+    predicted = measured.predicted
+    return Trained(
+        version=version,
+        seconds_per_step=fitted.seconds_per_step,
+        predicted=predicted.loc[predicted["attack"] == CLEAN, list(PREDICTED)],
+        best=float(chosen[fitted.best_epoch]),
+    )
 
 
 def _chosen_from(run: Run, fitted: Fitted) -> dict[str, str]:
@@ -139,13 +158,15 @@ def register_model(
         eyes: Manifest rows of its dataset; those it learned from or was chosen by are kept with it.
         parent: The version it was made from.
         answers: What it was asked, and how its eyes were cut: lets MLflow answer raw photographs
-            with it. None for a network whose logit means nothing yet.
+            with it. None for a network whose logit means nothing yet. A null model, which nobody
+            serves, answers none and carries no exported program.
     """
     assert isinstance(model, Classifier)
+    learned = tags.get("labels", TRUE)
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         service = None
-        if answers is not None:
+        if answers is not None and learned == TRUE:
             service = stack.enter_context(photograph_service(scoring_options(answers, tags)))
         save_classifier(model, Path(folder))
         write_training_eyes(training_eyes(eyes), Path(folder) / Path(TRAINING_EYES).name)
@@ -160,6 +181,7 @@ def register_model(
             parent=parent,
             side=model.only_side,
             service=service,
+            program=learned == TRUE,
         )
     if answers is not None:
         refresh_card(run, version)

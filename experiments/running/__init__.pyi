@@ -21,6 +21,7 @@ from .networks import Networks as Networks
 from .networks import named_versions as named_versions
 from .networks import read_networks as read_networks
 from .null_models import check_null_start as check_null_start
+from .options import ReplicatedOptions as ReplicatedOptions
 from .options import ResumableOptions as ResumableOptions
 from .places import out_place as out_place
 from .places import refuse_overlap as refuse_overlap
@@ -29,6 +30,8 @@ from .preflight import Space as Space
 from .preflight import check_ready as check_ready
 from .preflight import check_space as check_space
 from .recipes import with_recipe as with_recipe
+from .replicates import Replicate as Replicate
+from .replicates import replicates as replicates
 from .resuming import CHECKPOINTS as CHECKPOINTS
 from .resuming import resumable as resumable
 from .resuming import without_later_flags as without_later_flags
@@ -36,11 +39,13 @@ from .session import contrast_of as contrast_of
 from .session import make_folder as make_folder
 from .session import read_dataset as read_dataset
 from .session import read_model as read_model
+from .session import record_dataset as record_dataset
 from .session import registered_name as registered_name
 from .space_files import SpaceFile as SpaceFile
 from .space_files import own_values as own_values
 from .space_files import read_space as read_space
 from .start import REGISTERED as REGISTERED
+from .start import registered_starts as registered_starts
 from .start import start_classifier as start_classifier
 from .steps import Steps as Steps
 from .steps import read_kept as read_kept

@@ -6,12 +6,12 @@ from typing import Protocol
 from experiments.running.console import warn
 from experiments.running.exchangeable import check_exchangeable
 from experiments.running.independence import check_independent
-from experiments.running.null_models import check_null_model
+from experiments.running.null_models import check_null_model, conditions_of
 from experiments.running.session import read_model
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.modulation.control_table import CLEAN_MODEL
-from fundus_ml.modulation.null_distribution import null_conditions
+from fundus_ml.modulation.several_networks import replicate_conditions
 from tracking.registry import ModelVersion, find_alias, resolve
 from tracking.runs import Run
 
@@ -23,7 +23,7 @@ class NamesNetworks(Protocol):
 
     @property
     def model(self) -> str:
-        """Makes the pictures."""
+        """Makes the pictures; several, with commas between them, make them in the same way."""
 
     @property
     def evaluator(self) -> str:
@@ -35,7 +35,7 @@ class NamesNetworks(Protocol):
 
     @property
     def null_model(self) -> str:
-        """Controls: learned shuffled labels; several with commas between them."""
+        """Controls: learned shuffled or other real labels; several with commas between them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +51,10 @@ class Networks:
     """Who takes part.
 
     Attributes:
-        model: Makes the pictures.
+        model: Makes the pictures; the first of several.
         evaluator: Scores them again; None where nobody does.
-        controls: Make pictures in the same way, by condition.
+        controls: Make pictures in the same way, by condition; the model's replicates, which come
+            first, are no controls but are treated alike.
     """
 
     model: Network
@@ -70,7 +71,7 @@ class Networks:
 def named_versions(config: NamesNetworks) -> dict[str, list[str]]:
     """List the addresses that each flag names, the model's first."""
     named = {
-        "model": [config.model],
+        "model": [uri.strip() for uri in config.model.split(",")],
         "evaluator": [config.evaluator],
         "clean_model": [config.clean_model],
         "null_model": [uri.strip() for uri in config.null_model.split(",")],
@@ -84,26 +85,32 @@ def read_networks(run: Run, config: NamesNetworks) -> Networks:
     A model without the alias ``robust`` is warned of: its gradients mean little to an eye.
 
     Raises:
-        InputError: The independent evaluator or a control is the model itself, the evaluator was
-            made from the model or the model from it, a null model or what it was made from
-            learned true labels or from another dataset, or a version is named twice.
+        InputError: A version is named twice, the independent evaluator or a control is the model
+            itself, the evaluator was made from a model or a model from it, or a null model or what
+            it was made from learned true labels or from another dataset.
     """
     asked = named_versions(config)
-    del asked["model"]
-    own = resolve(config.model)
+    own = {resolve(uri).model_id for uri in asked["model"]}
     for flag, uris in asked.items():
         ids = [resolve(uri).model_id for uri in uris]
-        if own.model_id in ids:
+        alike = [uri for uri, model_id in zip(uris, ids, strict=True) if model_id in own]
+        if alike and flag != "model":
             raise InputError(
-                f"{flag}={uris[ids.index(own.model_id)]}: is the model itself; name a version that "
-                "was trained independently"
+                f"{flag}={alike[0]}: is the model itself; name a version that was trained "
+                "independently"
             )
         if len(set(ids)) < len(ids):
             raise InputError(f"{flag}={','.join(uris)}: names a version twice")
     for uri in asked["evaluator"]:
-        check_independent(resolve(uri), own, named=f"evaluator={uri}")
+        for model_uri in asked["model"]:
+            check_independent(resolve(uri), resolve(model_uri), named=f"evaluator={uri}")
+    first, *replicates = asked.pop("model")
+    same_way = {
+        condition: _read(run, uri)
+        for condition, uri in zip(replicate_conditions(len(replicates)), replicates, strict=True)
+    }
     others = {flag: [_read(run, uri) for uri in uris] for flag, uris in asked.items()}
-    model = _read(run, config.model)  # last: the run is tagged with this version
+    model = _read(run, first)  # last: the run is tagged with this version
     if find_alias(model.version.name, ROBUST) != model.version:
         warning = (
             f"{model.version.uri} has not the alias robust: what its gradient changes need not "
@@ -115,11 +122,14 @@ def read_networks(run: Run, config: NamesNetworks) -> Networks:
     for uri, network in zip(asked["null_model"], null_models, strict=True):
         check_null_model(network.version, named=f"null_model={uri}")
         check_exchangeable(network.version, model.version, named=f"null_model={uri}")
-    conditions = [CLEAN_MODEL] * len(others["clean_model"]) + null_conditions(len(null_models))
+    conditions = [CLEAN_MODEL] * len(others["clean_model"]) + conditions_of(
+        [network.version for network in null_models]
+    )
     return Networks(
         model=model,
         evaluator=next(iter(others["evaluator"]), None),
-        controls=dict(zip(conditions, [*others["clean_model"], *null_models], strict=True)),
+        controls=same_way
+        | dict(zip(conditions, [*others["clean_model"], *null_models], strict=True)),
     )
 
 

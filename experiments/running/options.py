@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from fundus_ml.errors import InputError
+from fundus_ml.data.options import check_labels
+from fundus_ml.errors import InputError, check_seed, refuse_outside
 from fundus_ml.models.options import check_head
 from fundus_ml.training.options import TrainingOptions
 from tracking.options import Direction
@@ -81,3 +82,23 @@ class ResumableOptions(TrainingOptions, ConsoleOptions):
         super().__post_init__()
         if not self.checkpoint_minutes > 0:
             raise InputError(f"checkpoint_minutes={self.checkpoint_minutes}: must be above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplicatedOptions(ResumableOptions):
+    """Flags of a training that may be asked for several networks, or for null models."""
+
+    labels: str = "true"
+    """Labels that are learned: true; or, for a null model, shuffled between people, or another real
+    label: eye (side), age (older half), camera or source (two halves). A null model gets no alias
+    and no exported program, and must start from nothing that learned other labels."""
+    replicates: int = 1
+    """Networks to train, from seed, seed+1, …, each a run and a version; only the first may get an
+    alias."""
+
+    def __post_init__(self) -> None:
+        """Refuse values outside their range."""
+        super().__post_init__()
+        check_labels(self.labels, augment=self.augment)
+        refuse_outside(self, at_least={"replicates": 1})
+        check_seed(self.seed + self.replicates - 1)

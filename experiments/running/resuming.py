@@ -44,6 +44,7 @@ LATER_FLAGS = {
     "dropout": 0.0,
     "both_flips": False,
     "train_people": 1.0,
+    "replicates": 1,
     "contrast": "sex",
 }
 """Flags since release 0.9.0 and what trainings did before, which go on: that is not identified."""

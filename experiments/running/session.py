@@ -43,6 +43,29 @@ def read_dataset(
             links=LINKS,
             on_progress=partial(on_progress, LINK),
         )
+    said = record_dataset(run, dataset, paths, context=context, verify=verify)
+    if not run.silent:
+        for line in said:
+            warn(line)
+    return dataset
+
+
+def record_dataset(
+    run: Run, dataset: FundusDataset, paths: str, *, context: str, verify: Verify
+) -> list[str]:
+    """Record an open dataset as a run's input.
+
+    Args:
+        run: Gets the input, and tags that say what was opened and how it was checked.
+        dataset: Opened by :func:`read_dataset`, in this run or in the one around it.
+        paths: What the flag ``dataset`` says.
+        context: What the run uses it for.
+        verify: How the folders were checked.
+
+    Returns:
+        What a user should know of it, line by line.
+    """
+    contrast = dataset.contrast.name
     version = DatasetVersion(
         name=dataset.name,
         digest=dataset.digest,
@@ -70,10 +93,7 @@ def read_dataset(
             "leakage too"
         )
     run.set_tags(tags)
-    if not run.silent:
-        for line in said:
-            warn(line)
-    return dataset
+    return said
 
 
 def read_model(run: Run, uri: str) -> tuple[Classifier, ModelVersion]:

@@ -85,6 +85,11 @@ def start_classifier(
     return classifier.to(best_device()), parent
 
 
+def registered_starts(weights: Sequence[str]) -> list[ModelVersion]:
+    """List the registered versions among start weights."""
+    return [resolve(each) for each in weights if each.startswith(REGISTERED)]
+
+
 def _fill(classifier: Classifier, weights: str, run: Run) -> ModelVersion | None:
     version = None
     if weights.startswith(REGISTERED):

@@ -10,18 +10,35 @@ Verify = Literal["quick", "full"]
 FACTORS = ("sex", "source", "age")
 """What weights can make equal; ages are taken in bands."""
 TRUE, SHUFFLED = "true", "shuffled"
+OTHER_LABELS = ("eye", "age", "camera", "source")
+"""Other real labels of the same eyes that a null model may learn."""
 SEX = "sex"
 """The contrast that is asked where none is named."""
 
 
-def check_labels(labels: str) -> None:
-    """Refuse a word that is neither ``true`` nor ``shuffled``.
+def check_labels(labels: str, *, augment: str, both_flips: bool = False) -> None:
+    """Refuse a word that names no labels, and left and right where eyes are mirrored.
+
+    Args:
+        labels: ``true``, ``shuffled``, or one of :data:`OTHER_LABELS`.
+        augment: Every augmentation but ``none`` mirrors half of the images.
+        both_flips: Whether the network answers alike for an eye and its mirror image.
 
     Raises:
-        InputError: It is neither.
+        InputError: It is none of these, or ``eye`` with an augmentation or ``both_flips``.
     """
-    if labels not in (TRUE, SHUFFLED):
-        raise InputError(f"labels={labels}: allowed: {TRUE}, {SHUFFLED}")
+    allowed = (TRUE, SHUFFLED, *OTHER_LABELS)
+    if labels not in allowed:
+        raise InputError(f"labels={labels}: allowed: {', '.join(allowed)}")
+    if labels == "eye" and augment != "none":
+        raise InputError(
+            f"labels=eye: augment={augment} mirrors a left eye into a right one; give augment=none"
+        )
+    if labels == "eye" and both_flips:
+        raise InputError(
+            "labels=eye: both_flips answers alike for a left eye and its mirror image; name a "
+            "network or a recipe without it"
+        )
 
 
 def check_share(train_people: float) -> None:

@@ -23,6 +23,7 @@ from .optimization import make_optimizer as make_optimizer
 from .options import AUGMENTATIONS as AUGMENTATIONS
 from .options import TrainingOptions as TrainingOptions
 from .partial import fit_above as fit_above
+from .partial import scored_above as scored_above
 from .partial import store_below as store_below
 from .partial import why_not_stored as why_not_stored
 from .prediction import Perturb as Perturb

@@ -100,6 +100,40 @@ def store_below(
     return Above(trained=trained, train=stored[0], val=stored[1])
 
 
+def scored_above(
+    classifier: Classifier,
+    dataset: FundusDataset,
+    options: TrainingOptions,
+    *,
+    within: Path,
+    on_stored: OnStored | None = None,
+) -> tuple[TrainedPart, FeatureDataset]:
+    """Make a trained classifier score what is stored of the eyes that it did not learn from.
+
+    Args:
+        classifier: Trained by :func:`fit_above`, so that its frozen layers are those of others.
+        dataset: Eyes of all splits.
+        options: How it learned.
+        within: Folder of the stored features.
+        on_stored: Called with (eyes done, eyes in all).
+
+    Returns:
+        A network that scores stored features as the classifier does pixels, up to their rounding to
+        half precision; the validation and test eyes.
+
+    Raises:
+        InputError: From :func:`.stored_features.store_features`.
+    """
+    held = dataset.select(dataset.frame["split"].ne("train").to_numpy())
+    parts = cut(classifier, options.freeze, side=dataset.size)
+    assert parts is not None
+    frozen, trained = parts
+    stored = store_features(
+        frozen, held, within=within, batch_size=options.batch_size, on_stored=on_stored
+    )
+    return trained.eval(), stored
+
+
 def fit_above(
     classifier: Classifier,
     above: Above,

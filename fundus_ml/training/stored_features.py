@@ -46,6 +46,16 @@ class FeatureDataset(FundusDataset):
         kept = self._positions(rows)
         return type(self)(self._eyes.select(kept), self._stored, self._rows[kept])
 
+    def relabelled(self, labels: ArrayLike) -> Self:
+        """Give every eye another label, as :meth:`FundusDataset.relabelled` does."""
+        return type(self)(self._eyes.relabelled(labels), self._stored, self._rows)
+
+    def learning(self, learned: FundusDataset) -> Self:
+        """Keep the eyes of ``learned``, in its order, with its labels."""
+        rows = self.frame.reset_index().set_index("image_id")["index"]
+        kept = self.select(rows[learned.frame["image_id"]].to_numpy())
+        return kept.relabelled(learned.labels)
+
     def read(self, indices: ArrayLike) -> NDArray[np.float16]:
         """Read the features at ``indices``, ``(n, 2, D)``."""
         return self._stored[self._rows[self._positions(indices)]]

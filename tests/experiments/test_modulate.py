@@ -224,6 +224,28 @@ def test_several_networks_at_chance(versions, tmp_path, capsys):
 
 
 @pytest.mark.usefixtures("unrendered")
+def test_replicates_push_the_same_eyes(versions, tmp_path):
+    """Their mean has intervals over people and networks; pictures and rows are the first's."""
+    dataset = with_regions(versions.a, tmp_path / "mapped")
+    quick = {"images": 6, "eps": "1", "min_norm_steps": 0, "controls": "false", "bootstrap": 20}
+    models = {"model": "models:/eye/1, models:/eye/2,models:/eye/3"}
+    modulate.main(flags(USUAL | quick | models | {"dataset": dataset}))
+    run = newest("modulate")
+    controls = logged_table(run, "controls.json").set_index("condition")
+    three = ["modulation", "modulation 2", "modulation 3"]
+    assert controls.index.tolist() == three
+    success = logged_table(run, "success_over_networks.json").iloc[0]
+    assert success["networks"] == 3
+    assert success["success"] == pytest.approx(controls["success"].mean())
+    enrichment = logged_table(run, "region_enrichment.json").set_index(["condition", "part"])
+    mean = logged_table(run, "enrichment_over_networks.json").set_index("part").loc["disc"]
+    each = [enrichment.loc[(condition, "disc"), "enrichment"] for condition in three]
+    assert mean["enrichment"] == pytest.approx(np.exp(np.log(each).mean()))
+    assert mean["enrichment_low"] <= mean["enrichment_people_low"] < mean["enrichment"]
+    assert set(results.modulations()["model_version"]) == {1}
+
+
+@pytest.mark.usefixtures("unrendered")
 def test_one_null_model_is_no_distribution(everything, versions, tmp_path):
     """With region maps the run says what is missing."""
     dataset = with_regions(versions.a, tmp_path / "mapped")

@@ -58,6 +58,10 @@ def test_what_cannot_be_done_again_is_refused(versions):
     gone.parameters["dataset"] = "nowhere"
     with pytest.raises(InputError, match="its dataset nowhere is not there"):
         flags_of(gone)
+    several = repeatable(versions.a)
+    several.parameters["replicates"] = "3"
+    with pytest.raises(InputError, match="trained 3 replicates; name the run of one"):
+        flags_of(several)
     with pytest.raises(InputError, match="tolerance=2"):
         ReproduceConfig(run=RUN, tolerance=2)
 

@@ -1,9 +1,17 @@
 """A null model must never have learned true labels, nor anything it is made of."""
 
+import re
+
 import pytest
 
 from experiments import robustify, train
-from experiments.running.null_models import check_null_model, check_null_start
+from experiments.running.kept_pictures import KEPT
+from experiments.running.null_models import (
+    check_null_model,
+    check_null_start,
+    check_own_starts,
+    conditions_of,
+)
 from fundus_ml.errors import InputError
 from tests.experiments.conftest import flags
 from tracking.registry import resolve
@@ -23,7 +31,7 @@ def test_one_from_a_start_that_knew_nothing_is_taken():
     say(2, labels="shuffled", parent_version="models:/eye/1")
     null = say(3, labels="shuffled", parent_version="models:/eye/2")
     check_null_model(null, named="null_model=models:/eye/3")
-    check_null_start(null, named="model=models:/eye/3")
+    check_null_start(null, labels="shuffled", named="model=models:/eye/3")
 
 
 @pytest.mark.usefixtures("versions")
@@ -32,6 +40,7 @@ def test_one_from_a_start_that_knew_nothing_is_taken():
     [
         ({}, "null_model=X: comes from models:/eye/1, which learned true labels, which a null"),
         ({"labels": "true"}, "null_model=X: comes from models:/eye/1, which learned true labels"),
+        ({"labels": "age"}, "null_model=X: comes from models:/eye/1, which learned age labels"),
         (
             {"labels": "shuffled", "parent_version": "models:/eye/4"},
             "null_model=X: comes from models:/eye/4, which learned true labels",
@@ -56,11 +65,42 @@ def test_one_whose_ancestor_learned_the_truth_is_refused(start, line):
 
 @pytest.mark.usefixtures("versions")
 def test_one_that_learned_the_truth_itself_is_refused():
-    line = "null_model=X: was not trained with labels=shuffled"
+    line = r"null_model=X: was not trained with labels=shuffled \(or eye, age, camera, source\)"
     with pytest.raises(InputError, match=line):
         check_null_model(resolve("models:/eye/1"), named="null_model=X")
     with pytest.raises(InputError, match="weights=Y: learned true labels, which a null model"):
-        check_null_start(resolve("models:/eye/1"), named="weights=Y")
+        check_null_start(resolve("models:/eye/1"), labels="shuffled", named="weights=Y")
+
+
+@pytest.mark.usefixtures("versions")
+def test_one_of_another_label_is_of_its_own_kind():
+    """From a start of that label; it is not pooled with the shuffled ones."""
+    say(1, labels="age")
+    older = say(2, labels="age", parent_version="models:/eye/1")
+    check_null_model(older, named="null_model=X")
+    with pytest.raises(InputError, match="weights=Y: learned age labels, which a null model"):
+        check_null_start(older, labels="shuffled", named="weights=Y")
+    nulls = [say(3, labels="shuffled"), older, say(4, labels="shuffled"), say(1)]
+    named = ["shuffled model 1", "age model 1", "shuffled model 2", "age model 2"]
+    assert conditions_of(nulls) == named
+    assert conditions_of([older]) == ["age model"]
+    for name in (*named, "age model", "eye model", "modulation 2"):
+        file = f"{name.replace(' ', '-')}/000000.npz"
+        assert any(re.fullmatch(pattern, file) for pattern in KEPT.files.patterns), file
+
+
+@pytest.mark.usefixtures("versions")
+def test_several_need_a_start_each():
+    say(1, labels="shuffled")
+    say(3, recipe="vicreg")
+    children = [say(number, parent_version="models:/eye/1") for number in (2, 4)]
+    line = "model=models:/eye/4: null models that share models:/eye/1, which learned labels"
+    with pytest.raises(InputError, match=line):
+        check_own_starts(children, flag="model")
+    with pytest.raises(InputError, match="weights=models:/eye/1: null models that share"):
+        check_own_starts([resolve("models:/eye/1")] * 2, flag="weights")
+    check_own_starts([resolve("models:/eye/3")] * 2, flag="weights")  # it learned none
+    check_own_starts([resolve("models:/eye/1"), resolve("models:/eye/3")], flag="model")
 
 
 @pytest.mark.parametrize(

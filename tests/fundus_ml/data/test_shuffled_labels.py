@@ -59,5 +59,11 @@ def test_deals_have_nothing_to_do_with_the_truth(dataset):
 def test_the_truth_is_the_dataset_itself(dataset):
     """And another word is refused."""
     assert labels_to_learn(dataset, "true", seed=0) is dataset
-    with pytest.raises(InputError, match="labels=random: allowed: true, shuffled"):
-        check_labels("random")
+    with pytest.raises(InputError, match="labels=random: allowed: true, shuffled, eye, age"):
+        check_labels("random", augment="none")
+    check_labels("eye", augment="none")
+    with pytest.raises(InputError, match="labels=eye: augment=flip mirrors a left eye"):
+        check_labels("eye", augment="flip")
+    with pytest.raises(InputError, match="labels=eye: both_flips answers alike"):
+        check_labels("eye", augment="none", both_flips=True)
+    check_labels("age", augment="flip", both_flips=True)

@@ -1,0 +1,168 @@
+"""Several networks of one training that differ by their seed: one run and one version each.
+
+A figure about *a* training needs several of it: networks differ by more than eyes do. All read the
+same open dataset, whose pixels are mapped into memory once. A command that was killed goes on with
+the replicate it was at.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import pandas as pd
+
+from experiments.running.console import say
+from experiments.running.flags import execute
+from experiments.running.identity import identity_of
+from experiments.running.kept_folders import kept_folder, kind_of_batches
+from experiments.running.null_models import check_own_starts
+from experiments.running.options import ReplicatedOptions
+from experiments.running.resuming import MOVES_NOTHING
+from fundus_ml.data.dataset import FundusDataset
+from fundus_ml.data.options import TRUE
+from fundus_ml.errors import InputError
+from fundus_ml.training.distribution import world
+from tracking.registry import find_version
+from tracking.runs import Run
+from tracking.versions import ModelVersion
+
+KIND = kind_of_batches("set of replicates", r"replicate-\d{4}\.(parquet|partial)")
+"""A folder with a table per network that is finished."""
+FEWEST = 2
+"""Networks that differ from one another at all."""
+
+
+class TrainedNetwork(Protocol):
+    """What a training hands back."""
+
+    @property
+    def version(self) -> ModelVersion:
+        """In the registry."""
+
+    @property
+    def seconds_per_step(self) -> float:
+        """Median over its steps."""
+
+    @property
+    def predicted(self) -> pd.DataFrame:
+        """Clean test eyes: ``image_id person_group label logit``."""
+
+    @property
+    def best(self) -> float:
+        """Best validation score, of the labels that were learned."""
+
+
+C = TypeVar("C", bound=ReplicatedOptions)
+T = TypeVar("T", bound=TrainedNetwork)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replicate:
+    """One network of several.
+
+    Attributes:
+        seed: Seed of its weights, its order and its permutation.
+        version: In the registry.
+        seconds_per_step: Median over its training steps.
+        predicted: Clean test eyes: ``image_id person_group label logit``, labels being the truth.
+        best: Best validation score, of the labels that were learned.
+    """
+
+    seed: int
+    version: ModelVersion
+    seconds_per_step: float
+    predicted: pd.DataFrame
+    best: float
+
+
+def replicates(
+    name: str,
+    config: C,
+    run: Run,
+    train: Callable[[C, Run], T],
+    *,
+    dataset: FundusDataset,
+    starts: Sequence[ModelVersion] = (),
+    own: Callable[[C, int], C] = lambda config, _: config,
+) -> list[Replicate]:
+    """Train as many networks as ``config.replicates`` says, those that are not there yet.
+
+    Args:
+        name: Name of the entry point.
+        config: Its flags; the seed of replicate ``i`` is ``config.seed + i - 1``.
+        run: The run around those of the replicates.
+        train: Trains one.
+        dataset: What all learn from.
+        starts: Registered versions that they start from: one for all, or one each.
+        own: Gives the flags of a replicate, counted from 0, what only it has.
+
+    Raises:
+        InputError: Null models would share a start that learned labels, several processes train
+            together, or from :func:`kept_folder`.
+    """
+    if world().size > 1:
+        raise InputError(f"replicates={config.replicates}: train in one process, without torchrun")
+    if config.labels != TRUE:
+        each = starts if len(starts) != 1 else [starts[0]] * config.replicates
+        check_own_starts(each, flag="model" if name == "robustify" else "weights")
+    identity = identity_of(config, ignoring=MOVES_NOTHING - {"register_as"}) | {
+        "entry_point": name,
+        "dataset_digest": dataset.digest,
+        "starts": [version.content for version in starts],
+    }
+    kept = f"{config.checkpoints}-replicates" if config.checkpoints else ""
+    found = []
+    with kept_folder(
+        KIND, f"{name}-replicates", kept, identity, run, datasets=dataset.paths
+    ) as folder:
+        for place in range(config.replicates):
+            file = folder / f"replicate-{place + 1:04d}.parquet"
+            replicate = _read(file)
+            if replicate is None:
+                seed = config.seed + place
+                below = f"{config.checkpoints}-{seed}" if config.checkpoints else ""
+                one = replace(own(config, place), replicates=1, seed=seed, checkpoints=below)
+                step = f"replicate {place + 1}/{config.replicates}"
+                trained = execute(name, train, one, step=step)
+                replicate = Replicate(
+                    seed=seed,
+                    version=trained.version,
+                    seconds_per_step=trained.seconds_per_step,
+                    predicted=trained.predicted,
+                    best=trained.best,
+                )
+                _write(file, replicate)
+            else:
+                say(f"replicate {place + 1}/{config.replicates}: is {replicate.version.uri}")
+            found.append(replicate)
+    return found
+
+
+def _write(file: Path, replicate: Replicate) -> None:
+    """Keep a replicate whole or not at all."""
+    partial = file.with_suffix(".partial")
+    replicate.predicted.assign(
+        seed=replicate.seed,
+        version=replicate.version.uri,
+        seconds_per_step=replicate.seconds_per_step,
+        best=replicate.best,
+    ).to_parquet(partial, index=False)
+    partial.replace(file)
+
+
+def _read(file: Path) -> Replicate | None:
+    """Read a finished replicate; None where there is none or its version is gone."""
+    if not file.is_file():
+        return None
+    rows = pd.read_parquet(file)
+    version = find_version(str(rows["version"].iloc[0]))
+    if version is None:
+        return None
+    return Replicate(
+        seed=int(rows["seed"].iloc[0]),
+        version=version,
+        seconds_per_step=float(rows["seconds_per_step"].iloc[0]),
+        predicted=rows.drop(columns=["seed", "version", "seconds_per_step", "best"]),
+        best=float(rows["best"].iloc[0]),
+    )

@@ -48,15 +48,12 @@ def main() -> None:
     parser.add_argument("--csv", type=Path)
     given = parser.parse_args()
     rows = []
-    for gain in (0.0, given.gain):
-        for candidates in (1, 10, 40):
-            promoted = _promoted(given, candidates=candidates, gain=gain)
-            for rule, share in promoted.items():
-                error = np.sqrt(share * (1 - share) / given.cohorts)
-                rows.append((rule, candidates, gain, given.cohorts, share, error))
-                print(
-                    f"{rule:16s} best of {candidates:2d}, gain {gain:.2f}: {share:6.1%}", flush=True
-                )
+    for gain, candidates in ((0.0, 1), (0.0, 10), (0.0, 40), (given.gain, 1), (given.gain, 10)):
+        promoted = _promoted(given, candidates=candidates, gain=gain)
+        for rule, share in promoted.items():
+            error = np.sqrt(share * (1 - share) / given.cohorts)
+            rows.append((rule, candidates, gain, given.cohorts, share, error))
+            print(f"{rule:16s} best of {candidates:2d}, gain {gain:.2f}: {share:6.1%}", flush=True)
     columns = ["decided_on", "candidates", "true_gain", "cohorts", "promoted", "standard_error"]
     if given.csv:
         table = pd.DataFrame(rows, columns=columns).round(4)

@@ -48,8 +48,15 @@ def test_the_best_of_several_needs_more():
     assert not of_forty.promoted
     gain = of_forty.criteria[1].measured
     assert gain.low == pytest.approx(0.04 - 0.03 * norm.isf(0.025 / 40) / norm.isf(0.025))
-    assert of_forty.reason.endswith("; intervals hold for the best of 40 versions")
+    assert of_forty.reason.endswith("; one of 40 versions measured there")
     assert of_forty.table()["among"].tolist() == [40, 40]
+    # The bar of chance has its margin already; that of a shortcut has none.
+    assert of_forty.criteria[0].measured == ABOVE
+    shortcut = ShortcutBaseline(0.6, "brightness", "")
+    by_shortcut = decide(ABOVE, shortcut, gains={}, among=40)
+    assert by_shortcut.criteria[0].measured.low == pytest.approx(
+        0.7 - 0.05 * norm.isf(0.025 / 40) / norm.isf(0.025)
+    )
 
 
 def test_the_champion_is_not_promoted_again():

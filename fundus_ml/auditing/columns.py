@@ -130,7 +130,8 @@ def numbers(
     )
     design = varying(prepared.fit_transform(values))
     missing = "" if design.shape[1] else constant
-    columns = values.to_numpy()
+    varies = (values.max() > values.min()) | (values.isna().any() & values.notna().any())
+    columns = values.loc[:, varies].to_numpy()
     return Shortcut(
         name, known=known, design=design, columns=columns, missing=missing, retinal=retinal
     )

@@ -15,6 +15,10 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
+TOGETHER = "everything together"
+TREES = "everything together, boosted trees"
+"""The same columns, read by trees, which find what lies in two of them at once."""
+WHOLE = (TOGETHER, TREES)
 MOST_CATEGORIES = 24
 """The rarest cameras and frames beyond this many count as one."""
 FARTHEST = 4.0

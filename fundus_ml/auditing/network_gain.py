@@ -12,10 +12,9 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import KFold
 
 from fundus_ml.auditing.boosted_trees import out_of_fold_trees
-from fundus_ml.auditing.columns import Shortcut
+from fundus_ml.auditing.columns import TREES, Shortcut
 from fundus_ml.auditing.conditional_randomisation import PENALTIES
 from fundus_ml.auditing.permutation import FOLDS, grouped_folds
-from fundus_ml.auditing.shortcuts import TREES
 from fundus_ml.statistics.bootstrap import Interval
 from fundus_ml.statistics.clustered import paired_auroc_difference
 

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 
 from fundus_ml.auditing.baselines import Baseline, judge_shortcuts
+from fundus_ml.auditing.columns import TOGETHER, TREES
 from fundus_ml.auditing.forward_selection import joined_by_and
 from fundus_ml.auditing.shortcut_baseline import chance_level, make_shortcut_baseline
-from fundus_ml.auditing.shortcuts import TOGETHER, TREES, find_shortcuts
+from fundus_ml.auditing.shortcuts import find_shortcuts
 from fundus_ml.auditing.source_predictability import predict_sources
 from tests.fundus_ml.tiny_cohorts import draw_cohort, draw_pixels, write_cohort
 from tests.fundus_ml.tiny_eyes import write_folder

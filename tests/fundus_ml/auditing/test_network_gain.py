@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 
 from benchmarks.network_gain import one_cohort
-from fundus_ml.auditing.columns import Shortcut
+from fundus_ml.auditing.columns import TREES, Shortcut
 from fundus_ml.auditing.network_gain import (
     NetworkGain,
     ShortcutScores,
@@ -13,7 +13,6 @@ from fundus_ml.auditing.network_gain import (
     power_of_gain,
     shortcut_scores,
 )
-from fundus_ml.auditing.shortcuts import TREES
 from fundus_ml.statistics.bootstrap import Interval
 
 

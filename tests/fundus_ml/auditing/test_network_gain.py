@@ -31,7 +31,7 @@ def people(rng, count=300):
 
 def test_what_the_network_reads_beside_the_shortcut_counts_and_the_shortcut_itself_does_not(rng):
     labels, shortcut, eyes = people(rng)
-    scores = ShortcutScores(shortcut[eyes], shortcut[eyes, None])
+    scores = ShortcutScores(shortcut[eyes], *2 * [shortcut[eyes, None]])
     copied = network_gain(labels[eyes], shortcut[eyes] ** 3, eyes, scores, resamples=200)
     assert not copied.adds
     anatomy = shortcut + labels + rng.normal(size=len(labels))
@@ -48,8 +48,8 @@ def test_what_the_network_reads_beside_the_shortcut_counts_and_the_shortcut_itse
 def test_a_second_eye_that_says_the_same_is_no_second_person(rng):
     labels, shortcut, eyes = people(rng)
     network = rng.normal(size=len(labels))
-    one = ShortcutScores(shortcut, shortcut[:, None])
-    two = ShortcutScores(shortcut[eyes], shortcut[eyes, None])
+    one = ShortcutScores(shortcut, *2 * [shortcut[:, None]])
+    two = ShortcutScores(shortcut[eyes], *2 * [shortcut[eyes, None]])
     single = network_gain(labels, network, np.arange(300), one, resamples=100)
     assert network_gain(labels[eyes], network[eyes], eyes, two, resamples=100) == single
 
@@ -58,7 +58,7 @@ def test_people_under_both_labels_are_left_out_and_too_few_say_so(rng):
     labels, shortcut, eyes = people(rng, 30)
     mixed = labels[eyes]
     mixed[0] ^= 1
-    scores = ShortcutScores(shortcut[eyes], shortcut[eyes, None])
+    scores = ShortcutScores(shortcut[eyes], *2 * [shortcut[eyes, None]])
     found = network_gain(mixed, shortcut[eyes], eyes, scores)
     assert (found.people, found.gain, found.adds) == (29, None, False)
     assert "people of one class are too few, 20 of each are needed" in str(found)

@@ -40,7 +40,7 @@ def test_what_the_network_reads_beside_the_shortcut_counts_and_the_shortcut_itse
     assert found.gain.low > 0.03
     assert found.p < 1e-4
     assert found.people == 300
-    assert "the network adds to the shortcuts: AUROC per person +0." in str(found)
+    assert "the network adds to the fitted shortcuts: AUROC per person +0." in str(found)
     backwards = network_gain(labels[eyes], -anatomy[eyes], eyes, scores, resamples=200)
     assert backwards.p > 0.99
 
@@ -84,9 +84,9 @@ def test_a_gain_says_that_nothing_was_shown():
 
     said = str(NetworkGain(people=400, gain=Interval(0.0, -0.01, 0.01), p=0.4, power=0.97))
     assert said == (
-        "the network is not shown to add to the shortcuts: AUROC per person +0.000 (-0.010 to "
-        "+0.010), likelihood ratio p = 0.4, 400 people; an addition of AUROC 0.60 would be found "
-        "with probability 0.97"
+        "the network is not shown to add to the fitted shortcuts: AUROC per person +0.000 (-0.010 "
+        "to +0.010), likelihood ratio p = 0.4, 400 people; an addition of AUROC 0.60 would be "
+        "found with probability 0.97"
     )
 
 

@@ -89,7 +89,7 @@ def one_cohort(people: int, tested: int, seed: int) -> dict[str, tuple[float, fl
         "anatomy": odds + trait,
     }
     eyes = np.repeat(shown, 2)
-    scores = ShortcutScores(trees[eyes], design[eyes])
+    scores = ShortcutScores(trees, design, raw).of(eyes)
     return {
         name: _found(labels[eyes], logit[eyes] + 0.1 * rng.normal(size=len(eyes)), eyes, scores)
         for name, logit in networks.items()

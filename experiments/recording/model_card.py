@@ -129,7 +129,7 @@ def _verdict(contrast: str, tags: Mapping[str, str], made: Making, scores: pd.Da
         by = f"AUROC {baseline:.3f}, {by}"
         added = score_of(scores, AUROC_GAIN, per="person")
         words = f"{added.value:+.3f} ({added.low:+.3f} to {added.high:+.3f}), p = {p[0]:.2g}"
-        if p[0] <= LEVEL:
+        if p[0] <= LEVEL and score_of(scores, "auroc").low > baseline:
             return f"Reads {contrast} beyond the shortcuts ({by}): adds AUROC {words}."
         return f"Not shown to add to the shortcuts ({by}): AUROC {words}."
     if score_of(scores, "auroc").low > baseline:

@@ -6,7 +6,6 @@ import pandas as pd
 from experiments.running.console import progress
 from fundus_ml.auditing.network_gain import (
     NetworkGain,
-    ShortcutScores,
     network_gain,
     shortcut_scores,
     too_few_people,
@@ -48,7 +47,7 @@ def gain_over_shortcuts(
         eyes["label"],
         eyes["logit"],
         eyes["person_group"],
-        ShortcutScores(scored.logits[place], scored.design[place]),
+        scored.of(place),
         resamples=resamples,
         seed=seed,
     )

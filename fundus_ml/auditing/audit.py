@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from fundus_ml.auditing.baselines import Baseline, judge_shortcuts
+from fundus_ml.auditing.columns import WHOLE
 from fundus_ml.auditing.leakage import (
     SEX_DISAGREES_ACROSS,
     Leakage,
@@ -21,7 +22,7 @@ from fundus_ml.auditing.shortcut_baseline import (
     chance_level,
     make_shortcut_baseline,
 )
-from fundus_ml.auditing.shortcuts import QUALITY, WHOLE, find_shortcuts
+from fundus_ml.auditing.shortcuts import QUALITY, find_shortcuts
 from fundus_ml.auditing.source_predictability import CROP, SourcePredictability, predict_sources
 from fundus_ml.data.ages import age_bands
 from fundus_ml.data.balance import effective_size, unbalanced_cells

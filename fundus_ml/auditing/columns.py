@@ -15,6 +15,10 @@ from sklearn.preprocessing import (
     StandardScaler,
 )
 
+TOGETHER = "everything together"
+TREES = "everything together, boosted trees"
+"""The same columns, read by trees, which find what lies in two of them at once."""
+WHOLE = (TOGETHER, TREES)
 MOST_CATEGORIES = 24
 """The rarest cameras and frames beyond this many count as one."""
 FARTHEST = 4.0
@@ -130,7 +134,8 @@ def numbers(
     )
     design = varying(prepared.fit_transform(values))
     missing = "" if design.shape[1] else constant
-    columns = values.to_numpy()
+    varies = (values.max() > values.min()) | (values.isna().any() & values.notna().any())
+    columns = values.loc[:, varies].to_numpy()
     return Shortcut(
         name, known=known, design=design, columns=columns, missing=missing, retinal=retinal
     )

@@ -20,6 +20,9 @@ PRODUCTS_OF = 8
 UNEXPLAINED = 0.01
 """Share of a column's variance added to every direction of the residuals: what is left of a column
 that the named shortcuts determine is rounding, and must not count like a measurement."""
+LEAST_PROB = 0.01
+"""Bound of every fitted probability: where the named shortcuts seem to settle the label, one person
+against them must not count as proof of another shortcut."""
 
 Floats = NDArray[np.float64]
 
@@ -128,10 +131,11 @@ def recalibrated(logits: Floats, labels: NDArray[np.bool_]) -> Floats:
         labels: ``(n,)`` bool, both values.
 
     Returns:
-        ``(n,)`` strictly between 0 and 1, whose mean is that of the labels.
+        ``(n,)`` from 0.01 to 0.99, whose mean is near that of the labels.
     """
-    fitted = LogisticRegression(C=np.inf).fit(logits, labels)
-    return cast("Floats", fitted.predict_proba(logits)[:, 1])
+    fitted = LogisticRegression().fit(logits, labels)
+    prob = fitted.predict_proba(logits)[:, 1]
+    return cast("Floats", prob.clip(LEAST_PROB, 1 - LEAST_PROB))
 
 
 def _out_of_fold_logistic(

@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fundus_ml.auditing.boosted_trees import out_of_fold_trees
-from fundus_ml.auditing.columns import Shortcut
+from fundus_ml.auditing.columns import TREES, Shortcut
 from fundus_ml.auditing.conditional_randomisation import ConditionalLabels
 from fundus_ml.auditing.permutation import (
     Shuffles,
@@ -20,7 +20,6 @@ from fundus_ml.auditing.permutation import (
     out_of_fold,
     shuffle_between_people,
 )
-from fundus_ml.auditing.shortcuts import TREES
 from fundus_ml.statistics.bootstrap import Interval
 from fundus_ml.statistics.clustered import clustered_auroc
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from fundus_ml.auditing.columns import Shortcut
+from fundus_ml.auditing.columns import TREES, WHOLE, Shortcut
 from fundus_ml.auditing.conditional_randomisation import ConditionalLabels
 from fundus_ml.auditing.evidence import Trial
-from fundus_ml.auditing.shortcuts import TREES, WHOLE
 
 FAMILY_LEVEL = 0.01
 """Chance that a dataset without any shortcut has one named: a third for the shortcuts that stand in

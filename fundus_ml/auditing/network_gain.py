@@ -7,15 +7,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
+from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import log_loss
 from sklearn.model_selection import KFold
 
 from fundus_ml.auditing.boosted_trees import out_of_fold_trees
-from fundus_ml.auditing.columns import Shortcut
+from fundus_ml.auditing.columns import TREES, Shortcut
 from fundus_ml.auditing.conditional_randomisation import PENALTIES
 from fundus_ml.auditing.permutation import FOLDS, grouped_folds
-from fundus_ml.auditing.shortcuts import TREES
+from fundus_ml.parallel import one_thread
 from fundus_ml.statistics.bootstrap import Interval
 from fundus_ml.statistics.clustered import paired_auroc_difference
 
@@ -36,10 +37,16 @@ class ShortcutScores:
     Attributes:
         logits: ``(n,)`` by boosted trees fitted on other people.
         design: ``(n, p)`` standardised columns of every shortcut.
+        columns: ``(n, q)`` the same as measured, for trees.
     """
 
     logits: Floats
     design: Floats
+    columns: Floats
+
+    def of(self, rows: NDArray[np.intp]) -> "ShortcutScores":
+        """Keep some rows, in their order."""
+        return ShortcutScores(self.logits[rows], self.design[rows], self.columns[rows])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,10 +82,10 @@ class NetworkGain:
         if self.gain is None:
             return f"network beside shortcuts: not measured ({self.reason})"
         found = self.gain
-        verdict = "adds to the shortcuts" if self.adds else "is not shown to add to the shortcuts"
+        verdict = "adds" if self.adds else "is not shown to add"
         return (
-            f"the network {verdict}: AUROC per person {found.value:+.3f} ({found.low:+.3f} to "
-            f"{found.high:+.3f}), likelihood ratio p = {self.p:.2g}, {self.people} people; an "
+            f"the network {verdict} to the fitted shortcuts: AUROC per person {found.value:+.3f} "
+            f"({found.low:+.3f} to {found.high:+.3f}), likelihood ratio p = {self.p:.2g}, {self.people} people; an "
             f"addition of AUROC {POWER_AT:.2f} would be found with probability {self.power:.2f}"
         )
 
@@ -98,7 +105,7 @@ def shortcut_scores(
     whole = next(shortcut for shortcut in shortcuts if shortcut.name == TREES)
     folds = grouped_folds(groups, np.zeros(len(truth)), seed=seed)
     logits = out_of_fold_trees(whole.columns, truth, folds, seed=seed)
-    return ShortcutScores(logits, whole.design)
+    return ShortcutScores(logits, whole.design, whole.columns)
 
 
 def too_few_people(labels: ArrayLike, groups: ArrayLike) -> str:
@@ -122,10 +129,10 @@ def network_gain(
     """Ask whether a network's logit predicts the label beyond the shortcuts.
 
     The eyes of a person are averaged, so that people are independent rows. From the network's
-    logit is taken what a ridge regression on the shortcuts, fitted on other people, makes of it:
-    a network that reads nothing but shortcuts, though better than the trees do, would otherwise
-    count as adding to them. A logistic regression on the shortcut logit with the rest is then
-    compared with one on the shortcut logit alone.
+    logit is taken what a ridge regression on the shortcuts, and boosted trees on what that leaves,
+    make of it on people they were not fitted to: a network that reads nothing but shortcuts, though
+    better than the trees do, would otherwise count as adding to them. A logistic regression on the
+    shortcut logit with the rest is then compared with one on the shortcut logit alone.
 
     Args:
         labels: ``(n,)``, 0 or 1, of eyes whose people the network has not seen.
@@ -153,11 +160,14 @@ def network_gain(
         return NetworkGain(people=len(people), reason=reason)
     rows = pd.DataFrame({"person": person, "shortcut": scores.logits, "network": logits})
     averaged = rows.groupby("person").mean().loc[people.index]
-    design = pd.DataFrame(scores.design).groupby(person).mean().loc[people.index].to_numpy()
+    design, columns = (
+        pd.DataFrame(values).groupby(person).mean().loc[people.index].to_numpy()
+        for values in (scores.design, scores.columns)
+    )
     shortcut = _standardised(averaged["shortcut"].to_numpy())
     network = _standardised(averaged["network"].to_numpy())
-    given = np.column_stack([design, shortcut, shortcut**2])
-    rest = _standardised(network - _cross_fitted_ridge(given, network, seed=seed))
+    design = np.column_stack([design, shortcut, shortcut**2])
+    rest = _standardised(network - _read_off_shortcuts(network, design, columns, seed=seed))
     male, both = people["label"].to_numpy(), np.column_stack([shortcut, rest])
     root = _signed_root(male, both)
     together = _cross_fitted_sum(both, male, seed=seed)
@@ -199,11 +209,21 @@ def _standardised(values: Floats) -> Floats:
     return (values - values.mean()) / (spread if spread > 0 else 1.0)
 
 
-def _cross_fitted_ridge(given: Floats, values: Floats, *, seed: int) -> Floats:
-    predicted = np.empty_like(values)
-    for learned, held_out in KFold(FOLDS, shuffle=True, random_state=seed).split(given):
-        ridge = RidgeCV(alphas=PENALTIES).fit(given[learned], values[learned])
-        predicted[held_out] = ridge.predict(given[held_out])
+def _read_off_shortcuts(network: Floats, design: Floats, columns: Floats, *, seed: int) -> Floats:
+    predicted = np.empty_like(network)
+    for learned, held_out in KFold(FOLDS, shuffle=True, random_state=seed).split(design):
+        ridge = RidgeCV(alphas=PENALTIES).fit(design[learned], network[learned])
+        left = network[learned] - ridge.predict(design[learned])
+        with one_thread():
+            trees = HistGradientBoostingRegressor(
+                learning_rate=0.1,
+                max_iter=50,
+                max_leaf_nodes=8,
+                min_samples_leaf=10,
+                early_stopping=False,
+                random_state=seed,
+            ).fit(columns[learned], left)
+            predicted[held_out] = ridge.predict(design[held_out]) + trees.predict(columns[held_out])
     return predicted
 
 

@@ -98,10 +98,11 @@ def _baselines(audit: Audit) -> Section:
     return Section(
         heading="Every shortcut",
         words=(
-            "Ridge regressions on each group of numbers, scored on people they have not seen. "
-            f"The labels were shuffled between people {audit.permutations} times, then again "
-            "within the values of every shortcut already named. p counts the shuffles that did as "
-            "well; naming corrects for the number of shortcuts."
+            "Ridge regressions on each group of numbers, and boosted trees on all of them, scored "
+            f"on people they have not seen. The labels were shuffled between people "
+            f"{audit.permutations} times. Beside the shortcuts already named, they were drawn as "
+            "often from their probability given those. p counts the shuffles that did as well; "
+            "naming corrects for the number of shortcuts."
         ),
         table=frame,
     )

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fundus_ml.auditing.baselines import CHANCE, Baseline
+from fundus_ml.auditing.columns import WHOLE
 from fundus_ml.auditing.permutation import column_aurocs
-from fundus_ml.auditing.shortcuts import WHOLE
 from fundus_ml.statistics.bootstrap import cluster_codes
 
 CHANCE_DRAWS = 2000

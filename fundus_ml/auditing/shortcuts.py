@@ -6,16 +6,20 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from fundus_ml.auditing.columns import Shortcut, age_spline, categories, numbers, place_spline
+from fundus_ml.auditing.columns import (
+    TOGETHER,
+    TREES,
+    Shortcut,
+    age_spline,
+    categories,
+    numbers,
+    place_spline,
+)
 from fundus_ml.data.contrasts import SEX_CONTRAST, Contrast
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.imaging.margins import BORDER, COLOUR, measure_margins
 from fundus_ml.imaging.thumbnails import masked_retinas, thumbnails
 
-TOGETHER = "everything together"
-TREES = "everything together, boosted trees"
-"""The same columns, read by trees, which find what lies in two of them at once."""
-WHOLE = (TOGETHER, TREES)
 MASKED = "masked retina"
 """What an 8 by 8 picture shows with the retina painted flat: border and shape of the field."""
 THUMBNAIL = "thumbnail"

@@ -7,9 +7,8 @@ import numpy as np
 import pandas as pd
 
 from fundus_ml.auditing.baselines import FEWEST_PEOPLE
-from fundus_ml.auditing.columns import Shortcut
+from fundus_ml.auditing.columns import WHOLE, Shortcut
 from fundus_ml.auditing.permutation import grouped_folds, out_of_fold
-from fundus_ml.auditing.shortcuts import WHOLE
 from fundus_ml.statistics.clustered import clustered_auroc
 
 PREDICTABLE_FROM = 0.75

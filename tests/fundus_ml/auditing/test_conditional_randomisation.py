@@ -62,6 +62,21 @@ def test_a_person_under_both_labels_is_two_units():
     assert found.drawn.shape == (101, 9)
 
 
+def test_where_the_named_one_settles_the_label_one_exception_proves_nothing():
+    """Fitted probabilities of 0 and 1 would make any second shortcut look certain."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(160) % 2
+    sharp = Shortcut("sharp", known=True, design=(2.0 * labels - 1)[:, None])
+    labels = np.where(np.arange(160) < 2, 1 - labels, labels)
+    found = ConditionalLabels(labels, np.arange(160), [sharp], draws=99, seed=0)
+    p = [
+        p_of(found, Shortcut("noise", known=False, design=rng.normal(size=(160, 6))))
+        for _ in range(20)
+    ]
+    assert min(found.prob) >= 0.01
+    assert sum(value <= 0.05 for value in p) <= 3
+
+
 def test_recalibrated_probabilities_have_the_mean_and_the_slope_of_the_labels():
     rng = np.random.default_rng(0)
     logits = rng.normal(size=4000)

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import norm
 
 from benchmarks.network_gain import one_cohort
-from fundus_ml.auditing.columns import Shortcut
+from fundus_ml.auditing.columns import TREES, Shortcut
 from fundus_ml.auditing.network_gain import (
     NetworkGain,
     ShortcutScores,
@@ -13,7 +13,6 @@ from fundus_ml.auditing.network_gain import (
     power_of_gain,
     shortcut_scores,
 )
-from fundus_ml.auditing.shortcuts import TREES
 from fundus_ml.statistics.bootstrap import Interval
 
 
@@ -32,7 +31,7 @@ def people(rng, count=300):
 
 def test_what_the_network_reads_beside_the_shortcut_counts_and_the_shortcut_itself_does_not(rng):
     labels, shortcut, eyes = people(rng)
-    scores = ShortcutScores(shortcut[eyes], shortcut[eyes, None])
+    scores = ShortcutScores(shortcut[eyes], *2 * [shortcut[eyes, None]])
     copied = network_gain(labels[eyes], shortcut[eyes] ** 3, eyes, scores, resamples=200)
     assert not copied.adds
     anatomy = shortcut + labels + rng.normal(size=len(labels))
@@ -41,7 +40,7 @@ def test_what_the_network_reads_beside_the_shortcut_counts_and_the_shortcut_itse
     assert found.gain.low > 0.03
     assert found.p < 1e-4
     assert found.people == 300
-    assert "the network adds to the shortcuts: AUROC per person +0." in str(found)
+    assert "the network adds to the fitted shortcuts: AUROC per person +0." in str(found)
     backwards = network_gain(labels[eyes], -anatomy[eyes], eyes, scores, resamples=200)
     assert backwards.p > 0.99
 
@@ -49,8 +48,8 @@ def test_what_the_network_reads_beside_the_shortcut_counts_and_the_shortcut_itse
 def test_a_second_eye_that_says_the_same_is_no_second_person(rng):
     labels, shortcut, eyes = people(rng)
     network = rng.normal(size=len(labels))
-    one = ShortcutScores(shortcut, shortcut[:, None])
-    two = ShortcutScores(shortcut[eyes], shortcut[eyes, None])
+    one = ShortcutScores(shortcut, *2 * [shortcut[:, None]])
+    two = ShortcutScores(shortcut[eyes], *2 * [shortcut[eyes, None]])
     single = network_gain(labels, network, np.arange(300), one, resamples=100)
     assert network_gain(labels[eyes], network[eyes], eyes, two, resamples=100) == single
 
@@ -59,7 +58,7 @@ def test_people_under_both_labels_are_left_out_and_too_few_say_so(rng):
     labels, shortcut, eyes = people(rng, 30)
     mixed = labels[eyes]
     mixed[0] ^= 1
-    scores = ShortcutScores(shortcut[eyes], shortcut[eyes, None])
+    scores = ShortcutScores(shortcut[eyes], *2 * [shortcut[eyes, None]])
     found = network_gain(mixed, shortcut[eyes], eyes, scores)
     assert (found.people, found.gain, found.adds) == (29, None, False)
     assert "people of one class are too few, 20 of each are needed" in str(found)
@@ -85,9 +84,9 @@ def test_a_gain_says_that_nothing_was_shown():
 
     said = str(NetworkGain(people=400, gain=Interval(0.0, -0.01, 0.01), p=0.4, power=0.97))
     assert said == (
-        "the network is not shown to add to the shortcuts: AUROC per person +0.000 (-0.010 to "
-        "+0.010), likelihood ratio p = 0.4, 400 people; an addition of AUROC 0.60 would be found "
-        "with probability 0.97"
+        "the network is not shown to add to the fitted shortcuts: AUROC per person +0.000 (-0.010 "
+        "to +0.010), likelihood ratio p = 0.4, 400 people; an addition of AUROC 0.60 would be "
+        "found with probability 0.97"
     )
 
 

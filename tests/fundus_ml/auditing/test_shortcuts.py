@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from fundus_ml.auditing.columns import TOGETHER, TREES, WHOLE
 from fundus_ml.auditing.permutation import grouped_folds, out_of_fold
-from fundus_ml.auditing.shortcuts import TOGETHER, TREES, WHOLE, find_shortcuts
+from fundus_ml.auditing.shortcuts import find_shortcuts
 from fundus_ml.data.opening import open_dataset
 from tests.fundus_ml.tiny_cohorts import draw_cohort, draw_pixels, write_cohort
 from tests.fundus_ml.tiny_eyes import write_folder

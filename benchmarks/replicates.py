@@ -19,6 +19,7 @@ over the variance over people; of the latter that of the enrichment in the disc 
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,9 @@ from scipy.stats import norm
 from fundus_ml.statistics.bootstrap import cluster_counts
 from fundus_ml.statistics.clustered import weighted_auroc
 from fundus_ml.statistics.crossed import Crossed, crossed_auroc, crossed_mean, crossed_ratio
+
+if TYPE_CHECKING:
+    from benchmarks.replicate_networks import Networks
 
 PEOPLE, RESAMPLES = 60, 300
 EFFECTS = {"mean": 0.4, "AUROC": 0.8}
@@ -146,9 +150,9 @@ def _ends(
 
 
 def _networks(given: argparse.Namespace) -> Iterator[Row]:
-    from benchmarks.replicate_networks import Networks  # noqa: PLC0415 (torch takes seconds)
+    from benchmarks import replicate_networks  # noqa: PLC0415 (torch takes seconds)
 
-    made = Networks(given.out, epochs=given.epochs)
+    made = replicate_networks.Networks(given.out, epochs=given.epochs)
 
     def told(setting: str, measure: str, value: float, error: float, n: int) -> Row:
         row: Row = {"part": "networks", "setting": setting, "measure": measure}
@@ -175,7 +179,7 @@ def _networks(given: argparse.Namespace) -> Iterator[Row]:
     yield told("true labels", "enrichment: variance ratio", disc.variance_ratio, np.nan, len(trues))
 
 
-def _aurocs(made, logits: NDArray[np.float64]) -> Crossed:  # noqa: ANN001
+def _aurocs(made: "Networks", logits: NDArray[np.float64]) -> Crossed:
     return crossed_auroc(made.labels, logits, made.people)
 
 

@@ -17,7 +17,9 @@ over the variance over people; of the latter that of the enrichment in the disc 
 """
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -28,10 +30,14 @@ from fundus_ml.statistics.bootstrap import cluster_counts
 from fundus_ml.statistics.clustered import weighted_auroc
 from fundus_ml.statistics.crossed import Crossed, crossed_auroc, crossed_mean, crossed_ratio
 
+if TYPE_CHECKING:
+    from benchmarks.replicate_networks import Networks
+
 PEOPLE, RESAMPLES = 60, 300
 EFFECTS = {"mean": 0.4, "AUROC": 0.8}
 OWNERS = np.repeat(np.arange(PEOPLE), 2)
 NO_SKILL = 0.5
+Row = dict[str, object]
 NOISE = 0.5
 """SD of a network's opinion of one eye, beside that of the person, 1."""
 STARTS = ("true labels", "random weights")
@@ -40,13 +46,22 @@ STARTS = ("true labels", "random weights")
 def main() -> None:
     """Run from the command line."""
     given = _given()
-    rows = _intervals(given.studies) if given.part == "intervals" else _networks(given)
+    found = _intervals(given.studies) if given.part == "intervals" else _networks(given)
+    rows: list[Row] = []
+    for row in found:
+        print(*row.values(), flush=True)
+        rows.append(row)
+        if given.csv is not None:
+            _write(rows, given.csv, part=given.part)
+
+
+def _write(rows: list[Row], file: Path, *, part: str) -> None:
+    """Put the rows so far in place of those of an earlier run of the same part."""
     table = pd.DataFrame(rows)
-    print(table.to_string(index=False))
-    if given.csv is not None:
-        kept = pd.read_csv(given.csv) if given.csv.is_file() else pd.DataFrame(columns=["part"])
-        table = pd.concat([kept[kept["part"] != given.part], table], ignore_index=True)
-        table.sort_values("part", kind="stable").to_csv(given.csv, index=False, float_format="%.4g")
+    if file.is_file():
+        kept = pd.read_csv(file)
+        table = pd.concat([kept[kept["part"] != part], table], ignore_index=True)
+    table.sort_values("part", kind="stable").to_csv(file, index=False, float_format="%.4g")
 
 
 def _given() -> argparse.Namespace:
@@ -61,8 +76,7 @@ def _given() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _intervals(studies: int) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = []
+def _intervals(studies: int) -> Iterator[Row]:
     cells = [("mean", networks, spread) for networks in (3, 5, 20) for spread in (0.0, 0.5)]
     for statistic, networks, spread in [*cells, ("AUROC", 5, 0.5)]:
         study = _mean_study if statistic == "mean" else _auroc_study
@@ -75,17 +89,12 @@ def _intervals(studies: int) -> list[dict[str, object]]:
                 low, high = np.array(ends.to_list()).T
                 share = ((low > truth) | (high < truth)) if not effect else low > nothing
                 what = "power" if effect else "excludes the truth"
-                rows.append(
-                    setting
-                    | {
-                        "measure": f"{what}, {interval}",
-                        "value": share.mean(),
-                        "error": np.sqrt(share.mean() * (1 - share.mean()) / studies),
-                        "n": studies,
-                    }
-                )
-                print(*rows[-1].values(), flush=True)
-    return rows
+                yield setting | {
+                    "measure": f"{what}, {interval}",
+                    "value": share.mean(),
+                    "error": np.sqrt(share.mean() * (1 - share.mean()) / studies),
+                    "n": studies,
+                }
 
 
 def _truth(effect: float, spread: float) -> float:
@@ -140,38 +149,37 @@ def _ends(
     }
 
 
-def _networks(given: argparse.Namespace) -> list[dict[str, object]]:
-    from benchmarks.replicate_networks import Networks  # noqa: PLC0415 (torch takes seconds)
+def _networks(given: argparse.Namespace) -> Iterator[Row]:
+    from benchmarks import replicate_networks  # noqa: PLC0415 (torch takes seconds)
 
-    made = Networks(given.out, epochs=given.epochs)
-    rows: list[dict[str, object]] = []
+    made = replicate_networks.Networks(given.out, epochs=given.epochs)
 
-    def told(setting: str, measure: str, value: float, error: float, n: int) -> None:
-        row = {"part": "networks", "setting": setting, "measure": measure}
-        rows.append(row | {"value": value, "error": error, "n": n})
-        print(*rows[-1].values(), flush=True)
+    def told(setting: str, measure: str, value: float, error: float, n: int) -> Row:
+        row: Row = {"part": "networks", "setting": setting, "measure": measure}
+        return row | {"value": value, "error": error, "n": n}
 
+    own = _aurocs(made, made.true(0)[None]).over_people.value
+    yield told("network of true labels that they start from", "AUROC", own, np.nan, 1)
     for start in STARTS:
         logits = np.stack([made.null(seed, start=start) for seed in range(1, 4)])
         for seed, auroc in enumerate(_aurocs(made, logits).each, 1):
-            told(f"null model {seed} from {start}", "AUROC on true labels", auroc, np.nan, 1)
+            yield told(f"null model {seed} from {start}", "AUROC on true labels", auroc, np.nan, 1)
     nulls = np.stack([made.cheap_null(seed) for seed in range(1, given.nulls + 1)])
     found = _aurocs(made, nulls)
-    told("null models", "mean AUROC on true labels", *_half(found), given.nulls)
-    told("null models", "SD of the AUROC", found.between, np.nan, given.nulls)
-    told("null models", "AUROC: variance ratio", found.variance_ratio, np.nan, given.nulls)
+    yield told("null models", "mean AUROC on true labels", *_half(found), given.nulls)
+    yield told("null models", "SD of the AUROC", found.between, np.nan, given.nulls)
+    yield told("null models", "AUROC: variance ratio", found.variance_ratio, np.nan, given.nulls)
     trues = np.stack([made.true(seed) for seed in range(given.trues)])
     found = _aurocs(made, trues)
-    told("true labels", "mean AUROC", *_half(found), len(trues))
-    told("true labels", "AUROC: variance ratio", found.variance_ratio, np.nan, len(trues))
+    yield told("true labels", "mean AUROC", *_half(found), len(trues))
+    yield told("true labels", "AUROC: variance ratio", found.variance_ratio, np.nan, len(trues))
     energy, area, people = made.disc_shares(range(given.trues))
     disc = crossed_ratio(energy, area, people)
-    told("true labels", "enrichment in the disc", *_half(disc), len(trues))
-    told("true labels", "enrichment: variance ratio", disc.variance_ratio, np.nan, len(trues))
-    return rows
+    yield told("true labels", "enrichment in the disc", *_half(disc), len(trues))
+    yield told("true labels", "enrichment: variance ratio", disc.variance_ratio, np.nan, len(trues))
 
 
-def _aurocs(made, logits: NDArray[np.float64]) -> Crossed:  # noqa: ANN001
+def _aurocs(made: "Networks", logits: NDArray[np.float64]) -> Crossed:
     return crossed_auroc(made.labels, logits, made.people)
 
 

@@ -74,6 +74,7 @@ def test_null_models_that_were_killed_go_on_with_the_one_they_were_at(
     assert logits.groupby("image_id")["logit"].nunique().min() == 3
 
 
+@pytest.mark.slow
 def test_frozen_layers_see_each_eye_once_for_all(versions):
     """Scores from stored features are the network's own; the first alone gets the alias."""
     asked = SMALL | {"dataset": versions.a, "weights": "models:/eye/1", "freeze": "backbone"}

@@ -85,8 +85,9 @@ class NetworkGain:
         verdict = "adds" if self.adds else "is not shown to add"
         return (
             f"the network {verdict} to the fitted shortcuts: AUROC per person {found.value:+.3f} "
-            f"({found.low:+.3f} to {found.high:+.3f}), likelihood ratio p = {self.p:.2g}, {self.people} people; an "
-            f"addition of AUROC {POWER_AT:.2f} would be found with probability {self.power:.2f}"
+            f"({found.low:+.3f} to {found.high:+.3f}), likelihood ratio p = {self.p:.2g}, "
+            f"{self.people} people; an addition of AUROC {POWER_AT:.2f} would be found with "
+            f"probability {self.power:.2f}"
         )
 
 

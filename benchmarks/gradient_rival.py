@@ -8,7 +8,9 @@ and subtract:
 
 `level` rows are the conditions themselves, `difference` rows modulation minus the other condition:
 mean over eyes, 95 % interval, p by sign flips over people, q its false discovery rate within the
-measure; differences of log enrichment. `map_correlation` is the Pearson correlation over pixels of
+measure; enrichment as the difference of the pooled ones. `log_rank` rows are eyes flipped by the
+modulation over eyes expected were both alike, p by exchanging them person by person.
+`map_correlation` is the Pearson correlation over pixels of
 the two energy maps at the largest budget, mean over eyes. `norm` rows are medians of the minimal
 perturbation norm. The independent network is robust, of another seed, trained on the same eyes.
 Networks that stand in `--out` are not trained again.
@@ -71,7 +73,7 @@ def main() -> None:
     parser.add_argument("--eps_warmup", type=float, default=5, help="of the robust epochs")
     parser.add_argument("--eps", type=float, default=0.25, help="of the adversarial training")
     parser.add_argument("--budgets", type=float, nargs="+", default=[0.25, 0.5, 1.0])
-    parser.add_argument("--images", type=int, default=48)
+    parser.add_argument("--images", type=int, default=48, help="at most, the sexes balanced")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     cells = []
@@ -90,7 +92,9 @@ def _cell(given: argparse.Namespace, cue: str, seed: int) -> pd.DataFrame:
     model = _network(given, dataset, cue, seed, seed)
     independent = _network(given, dataset, cue, seed, seed + APART)
     test = dataset.split("test")
-    eyes = test.select(choose_eyes(test.frame, images=given.images, mode="flip", seed=seed))
+    fewest = test.frame.groupby("label")["person_group"].nunique().min()
+    images = min(given.images, 2 * int(fewest))
+    eyes = test.select(choose_eyes(test.frame, images=images, mode="flip", seed=seed))
     everyone = np.arange(len(eyes))
     chosen = Chosen(pixels=eyes.pixels(everyone), target=1 - eyes.labels)
     options = ModulationOptions(eps=tuple(given.budgets), batch_size=len(eyes))
@@ -167,6 +171,12 @@ def _levels(
         _row("norm", each["condition"], "", "min_norm", "", [each[f"min_norm{e}"] for e in ENDS])
         for each in min_norms.to_dict("records")
     ]
+    rows += [
+        _row("log_rank", MODULATION, each["condition"], "min_norm", "", [each["log_rank"]] * 3)
+        | {"p": each["p"], "q": each["q"]}
+        for each in min_norms.to_dict("records")
+        if each["condition"] != MODULATION
+    ]
     return rows
 
 
@@ -210,8 +220,9 @@ def _alike(
 
 
 def _energy(pixels: NDArray[np.uint8], changed: NDArray[np.uint8]) -> NDArray[np.float64]:
-    squared: NDArray[np.float64] = (changed.astype(np.float64) - pixels) ** 2
-    return squared.sum(axis=3).reshape(len(pixels), -1)
+    change = changed.astype(np.float64) - pixels
+    energy: NDArray[np.float64] = np.square(change).sum(axis=3).reshape(len(pixels), -1)
+    return energy
 
 
 ENDS = ("", "_low", "_high")

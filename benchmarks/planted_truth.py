@@ -169,7 +169,7 @@ def trained_pair(
     clean = fit(model, train, val, TrainingOptions(epochs=given.epochs, lr=1e-3, seed=seed))
     assert isinstance(clean.model, Classifier)
     threat = ThreatModel(constraint="l2", eps=given.eps)
-    independent = PGDTraining(
+    validation_attack = PGDTraining(
         threat=threat,
         step_size=step_length("auto", eps=given.eps, attack_steps=3),
         attack_steps=3,
@@ -181,8 +181,8 @@ def trained_pair(
         train,
         val,
         TrainingOptions(epochs=given.robust_epochs, lr=1e-3, seed=seed),
-        recipe=FastTraining(threat=threat, step_size=1.25 * given.eps),
-        independent=independent,
+        method=FastTraining(threat=threat, step_size=1.25 * given.eps),
+        validation_attack=validation_attack,
         eps_warmup=given.eps_warmup,
     )
     assert isinstance(robust.model, Classifier)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from io import BytesIO
-from itertools import cycle, islice
 from textwrap import wrap
 from types import MappingProxyType
 from typing import Literal
@@ -44,8 +43,12 @@ def make_figure(width: float, height: float) -> Figure:
 
 
 def series_styles(count: int) -> list[tuple[str, str]]:
-    """Colour and marker of each of ``count`` series, in order."""
-    return list(islice(zip(cycle(COLOURS), cycle(MARKERS), strict=False), count))
+    """Colour and marker of each of ``count`` series, in order; no pair comes twice up to 64."""
+    colours, markers = len(COLOURS), len(MARKERS)
+    return [
+        (COLOURS[place % colours], MARKERS[(place + place // colours) % markers])
+        for place in range(count)
+    ]
 
 
 def tidy(axes: Axes, *, xlabel: str, ylabel: str, title: str = "") -> None:

@@ -23,7 +23,8 @@ PERMUTATIONS = 9999
 """Sign vectors behind each p-value: it is never below 1/10,000."""
 NOT_SEEN = 0.5
 """Energy, in squared grey levels, that stands for none: half of what one value's one level has."""
-ENRICHMENT, SUCCESS, AREA, EVALUATOR = (
+ENRICHMENT, LOG_ENRICHMENT, SUCCESS, AREA, EVALUATOR = (
+    "enrichment",
     "log_enrichment",
     "success",
     "area",
@@ -65,9 +66,11 @@ def paired_differences(
 
     Returns:
         One row per pair of conditions, measure and part: ``condition other measure part eyes people
-        difference low high p q``. Measures: at the largest budget ``log_enrichment`` by part, the
-        difference of natural logarithms, ``success`` and ``evaluator_prob_target``, the independent
-        evaluator's P(target); over all budgets ``area``. ``difference`` is the mean over the
+        difference low high p q``. Measures: at the largest budget ``enrichment`` by part, each
+        eye's share of energy over the mean share of area, so that the mean is the pooled
+        enrichment, ``log_enrichment``, the natural logarithm of each eye's own, ``success`` and
+        ``evaluator_prob_target``, the independent evaluator's P(target); over all budgets
+        ``area``. ``difference`` is the mean over the
         ``eyes`` that both conditions changed, with its 95 % interval; ``p`` flips signs person by
         person, ``q`` is its false discovery rate within the measure. Null models are not compared
         with one another. Each network is asked about its own pictures.
@@ -119,12 +122,14 @@ def gradient_words(differences: pd.DataFrame) -> str:
     """Say in one sentence where a modulation shows more than one gradient, or less.
 
     Args:
-        differences: Rows of :func:`paired_differences`.
+        differences: Rows of :func:`paired_differences`; enrichments are told as differences of the
+            pooled ones.
 
     Returns:
         Empty where gradient squared is not among the conditions.
     """
     rows = beyond_one_gradient(differences)
+    rows = rows[rows["measure"] != LOG_ENRICHMENT]
     if rows.empty:
         return ""
     level = 1 - CONFIDENCE
@@ -144,12 +149,8 @@ def gradient_words(differences: pd.DataFrame) -> str:
 
 def _named(row: Mapping[Hashable, Any], *, shown: bool) -> str:
     """One measure in words, with its difference where it is told from none."""
-    name = str(row["measure"]).replace("_", " ")
-    difference = float(row["difference"])
-    if row["measure"] == ENRICHMENT:
-        name = f"{row['part']} enrichment"
-        return f"{name} x{np.exp(difference):.2f}" if shown else name
-    return f"{name} {difference:+.2f}" if shown else name
+    words = " ".join(filter(None, (str(row["part"]), str(row["measure"]).replace("_", " "))))
+    return f"{words} {float(row['difference']):+.2f}" if shown else words
 
 
 def _by_eye(effects: pd.DataFrame, shares: pd.DataFrame, eyes: pd.DataFrame) -> pd.DataFrame:
@@ -166,7 +167,8 @@ def _by_eye(effects: pd.DataFrame, shares: pd.DataFrame, eyes: pd.DataFrame) -> 
     for part, rows in last.groupby("part", sort=False):
         by_eye = rows.set_index("image_id")[["energy_share", "area_share"]].astype(float)
         shown = by_eye[by_eye["area_share"] > 0].dropna()
+        measured[ENRICHMENT, str(part)] = shown["energy_share"] / shown["area_share"].mean()
         least = NOT_SEEN / energy.reindex(shown.index)
         share = np.maximum(shown["energy_share"], least)
-        measured[ENRICHMENT, str(part)] = np.log(share / shown["area_share"])
+        measured[LOG_ENRICHMENT, str(part)] = np.log(share / shown["area_share"])
     return pd.DataFrame(measured).reindex(eyes["image_id"])

@@ -20,7 +20,7 @@ from fundus_ml.data.opening import open_dataset
 from fundus_ml.data.record import read_dataset_json
 from fundus_ml.imaging.pictures import read_png, to_images, write_png
 from fundus_ml.imaging.regions.maps import REGION_FLAGS
-from fundus_ml.modulation import CONTRAST_BLEND, CONTROL_DIRECTIONS, ORIGINAL
+from fundus_ml.modulation import CONTRAST_BLEND, CONTROL_DIRECTIONS, GRADIENT, ORIGINAL, SALIENCY
 from fundus_ml.modulation.control_table import CLEAN_MODEL, MODULATION, SHUFFLED_MODEL
 from tests.experiments.conftest import flags
 from tests.experiments.tiny_versions import artifact, logged_table, newest
@@ -95,10 +95,33 @@ def prob_male(network, pixels):
         return torch.sigmoid(network(to_images(pixels))).item()
 
 
+def more_than_one_gradient(run, kept, others, out):
+    """What the claim rests on: the differences of each eye, in tables, metrics and words."""
+    differences = logged_table(run, "paired_differences.json")
+    assert len(differences) == 10 * 9 / 2 * 3
+    rival = differences[
+        (differences["condition"] == MODULATION) & (differences["other"] == GRADIENT)
+    ]
+    last = [
+        rows[rows["eps"] == 1]["success"].mean()
+        for rows in (kept, others[others["condition"] == GRADIENT])
+    ]
+    success = rival.set_index("measure").loc["success"]
+    assert success["difference"] == pytest.approx(last[0] - last[1])
+    assert run.data.metrics["success_minus_gradient"] == pytest.approx(success["difference"])
+    assert "modulation minus gradient squared (q < 0.05): " in out
+    norms = logged_table(run, "minimal_perturbations.json")
+    assert norms["condition"].tolist() == [MODULATION, *SALIENCY, CLEAN_MODEL, SHUFFLED_MODEL]
+    # No eye is asked of both the model and the clean model, which sees all the other way.
+    assert norms["p"].notna().tolist() == [False, True, True, False, True]
+    assert logged_table(run, "flipped_by_eps.json")["eps"].tolist() == [0.25, 0.5, 1.0] * 5
+
+
 def test_everything_is_measured_and_tied(versions, everything, capsys):
     """Pictures, tables, rows in the database, and what a notebook gets back of them."""
     modulate.main(flags(everything))
-    assert "has not the alias robust" in capsys.readouterr().err
+    out, err = capsys.readouterr()
+    assert "has not the alias robust" in err
     run = newest("modulate")
     kept = pd.read_parquet(artifact(run, "modulation/modulations.parquet"))
     frame = results.modulations(model="models:/eye/1")
@@ -127,15 +150,16 @@ def test_everything_is_measured_and_tied(versions, everything, capsys):
     assert not (flipped["success"] & (flipped["min_norm"] > 1.05 * flipped["eps"])).any()
 
     controls = logged_table(run, "controls.json")
-    networks = [MODULATION, CLEAN_MODEL, SHUFFLED_MODEL]
+    networks = [MODULATION, *SALIENCY, CLEAN_MODEL, SHUFFLED_MODEL]
     assert controls["condition"].tolist() == [*networks, CONTRAST_BLEND, *CONTROL_DIRECTIONS]
-    assert controls["min_norm"].notna().tolist() == [True] * 3 + [False] * 5
+    assert controls["min_norm"].notna().tolist() == [True] * 5 + [False] * 5
     assert {"transferred", "evaluator_area"} <= set(controls)
-    same = controls["condition"].isin(CONTROL_DIRECTIONS)
+    same = controls["condition"].isin([*SALIENCY, *CONTROL_DIRECTIONS])
     own_length = controls.loc[0, "l2"]
     np.testing.assert_allclose(controls.loc[same, "l2"], own_length, rtol=0.02)
     others = pd.read_parquet(artifact(run, "modulation/controls.parquet"))
-    assert len(others) == 7 * 18
+    assert len(others) == 9 * 18
+    more_than_one_gradient(run, kept, others, out)
     for name in (
         "gallery.html",
         "contact_sheet.png",

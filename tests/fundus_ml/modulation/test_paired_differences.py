@@ -83,7 +83,7 @@ def test_every_pair_once_but_null_models_among_themselves(table):
     pairs = set(zip(table["condition"], table["other"], strict=True))
     assert len(pairs) == 5 * 4 / 2 - 1
     assert ("shuffled model 1", "shuffled model 2") not in pairs
-    assert (table.groupby(["condition", "other"]).size() == 5).all()
+    assert (table.groupby(["condition", "other"]).size() == 7).all()
 
 
 @pytest.mark.parametrize("measure", ["success", "evaluator_prob_target", "area"])
@@ -116,22 +116,31 @@ def test_enrichments_are_compared_as_logarithms(table):
     assert found["p"] < 0.01
 
 
+def test_differences_of_enrichment_are_those_of_the_pooled_ones(table):
+    """As ``enrichment_by_part`` pools them: sum of energy over sum of area."""
+    pooled = []
+    for rows in (shares(0, disc=0.9), shares(1)):
+        last = rows[(rows["eps"] == 3) & (rows["part"] == "disc")].iloc[1:]
+        pooled.append(last["energy_share"].sum() / last["area_share"].sum())
+    assert row(table, "enrichment", "disc")["difference"] == pytest.approx(pooled[0] - pooled[1])
+
+
 def test_q_is_the_false_discovery_rate_within_the_measure(table):
     for _, rows in table.groupby("measure"):
         np.testing.assert_allclose(rows["q"], false_discovery_control(rows["p"]))
 
 
 def test_one_sentence_says_what_is_more_than_one_gradient(table):
-    """Ratios of enrichments; what is not told apart is named without a number."""
+    """What is not told apart is named without a number."""
     words = gradient_words(table)
-    ratio = np.exp(row(table, "log_enrichment", "disc")["difference"])
+    disc = row(table, "enrichment", "disc")["difference"]
     lift = row(table, "success")["difference"]
     assert words.startswith(
         f"modulation minus gradient squared (q < 0.05): more success {lift:+.2f}"
     )
-    assert f"disc enrichment x{ratio:.2f}" in words
+    assert f"disc enrichment {disc:+.2f}" in words
     assert words.endswith("no difference in evaluator prob target")
-    assert len(beyond_one_gradient(table)) == 5
+    assert len(beyond_one_gradient(table)) == 7
     without = table[table["other"] != GRADIENT]
     assert gradient_words(without) == ""
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.regions.maps import REGION_FLAGS
@@ -80,7 +80,7 @@ def _best(candidates: Iterator[Mask], own: Mask, free: Mask, *, first: bool) -> 
 def _mirrored(disc: Mask, middle: tuple[float, float], macula: Mask) -> Iterator[Mask]:
     """Mirror about the middle of the retina, about the fovea, and tilt; not onto itself."""
     axes = [middle[0], *([_middle(macula)[0]] if macula.any() else [])]
-    candidates = [_moved(disc, np.array([[-1, 0, 2 * axis], [0, 1, 0]])) for axis in axes]
+    candidates = [_moved(disc, [[-1, 0, 2 * axis], [0, 1, 0]]) for axis in axes]
     tilted = (cv2.getRotationMatrix2D(middle, angle, 1.0) for angle in TILTS)
     for moved in chain(candidates, (_moved(candidates[0], matrix) for matrix in tilted)):
         if not (moved & disc).any():
@@ -97,7 +97,7 @@ def _shifted(macula: Mask, middle: tuple[float, float]) -> Iterator[Mask]:
     shifts = reach * np.stack([np.cos(turns), np.sin(turns)], axis=1)
     away = np.hypot(*(shifts + np.subtract((x, y), middle)).T)
     for across, down in shifts[np.argsort(away, kind="stable")]:
-        yield _moved(macula, np.array([[1, 0, across], [0, 1, down]]))
+        yield _moved(macula, [[1, 0, across], [0, 1, down]])
 
 
 def _turned(vessels: Mask, middle: tuple[float, float]) -> Iterator[Mask]:
@@ -106,11 +106,14 @@ def _turned(vessels: Mask, middle: tuple[float, float]) -> Iterator[Mask]:
         yield _moved(vessels, cv2.getRotationMatrix2D(middle, angle, 1.0))
 
 
-def _moved(mask: Mask, matrix: NDArray[np.floating]) -> Mask:
+def _moved(mask: Mask, matrix: ArrayLike) -> Mask:
     """Move pixels by a ``(2, 3)`` affine map, without mixing neighbours."""
     height, width = mask.shape
     drawn = cv2.warpAffine(
-        mask.astype(np.uint8), matrix.astype(np.float64), (width, height), flags=cv2.INTER_NEAREST
+        mask.astype(np.uint8),
+        np.asarray(matrix, np.float64),
+        (width, height),
+        flags=cv2.INTER_NEAREST,
     )
     return np.asarray(drawn > 0)
 

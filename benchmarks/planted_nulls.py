@@ -7,7 +7,9 @@ a cell neither; ``--cells 1`` makes one more and stops, ``--cells 0`` only reads
 finished cell. ``part`` is the planted one, with cue none the one of least p. ``p`` is its rank
 among the null models at its best budget alone, ``p_max`` against their largest statistic over six
 parts and three budgets, ``found`` all parts with p_max < .05, ``found_shams`` all shams.
-``over_sham`` is the part's enrichment over its sham's at that budget. ``gradient_*`` says the same
+``over_sham`` is the part's enrichment over its sham's at that budget, ``null_over_sham`` the null
+models' median, and ``nulls_told`` how many null models are told from their shams (p < .05, above
+it): a network that learned nothing may like a place too. ``gradient_*`` says the same
 of the squared gradient of each network at the unchanged eye, and ``minus_gradient`` is the mean
 over eyes of the logarithm of the modulation's share of energy in the part less that of the squared
 gradient.
@@ -113,6 +115,8 @@ def verdict(cell: Cell) -> dict[str, object]:
         "p_max": best["p_max"],
         "found": " ".join(sorted(set(told["part"][told["part"].isin(PARTS)]))) or "nothing",
         "found_shams": " ".join(sorted(set(told["part"]) - set(PARTS))) or "nothing",
+        **best[["null_over_sham", "null_over_sham_high"]].to_dict(),
+        "nulls_told": _told(enrichment[at & enrichment["condition"].isin(conditions[1:])]),
         **beside[["sham", "over_sham", "over_sham_low", "over_sham_high", "over_sham_p"]].to_dict(),
         **_beside_gradient(
             files,
@@ -124,6 +128,11 @@ def verdict(cell: Cell) -> dict[str, object]:
         **_confined(cell, eyes, part, files[0]["gradient_squared"]),
         "seconds": float(sum(file["seconds"] for file in files)),
     }
+
+
+def _told(rows: pd.DataFrame) -> int:
+    """Count the networks whose part is denser than its sham."""
+    return int(((rows["over_sham_p"] < LEVEL) & (rows["over_sham"] > 1)).sum())
 
 
 def _beside_gradient(

@@ -76,8 +76,8 @@ def region_shares(
     Returns:
         One row per budget, eye and part: ``image_id eps part energy_share area_share enrichment
         baseline sham_energy_share sham_area_share``, ``baseline`` being what shares are shares of:
-        ``retina``, or ``square`` for the part ``outside``. Shares are NaN where nothing changed on the retina (of
-        ``outside``: nowhere), those of a sham also where the eye has none.
+        ``retina``, or ``square`` for the part ``outside``. Shares are NaN where nothing changed on
+        the retina (of ``outside``: nowhere), those of a sham also where the eye has none.
 
     Raises:
         InputError: Shapes do not match.

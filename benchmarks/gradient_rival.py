@@ -4,7 +4,8 @@ Paint people with a cue, train a robust network and an independent one of anothe
 test eyes, change the same eyes by the same length along gradient squared and SmoothGrad squared,
 and subtract:
 
-    python -m benchmarks.gradient_rival --seeds 3 --out rival --csv docs/results/gradient_rival.csv
+    python -m benchmarks.gradient_rival --people 200 --epochs 6 --robust_epochs 8 --eps_warmup 3 \
+        --seeds 3 --csv docs/results/gradient_rival.csv
 
 `level` rows are the conditions themselves, `difference` rows modulation minus the other condition:
 mean over eyes, 95 % interval, p by sign flips over people, q its false discovery rate within the

@@ -85,7 +85,7 @@ def _best(candidates: Iterator[Mask], own: Mask, free: Mask, *, first: bool) -> 
 def _mirrored(disc: Mask, middle: tuple[float, float], macula: Mask) -> Iterator[Mask]:
     """Mirror about the middle of the retina, about the fovea, and tilt; not onto itself."""
     axes = [middle[0], *([_middle(macula)[0]] if macula.any() else [])]
-    candidates = [_moved(disc, [[-1, 0, 2 * axis], [0, 1, 0]]) for axis in axes]
+    candidates = [_moved(disc, np.array([[-1, 0, 2 * axis], [0, 1, 0]])) for axis in axes]
     tilted = (cv2.getRotationMatrix2D(middle, angle, 1.0) for angle in TILTS)
     for moved in chain(candidates, (_moved(candidates[0], matrix) for matrix in tilted)):
         if not (moved & disc).any():
@@ -102,7 +102,7 @@ def _shifted(macula: Mask, middle: tuple[float, float]) -> Iterator[Mask]:
     shifts = reach * np.stack([np.cos(turns), np.sin(turns)], axis=1)
     away = np.hypot(*(shifts + np.subtract((x, y), middle)).T)
     for across, down in shifts[np.argsort(away, kind="stable")]:
-        yield _moved(macula, [[1, 0, across], [0, 1, down]])
+        yield _moved(macula, np.array([[1, 0, across], [0, 1, down]]))
 
 
 def _turned(vessels: Mask, middle: tuple[float, float]) -> Iterator[Mask]:

@@ -200,7 +200,7 @@ def _confined(
     asked = (norms["whole"] > 0) & np.isfinite(norms[part])
     by_share = (norms[part] * np.sqrt(share))[asked] / norms["whole"][asked]
     flipped = np.isfinite(norms[part][norms["whole"] > 0])
-    beside = Interval.of(rows.loc[part], "over_sham")
+    beside = Interval.of(rows.loc[[part]].to_dict("records")[0], "over_sham")
     return {
         **beside.columns("rms_over_sham"),
         "confined_flipped": float(flipped.mean()),

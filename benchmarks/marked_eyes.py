@@ -2,16 +2,17 @@ r"""Where does a network change real eyes? On photographs whose anatomy people h
 
 Eyes with the disc's box and the fovea (`anatomy/codras`), and eyes with their vessels drawn
 (`anatomy/drive`, `anatomy/chase_db1`): nobody's sex is known, so each is pushed off the sex that
-the network sees (mode disrupt). Enrichment is a part's share of the change's energy over its share
-of the square, with intervals over people:
+the network sees (mode disrupt). Enrichment is a part's share of the change's energy on the retina
+over its share of the retina, beside a sham's, with intervals over people:
 
     python -m benchmarks.marked_eyes --root ../shared/data --model models/robust \
         --clean_model models/clean --null_models models/shuffled1 models/shuffled2
 
-`shuffled model` are robust networks that learned shuffled labels; with two or more, `p` is how
-rarely one more of them would lie as far out. The other controls ask no network and change as much.
-The disc is its box's ellipse, the macula reaches one disc's height from the fovea, the periphery
-begins at 0.8 of the field's radius, as in painted eyes. Networks are folders of classifiers.
+`shuffled model` are robust networks that learned shuffled labels; with two or more, `p` and `p_max`
+rank the network among them (20 are needed to show anything). The other controls ask no network and
+change as much. The disc is its box's ellipse, the macula reaches one disc's height from the fovea,
+the periphery begins at 0.8 of the field's radius, as in painted eyes. Networks are folders of
+classifiers.
 """
 
 import argparse

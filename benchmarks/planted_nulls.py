@@ -7,7 +7,9 @@ a cell neither; ``--cells 1`` makes one more and stops, ``--cells 0`` only reads
 finished cell. ``part`` is the planted one, with cue none the one of least p. ``p`` is its rank
 among the null models at its best budget alone, ``p_max`` against their largest statistic over six
 parts and three budgets, ``found`` all parts with p_max < .05, ``found_shams`` all shams.
-``over_sham`` is the part's enrichment over its sham's at that budget. ``gradient_*`` says the same
+``over_sham`` is the part's enrichment over its sham's at that budget, ``null_over_sham`` the null
+models' median, and ``nulls_told`` how many null models are told from their shams (p < .05, above
+it): a network that learned nothing may like a place too. ``gradient_*`` says the same
 of the squared gradient of each network at the unchanged eye, and ``minus_gradient`` is the mean
 over eyes of the logarithm of the modulation's share of energy in the part less that of the squared
 gradient.
@@ -17,7 +19,9 @@ norm: 1 where the confined norm says what the share of the gradient says already
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,6 +43,7 @@ from fundus_ml.modulation.null_distribution import (
     null_table,
     rank_pvalues,
 )
+from fundus_ml.statistics.bootstrap import Interval
 from fundus_ml.statistics.sign_flips import paired_means
 from fundus_ml.synthesis.options import CUES
 
@@ -108,12 +113,14 @@ def verdict(cell: Cell) -> dict[str, object]:
         "null_attacked_auroc": float(np.median([file["attacked"] for file in files[1:]])),
         "part": part,
         "eps": best["eps"],
-        **best[["energy_share", "enrichment", "null", "null_low", "null_high", "z"]].to_dict(),
+        **_columns(best, ["energy_share", "enrichment", "null", "null_low", "null_high", "z"]),
         "p": asked["p"].min(),
         "p_max": best["p_max"],
         "found": " ".join(sorted(set(told["part"][told["part"].isin(PARTS)]))) or "nothing",
         "found_shams": " ".join(sorted(set(told["part"]) - set(PARTS))) or "nothing",
-        **beside[["sham", "over_sham", "over_sham_low", "over_sham_high", "over_sham_p"]].to_dict(),
+        **_columns(best, ["null_over_sham", "null_over_sham_high"]),
+        "nulls_told": _told(enrichment[at & enrichment["condition"].isin(conditions[1:])]),
+        **_columns(beside, ["sham", "over_sham", "over_sham_low", "over_sham_high", "over_sham_p"]),
         **_beside_gradient(
             files,
             files[0]["modulated"][place].astype(np.float64) - pixels,
@@ -124,6 +131,15 @@ def verdict(cell: Cell) -> dict[str, object]:
         **_confined(cell, eyes, part, files[0]["gradient_squared"]),
         "seconds": float(sum(file["seconds"] for file in files)),
     }
+
+
+def _columns(row: "pd.Series[Any]", names: Sequence[str]) -> dict[str, object]:
+    return {name: row[name] for name in names}
+
+
+def _told(rows: pd.DataFrame) -> int:
+    """Count the networks whose part is denser than its sham."""
+    return int(((rows["over_sham_p"] < LEVEL) & (rows["over_sham"] > 1)).sum())
 
 
 def _beside_gradient(
@@ -184,10 +200,9 @@ def _confined(
     asked = (norms["whole"] > 0) & np.isfinite(norms[part])
     by_share = (norms[part] * np.sqrt(share))[asked] / norms["whole"][asked]
     flipped = np.isfinite(norms[part][norms["whole"] > 0])
+    beside = Interval.of(rows.loc[[part]].to_dict("records")[0], "over_sham")
     return {
-        "rms_over_sham": rows.loc[part, "over_sham"],
-        "rms_over_sham_low": rows.loc[part, "over_sham_low"],
-        "rms_over_sham_high": rows.loc[part, "over_sham_high"],
+        **beside.columns("rms_over_sham"),
         "confined_flipped": float(flipped.mean()),
         "by_share": float(np.median(by_share)) if len(by_share) else np.nan,
     }

@@ -72,7 +72,10 @@ def chain_page(
     tables["Modulation"] = _readable_effects(effects)
     if not enrichments.empty:
         planted = enrichments.assign(planted=enrichments["part"] == design.planted)
-        caption = f"Share of change energy over share of area at eps {design.eps:g}, bars {CI}."
+        caption = (
+            f"Share of the change's energy on the retina over share of the retina at eps "
+            f"{design.eps:g}, bars {CI}; hollow: a sham, a place of the part's shape without it."
+        )
         figures["Where the change goes"] = (figure_png(region_enrichment_figure(planted)), caption)
         tables[f"Where the change goes, at eps {design.eps:g}"] = _readable_enrichments(enrichments)
     robust = findings["robust"]
@@ -158,6 +161,14 @@ def _readable_enrichments(rows: pd.DataFrame) -> pd.DataFrame:
             "share of the change": rows["energy_share"],
             "share of the area": rows["area_share"],
             "enrichment (95 %)": _with_interval(rows, "enrichment", "low", "high"),
+            "times its sham (95 %)": [
+                said if placed else "has no sham"
+                for said, placed in zip(
+                    _with_interval(rows, "over_sham", "over_sham_low", "over_sham_high"),
+                    rows["over_sham"].notna(),
+                    strict=True,
+                )
+            ],
         }
     )
 

@@ -32,6 +32,9 @@ NULL_COLUMNS = (
     "null",
     "null_low",
     "null_high",
+    "over_sham",
+    "null_over_sham",
+    "null_over_sham_high",
     "z",
     "p",
     "p_max",
@@ -106,10 +109,12 @@ def null_table(
 
     Returns:
         One row per condition asked about, budget and part or sham: ``condition eps part
-        energy_share enrichment networks null null_low null_high z p p_max least_p finding``.
-        ``null`` is the median enrichment of the null models, ``null_low`` and ``null_high`` their
-        least and largest; ``z`` the distance of the logit from the null models' mean, in their
-        standard deviations; ``p`` the rank of this part and budget alone, ``p_max`` against the
+        energy_share enrichment networks null null_low null_high over_sham null_over_sham
+        null_over_sham_high z p p_max least_p finding``. ``null`` is the median enrichment of the
+        null models, ``null_low`` and ``null_high`` their least and largest; ``null_over_sham`` and
+        ``null_over_sham_high`` median and largest of what they have over their shams;
+        ``z`` the distance of the logit from the null models' mean, in their standard deviations;
+        ``p`` the rank of this part and budget alone, ``p_max`` against the
         largest over all of them (see :func:`rank_pvalues`), ``least_p`` the smallest either can be
         with so few networks, ``finding`` what that says. No rows with fewer than two null models.
     """
@@ -158,17 +163,15 @@ def _ranked(enrichment: pd.DataFrame, condition: str, null_names: Sequence[str])
         .reindex(index=own.index, columns=list(null_names))
         .to_numpy(float)
         .T
-        for name in ("energy_share", "enrichment")
+        for name in ("energy_share", "enrichment", "over_sham")
     }
     own_logit, logits = _logit(own["energy_share"].to_numpy(float)), _logit(found["energy_share"])
     p, p_max = rank_pvalues(own_logit, logits)
     networks = len(null_names)
-    known = ~np.isnan(found["enrichment"]).all(axis=0)
-    ends = np.full((3, len(own)), np.nan)
-    ends[:, known] = np.nanquantile(found["enrichment"][:, known], (0.5, 0, 1), axis=0)
+    ends, shams = (_median_and_ends(found[name]) for name in ("enrichment", "over_sham"))
     gap, spread = own_logit - _mean(logits), _spread(logits)
     return (
-        own[["energy_share", "enrichment"]]
+        own[["energy_share", "enrichment", "over_sham"]]
         .reset_index()
         .assign(
             condition=condition,
@@ -176,6 +179,8 @@ def _ranked(enrichment: pd.DataFrame, condition: str, null_names: Sequence[str])
             null=ends[0],
             null_low=ends[1],
             null_high=ends[2],
+            null_over_sham=shams[0],
+            null_over_sham_high=shams[2],
             z=np.divide(gap, spread, where=spread > 0, out=np.full(len(own), np.nan)),
             p=p,
             p_max=p_max,
@@ -189,7 +194,10 @@ def _shams_as_parts(enrichment: pd.DataFrame) -> pd.DataFrame:
     """Rows of the shams, with their names and shares in the columns of parts."""
     rows = enrichment[enrichment["part"].isin(SHAMMED) & enrichment["sham"].notna()]
     return rows.assign(
-        part=SHAM + rows["part"], energy_share=rows["sham_energy_share"], enrichment=rows["sham"]
+        part=SHAM + rows["part"],
+        energy_share=rows["sham_energy_share"],
+        enrichment=rows["sham"],
+        over_sham=np.nan,
     )
 
 
@@ -210,6 +218,14 @@ def _too_few(networks: int) -> str:
 
 def _logit(share: NDArray[np.floating]) -> Floats:
     return np.asarray(np.log(share + LEAST_SHARE) - np.log(1 - share + LEAST_SHARE), np.float64)
+
+
+def _median_and_ends(found: Floats) -> Floats:
+    """Median, least and largest of each column, ``(3, C)``; NaN where nobody has a number."""
+    ends = np.full((3, found.shape[1]), np.nan)
+    known = ~np.isnan(found).all(axis=0)
+    ends[:, known] = np.nanquantile(found[:, known], (0.5, 0, 1), axis=0)
+    return ends
 
 
 def _mean(logits: Floats) -> Floats:

@@ -247,11 +247,17 @@ def test_replicates_push_the_same_eyes(versions, tmp_path):
 
 @pytest.mark.usefixtures("unrendered")
 def test_one_null_model_is_no_distribution(everything, versions, tmp_path):
-    """With region maps the run says what is missing."""
+    """With region maps the run says what is missing; a sham is searched and set beside its part."""
     dataset = with_regions(versions.a, tmp_path / "mapped")
-    quick = {"images": 2, "eps": "1", "min_norm_steps": 0, "controls": "false", "bootstrap": 20}
+    quick = {"images": 2, "eps": "1", "min_norm_steps": 3, "controls": "false", "bootstrap": 20}
     modulate.main(flags(everything | quick | {"dataset": dataset}))
-    tags = newest("modulate").data.tags
+    run = newest("modulate")
+    tags = run.data.tags
+    confined = logged_table(run, "confined_budgets.json").set_index(["condition", "region"])
+    assert confined.loc[MODULATION, "values"].tolist() == [3 * 16, 3 * 16]
+    assert confined.loc[MODULATION].index.tolist() == ["disc", "sham disc"]
+    searched = set(results.minimal_perturbations(model="models:/eye/1")["region"])
+    assert searched == {"whole", "disc", "sham disc"}
     assert tags["null"] == "not measured: name two or more shuffled models"
 
 

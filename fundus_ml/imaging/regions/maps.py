@@ -35,8 +35,9 @@ PARTS = ("disc", "macula", "vessels", "periphery", "background", "outside")
 def part_masks(regions: NDArray[np.uint8]) -> dict[str, NDArray[np.bool_]]:
     """Cut the square into parts that cover it once, so that shares over them add up to one.
 
-    A pixel counts for the most specific structure it belongs to: vessels, then disc, macula,
-    periphery; ``background`` is the retina between them, ``outside`` the black surround.
+    A pixel counts for the first structure it belongs to of disc, vessels, macula, periphery:
+    vessels on the disc are part of the disc, or a change of the disc would be one of vessels too.
+    ``background`` is the retina between them, ``outside`` the black surround.
 
     Args:
         regions: ``(..., H, W)`` uint8 map of :data:`REGION_FLAGS`.
@@ -46,7 +47,7 @@ def part_masks(regions: NDArray[np.uint8]) -> dict[str, NDArray[np.bool_]]:
     """
     free = regions & REGION_FLAGS["retina"] > 0
     masks = {"outside": ~free}
-    for name in ("vessels", "disc", "macula", "periphery"):
+    for name in ("disc", "vessels", "macula", "periphery"):
         masks[name] = free & (regions & REGION_FLAGS[name] > 0)
         free = free & ~masks[name]
     masks["background"] = free

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.regions.maps import REGION_FLAGS
@@ -32,7 +32,8 @@ def sham_regions(regions: NDArray[np.uint8]) -> dict[str, Mask]:
     :data:`TILTS`, the first that does. The *macula* is shifted by :data:`MACULA_SHIFT` diameters in
     the direction that keeps most of it, the one nearest to the middle of the retina among equals.
     *Vessels* are turned about the middle of the retina by the angle of :data:`TURNS` that keeps
-    most of them. A sham keeps what lies on the retina and on no real disc, macula or vessel.
+    most of them. A sham keeps what lies on the retina and on no real disc, macula or vessel; the
+    disc's keeps its vessels, as the disc does (:func:`fundus_ml.imaging.regions.maps.part_masks`).
 
     Args:
         regions: ``(N, H, W)`` uint8 maps of
@@ -51,7 +52,9 @@ def sham_regions(regions: NDArray[np.uint8]) -> dict[str, Mask]:
         if not retina.any():
             continue
         masks = {name: retina & (flags & REGION_FLAGS[name] > 0) for name in SHAMMED}
-        free = retina & ~np.logical_or.reduce(list(masks.values()))
+        round_ones = masks["disc"] | masks["macula"]
+        free = dict.fromkeys(SHAMMED, retina & ~round_ones & ~masks["vessels"])
+        free["disc"] = retina & ~round_ones
         middle = _middle(retina)
         moved = {
             "disc": _mirrored(masks["disc"], middle, masks["macula"]),
@@ -60,7 +63,9 @@ def sham_regions(regions: NDArray[np.uint8]) -> dict[str, Mask]:
         }
         for name, candidates in moved.items():
             if masks[name].any():
-                found[name][place] = _best(candidates, masks[name], free, first=name == "disc")
+                found[name][place] = _best(
+                    candidates, masks[name], free[name], first=name == "disc"
+                )
     return found
 
 
@@ -106,11 +111,14 @@ def _turned(vessels: Mask, middle: tuple[float, float]) -> Iterator[Mask]:
         yield _moved(vessels, cv2.getRotationMatrix2D(middle, angle, 1.0))
 
 
-def _moved(mask: Mask, matrix: NDArray[np.floating]) -> Mask:
+def _moved(mask: Mask, matrix: ArrayLike) -> Mask:
     """Move pixels by a ``(2, 3)`` affine map, without mixing neighbours."""
     height, width = mask.shape
     drawn = cv2.warpAffine(
-        mask.astype(np.uint8), matrix.astype(np.float64), (width, height), flags=cv2.INTER_NEAREST
+        mask.astype(np.uint8),
+        np.asarray(matrix, np.float64),
+        (width, height),
+        flags=cv2.INTER_NEAREST,
     )
     return np.asarray(drawn > 0)
 

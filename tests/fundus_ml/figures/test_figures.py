@@ -300,6 +300,22 @@ def test_enrichments_stand_in_their_rows(enrichments):
     assert fits(figure)
 
 
+def test_shams_stand_hollow_beside_their_parts(enrichments):
+    """In the row and colour of their part; a part without a sham has none."""
+    shams = [0.7, 1.1, np.nan]
+    figure = figures.region_enrichment_figure(enrichments.assign(sham=shams * 2))
+    (axes,) = figure.axes
+    hollow = [
+        each for each in axes.lines if each.get_fillstyle() == "none" and len(each.get_xdata())
+    ]
+    for drawn, model in zip(hollow, ("clean", "robust"), strict=True):
+        np.testing.assert_array_equal(drawn.get_xdata(), shams)
+        np.testing.assert_array_equal(drawn.get_ydata(), line(axes, model).get_ydata())
+        assert drawn.get_color() == line(axes, model).get_color()
+    assert line(axes, "its sham").get_marker() == "o"
+    assert fits(figure)
+
+
 def test_enrichments_without_truth_shade_nothing(enrichments):
     """Real eyes have no planted part."""
     figure = figures.region_enrichment_figure(enrichments.drop(columns="planted"))

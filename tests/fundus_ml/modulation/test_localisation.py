@@ -44,7 +44,7 @@ def part_of(flags):
     """The most specific structure of one pixel, by plain questions."""
     if not flags & 1:
         return "outside"
-    for name in ("vessels", "disc", "macula", "periphery"):
+    for name in ("disc", "vessels", "macula", "periphery"):
         if flags & REGION_FLAGS[name]:
             return name
     return "background"

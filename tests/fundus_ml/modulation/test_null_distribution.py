@@ -73,6 +73,7 @@ def enrichments(networks, *, planted=0.0):
                     {
                         "condition": condition, "eps": eps, "part": part, "energy_share": share,
                         "enrichment": 3 * share, "sham_energy_share": sham, "sham": 3 * sham,
+                        "over_sham": share / sham,
                     }
                 )  # fmt: skip
     return pd.DataFrame(rows)
@@ -92,6 +93,9 @@ def test_the_table_asks_the_modulation_and_no_other_control():
         nulls = same[same["condition"].map(is_shuffled)]
         ends = np.quantile(nulls["enrichment"], (0.5, 0, 1))
         assert [row["null"], row["null_low"], row["null_high"]] == pytest.approx(ends)
+        over = nulls["over_sham"]
+        beside = [row[f"null_over_sham{end}"] for end in ("", "_high")]
+        assert beside == pytest.approx([over.median(), over.max()], nan_ok=True)
         assert row["p"] == (1 + (nulls["energy_share"] >= row["energy_share"]).sum()) / 5
         logit = np.log((nulls["energy_share"] + 1e-4) / (1 - nulls["energy_share"] + 1e-4))
         own = np.log((row["energy_share"] + 1e-4) / (1 - row["energy_share"] + 1e-4))

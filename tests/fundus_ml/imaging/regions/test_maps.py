@@ -9,7 +9,7 @@ def slow_part(flags):
     """The part of one pixel, by the order of the docstring."""
     if not flags & REGION_FLAGS["retina"]:
         return "outside"
-    for name in ("vessels", "disc", "macula", "periphery"):
+    for name in ("disc", "vessels", "macula", "periphery"):
         if flags & REGION_FLAGS[name]:
             return name
     return "background"

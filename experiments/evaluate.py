@@ -134,6 +134,7 @@ def evaluate(config: EvaluateConfig, run: "tracking.Run") -> "pd.DataFrame":
         name=version.uri,
         calibration=calibration,
         beside=_beside(version, dataset) if config.split == ALL else (),
+        beside_shortcuts=True,
     )
     predicted, metrics, tags = measured.predicted, measured.metrics, {}
     if config.attacks == "suite":

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 import pandas as pd
 from torch import nn
 
-from experiments.recording.network_gain import gain_over_shortcuts, gain_rows, log_gain
+from experiments.recording.network_gain import (
+    gain_metrics,
+    gain_over_shortcuts,
+    gain_rows,
+    log_gain,
+)
 from experiments.recording.options import ALL, Measure
 from experiments.recording.scored_eyes import scored_eyes, words_of
 from experiments.recording.scores import (
@@ -100,6 +105,7 @@ def measure_split(
     name: str,
     calibration: Calibration | None = None,
     beside: Sequence[str] = (),
+    beside_shortcuts: bool = False,
 ) -> Measured:
     """Score a split clean and attacked, log tables and figures, compare with the shortcut baseline.
 
@@ -112,6 +118,7 @@ def measure_split(
         name: What the figures call the network.
         calibration: Temperature and threshold; fitted on the validation eyes when omitted.
         beside: Lines to say below the score.
+        beside_shortcuts: Also fit the shortcuts anew, on all eyes, and say what the network adds.
     """
     predicted = _predictions(model, dataset, split, measure, eps=measure.eps)
     parts = {split: predicted[predicted["attack"] == CLEAN]}
@@ -137,14 +144,17 @@ def measure_split(
     within_age = auroc_within_age(
         parts[split], dataset.frame, resamples=measure.bootstrap, seed=measure.seed
     )
-    gain = gain_over_shortcuts(
-        parts[split], dataset, resamples=measure.bootstrap, seed=measure.seed
-    )
+    gain = None
+    if beside_shortcuts:
+        gain = gain_over_shortcuts(
+            parts[split], dataset, resamples=measure.bootstrap, seed=measure.seed
+        )
+        log_gain(run, gain)
     log_scores(
         run,
         predicted,
         table,
-        beside=(within_age.rows(), gain_rows(gain)),
+        beside=(within_age.rows(), *([gain_rows(gain)] if gain else [])),
         name=name,
         constraint=measure.constraint,
         contrast=dataset.contrast,
@@ -173,14 +183,18 @@ def measure_split(
             apart_words(subgroups),
             _told(calibration, fitted_on, dataset.contrast.classes[1]),
         ),
-        conclusions=(f"{words_of(split)}: {reached}{under_attack(table)}", str(gain), *beside),
+        conclusions=(
+            f"{words_of(split)}: {reached}{under_attack(table)}",
+            *([str(gain)] if gain else []),
+            *beside,
+        ),
     )
     return Measured(
         predicted=predicted,
         table=table,
         metrics=headline(table, split=split)
         | ({} if by_age is None else {f"{split}/{WITHIN_AGE}": by_age.value})
-        | log_gain(run, gain, split=split)
+        | (gain_metrics(gain, split=split) if gain else {})
         | {BASELINE: audit.shortcut_baseline},
         tags=calibration.tags() | {"calibrated_on": dataset.digest},
     )

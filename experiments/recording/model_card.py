@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from experiments.recording.network_gain import AUROC_GAIN, AUROC_GAIN_P
+from experiments.recording.network_gain import AUROC_GAIN
 from experiments.recording.shortcut_baseline import BASELINE, BASELINE_BY
-from fundus_ml.auditing.network_gain import LEVEL
 from fundus_ml.data.options import TRUE
 from fundus_ml.evaluation.scores import CLEAN, score_of
 from fundus_ml.evaluation.within_age import WITHIN_AGE
@@ -124,14 +123,6 @@ def _verdict(contrast: str, tags: Mapping[str, str], made: Making, scores: pd.Da
         return "Not measured on a test split."
     baseline = made.metrics[BASELINE]
     by = made.tags.get(BASELINE_BY, "what stands beside the eye")
-    p = [value for name, value in made.metrics.items() if name.endswith(f"/{AUROC_GAIN_P}")]
-    if p:
-        by = f"AUROC {baseline:.3f}, {by}"
-        added = score_of(scores, AUROC_GAIN, per="person")
-        words = f"{added.value:+.3f} ({added.low:+.3f} to {added.high:+.3f}), p = {p[0]:.2g}"
-        if p[0] <= LEVEL and score_of(scores, "auroc").low > baseline:
-            return f"Reads {contrast} beyond the shortcuts ({by}): adds AUROC {words}."
-        return f"Not shown to add to the shortcuts ({by}): AUROC {words}."
     if score_of(scores, "auroc").low > baseline:
         return f"Reads {contrast} beyond what shortcuts reach ({baseline:.3f}, {by})."
     return f"Not shown to read more than shortcuts reach ({baseline:.3f}, {by})."

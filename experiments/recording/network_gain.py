@@ -53,9 +53,13 @@ def gain_over_shortcuts(
     )
 
 
-def log_gain(run: Run, gain: NetworkGain, *, split: str) -> dict[str, float]:
-    """Store a gain as ``network_gain.json``; hand back its metrics, none where not measured."""
+def log_gain(run: Run, gain: NetworkGain) -> None:
+    """Store a gain as ``network_gain.json``."""
     run.log_json(gain.record(), NETWORK_GAIN)
+
+
+def gain_metrics(gain: NetworkGain, *, split: str) -> dict[str, float]:
+    """Name its metrics; none where it was not measured."""
     if gain.gain is None:
         return {}
     named = gain.gain.columns(AUROC_GAIN) | {AUROC_GAIN_P: gain.p}

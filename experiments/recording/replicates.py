@@ -60,10 +60,11 @@ def record_replicates(
     mean = {"networks": len(replicates)} | found.columns("auroc")
     run.log_table(pd.DataFrame([mean]), "replicates_mean.json")
     run.log_metrics({f"test/{name}": value for name, value in mean.items() if np.isfinite(value)})
-    run.set_tags({"labels": labels, "replicates": ",".join(row["version"] for row in rows)})
+    versions = ",".join(str(row["version"]) for row in rows)
+    run.set_tags({"labels": labels, "replicates": versions})
     _keep_logits(run, replicates)
     console.table(table, final=True)
-    say(f"{_words(found, labels)}; as a flag: {','.join(row['version'] for row in rows)}")
+    say(f"{_words(found, labels)}; as a flag: {versions}")
     return table
 
 

@@ -128,9 +128,7 @@ class Trial:
         scores = self.scores[TREES]
         return np.concatenate(
             [
-                cast(
-                    "Floats", column_aurocs(labels, np.repeat(scores[:, None], labels.shape[1], 1))
-                )
+                column_aurocs(labels, np.repeat(scores[:, None], labels.shape[1], 1))
                 for labels in shuffles.blocks()
             ]
         )

@@ -121,7 +121,7 @@ def success_over_networks(
             values, _people(values.columns, people), resamples=resamples, seed=seed
         )
         counts = {"networks": len(values), "eyes": values.shape[1]}
-        rows.append({"eps": eps} | counts | found.columns(measure))
+        rows.append({"eps": eps, **counts, **found.columns(measure)})
     return pd.DataFrame(rows)
 
 

@@ -102,7 +102,8 @@ def edge_alignment(
     grey = pixels.mean(axis=3) / 255
     sigma = SMOOTHED * dataset.size
     steep = np.stack([gaussian_filter(each, sigma) for each in gradients])
-    edges = np.stack([gaussian_filter(scharr(each), sigma) for each in grey])
+    steepness = [scharr(each) for each in grey]  # type: ignore[no-untyped-call]
+    edges = np.stack([gaussian_filter(each, sigma) for each in steepness])
     inside = np.stack(
         [binary_erosion(each > DARK, iterations=max(1, round(RIM * dataset.size))) for each in grey]
     )

@@ -140,4 +140,4 @@ class _Part:
             clusters = len(np.unique(person[rows]))
             fewest = min(fewest, clusters)
             moved[rows] = (placed - value) / rows.sum() * np.sqrt(clusters / max(1, clusters - 1))
-        return cls(value, names, np.bincount(person, moved), fewest)
+        return cls(value, names, np.bincount(person, moved).astype(np.float64), fewest)

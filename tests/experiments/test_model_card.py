@@ -56,23 +56,6 @@ def test_the_verdict_follows_the_interval_and_the_labels(low, labels, said):
     assert card({"labels": labels}, scores=scores).verdict.startswith(said)
 
 
-@pytest.mark.parametrize(
-    ("low", "p", "said"),
-    [
-        (0.80, 0.004, "Reads glaucoma beyond the shortcuts (AUROC 0.760, age): adds AUROC "),
-        (0.75, 0.004, "Not shown to add to the shortcuts (AUROC 0.760, age): AUROC "),
-        (0.80, 0.3, "Not shown to add to the shortcuts (AUROC 0.760, age): AUROC "),
-    ],
-)
-def test_where_the_gain_was_tested_the_verdict_needs_it_and_the_baseline(made, low, p, said):
-    made.metrics["test/auroc_gain_p"] = p
-    gain = ("none", 0, "person", "auroc_gain", 0.05, 0.01, 0.09)
-    scores = pd.DataFrame([*SCORES.itertuples(index=False), gain], columns=SCORES.columns)
-    found = card(scores=scores.assign(low=scores["low"].where(scores["measure"] != "auroc", low)))
-    assert found.verdict == f"{said}+0.050 (+0.010 to +0.090), p = {p}."
-    assert [row.value for row in found.scores if "added" in row.measure] == ["0.050"]
-
-
 @pytest.mark.usefixtures("made")
 def test_a_version_whose_scores_are_gone_says_so():
     found = card(scores=SCORES[:0])

@@ -15,7 +15,7 @@ def thumbnails(pixels: NDArray[np.uint8]) -> Floats:
     """Average cropped eyes over a grid of 8 by 8 cells.
 
     Args:
-        pixels: ``(n, size, size, 3)`` uint8 RGB, ``size`` at least 8.
+        pixels: ``(n, size, size, 3)`` uint8 RGB; eyes smaller than the grid are cells themselves.
 
     Returns:
         ``(n, 192)`` grey levels: colour and coarse layout are left, vessels are not.
@@ -27,7 +27,7 @@ def masked_retinas(pixels: NDArray[np.uint8]) -> Floats:
     """Average what is left of cropped eyes with the retina painted flat.
 
     Args:
-        pixels: ``(n, size, size, 3)`` uint8 RGB, the circle inscribed, ``size`` at least 8.
+        pixels: ``(n, size, size, 3)`` uint8 RGB, the circle inscribed.
 
     Returns:
         ``(n, 128)`` of 8 by 8 cells: the brightness outside the circle in grey levels times the
@@ -53,9 +53,10 @@ def _coarse(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _averaged(values: Floats) -> Floats:
-    """Average over cells of nearly equal size: ``(n, side, side, c)`` to ``(n, 8, 8, c)``."""
+    """Average over cells of nearly equal size: ``(n, size, size, c)`` to ``(n, 8, 8, c)``."""
     size = values.shape[1]
-    starts = np.arange(SIDE) * size // SIDE
+    side = min(SIDE, size)
+    starts = np.arange(side) * size // side
     sizes = np.diff([*starts, size])
     sums = np.add.reduceat(np.add.reduceat(values, starts, axis=1), starts, axis=2)
     means: Floats = sums / (sizes[:, None, None] * sizes[:, None])

@@ -22,11 +22,12 @@ def p_of(labels, shortcut):
 
 
 def test_a_mirror_of_age_has_uniform_p_and_a_shortcut_of_its_own_the_smallest():
+    """Six p-values: two below .05 would come about by chance in 3 runs of 100."""
     p = []
     for seed in range(6):
         _, shortcuts, labels = drawn(300, seed)
         p.append(p_of(labels, shortcuts["border"]))
-    assert min(p) > 0.01, p
+    assert np.sum(np.array(p) <= 0.05) < 2, p
     assert 0.2 < np.mean(p) < 0.8
     _, shortcuts, labels = drawn(600, 0, direct=0.05)
     assert p_of(labels, shortcuts["border"]) == pytest.approx(0.01)

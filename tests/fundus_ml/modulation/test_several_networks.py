@@ -31,6 +31,7 @@ def shares(networks=3):
                     EYES[["image_id"]].assign(
                         network=f"models:/eye/{network}", eps=eps, part=part,
                         energy_share=share, area_share=area, enrichment=share / area,
+                        sham_energy_share=np.nan, sham_area_share=np.nan,
                     )
                 )  # fmt: skip
     long = pd.concat(rows, ignore_index=True)

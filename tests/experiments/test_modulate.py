@@ -223,6 +223,7 @@ def test_several_networks_at_chance(versions, tmp_path, capsys):
         assert shown["part"] == ["nothing", *parts]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unrendered")
 def test_replicates_push_the_same_eyes(versions, tmp_path):
     """Their mean has intervals over people and networks; pictures and rows are the first's."""
@@ -245,6 +246,7 @@ def test_replicates_push_the_same_eyes(versions, tmp_path):
     assert set(results.modulations()["model_version"]) == {1}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unrendered")
 def test_one_null_model_is_no_distribution(everything, versions, tmp_path):
     """With region maps the run says what is missing; a sham is searched and set beside its part."""

@@ -26,6 +26,7 @@ SMALL = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_null_models_that_were_killed_go_on_with_the_one_they_were_at(
     versions, monkeypatch, capsys
 ):

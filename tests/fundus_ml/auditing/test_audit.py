@@ -163,6 +163,7 @@ def test_a_handful_of_eyes_is_not_judged_and_says_so(tmp_path):
     assert read_audit(tmp_path / AUDIT) == audit
 
 
+@pytest.mark.slow
 def test_a_crop_that_differs_between_sources_is_caught(tmp_path):
     """Men are 62 % of one source and 34 % of the other; one keeps what surrounds the circle."""
     for name, male, level, seed in (("cropped", 0.62, 0, 1), ("uncropped", 0.34, 60, 2)):

@@ -39,7 +39,15 @@ def named(judged):
     return [name for name, item in judged.items() if item.verdict == "named"]
 
 
-@pytest.mark.parametrize("tie", ["none", "age", "camera", "row order"])
+@pytest.mark.parametrize(
+    "tie",
+    [
+        "none",
+        "age",
+        pytest.param("camera", marks=pytest.mark.slow),
+        pytest.param("row order", marks=pytest.mark.slow),
+    ],
+)
 def test_the_tied_shortcut_is_named_and_no_other(judge, tie):
     judged = judge(draw_cohort(tie=tie))
     assert named(judged) == ([] if tie == "none" else [tie])
@@ -64,6 +72,7 @@ def test_over_twenty_seeds_the_tie_is_named_and_no_other(judge, tie):
     assert sum(names == wanted for names in found) >= 19, found
 
 
+@pytest.mark.slow
 def test_what_tells_cameras_apart_is_explained_by_the_camera(judge):
     judged = judge(draw_cohort(tie="camera"))
     for name in ("field-of-view geometry", TOGETHER, TREES):
@@ -82,6 +91,7 @@ def test_what_no_table_explains_is_named_itself(judge):
     )
 
 
+@pytest.mark.slow
 def test_what_the_retina_itself_may_move_stays_open(judge):
     """Men's eyes have more contrast: their optics or their anatomy, which no table can say."""
     frame = draw_cohort(tie="camera")
@@ -93,12 +103,14 @@ def test_what_the_retina_itself_may_move_stays_open(judge):
     )
 
 
+@pytest.mark.slow
 def test_two_ties_are_both_named(judge):
     frame = weakly_tied("camera", 0)
     older = frame["age"] + 12 * frame["label"]
     assert set(named(judge(frame.assign(age=older)))) == {"camera", "age"}
 
 
+@pytest.mark.slow
 def test_weak_evidence_for_the_camera_counts_where_it_explains_a_stronger_one(judge):
     """Geometry is the camera, told more sharply: the camera is the root of it."""
     for seed in range(2):

@@ -21,6 +21,7 @@ def p_of(labels, shortcut):
     return (1 + (null >= observed).sum()) / (1 + len(null))
 
 
+@pytest.mark.slow
 def test_a_mirror_of_age_has_uniform_p_and_a_shortcut_of_its_own_the_smallest():
     """Six p-values: two below .05 would come about by chance in 3 runs of 100."""
     p = []

@@ -71,6 +71,7 @@ def test_a_high_auroc_of_few_is_covered():
     assert percentile < 0.85
 
 
+@pytest.mark.slow
 def test_equal_parts_differ_at_the_level_and_unequal_ones_are_found():
     rng, equal, unequal, sides = np.random.default_rng(4), [], [], []
     for _ in range(300):

@@ -35,8 +35,8 @@ def out_of_fold_trees(
     if not columns.shape[1]:
         return logits
     for held_out in folds:
-        learned = labels[~held_out]
-        if learned.all() or not learned.any():
+        learned, known = labels[~held_out], known_somewhere(columns[~held_out])
+        if learned.all() or not learned.any() or not known.any():
             continue
         trees = HistGradientBoostingClassifier(
             learning_rate=0.1,
@@ -48,6 +48,11 @@ def out_of_fold_trees(
             random_state=seed,
         )
         with one_thread():
-            trees.fit(columns[~held_out], learned)
-            logits[held_out] = trees.decision_function(columns[held_out])
+            trees.fit(columns[np.ix_(~held_out, known)], learned)
+            logits[held_out] = trees.decision_function(columns[np.ix_(held_out, known)])
     return logits
+
+
+def known_somewhere(columns: Floats) -> NDArray[np.bool_]:
+    """Which of ``(n, q)`` columns have a number; scikit-learn's trees fail on one without."""
+    return np.asarray(~np.isnan(columns).all(axis=0))

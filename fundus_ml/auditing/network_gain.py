@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import log_loss
 from sklearn.model_selection import KFold
 
-from fundus_ml.auditing.boosted_trees import out_of_fold_trees
+from fundus_ml.auditing.boosted_trees import known_somewhere, out_of_fold_trees
 from fundus_ml.auditing.columns import TREES, Shortcut
 from fundus_ml.auditing.conditional_randomisation import PENALTIES
 from fundus_ml.auditing.permutation import FOLDS, grouped_folds
@@ -217,6 +217,7 @@ def _read_off_shortcuts(network: Floats, design: Floats, columns: Floats, *, see
     for learned, held_out in KFold(FOLDS, shuffle=True, random_state=seed).split(design):
         ridge = RidgeCV(alphas=PENALTIES).fit(design[learned], network[learned])
         left = network[learned] - ridge.predict(design[learned])
+        known = known_somewhere(columns[learned])
         with one_thread():
             trees = HistGradientBoostingRegressor(
                 learning_rate=0.1,
@@ -225,8 +226,9 @@ def _read_off_shortcuts(network: Floats, design: Floats, columns: Floats, *, see
                 min_samples_leaf=10,
                 early_stopping=False,
                 random_state=seed,
-            ).fit(columns[learned], left)
-            predicted[held_out] = ridge.predict(design[held_out]) + trees.predict(columns[held_out])
+            ).fit(columns[np.ix_(learned, known)], left)
+            beyond = trees.predict(columns[np.ix_(held_out, known)])
+            predicted[held_out] = ridge.predict(design[held_out]) + beyond
     return predicted
 
 

@@ -37,3 +37,16 @@ def test_one_class_or_no_column_says_nothing():
     one = np.zeros(40, np.bool_)
     assert not out_of_fold_trees(np.ones((40, 1)), one, folds, seed=0).any()
     assert not out_of_fold_trees(np.empty((40, 0)), ~one, folds, seed=0).any()
+
+
+def test_a_column_that_nobody_knows_changes_nothing():
+    """A release without ages: scikit-learn's trees fail on a column without any number."""
+    rng = np.random.default_rng(2)
+    labels = rng.random(120) < 0.5
+    known = (labels + rng.normal(size=120))[:, None]
+    unknown = np.full((120, 1), np.nan)
+    folds = grouped_folds(np.arange(120), np.zeros(120), seed=0)
+    scores = out_of_fold_trees(np.hstack([known, unknown]), labels, folds, seed=0)
+    np.testing.assert_array_equal(scores, out_of_fold_trees(known, labels, folds, seed=0))
+    assert scores.any()
+    assert not out_of_fold_trees(unknown, labels, folds, seed=0).any()

@@ -17,10 +17,8 @@ from tracking.runs import Run
 
 AUROC_GAIN = "auroc_gain"
 """Measure: AUROC per person of shortcuts and network less that of the shortcuts."""
-AUROC_GAIN_P = "auroc_gain_p"
-"""Metric: one-sided p-value of the likelihood ratio."""
 NETWORK_GAIN = "network_gain.json"
-"""Artifact: the gain, its p-value, and the power on so many people."""
+"""Artifact: the gain on so many people, or why it was not measured."""
 
 
 def gain_over_shortcuts(
@@ -62,7 +60,7 @@ def gain_metrics(gain: NetworkGain, *, split: str) -> dict[str, float]:
     """Name its metrics; none where it was not measured."""
     if gain.gain is None:
         return {}
-    named = gain.gain.columns(AUROC_GAIN) | {AUROC_GAIN_P: gain.p}
+    named = gain.gain.columns(AUROC_GAIN)
     return {f"{split}/{name}": value for name, value in named.items()}
 
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from scipy.stats import norm
 
 from benchmarks.network_gain import one_cohort
 from fundus_ml.auditing.columns import TREES, Shortcut
@@ -10,7 +9,6 @@ from fundus_ml.auditing.network_gain import (
     NetworkGain,
     ShortcutScores,
     network_gain,
-    power_of_gain,
     shortcut_scores,
 )
 from fundus_ml.statistics.bootstrap import Interval
@@ -38,11 +36,8 @@ def test_what_the_network_reads_beside_the_shortcut_counts_and_the_shortcut_itse
     found = network_gain(labels[eyes], anatomy[eyes], eyes, scores, resamples=200)
     assert found.adds
     assert found.gain.low > 0.03
-    assert found.p < 1e-4
     assert found.people == 300
     assert "the network adds to the fitted shortcuts: AUROC per person +0." in str(found)
-    backwards = network_gain(labels[eyes], -anatomy[eyes], eyes, scores, resamples=200)
-    assert backwards.p > 0.99
 
 
 def test_a_second_eye_that_says_the_same_is_no_second_person(rng):
@@ -65,13 +60,6 @@ def test_people_under_both_labels_are_left_out_and_too_few_say_so(rng):
     assert set(found.record()) == {"people", "reason"}
 
 
-def test_power_is_that_of_the_normal_shift():
-    assert power_of_gain(0.6, people=400) == pytest.approx(0.974, abs=0.001)
-    assert power_of_gain(0.5, people=400) == pytest.approx(0.05)
-    shift = np.sqrt(2) * norm.ppf(0.6) * np.sqrt(100 * 0.2 * 0.8)
-    assert power_of_gain(0.6, people=100, share=0.2) == pytest.approx(norm.sf(1.645 - shift), 1e-3)
-
-
 def test_scores_of_all_shortcuts_come_from_other_people(rng):
     labels, shortcut, eyes = people(rng)
     whole = Shortcut(TREES, known=False, design=shortcut[eyes, None])
@@ -81,19 +69,16 @@ def test_scores_of_all_shortcuts_come_from_other_people(rng):
 
 
 def test_a_gain_says_that_nothing_was_shown():
-
-    said = str(NetworkGain(people=400, gain=Interval(0.0, -0.01, 0.01), p=0.4, power=0.97))
+    said = str(NetworkGain(people=400, gain=Interval(0.0, -0.01, 0.01)))
     assert said == (
         "the network is not shown to add to the fitted shortcuts: AUROC per person +0.000 (-0.010 "
-        "to +0.010), likelihood ratio p = 0.4, 400 people; an addition of AUROC 0.60 would be "
-        "found with probability 0.97; reading shortcuts better than boosted trees do counts as "
-        "adding, too"
+        "to +0.010), 400 people"
     )
 
 
 @pytest.mark.slow
 def test_false_alarms_stay_at_their_level_where_the_network_reads_shortcuts_alone():
-    found = [one_cohort(1000, 400, seed) for seed in range(100)]
+    found = [one_cohort(1000, 400, seed) for seed in range(40)]
     for name in ("shortcuts only", "noise"):
-        assert sum(row[name][0] <= 0.05 for row in found) <= 11
-    assert sum(row["anatomy"][0] <= 0.05 for row in found) >= 88
+        assert sum(row[name][1] > 0 for row in found) <= 3
+    assert np.mean([row["anatomy"][0] for row in found]) > 0.015

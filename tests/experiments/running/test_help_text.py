@@ -18,6 +18,7 @@ from experiments.train import TrainConfig
             [
                 "Flags of train:",
                 "Which network is trained, from what, and how:",
+                "Flags of a training that may be asked for several networks, or for null models:",
                 "Flags of a training that is kept on disk while it lasts:",
                 "How long, how fast and on what the engine learns:",
                 "What a run prints:",

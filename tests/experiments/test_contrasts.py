@@ -52,6 +52,7 @@ def test_a_version_says_what_it_answers_and_who_was_left_out():
     assert run.data.metrics["test/auroc_per_person"] >= 0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("smokers")
 def test_what_follows_asks_the_same(capsys):
     """Without a flag: the labels are those of the version, in scores and in robust training."""

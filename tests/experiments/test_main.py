@@ -235,6 +235,7 @@ def test_predictions_are_rows_that_know_their_eyes(chain):
     assert clean["called"].tolist() == called.astype(int).tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unrendered")
 def test_a_repeated_modulation_replaces_its_rows(children):
     before = results.modulations(model="models:/fundus-sex@robust")

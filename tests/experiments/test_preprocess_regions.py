@@ -123,6 +123,7 @@ def test_a_dataset_without_regions_is_measured_all_the_same():
     np.testing.assert_allclose(searched[both], stored[both], rtol=0.1)
 
 
+@pytest.mark.slow
 def test_a_mask_goes_before_what_is_found(release, written):
     preprocess.main(flags(SMALL | {"out": "drawn", "regions": "masks"}))
     dataset = open_dataset(str(release[0] / "drawn"))

@@ -62,6 +62,7 @@ def interrupted(config, run, *, after):
     return run.run_id
 
 
+@pytest.mark.slow
 def test_the_same_command_goes_on_where_it_stood(chain, capsys):
     """Same bits, whole curves, and both runs say how they belong together."""
     small = SMALL | {"dataset": chain.dataset}

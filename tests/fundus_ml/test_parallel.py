@@ -49,6 +49,7 @@ def grow(number):
     return number, os.getpid()
 
 
+@pytest.mark.slow
 def test_a_process_that_grows_stays():
     """As one does that reads a large photograph after many small ones."""
     with processes(workers=2):

@@ -140,6 +140,7 @@ def test_too_few_shuffles_name_nothing_and_say_so(judge):
     assert "50 shuffles are too few, 299 are needed" in judged["camera"].words
 
 
+@pytest.mark.slow
 def test_the_same_seed_judges_the_same_and_progress_is_told(judge):
     told = []
     frame = draw_cohort(100)

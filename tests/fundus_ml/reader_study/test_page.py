@@ -59,6 +59,7 @@ def test_a_folder_without_a_modulation_is_refused(tmp_path):
         make_study(tmp_path, StudyOptions())
 
 
+@pytest.mark.slow
 @needs_browser
 def test_a_reader_who_sees_the_change_is_scored_as_one_who_does(tmp_path):
     """Every third answer is wrong on purpose; what is right is seen in the pictures alone."""

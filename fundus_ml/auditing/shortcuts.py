@@ -18,12 +18,10 @@ from fundus_ml.auditing.columns import (
 from fundus_ml.data.contrasts import SEX_CONTRAST, Contrast
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.imaging.margins import BORDER, COLOUR, measure_margins
-from fundus_ml.imaging.thumbnails import masked_retinas, thumbnails
+from fundus_ml.imaging.masked_retinas import masked_retinas
 
 MASKED = "masked retina"
 """What an 8 by 8 picture shows with the retina painted flat: border and shape of the field."""
-THUMBNAIL = "thumbnail"
-"""An 8 by 8 picture of the whole eye."""
 EYES_AT_ONCE = 256
 CUTS = ("left", "top", "right", "bottom")
 QUALITY = ("quality", "focus", "illumination", "contrast", "colour_cast", "visible_area")
@@ -55,13 +53,6 @@ def find_shortcuts(
         numbers(MASKED, seen.filter(like=MASKED), "every border is the same", squares=False),
         numbers("global colour", seen[list(COLOUR)], "every eye has the same colour", retinal=True),
         numbers("quality", frame[list(QUALITY)], "every eye has the same quality", retinal=True),
-        numbers(
-            THUMBNAIL,
-            seen.filter(like=THUMBNAIL),
-            "every thumbnail is the same",
-            retinal=True,
-            squares=False,
-        ),
     ]
     together = replace(_joined(TOGETHER, single, "no shortcut varies"), retinal=True)
     return [*single, together, replace(together, name=TREES)]
@@ -74,11 +65,8 @@ def _measured(
     for start in range(0, len(dataset), EYES_AT_ONCE):
         stop = min(start + EYES_AT_ONCE, len(dataset))
         pixels = dataset.pixels(np.arange(start, stop))
-        pictures = [
-            pd.DataFrame(made(pixels)).add_prefix(f"{name} ")
-            for name, made in ((MASKED, masked_retinas), (THUMBNAIL, thumbnails))
-        ]
-        parts.append(pd.concat([measure_margins(pixels), *pictures], axis=1))
+        masked = pd.DataFrame(masked_retinas(pixels)).add_prefix(f"{MASKED} ")
+        parts.append(pd.concat([measure_margins(pixels), masked], axis=1))
         dataset.release()
         if on_progress is not None:
             on_progress(stop, len(dataset))

@@ -21,7 +21,6 @@ NAMES = (
     "masked retina",
     "global colour",
     "quality",
-    "thumbnail",
     TOGETHER,
     TREES,
 )
@@ -67,7 +66,7 @@ def test_what_does_not_vary_says_so(found):
     assert not found["source"].design.size
     assert not found["camera"].missing
     assert found[TOGETHER].design.shape[1] == sum(
-        found[name].design.shape[1] for name in NAMES[:11]
+        found[name].design.shape[1] for name in NAMES[:10]
     )
 
 
@@ -123,9 +122,9 @@ def test_trees_read_what_was_measured_and_an_unknown_age_stays_unknown(tmp_path,
     found = {item.name: item for item in find_shortcuts(dataset)}
     np.testing.assert_array_equal(found["age"].columns[:, 0], frame["age"])
     assert set(np.unique(found["camera"].columns)) == {0.0, 1.0}
-    singles = [found[name] for name in NAMES[:11]]
+    singles = [found[name] for name in NAMES[:10]]
     assert found[TREES].columns.shape[1] == sum(item.columns.shape[1] for item in singles)
-    assert [item.retinal for item in found.values()] == [False] * 8 + [True] * 5
+    assert [item.retinal for item in found.values()] == [False] * 8 + [True] * 4
 
 
 @pytest.mark.parametrize("age", [50.0, np.nan])

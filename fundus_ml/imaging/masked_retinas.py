@@ -1,4 +1,4 @@
-"""Pictures too coarse to show anatomy: 8 by 8 averages of an eye, and of all but its retina."""
+"""What a picture shows with the retina painted flat, averaged over 8 by 8 cells."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,18 +9,6 @@ SIDE = 8
 """Cells per side."""
 
 Floats = NDArray[np.float64]
-
-
-def thumbnails(pixels: NDArray[np.uint8]) -> Floats:
-    """Average cropped eyes over a grid of 8 by 8 cells.
-
-    Args:
-        pixels: ``(n, size, size, 3)`` uint8 RGB; eyes smaller than the grid are cells themselves.
-
-    Returns:
-        ``(n, 192)`` grey levels: colour and coarse layout are left, vessels are not.
-    """
-    return _averaged(_coarse(pixels).astype(np.float64)).reshape(len(pixels), -1)
 
 
 def masked_retinas(pixels: NDArray[np.uint8]) -> Floats:

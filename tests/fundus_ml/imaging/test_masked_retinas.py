@@ -1,26 +1,15 @@
-"""Thumbnails are averages over cells; a masked retina shows border and cuts, never the retina."""
+"""A masked retina shows border and cuts, never the retina."""
 
 import numpy as np
 import pytest
 
-from fundus_ml.imaging.thumbnails import SIDE, masked_retinas, thumbnails
+from fundus_ml.imaging.masked_retinas import SIDE, masked_retinas
 
 
 @pytest.fixture
 def eyes():
     rng = np.random.default_rng(0)
     return rng.integers(20, 256, (2, 48, 48, 3)).astype(np.uint8)
-
-
-def test_a_thumbnail_holds_the_means_of_its_cells(eyes):
-    expected = eyes.reshape(2, SIDE, 6, SIDE, 6, 3).mean(axis=(2, 4)).reshape(2, -1)
-    np.testing.assert_allclose(thumbnails(eyes), expected)
-
-
-@pytest.mark.parametrize("size", [8, 17, 96, 200])
-def test_any_size_averages_a_flat_picture_to_its_grey(size):
-    flat = np.full((1, size, size, 3), 37, np.uint8)
-    np.testing.assert_allclose(thumbnails(flat), 37)
 
 
 def test_a_masked_retina_does_not_move_with_the_retina(eyes):

@@ -48,7 +48,7 @@ def found(tmp_path_factory, frame):
 
 def test_every_shortcut_is_there_in_order_the_known_ones_first(found):
     assert tuple(found) == NAMES
-    assert [item.known for item in found.values()] == [True] * 5 + [False] * 8
+    assert [item.known for item in found.values()] == [True] * 5 + [False] * 7
 
 
 def test_designs_are_standardised_and_have_no_column_twice(found, frame):

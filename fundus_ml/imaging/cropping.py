@@ -73,15 +73,14 @@ def crop_eye(
     # Processes share the cores already.
     cv2.setNumThreads(1)
     try:
-        least_side = max(options.size, VIEW_SIZE, 0 if drawn is None else FINDING_SIZE)
-        photograph, field = _found(load, least_side)
+        photograph, field = _found(load, max(options.size, VIEW_SIZE))
         view = crop_to_field_of_view(photograph.image, field, size=VIEW_SIZE, surround="black")
         doubtful = check_colours(view)
         quality = measure_quality(view)
         if quality.quality < options.min_quality:
             detail = f"{quality.quality:.3f} of 1, {options.min_quality:g} is needed"
             return Refused("low quality", detail)
-        regions, parts = _regions(photograph, field, options, drawn)
+        regions, parts = _regions(load, photograph, field, options, drawn)
     except Refused as refused:
         return refused
     return CroppedEye(
@@ -99,6 +98,7 @@ def crop_eye(
 
 
 def _regions(
+    load: LoadPhotograph,
     photograph: Photograph,
     field: FieldOfView,
     options: CropOptions,
@@ -130,12 +130,25 @@ def _regions(
 
     whole = _in_original(photograph, field)
     masks = read_masks(drawn, width=photograph.width, height=photograph.height)
-    square = crop_to_field_of_view(photograph.image, field, size=FINDING_SIZE, surround="black")
-    height, width = photograph.image.shape[:2]
-    on_square = field_on_square(field, frame=(height, width), size=FINDING_SIZE)
+    # Decoded anew where that is finer: the pixels of the eye must not depend on its regions.
+    fine, fine_field = _finer(load, photograph, field)
+    square = crop_to_field_of_view(fine, fine_field, size=FINDING_SIZE, surround="black")
+    height, width = fine.shape[:2]
+    on_square = field_on_square(fine_field, frame=(height, width), size=FINDING_SIZE)
     found = with_masks(find_regions(square, field=on_square), masks, whole)
     on_map = crop_to_field_of_view(region_map(found), on_square, size=size, interpolation="nearest")
     return on_map, region_columns(moved(found, size / FINDING_SIZE))
+
+
+def _finer(
+    load: LoadPhotograph, photograph: Photograph, field: FieldOfView
+) -> tuple[NDArray[np.uint8], FieldOfView]:
+    """The photograph as fine as its regions need it, and where its field of view lies there."""
+    height, width = photograph.image.shape[:2]
+    if height >= photograph.height or 2 * field.radius >= FINDING_SIZE:
+        return photograph.image, field
+    image = load(math.ceil(FINDING_SIZE * min(height, width) / (2 * field.radius))).image
+    return image, field.scaled(image.shape[1] / width, image.shape[0] / height)
 
 
 def _found(load: LoadPhotograph, least_side: int) -> tuple[Photograph, FieldOfView]:

@@ -9,7 +9,9 @@ import pytest
 
 from fundus_ml.imaging.cropping import crop_eye
 from fundus_ml.imaging.field import FieldOfView
+from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.options import CropOptions
+from fundus_ml.imaging.photographs import read_photograph
 from fundus_ml.imaging.regions.columns import (
     REGION_COLUMNS,
     least_certain,
@@ -122,3 +124,15 @@ def test_painted_eyes_bring_their_own_regions_to_the_square():
     assert found.disc.diameter == pytest.approx(scale * truth.disc.diameter, rel=0.02)
     assert found.vessels.mask.any()
     assert shares_found(pd.DataFrame([eye.measured]))["vessels"] == 1
+
+
+def test_the_pixels_of_an_eye_do_not_depend_on_its_regions():
+    """What a served version crops, without regions, is what a network learned from."""
+    painted = draw_population(Population(patients=1, seed=2)).to_dict("records")[0]
+    image = synthetic_photographs(Population(patients=1, seed=2)).load(painted, 900).image
+    _, content = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    load = partial(read_photograph, content.tobytes())
+    options = CropOptions(size=96, same_person=False)
+    without, found = crop_eye(load, options), crop_eye(load, options, drawn={})
+    np.testing.assert_array_equal(without.pixels, found.pixels)
+    assert found.regions is not None

@@ -24,9 +24,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmarks.planted_truth import CUES, trained_pair
+from benchmarks.planted_truth import CUES, painted_people, trained_pair
 from fundus_ml.data.dataset import FundusDataset
-from fundus_ml.data.opening import open_dataset
 from fundus_ml.data.options import TRUE
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.models.weights import load_classifier, save_classifier
@@ -45,10 +44,6 @@ from fundus_ml.modulation import (
     saliency_controls,
     saliency_directions,
 )
-from fundus_ml.preprocessing.dataset import preprocess
-from fundus_ml.preprocessing.options import PreprocessingOptions
-from fundus_ml.sources.synthetic import synthetic_photographs
-from fundus_ml.synthesis.options import Population
 
 APART = 100
 """Difference of the seeds of the model and of its independent evaluator."""
@@ -89,7 +84,7 @@ def main() -> None:
 
 
 def _cell(given: argparse.Namespace, cue: str, seed: int) -> pd.DataFrame:
-    dataset = _painted(given, cue, seed)
+    dataset = painted_people(given, cue, seed)
     model = _network(given, dataset, cue, seed, seed)
     independent = _network(given, dataset, cue, seed, seed + APART)
     test = dataset.split("test")
@@ -120,19 +115,6 @@ def _cell(given: argparse.Namespace, cue: str, seed: int) -> pd.DataFrame:
         *_alike(model, chosen, pushed.modulated[-1], lengths[-1:], seed),
     ]
     return pd.DataFrame(rows).assign(cue=cue, seed=seed, eyes=len(eyes))
-
-
-def _painted(given: argparse.Namespace, cue: str, seed: int) -> FundusDataset:
-    folder = given.out / f"eyes-{cue}-{seed}"
-    if not folder.is_dir():
-        population = Population(
-            patients=given.people, cue=cue, cue_strength=given.cue_strength, seed=seed
-        )
-        recipe = PreprocessingOptions(
-            size=given.size, permutations=20, same_person=False, seed=seed
-        )
-        preprocess(synthetic_photographs(population), folder, recipe, recipe={})
-    return open_dataset(str(folder))
 
 
 def _network(

@@ -39,7 +39,7 @@ SPREADS = np.array([0.88, 0.39, 0.22, 0.44, 0.3, 0.5])
 """Geometric mean of energy per area, and standard deviation over networks of its logarithm: of the
 first four parts those of docs/results/null_distribution.csv."""
 EYES, PEOPLE = 36, 24
-"""Of the paired test."""
+"""Eyes and people of the paired test."""
 
 
 def main() -> None:

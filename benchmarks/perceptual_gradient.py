@@ -12,14 +12,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from benchmarks.painted import painted
 from fundus_ml.attacks import ThreatModel, step_length
-from fundus_ml.data.opening import open_dataset
 from fundus_ml.models.classifiers import ClassifierSpec, make_classifier
-from fundus_ml.preprocessing.dataset import preprocess
-from fundus_ml.preprocessing.options import PreprocessingOptions
 from fundus_ml.robust_evaluation.perceptual_gradient import edge_alignment
 from fundus_ml.robust_training import PGDTraining, fit_robust
-from fundus_ml.sources.synthetic import synthetic_photographs
 from fundus_ml.synthesis.options import Population
 from fundus_ml.training import TrainingOptions, fit
 
@@ -51,9 +48,7 @@ def main() -> None:
 def _cell(given: argparse.Namespace, cue: str, seed: int) -> list[dict[str, object]]:
     with tempfile.TemporaryDirectory() as folder:
         population = Population(patients=given.people, cue=cue, cue_strength=8.0, seed=seed)
-        recipe = PreprocessingOptions(size=given.size, permutations=5, same_person=False, seed=seed)
-        preprocess(synthetic_photographs(population), Path(folder) / "eyes", recipe, recipe={})
-        dataset = open_dataset(str(Path(folder) / "eyes"))
+        dataset = painted(Path(folder) / "eyes", population, size=given.size)
         train, val, test = (dataset.split(name) for name in ("train", "val", "test"))
         spec = ClassifierSpec(
             arch="resnet18",

@@ -16,20 +16,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.painted import painted
 from fundus_ml.attacks import ThreatModel, step_length
-from fundus_ml.attacks.search import frozen
 from fundus_ml.data.dataset import FundusDataset
-from fundus_ml.data.opening import open_dataset
 from fundus_ml.data.options import SHUFFLED, TRUE
 from fundus_ml.data.shuffled_labels import labels_to_learn
-from fundus_ml.imaging.pictures import to_images
 from fundus_ml.models.classifiers import Classifier, ClassifierSpec, make_classifier
 from fundus_ml.models.precision import best_device
-from fundus_ml.modulation import Chosen, ModulationOptions, choose_eyes, push
-from fundus_ml.preprocessing.dataset import preprocess
-from fundus_ml.preprocessing.options import PreprocessingOptions
+from fundus_ml.modulation import (
+    Chosen,
+    ModulationOptions,
+    choose_eyes,
+    push,
+    saliency_directions,
+)
+from fundus_ml.modulation.saliency import GRADIENT
 from fundus_ml.robust_training import FastTraining, PGDTraining, fit_robust
-from fundus_ml.sources.synthetic import synthetic_photographs
 from fundus_ml.synthesis.options import Population
 from fundus_ml.training import TrainingOptions
 
@@ -90,7 +92,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def make_cell(cell: Cell) -> None:
     """Paint the eyes, train the networks that are not there yet, and let each modulate."""
-    dataset = painted(cell)
+    dataset = painted_people(cell)
     for number, name in enumerate(cell.networks):
         file = cell.folder / f"{name}.npz"
         if file.is_file():
@@ -107,7 +109,7 @@ def make_cell(cell: Cell) -> None:
             np.savez_compressed(
                 opened,
                 modulated=pushed.modulated,
-                gradient_squared=gradient_squared(model, chosen.pixels),
+                gradient_squared=gradient_squared(model, chosen),
                 attacked=attacked,
                 seconds=time.perf_counter() - began,
             )
@@ -115,22 +117,15 @@ def make_cell(cell: Cell) -> None:
         print(f"{cell.folder.name} {name}: {time.perf_counter() - began:.0f} s", flush=True)
 
 
-def painted(cell: Cell) -> FundusDataset:
+def painted_people(cell: Cell) -> FundusDataset:
     """Open the eyes of a cell, which are painted where they are missing."""
-    folder = cell.folder / "eyes"
-    if not folder.is_dir():
-        population = Population(
-            patients=cell.given.people,
-            cue=cell.cue,
-            cue_strength=cell.given.cue_strength,
-            seed=cell.seed,
-        )
-        options = PreprocessingOptions(
-            size=cell.given.size, permutations=20, same_person=False, seed=cell.seed
-        )
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        preprocess(synthetic_photographs(population), folder, options, recipe={})
-    return open_dataset(str(folder))
+    population = Population(
+        patients=cell.given.people,
+        cue=cell.cue,
+        cue_strength=cell.given.cue_strength,
+        seed=cell.seed,
+    )
+    return painted(cell.folder / "eyes", population, size=cell.given.size)
 
 
 def test_eyes(cell: Cell, dataset: FundusDataset) -> FundusDataset:
@@ -151,13 +146,12 @@ def spec_of(cell: Cell, dataset: FundusDataset) -> ClassifierSpec:
     )
 
 
-def gradient_squared(model: torch.nn.Module, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Squared gradient of the logit at the unchanged eyes, summed over RGB, ``(N, H, W)``."""
-    images = to_images(pixels, next(model.parameters()).device).requires_grad_()
-    with frozen(model), torch.enable_grad():
-        (gradient,) = torch.autograd.grad(model(images).sum(), images)
-    found: NDArray[np.float32] = gradient.square().sum(dim=1).cpu().numpy()
-    return found
+def gradient_squared(model: torch.nn.Module, chosen: Chosen) -> NDArray[np.float32]:
+    """Energy along the gradient at the unchanged eyes, ``(N, H, W)``; shares of it count alone."""
+    directions = saliency_directions(
+        GRADIENT, model, chosen.pixels, chosen.target, seed=0, batch_size=len(chosen.pixels)
+    )
+    return np.square(directions).sum(axis=3)
 
 
 def _trained(cell: Cell, dataset: FundusDataset, number: int) -> tuple[Classifier, float]:

@@ -28,7 +28,15 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.planted_cells import OWN, Cell, add_flags, make_cell, painted, spec_of, test_eyes
+from benchmarks.planted_cells import (
+    OWN,
+    Cell,
+    add_flags,
+    make_cell,
+    painted_people,
+    spec_of,
+    test_eyes,
+)
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.imaging.regions.maps import PARTS, REGION_FLAGS, part_masks
 from fundus_ml.imaging.regions.shams import SHAMMED, sham_regions
@@ -81,7 +89,7 @@ def main() -> None:
 
 def verdict(cell: Cell) -> dict[str, object]:
     """Say of one cell whether the planted part stands out, and whether anything else does."""
-    eyes = test_eyes(cell, painted(cell))
+    eyes = test_eyes(cell, painted_people(cell))
     everyone = np.arange(len(eyes))
     pixels, regions = eyes.pixels(everyone), eyes.regions(everyone)
     assert regions is not None

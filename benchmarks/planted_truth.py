@@ -23,9 +23,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks.painted import painted
 from fundus_ml.attacks import ThreatModel, step_length
 from fundus_ml.data.dataset import FundusDataset
-from fundus_ml.data.opening import open_dataset
 from fundus_ml.data.options import SHUFFLED, TRUE
 from fundus_ml.data.shuffled_labels import labels_to_learn
 from fundus_ml.imaging.regions.maps import REGION_FLAGS
@@ -47,10 +47,7 @@ from fundus_ml.modulation.control_table import (
 )
 from fundus_ml.modulation.effects import change_sizes
 from fundus_ml.modulation.localisation import enrichment_by_condition
-from fundus_ml.preprocessing.dataset import preprocess
-from fundus_ml.preprocessing.options import PreprocessingOptions
 from fundus_ml.robust_training import FastTraining, PGDTraining, fit_robust
-from fundus_ml.sources.synthetic import synthetic_photographs
 from fundus_ml.synthesis.options import Population
 from fundus_ml.training import TrainingOptions, fit
 
@@ -104,16 +101,7 @@ def _cell_file(out: Path, cue: str, seed: int, kind: str) -> Path:
 
 
 def _make_cell(given: argparse.Namespace, cue: str, seed: int) -> None:
-    folder = given.out / f"eyes-{cue}-{seed}"
-    if not folder.is_dir():
-        population = Population(
-            patients=given.people, cue=cue, cue_strength=given.cue_strength, seed=seed
-        )
-        recipe = PreprocessingOptions(
-            size=given.size, permutations=20, same_person=False, seed=seed
-        )
-        preprocess(synthetic_photographs(population), folder, recipe, recipe={})
-    dataset = open_dataset(str(folder))
+    dataset = painted_people(given, cue, seed)
     clean, robust, true_aurocs = trained_pair(given, dataset, seed, TRUE)
     _, shuffled, shuffled_aurocs = trained_pair(given, dataset, seed, SHUFFLED)
     test = dataset.split("test")
@@ -150,6 +138,14 @@ def _make_cell(given: argparse.Namespace, cue: str, seed: int) -> None:
     min_norms.to_parquet(_cell_file(given.out, cue, seed, "min_norms"))
     trained = pd.DataFrame([true_aurocs, shuffled_aurocs], index=[TRUE, SHUFFLED])
     trained.to_parquet(_cell_file(given.out, cue, seed, "trained"))
+
+
+def painted_people(given: argparse.Namespace, cue: str, seed: int) -> FundusDataset:
+    """Open the eyes of a cue and seed, painted as the flags say where they are missing."""
+    population = Population(
+        patients=given.people, cue=cue, cue_strength=given.cue_strength, seed=seed
+    )
+    return painted(given.out / f"eyes-{cue}-{seed}", population, size=given.size)
 
 
 def trained_pair(

@@ -7,14 +7,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fundus_ml.data.opening import open_dataset
+from benchmarks.painted import painted
 from fundus_ml.data.options import SHUFFLED, TRUE
 from fundus_ml.data.shuffled_labels import labels_to_learn
 from fundus_ml.models.classifiers import Classifier, ClassifierSpec, make_classifier
 from fundus_ml.modulation import Chosen, ModulationOptions, choose_eyes, push
 from fundus_ml.modulation.localisation import region_shares
-from fundus_ml.preprocessing import PreprocessingOptions, preprocess
-from fundus_ml.sources.synthetic import synthetic_photographs
 from fundus_ml.synthesis import Population
 from fundus_ml.training import TrainingOptions, fit, predict
 
@@ -32,13 +30,9 @@ class Networks:
     """
 
     def __init__(self, out: Path, *, epochs: int) -> None:
-        folder = out / "eyes"
-        if not folder.is_dir():
-            population = Population(patients=360, cue="disc", cue_strength=4.0, seed=0)
-            recipe = PreprocessingOptions(size=64, permutations=20, same_person=False)
-            preprocess(synthetic_photographs(population), folder, recipe, recipe={})
         self._out, self._epochs = out, epochs
-        self.dataset = open_dataset(str(folder))
+        population = Population(patients=360, cue="disc", cue_strength=4.0, seed=0)
+        self.dataset = painted(out / "eyes", population, size=64)
         test = self.dataset.split("test")
         self.test = test
         self.labels, self.people = test.labels, test.frame["person_group"].to_numpy()

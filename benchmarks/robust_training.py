@@ -275,7 +275,7 @@ def _synthetic(given: argparse.Namespace, folder: Path) -> Path:
     options = PreprocessingOptions(
         size=given.size, permutations=20, same_person=False, val_fraction=0.3, test_fraction=0.1
     )
-    preprocess(synthetic_photographs(population), folder, options, method={})
+    preprocess(synthetic_photographs(population), folder, options, recipe={})
     return folder
 
 

@@ -9,7 +9,6 @@ accuracy and an AUROC above 1/2 and no gradient is masked.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import tracking
 from experiments import recording, running
@@ -167,8 +166,9 @@ def robustify(
         "robustify",
         config,
         run,
-        partial(_robustify_replicate, dataset=dataset, first_seed=config.seed),
+        robustify_one,
         dataset=dataset,
+        paths=config.dataset,
         starts=running.registered_starts(starts),
         own=lambda one, place: replace(one, model=starts[place % len(starts)]),
     )
@@ -176,13 +176,6 @@ def robustify(
         run, found, labels=config.labels, bootstrap=config.bootstrap, seed=config.seed
     )
     return found[0]
-
-
-def _robustify_replicate(
-    config: RobustifyConfig, run: "tracking.Run", *, dataset: "data.FundusDataset", first_seed: int
-) -> "recording.Trained":
-    running.record_dataset(run, dataset, config.dataset, context="robustify", verify="full")
-    return robustify_one(config, run, dataset, named=config.seed == first_seed)
 
 
 def robustify_one(

@@ -74,21 +74,15 @@ def train(config: TrainConfig, run: "tracking.Run") -> "recording.Trained | runn
         "train",
         config,
         run,
-        partial(_train_replicate, dataset=dataset, first_seed=config.seed),
+        partial(train_one, from_features=True),
         dataset=dataset,
+        paths=config.dataset,
         starts=running.registered_starts([config.weights]),
     )
     recording.record_replicates(
         run, found, labels=config.labels, bootstrap=config.bootstrap, seed=config.seed
     )
     return found[0]
-
-
-def _train_replicate(
-    config: TrainConfig, run: "tracking.Run", *, dataset: "data.FundusDataset", first_seed: int
-) -> "recording.Trained":
-    running.record_dataset(run, dataset, config.dataset, context="train", verify="full")
-    return train_one(config, run, dataset, named=config.seed == first_seed, from_features=True)
 
 
 def train_one(

@@ -1,12 +1,9 @@
 """What a split has been asked: how many versions it measured, how many decisions it made."""
 
-from collections.abc import Collection, Iterator
-
-from mlflow import MlflowClient
-from mlflow.entities.model_registry import ModelVersion as RegisteredVersion
+from collections.abc import Collection
 
 from tracking.runs import Run
-from tracking.searching import find_runs
+from tracking.searching import find_runs, find_versions
 from tracking.stores import initialise_tracking
 from tracking.versions import ModelVersion
 
@@ -65,17 +62,7 @@ def versions_to_choose_from(
     for digest in sorted(digests):
         if '"' in digest or "'" in digest:
             continue  # no digest of ours; a quote would end the filter
-        for entry in _all_versions(client, f"tags.dataset_digest = '{digest}'"):
+        for entry in find_versions(client, f"tags.dataset_digest = '{digest}'"):
             if entry.tags.get("labels", "true") == "true":
                 found.add(f"models:/{entry.name}/{entry.version}")
     return max(1, len(found - {"" if champion is None else champion.uri}))
-
-
-def _all_versions(client: MlflowClient, wanted: str) -> Iterator[RegisteredVersion]:
-    token = None
-    while True:
-        page = client.search_model_versions(wanted, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return

@@ -1,9 +1,10 @@
-"""Runs of a whole store, whichever experiment they stand in, page by page."""
+"""Runs and versions of a whole store, wherever they stand in it, page by page."""
 
 from collections.abc import Iterator, Sequence
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.entities.model_registry import ModelVersion
 
 OLDEST_FIRST = ("attributes.start_time ASC",)
 NEWEST_FIRST = ("attributes.start_time DESC",)
@@ -23,6 +24,22 @@ def find_runs(
     token = None
     while True:
         page = client.search_runs(experiments, wanted, order_by=list(order_by), page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def find_versions(client: MlflowClient, wanted: str) -> Iterator[ModelVersion]:
+    """Find every registered version that a filter names, page by page.
+
+    Args:
+        client: Client of the store.
+        wanted: MLflow's filter, such as ``tags.labels = 'true'``.
+    """
+    token = None
+    while True:
+        page = client.search_model_versions(wanted, page_token=token)
         yield from page
         token = page.token
         if not token:

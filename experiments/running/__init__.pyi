@@ -39,7 +39,6 @@ from .session import contrast_of as contrast_of
 from .session import make_folder as make_folder
 from .session import read_dataset as read_dataset
 from .session import read_model as read_model
-from .session import record_dataset as record_dataset
 from .session import registered_name as registered_name
 from .space_files import SpaceFile as SpaceFile
 from .space_files import own_values as own_values

@@ -19,6 +19,7 @@ from experiments.running.kept_folders import kept_folder, kind_of_batches
 from experiments.running.null_models import check_own_starts
 from experiments.running.options import ReplicatedOptions
 from experiments.running.resuming import MOVES_NOTHING
+from experiments.running.session import record_dataset
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.options import TRUE
 from fundus_ml.errors import InputError
@@ -54,7 +55,15 @@ class TrainedNetwork(Protocol):
 
 
 C = TypeVar("C", bound=ReplicatedOptions)
-T = TypeVar("T", bound=TrainedNetwork)
+T_co = TypeVar("T_co", bound=TrainedNetwork, covariant=True)
+C_contra = TypeVar("C_contra", bound=ReplicatedOptions, contravariant=True)
+
+
+class TrainsOne(Protocol[C_contra, T_co]):
+    """Trains one network and registers it; ``named`` says whether it may get an alias."""
+
+    def __call__(self, config: C_contra, run: Run, dataset: FundusDataset, *, named: bool) -> T_co:
+        """Train it in its own run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,9 +89,10 @@ def replicates(
     name: str,
     config: C,
     run: Run,
-    train: Callable[[C, Run], T],
+    train: TrainsOne[C, TrainedNetwork],
     *,
     dataset: FundusDataset,
+    paths: str,
     starts: Sequence[ModelVersion] = (),
     own: Callable[[C, int], C] = lambda config, _: config,
 ) -> list[Replicate]:
@@ -92,8 +102,9 @@ def replicates(
         name: Name of the entry point.
         config: Its flags; the seed of replicate ``i`` is ``config.seed + i - 1``.
         run: The run around those of the replicates.
-        train: Trains one.
-        dataset: What all learn from.
+        train: Trains one; the first may get an alias.
+        dataset: What all learn from, checked in full.
+        paths: What the flag ``dataset`` says.
         starts: Registered versions that they start from: one for all, or one each.
         own: Gives the flags of a replicate, counted from 0, what only it has.
 
@@ -112,6 +123,11 @@ def replicates(
         "starts": [version.content for version in starts],
     }
     kept = f"{config.checkpoints}-replicates" if config.checkpoints else ""
+
+    def train_recorded(one: C, below: Run) -> TrainedNetwork:
+        record_dataset(below, dataset, paths, context=name, verify="full")
+        return train(one, below, dataset, named=one.seed == config.seed)
+
     found = []
     with kept_folder(
         KIND, f"{name}-replicates", kept, identity, run, datasets=dataset.paths
@@ -124,7 +140,7 @@ def replicates(
                 below = f"{config.checkpoints}-{seed}" if config.checkpoints else ""
                 one = replace(own(config, place), replicates=1, seed=seed, checkpoints=below)
                 step = f"replicate {place + 1}/{config.replicates}"
-                trained = execute(name, train, one, step=step)
+                trained = execute(name, train_recorded, one, step=step)
                 replicate = Replicate(
                     seed=seed,
                     version=trained.version,

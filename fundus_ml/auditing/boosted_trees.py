@@ -1,5 +1,9 @@
 """Gradient-boosted trees that have not seen the person they score."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -8,6 +12,12 @@ from fundus_ml.parallel import one_thread
 
 Floats = NDArray[np.float64]
 
+SMALL_STEPS: Mapping[str, Any] = MappingProxyType(
+    {"learning_rate": 0.1, "max_iter": 50, "max_leaf_nodes": 8, "early_stopping": False}
+)
+"""Fixed settings of every boosting: small trees, slow steps, for a few thousand people and weak
+effects."""
+
 
 def out_of_fold_trees(
     columns: Floats, labels: NDArray[np.bool_], folds: list[NDArray[np.bool_]], *, seed: int
@@ -15,8 +25,7 @@ def out_of_fold_trees(
     """Score every row by boosted trees that were fitted without its fold.
 
     Trees find interactions, such as an age effect in one camera only, that a sum over columns
-    misses. The settings are fixed: small trees, slow steps, for a few thousand people and weak
-    effects.
+    misses. The settings are fixed.
 
     Args:
         columns: ``(n, q)`` numbers as measured, NaN where unknown.
@@ -39,13 +48,7 @@ def out_of_fold_trees(
         if learned.all() or not learned.any() or not known.any():
             continue
         trees = HistGradientBoostingClassifier(
-            learning_rate=0.1,
-            max_iter=50,
-            max_leaf_nodes=8,
-            min_samples_leaf=20,
-            l2_regularization=1.0,
-            early_stopping=False,
-            random_state=seed,
+            **SMALL_STEPS, min_samples_leaf=20, l2_regularization=1.0, random_state=seed
         )
         with one_thread():
             trees.fit(columns[np.ix_(~held_out, known)], learned)

@@ -10,7 +10,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.model_selection import KFold
 
-from fundus_ml.auditing.boosted_trees import known_somewhere, out_of_fold_trees
+from fundus_ml.auditing.boosted_trees import SMALL_STEPS, known_somewhere, out_of_fold_trees
 from fundus_ml.auditing.columns import TREES, Shortcut
 from fundus_ml.auditing.conditional_randomisation import PENALTIES
 from fundus_ml.auditing.permutation import FOLDS, grouped_folds
@@ -183,12 +183,7 @@ def _read_off_shortcuts(network: Floats, design: Floats, columns: Floats, *, see
         known = known_somewhere(columns[learned])
         with one_thread():
             trees = HistGradientBoostingRegressor(
-                learning_rate=0.1,
-                max_iter=50,
-                max_leaf_nodes=8,
-                min_samples_leaf=10,
-                early_stopping=False,
-                random_state=seed,
+                **SMALL_STEPS, min_samples_leaf=10, random_state=seed
             ).fit(columns[np.ix_(learned, known)], left)
             beyond = trees.predict(columns[np.ix_(held_out, known)])
             predicted[held_out] = ridge.predict(design[held_out]) + beyond

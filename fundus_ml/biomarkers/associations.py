@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import false_discovery_control, norm
+from scipy.stats import norm
 from sklearn.preprocessing import SplineTransformer
 
 from fundus_ml.biomarkers.catalogue import BY_NAME
@@ -18,6 +18,7 @@ from fundus_ml.statistics.bootstrap import (
     percentile_interval,
     row_replicates,
 )
+from fundus_ml.statistics.false_discoveries import q_values
 from fundus_ml.statistics.ranking import same_length
 
 COLUMNS = (
@@ -88,11 +89,7 @@ def associate(
         )
         rows.append(_described(str(name), contrast) | row)
     table = pd.DataFrame(rows)
-    judged = table["p"].notna()
-    table["q"] = np.nan
-    if judged.any():
-        table.loc[judged, "q"] = false_discovery_control(table.loc[judged, "p"])
-    return table[list(COLUMNS)]
+    return table.assign(q=q_values(table["p"]))[list(COLUMNS)]
 
 
 def age_columns(age: Floats) -> Floats:

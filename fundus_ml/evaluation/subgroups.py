@@ -6,7 +6,6 @@ from typing import TypeAlias
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import false_discovery_control
 
 from fundus_ml.data.ages import BANDS, UNKNOWN, age_bands
 from fundus_ml.errors import InputError
@@ -14,6 +13,7 @@ from fundus_ml.evaluation.calibration import UNCALIBRATED, Calibration
 from fundus_ml.evaluation.metrics import MEASURES, clustered_measures
 from fundus_ml.evaluation.scores import flat
 from fundus_ml.statistics.bootstrap import Interval
+from fundus_ml.statistics.false_discoveries import q_values
 from fundus_ml.statistics.placements import auroc_apart, logit_auroc
 
 __all__ = ["ATTRIBUTES", "FEWEST_PEOPLE", "apart_words", "subgroup_scores", "subgroups_of"]
@@ -85,11 +85,7 @@ def subgroup_scores(
             row |= flat(found) | _apart(eyes, places, people)
             rows.append(row)
     table = pd.DataFrame(rows)
-    tested = table["apart_p"].notna()
-    table["apart_q"] = np.nan
-    if tested.any():
-        table.loc[tested, "apart_q"] = false_discovery_control(table.loc[tested, "apart_p"])
-    return table
+    return table.assign(apart_q=q_values(table["apart_p"]))
 
 
 def apart_words(subgroups: pd.DataFrame) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import nn
 
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.manifest import SEXES
+from fundus_ml.imaging.regions.shams import sham_regions
 from fundus_ml.modulation import (
     CONTRAST_BLEND,
     CONTROL_DIRECTIONS,
@@ -68,6 +70,11 @@ class Evaluator:
     independent: nn.Module | None
     classes: tuple[str, str] = SEXES
 
+    @cached_property
+    def _shams(self) -> dict[str, NDArray[np.bool_]]:
+        """Placed once for all conditions; empty without region maps."""
+        return {} if self.regions is None else sham_regions(self.regions)
+
     def measure(
         self,
         model: nn.Module,
@@ -100,6 +107,7 @@ class Evaluator:
             self.regions,
             image_ids=self.eyes["image_id"].tolist(),
             eps=self.options.eps,
+            shams=self._shams,
         )
         return Measurements(effects=effects, shares=shares, min_norms=min_norms)
 

@@ -56,6 +56,7 @@ def region_shares(
     *,
     image_ids: Sequence[str],
     eps: Sequence[float],
+    shams: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> pd.DataFrame:
     """Account for the energy of every change, part by part, and for that in each part's sham.
 
@@ -72,6 +73,7 @@ def region_shares(
             rows.
         image_ids: N names.
         eps: E budgets.
+        shams: ``sham_regions`` of the maps, where they are placed already.
 
     Returns:
         One row per budget, eye and part: ``image_id eps part energy_share area_share enrichment
@@ -90,7 +92,8 @@ def region_shares(
             f"modulated {modulated.shape}, regions {regions.shape} and {len(image_ids)} image_ids "
             f"do not fit {len(eps)} budgets of {pixels.shape} pixels"
         )
-    masks, shams = part_masks(regions), sham_regions(regions)
+    masks = part_masks(regions)
+    shams = sham_regions(regions) if shams is None else shams
     area = {name: mask.sum(axis=(1, 2)).astype(np.float64) for name, mask in masks.items()}
     square = np.full(len(pixels), float(pixels[0, ..., 0].size))
     retina = square - area[OUTSIDE]
@@ -148,10 +151,10 @@ def enrichment_by_condition(
     Returns:
         Rows of :func:`enrichment_by_part` with ``condition``.
     """
-    image_ids = eyes["image_id"].tolist()
+    image_ids, shams = eyes["image_id"].tolist(), sham_regions(regions)
     found = []
     for condition, made in pictures.items():
-        shares = region_shares(pixels, made, regions, image_ids=image_ids, eps=eps)
+        shares = region_shares(pixels, made, regions, image_ids=image_ids, eps=eps, shams=shams)
         enrichment = enrichment_by_part(shares, eyes, resamples=resamples, seed=seed)
         found.append(enrichment.assign(condition=condition))
     return pd.concat(found, ignore_index=True)

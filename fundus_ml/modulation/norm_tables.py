@@ -5,14 +5,14 @@ asked counts, whether it was flipped or not: norms of the flipped ones alone say
 which resists most eyes is easily moved by the rest.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import false_discovery_control
 
 from fundus_ml.statistics.clustered import clustered_median
+from fundus_ml.statistics.false_discoveries import q_values
 from fundus_ml.statistics.survival import paired_log_rank, survival_curve
 
 NORM_COLUMNS = (
@@ -62,30 +62,22 @@ def min_norm_table(
     """
     people = eyes["person_group"].to_numpy()
     rows = []
-    for condition, by_region in min_norms.items():
-        for region, found in by_region.items():
-            asked = asked_of(found)
-            if not asked.any():
-                continue
-            # No eye is censored before the end of the search: the median is Kaplan-Meier's.
-            median = clustered_median(found[asked], people[asked], resamples=resamples, seed=seed)
-            rows.append(
-                {
-                    "condition": condition,
-                    "region": region,
-                    "eyes": int(asked.sum()),
-                    "already": int((found == 0).sum()),
-                    "flipped": float(np.isfinite(found[asked]).mean()),
-                    **median.columns("min_norm"),
-                    **_test(min_norms.get(against, {}).get(region), found, people, seed=seed),
-                }
-            )
+    for condition, region, found, asked in _searched(min_norms):
+        # No eye is censored before the end of the search: the median is Kaplan-Meier's.
+        median = clustered_median(found[asked], people[asked], resamples=resamples, seed=seed)
+        rows.append(
+            {
+                "condition": condition,
+                "region": region,
+                "eyes": int(asked.sum()),
+                "already": int((found == 0).sum()),
+                "flipped": float(np.isfinite(found[asked]).mean()),
+                **median.columns("min_norm"),
+                **_test(min_norms.get(against, {}).get(region), found, people, seed=seed),
+            }
+        )
     table = pd.DataFrame(rows, columns=[name for name in NORM_COLUMNS if name != "q"])
-    tested = table["p"].notna()
-    table["q"] = np.nan
-    if tested.any():
-        table.loc[tested, "q"] = false_discovery_control(table.loc[tested, "p"].to_numpy(float))
-    return table[list(NORM_COLUMNS)]
+    return table.assign(q=q_values(table["p"]))[list(NORM_COLUMNS)]
 
 
 def flipped_table(
@@ -111,27 +103,34 @@ def flipped_table(
     """
     people = eyes["person_group"].to_numpy()
     rows = []
-    for condition, by_region in min_norms.items():
-        for region, found in by_region.items():
-            asked = asked_of(found)
-            if not asked.any():
-                continue
-            curve = survival_curve(found[asked], people[asked], resamples=resamples, seed=seed)
-            left = curve[["unsolved", "unsolved_high", "unsolved_low"]].to_numpy(float)
-            places = np.searchsorted(curve["norm"].to_numpy(float), eps, side="right")
-            for budget, place in zip(eps, places, strict=True):
-                shares = 1 - left[place - 1] if place else np.zeros(3)
-                named = dict(zip(FLIPPED_COLUMNS[-3:], shares.tolist(), strict=True))
-                rows.append(
-                    {"condition": condition, "region": region, "eps": budget,
-                     "eyes": int(asked.sum()), **named}
-                )  # fmt: skip
+    for condition, region, found, asked in _searched(min_norms):
+        curve = survival_curve(found[asked], people[asked], resamples=resamples, seed=seed)
+        left = curve[["unsolved", "unsolved_high", "unsolved_low"]].to_numpy(float)
+        places = np.searchsorted(curve["norm"].to_numpy(float), eps, side="right")
+        for budget, place in zip(eps, places, strict=True):
+            shares = 1 - left[place - 1] if place else np.zeros(3)
+            named = dict(zip(FLIPPED_COLUMNS[-3:], shares.tolist(), strict=True))
+            rows.append(
+                {"condition": condition, "region": region, "eps": budget,
+                 "eyes": int(asked.sum()), **named}
+            )  # fmt: skip
     return pd.DataFrame(rows, columns=list(FLIPPED_COLUMNS))
 
 
 def asked_of(min_norms: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Say which eyes show the region and do not look like the target as they are, ``(N,)``."""
     return ~np.isnan(min_norms) & (min_norms > 0)
+
+
+def _searched(
+    min_norms: ByCondition,
+) -> Iterator[tuple[str, str, NDArray[np.float64], NDArray[np.bool_]]]:
+    """Condition, region, norms and which eyes were asked, where any was."""
+    for condition, by_region in min_norms.items():
+        for region, found in by_region.items():
+            asked = asked_of(found)
+            if asked.any():
+                yield condition, region, found, asked
 
 
 def _test(

@@ -79,10 +79,7 @@ def rank_pvalues(own: Floats, null_models: Floats) -> tuple[Floats, Floats]:
     networks = len(null_models)
     together = np.concatenate([own[None], null_models])
     known = ~np.isnan(together)
-    count = known.sum(axis=0)
-    mean = np.divide(np.nansum(together, axis=0), count, where=count > 0, out=np.zeros(len(own)))
-    gap = np.where(known, together - mean, 0.0)
-    spread = np.sqrt((gap**2).sum(axis=0) / np.maximum(count - 1, 1))
+    gap, spread = np.where(known, together - _mean(together), 0.0), _spread(together)
     standard = np.divide(gap, spread, where=spread > 0, out=np.zeros_like(gap))
     largest = np.where(known, standard, -np.inf).max(axis=1)[1:]
     largest[~known[1:].any(axis=1)] = np.inf

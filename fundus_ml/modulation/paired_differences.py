@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control
 
 from fundus_ml.modulation.control_table import MODULATION
 from fundus_ml.modulation.effects import areas_under_path
 from fundus_ml.modulation.null_distribution import is_shuffled
 from fundus_ml.modulation.saliency import GRADIENT
 from fundus_ml.statistics.bootstrap import CONFIDENCE
+from fundus_ml.statistics.false_discoveries import q_values
 from fundus_ml.statistics.sign_flips import paired_means
 
 PERMUTATIONS = 9999
@@ -108,7 +108,7 @@ def paired_differences(
         p=found.pvalue,
     )
     rows = rows[rows["eyes"] > 0].reset_index(drop=True)
-    rows["q"] = rows.groupby("measure")["p"].transform(false_discovery_control)
+    rows["q"] = rows.groupby("measure")["p"].transform(q_values)
     return rows[list(DIFFERENCE_COLUMNS)]
 
 

@@ -13,6 +13,7 @@ from .clustered import clustered_median as clustered_median
 from .clustered import clustered_ratio as clustered_ratio
 from .clustered import paired_auroc_difference as paired_auroc_difference
 from .criterion import Criterion as Criterion
+from .false_discoveries import q_values as q_values
 from .intervals import gap_interval as gap_interval
 from .intervals import logit_interval as logit_interval
 from .intervals import widened as widened

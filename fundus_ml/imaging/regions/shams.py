@@ -15,11 +15,11 @@ LEAST_LEFT = 0.5
 """Share of a structure's area that its sham must keep, or the eye has none."""
 MACULA_SHIFT = 1.25
 """Distance of the macula's sham from the macula, in diameters of the macula."""
-TURNS = tuple(range(15, 360, 15))
-"""Degrees by which vessels are turned, and directions in which the macula is shifted."""
+ROTATIONS = tuple(range(15, 360, 15))
+"""Degrees by which vessels are rotated, and directions in which the macula is shifted."""
 
 TILTS = (15, -15, 30, -30, 45, -45, 60, -60)
-"""Degrees by which the mirrored disc is turned where its place is taken."""
+"""Degrees by which the mirrored disc is rotated where its place is taken."""
 
 Mask = NDArray[np.bool_]
 
@@ -31,9 +31,10 @@ def sham_regions(regions: NDArray[np.uint8]) -> dict[str, Mask]:
     lie on itself or keeps too little there, about the fovea, else tilted about the middle by
     :data:`TILTS`, the first that does. The *macula* is shifted by :data:`MACULA_SHIFT` diameters in
     the direction that keeps most of it, the one nearest to the middle of the retina among equals.
-    *Vessels* are turned about the middle of the retina by the angle of :data:`TURNS` that keeps
-    most of them. A sham keeps what lies on the retina and on no real disc, macula or vessel; the
-    disc's keeps its vessels, as the disc does (:func:`fundus_ml.imaging.regions.maps.part_masks`).
+    *Vessels* are rotated about the middle of the retina by the angle of :data:`ROTATIONS` that
+    keeps most of them. A sham keeps what lies on the retina and on no real disc, macula or vessel;
+    the disc's keeps its vessels, as the disc does
+    (:func:`fundus_ml.imaging.regions.maps.part_masks`).
 
     Args:
         regions: ``(N, H, W)`` uint8 maps of
@@ -59,7 +60,7 @@ def sham_regions(regions: NDArray[np.uint8]) -> dict[str, Mask]:
         moved = {
             "disc": _mirrored(masks["disc"], middle, masks["macula"]),
             "macula": _shifted(masks["macula"], middle),
-            "vessels": _turned(masks["vessels"], middle),
+            "vessels": _rotated(masks["vessels"], middle),
         }
         for name, candidates in moved.items():
             if masks[name].any():
@@ -98,16 +99,16 @@ def _shifted(macula: Mask, middle: tuple[float, float]) -> Iterator[Mask]:
         return
     x, y = _middle(macula)
     reach = MACULA_SHIFT * 2 * np.sqrt(macula.sum() / np.pi)
-    turns = np.deg2rad([0, *TURNS])
-    shifts = reach * np.stack([np.cos(turns), np.sin(turns)], axis=1)
+    angles = np.deg2rad([0, *ROTATIONS])
+    shifts = reach * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     away = np.hypot(*(shifts + np.subtract((x, y), middle)).T)
     for across, down in shifts[np.argsort(away, kind="stable")]:
         yield _moved(macula, np.array([[1, 0, across], [0, 1, down]]))
 
 
-def _turned(vessels: Mask, middle: tuple[float, float]) -> Iterator[Mask]:
-    """Turn about the middle of the retina by each angle."""
-    for angle in TURNS:
+def _rotated(vessels: Mask, middle: tuple[float, float]) -> Iterator[Mask]:
+    """Rotate about the middle of the retina by each angle."""
+    for angle in ROTATIONS:
         yield _moved(vessels, cv2.getRotationMatrix2D(middle, angle, 1.0))
 
 

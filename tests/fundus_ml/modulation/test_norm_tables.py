@@ -64,7 +64,7 @@ def test_each_condition_is_tested_on_the_eyes_asked_of_both():
 
 
 def test_shares_flipped_at_each_budget():
-    """Of all asked: none below the first norm, and no more than the search ever flipped."""
+    """None of all asked below the first norm, and no more than the search ever flipped."""
     min_norms = {MODULATION: {"disc": DISC}}
     table = flipped_table(min_norms, EYES, eps=(0.5, 2.0, 99.0), **HOW)
     assert table["eps"].tolist() == [0.5, 2.0, 99.0]

@@ -80,7 +80,7 @@ def test_painted_eyes_are_measured_well():
 
 
 def test_scales_bring_diameters_to_the_true_ones():
-    """Of the same eyes made a tenth larger than they are, in numbers only, they grow by a tenth."""
+    """Diameters of eyes that are a tenth larger in numbers only grow by a tenth."""
     eyes = Examples(**{name: values[:2] for name, values in vars(few_examples()).items()})
     nothing = replace(eyes, disc=eyes.disc * np.nan)
     larger = replace(eyes, disc=eyes.disc * np.array([1, 1, 1.21, 1.21, 1.21]))

@@ -78,7 +78,7 @@ def test_the_macula_keeps_its_area_and_its_distance():
 
 
 def test_vessels_turn_where_there_are_none():
-    """The turned vessel has the length and width of its own."""
+    """The rotated vessel has the length and width of its own."""
     sham = sham_regions(eye()[None])["vessels"][0]
     assert sham.sum() == pytest.approx(240, rel=0.1)
 

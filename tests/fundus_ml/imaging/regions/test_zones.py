@@ -85,12 +85,12 @@ def test_quadrants_cover_the_retina_outside_the_disc_once(zones):
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("upside_down", [False, True])
 def test_superior_is_above_in_eyes_of_both_sides(zones, mirrored, upside_down):
-    turned = zone_masks(drawn(mirrored=mirrored, upside_down=upside_down)[None])
+    changed = zone_masks(drawn(mirrored=mirrored, upside_down=upside_down)[None])
     for name, mask in zones.items():
         own = mask[:, ::-1] if mirrored else mask
         own = own[::-1] if upside_down else own
         there = OPPOSITE.get(name, name) if upside_down else name
-        assert (turned[there][0] ^ own).sum() <= 0.01 * max(own.sum(), 1), name
+        assert (changed[there][0] ^ own).sum() <= 0.01 * max(own.sum(), 1), name
 
 
 def test_arcades_are_vessels_around_the_macula(zones):

@@ -107,8 +107,10 @@ def test_who_wants_less_motion_gets_none_unasked(given, visit):
 def test_only_what_is_near_the_screen_is_decoded(given, visit):
     """A card that is scrolled away gives its pixels back."""
     page = visit(gallery_page(**given))
-    drawn = "eyes.map((eye) => eye.card.querySelector('canvas').width)"
-    assert page.evaluate(drawn) == [WIDTH] * EYES
+    page.wait_for(
+        f"eyes.every(({{ card }}) => card.querySelector('canvas').dataset.shown"
+        f" && card.querySelector('canvas').width === {WIDTH})"
+    )
     narrow = {"width": 260, "height": 200, "deviceScaleFactor": 1, "mobile": False}
     page.send("Emulation.setDeviceMetricsOverride", **narrow)
     for near, far in ((33, 1), (1, 33)):

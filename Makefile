@@ -32,7 +32,8 @@ server: $(INSTALLED) ## one server for a team, with users; FLAGS="--help" tells 
 
 lock: ## pin everything again after pyproject.toml changed; needs uv
 	uv pip compile --universal --python-version 3.11 --extra dev --no-emit-index-url \
-	  --no-header --no-annotate pyproject.toml | grep -v "python_full_version >= '3.12'" > pinned.tmp
+	  --no-header --no-annotate pyproject.toml \
+	  | grep -v "python_full_version >= '3.12'\|^opencv-python-headless" > pinned.tmp
 	(sed -n '/^#/p' requirements.lock; cat pinned.tmp) > requirements.tmp
 	mv requirements.tmp requirements.lock && rm pinned.tmp
 

@@ -33,6 +33,7 @@ from .repeating import Repeatable as Repeatable
 from .repeating import compare_metrics as compare_metrics
 from .repeating import read_repeatable as read_repeatable
 from .results import record_biomarkers as record_biomarkers
+from .results import record_explanation_scores as record_explanation_scores
 from .results import record_minimal_perturbations as record_minimal_perturbations
 from .results import record_modulations as record_modulations
 from .results import record_predictions as record_predictions

@@ -16,7 +16,7 @@ from tracking.reachable import check_answers, check_writable, shown
 from tracking.stores import exclusive, results_uri
 from tracking.tables import REVISION, Base
 
-_BEFORE_TODAY = (None, "1", "2", "0002", "0003", "0004")
+_BEFORE_TODAY = (None, "1", "2", "0002", "0003", "0004", "0005")
 """Layouts that become today's: none, those of releases without Alembic, earlier revisions."""
 SECONDS_TO_WAIT = 60  # for another process that is writing to the same SQLite file
 

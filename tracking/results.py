@@ -25,6 +25,7 @@ from tracking.stores import (
 from tracking.tables import (
     Base,
     Biomarker,
+    ExplanationScore,
     MinimalPerturbation,
     Modulation,
     Prediction,
@@ -36,12 +37,14 @@ from tracking.versions import DatasetVersion, ModelVersion
 __all__ = [
     "biomarker_reasons",
     "biomarkers",
+    "explanation_scores",
     "export_fiftyone",
     "minimal_perturbations",
     "modulations",
     "picture_path",
     "predictions",
     "record_biomarkers",
+    "record_explanation_scores",
     "record_minimal_perturbations",
     "record_modulations",
     "record_predictions",
@@ -147,6 +150,21 @@ def record_biomarkers(
     _record(Biomarker, frame, run, None, dataset)
 
 
+def record_explanation_scores(
+    frame: pd.DataFrame,
+    *,
+    run: Run | None = None,
+    model: ModelVersion | None = None,
+    dataset: DatasetVersion | None = None,
+) -> None:
+    """Keep one row per photograph, method, score and part.
+
+    The columns are those of :class:`tracking.tables.ExplanationScore`. Arguments, replacement and
+    errors as in :func:`record_predictions`.
+    """
+    _record(ExplanationScore, frame, run, model, dataset)
+
+
 def predictions(
     model: str | None = None,
     run_id: str | None = None,
@@ -248,6 +266,16 @@ def transfers(
 ) -> pd.DataFrame:
     """Hand back what independent evaluators saw in modulations by ``model``; as the others."""
     return _frame(Transfer, model, run_id, dataset)
+
+
+def explanation_scores(
+    model: str | None = None,
+    run_id: str | None = None,
+    *,
+    dataset: Dataset | None = None,
+) -> pd.DataFrame:
+    """Hand back one row per photograph, explanation method, score and part; as the others."""
+    return _frame(ExplanationScore, model, run_id, dataset)
 
 
 def biomarkers(run_id: str | None = None, *, dataset: Dataset | None = None) -> pd.DataFrame:

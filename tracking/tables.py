@@ -7,7 +7,7 @@ empty: a database takes two empty values for different ones.
 from sqlalchemy import BigInteger, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-REVISION = "0005"
+REVISION = "0006"
 """Revision of :mod:`tracking.migrations` that these tables have."""
 
 
@@ -174,3 +174,28 @@ class Transfer(_OfOneModulation, Base):
     evaluator_prob_before: Mapped[float]
     evaluator_prob_target: Mapped[float]
     transferred: Mapped[bool]
+
+
+class ExplanationScore(_OfOnePhotograph, Base):
+    """What one score says of one explanation method's map of one photograph.
+
+    ``part`` is the part of the retina that the score is about, empty where it is about the whole
+    map. ``value`` is empty where the score abstains: the part is not in the picture, or the map is
+    zero everywhere.
+    """
+
+    __tablename__ = "explanation_scores"
+    __table_args__ = (
+        UniqueConstraint(
+            *_PHOTOGRAPH, "method", "score", "part", "seed", name="explanation_score_key"
+        ),
+    )
+
+    model_name: Mapped[str]
+    model_version: Mapped[int]
+    patient_id: Mapped[str]
+    method: Mapped[str]
+    score: Mapped[str]
+    part: Mapped[str]
+    seed: Mapped[int] = mapped_column(BigInteger)
+    value: Mapped[float | None]

@@ -95,7 +95,7 @@ def lowered(path, layout):
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(
             "drop table minimal_perturbations; drop table transfers; drop table biomarkers;"
-            "drop table alembic_version;"
+            "drop table explanation_scores; drop table alembic_version;"
             "alter table region_shares rename column enrichment to density;"
             "alter table region_shares drop column baseline;"
             "alter table region_shares drop column sham_energy_share;"
@@ -114,22 +114,25 @@ def test_an_earlier_layout_is_migrated_and_keeps_its_rows(uri, tmp_path, layout)
     with closing(sqlite3.connect(tmp_path / "results.db")) as connection:
         tables = {name for (name,) in connection.execute("select name from sqlite_master")}
         revisions = connection.execute("select version_num from alembic_version").fetchall()
-    assert {"minimal_perturbations", "transfers", "biomarkers"} <= tables
+    assert {"minimal_perturbations", "transfers", "biomarkers", "explanation_scores"} <= tables
     assert "schema_version" not in tables
     assert revisions == [(REVISION,)]
 
 
-def test_a_database_before_biomarkers_is_migrated_and_keeps_its_rows(uri, tmp_path):
+@pytest.mark.parametrize(
+    ("layout", "missing"),
+    [("0003", ("biomarkers", "explanation_scores")), ("0005", ("explanation_scores",))],
+)
+def test_a_database_before_a_table_is_migrated_and_keeps_its_rows(uri, tmp_path, layout, missing):
     write(uri, ROW)
+    dropped = "".join(f"drop table {name};" for name in missing)
     with closing(sqlite3.connect(tmp_path / "results.db")) as connection:
-        connection.executescript(
-            "drop table biomarkers; update alembic_version set version_num = '0003'"
-        )
+        connection.executescript(f"{dropped} update alembic_version set version_num = '{layout}'")
     assert read(uri) == [ROW]
     assert differences(uri) == []
 
 
-@pytest.mark.parametrize("step", range(1, 21))
+@pytest.mark.parametrize("step", range(1, 23))
 def test_an_interrupted_migration_is_completed(uri, tmp_path, monkeypatch, step):
     """SQLite commits each statement of a step by itself."""
     write(uri, ROW)

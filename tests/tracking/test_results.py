@@ -67,7 +67,22 @@ def share_frame():
     )  # fmt: skip
 
 
+def score_frame():
+    return pd.DataFrame(
+        {
+            "image_id": "odir/0_left", "patient_id": "odir/0", "method": ["occlusion", "gradient"],
+            "score": ["sparseness", "enrichment"], "part": ["", "disc"], "seed": 0,
+            "value": [0.4, np.nan],
+        }
+    )  # fmt: skip
+
+
 CASES = {
+    "explanation_scores": (
+        results.record_explanation_scores,
+        results.explanation_scores,
+        score_frame,
+    ),
     "predictions": (results.record_predictions, results.predictions, prediction_frame),
     "modulations": (results.record_modulations, results.modulations, modulation_frame),
     "region_shares": (results.record_region_shares, results.region_shares, share_frame),

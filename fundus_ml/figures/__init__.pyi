@@ -1,4 +1,6 @@
 from .associations import association_forest as association_forest
+from .attributions import attribution_panel as attribution_panel
+from .attributions import explanation_ranking as explanation_ranking
 from .augmentations import augmentation_sheet as augmentation_sheet
 from .budgets import auroc_by_eps as auroc_by_eps
 from .budgets import success_curve as success_curve

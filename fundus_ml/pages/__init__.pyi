@@ -1,3 +1,5 @@
+from .explanations import Explained as Explained
+from .explanations import explanations_page as explanations_page
 from .gallery import Gallery as Gallery
 from .gallery import OtherVersion as OtherVersion
 from .gallery import gallery_page as gallery_page

@@ -125,9 +125,10 @@ def test_an_earlier_layout_is_migrated_and_keeps_its_rows(uri, tmp_path, layout)
 )
 def test_a_database_before_a_table_is_migrated_and_keeps_its_rows(uri, tmp_path, layout, missing):
     write(uri, ROW)
-    dropped = "".join(f"drop table {name};" for name in missing)
     with closing(sqlite3.connect(tmp_path / "results.db")) as connection:
-        connection.executescript(f"{dropped} update alembic_version set version_num = '{layout}'")
+        connection.executescript("".join(f"drop table {name};" for name in missing))
+        connection.execute("update alembic_version set version_num = ?", (layout,))
+        connection.commit()
     assert read(uri) == [ROW]
     assert differences(uri) == []
 

@@ -1,0 +1,259 @@
+"""How explanations are kept: panels, scores, the ranking, a page, rows; tied to the version."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from experiments.recording.model_card import refresh_card
+from experiments.running.console import progress
+from experiments.running.explained_eyes import ExplainedEyes, Maps
+from fundus_ml.attribution import CONTROLS
+from fundus_ml.attribution.literature import beside_literature
+from fundus_ml.faithfulness import known_place_table, method_differences, method_table
+from fundus_ml.faithfulness.known_places import KNOWN_PLACES
+from fundus_ml.figures import attribution_panel, explanation_ranking, figure_png
+from fundus_ml.modulation import file_stem
+from fundus_ml.pages import Explained, explanations_page
+from scipy.special import expit
+from tracking.lineage import GALLERY, attach_pictures
+from tracking.registry import ModelVersion
+from tracking.results import record_explanation_scores
+from tracking.runs import Run
+
+FOLDER = "explanation"
+THUMBNAILS = 2
+THUMBNAIL_DPI = 70
+RANKED = (
+    ("insertion_mean", ""), ("deletion_mean", ""), ("sensitivity_n", ""),
+    ("cascade_rank_correlation", ""), ("enrichment", "disc"), ("enrichment", "macula"),
+    ("enrichment", "vessels"), ("pointing_game", "disc"),
+)  # fmt: skip
+"""Scores of the ranking figure, where the run has them; the table holds all."""
+ON_PAGE = ("insertion_mean", "deletion_mean", "sensitivity_n", "enrichment", "pointing_game")
+PARTS_ON_PAGE = ("", "disc", "macula", "vessels")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExplanationRecord:
+    """Everything one version's explanations are.
+
+    Attributes:
+        eyes: The eyes.
+        maps: What every method says.
+        scores: By method, rows of :func:`fundus_ml.faithfulness.score_maps`.
+        contrast: Name of the question.
+        split: Their split.
+        seed: Seed of the run.
+        bootstrap: Resamples of people.
+    """
+
+    eyes: ExplainedEyes
+    maps: Maps
+    scores: Mapping[str, pd.DataFrame]
+    contrast: str
+    split: str
+    seed: int
+    bootstrap: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """Tables over the methods of one version.
+
+    Attributes:
+        scores: Rows of ``method_table``.
+        differences: Rows of ``method_differences``.
+        known: Which methods put the known place first; empty where the contrast has none.
+        literature: Published findings beside those of this run.
+        costs: Seconds per eye by method.
+    """
+
+    scores: pd.DataFrame
+    differences: pd.DataFrame
+    known: pd.DataFrame
+    literature: pd.DataFrame
+    costs: pd.DataFrame
+
+    @property
+    def conclusion(self) -> str:
+        """Which method says most in the known place, or which stands first by insertion."""
+        if len(self.known):
+            best = self.known.sort_values("first", ascending=False).iloc[0]
+            return (
+                f"{best['method']} puts the {best['part']} first in {best['first']:.0%} of "
+                f"{best['eyes']} eyes ({best['first_low']:.0%} to {best['first_high']:.0%})"
+            )
+        rows = self.scores[self.scores["score"] == RANKED[0][0]].sort_values("value")
+        return f"highest insertion: {rows['method'].iloc[-1]}" if len(rows) else ""
+
+
+def compare_methods(record: ExplanationRecord) -> Compared:
+    """Average the scores, set methods against one another, the known place and the literature."""
+    frame = record.eyes.frame
+    table = method_table(
+        record.scores, frame, resamples=record.bootstrap, seed=record.seed
+    )
+    controls = [method for method in CONTROLS if method in record.scores]
+    enrichment = table[table["score"] == "enrichment"].rename(
+        columns={"value_low": "low", "value_high": "high"}
+    )
+    place = KNOWN_PLACES.get(record.contrast)
+    has_regions = record.eyes.regions is not None
+    return Compared(
+        scores=table,
+        differences=method_differences(
+            record.scores, frame, controls=controls, permutations=record.bootstrap, seed=record.seed
+        ),
+        known=known_place_table(
+            record.scores, frame, place, resamples=record.bootstrap, seed=record.seed
+        )
+        if place is not None and has_regions
+        else pd.DataFrame(),
+        literature=beside_literature(enrichment, record.contrast),
+        costs=pd.DataFrame(
+            {"method": list(record.maps.seconds), "seconds_per_eye": record.maps.seconds.values()}
+        ),
+    )
+
+
+def record_explanations(
+    run: Run, version: ModelVersion, record: ExplanationRecord, compared: Compared, folder: Path
+) -> None:
+    """Keep the explanations of one version on the run, on the version and in the database.
+
+    Args:
+        run: The open ``explain`` run.
+        version: The version that was explained.
+        record: What was made.
+        compared: From :func:`compare_methods`.
+        folder: Empty; everything is written there first.
+    """
+    thumbnails = _draw_panels(record, folder)
+    rows = _rows(record)
+    _write_page(record, rows, version, folder)
+    ranked = _ranked(compared.scores)
+    if len(ranked):
+        figure = explanation_ranking(ranked, controls=CONTROLS)
+        (folder / "ranking.png").write_bytes(figure_png(figure))
+    tables = {
+        "method_scores": compared.scores,
+        "method_differences": compared.differences,
+        "known_place": compared.known,
+        "literature": compared.literature,
+        "costs": compared.costs,
+    }
+    for name, table in tables.items():
+        if len(table):
+            run.log_table(table, f"{_prefix(version)}{name}.json")
+            (folder / f"{name}.csv").write_text(
+                table.to_csv(index=False, lineterminator="\n"), encoding="utf-8"
+            )
+    rows.to_parquet(folder / "scores.parquet", index=False)
+    if record.maps.skipped:
+        told = "; ".join(f"{method}: {why}" for method, why in record.maps.skipped.items())
+        run.set_tags({f"{_prefix(version)}skipped": told})
+    run.log_metrics(_metrics(version, compared))
+    attach_pictures(
+        run, version, folder,
+        thumbnails=thumbnails,
+        caption=f"{len(record.eyes.frame)} eyes explained by {len(record.scores)} methods; "
+        f"{compared.conclusion}",
+        folder_name=f"{FOLDER}/{version.name}-{version.version}",
+    )  # fmt: skip
+    record_explanation_scores(rows, run=run, model=version)
+    refresh_card(run, version)
+
+
+def _prefix(version: ModelVersion) -> str:
+    return f"{version.name}-{version.version}_"
+
+
+def _metrics(version: ModelVersion, compared: Compared) -> dict[str, float]:
+    """Share of eyes whose known place stands first, per method; nothing where none is known."""
+    return {
+        f"{version.name}-{version.version}/first_{row['method']}": float(row["first"])
+        for row in compared.known.to_dict("records")
+        if row["first"] == row["first"]
+    }
+
+
+def _draw_panels(record: ExplanationRecord, folder: Path) -> list[Path]:
+    """Draw a panel per eye; give back small ones of the first few."""
+    for name in ("panels", "thumbnails"):
+        (folder / name).mkdir()
+    eyes, thumbnails = record.eyes, []
+    prob = expit(record.maps.logit)
+    with progress("panels", "eye") as on_step:
+        for place, eye in enumerate(eyes.frame.to_dict("records")):
+            figure = attribution_panel(
+                eyes.pixels[place],
+                {method: maps[place] for method, maps in record.maps.by_method.items()},
+                title=f"{eye['image_id']}: {eyes.classes[int(eyes.labels[place])]}, {eye['eye']} "
+                f"eye; P({eyes.classes[1]}) {prob[place]:.2f}",
+                classes=eyes.classes,
+                regions=None if eyes.regions is None else eyes.regions[place],
+            )
+            name = f"{file_stem(str(eye['image_id']))}.png"
+            (folder / "panels" / name).write_bytes(figure_png(figure))
+            if place < THUMBNAILS:
+                thumbnail = folder / "thumbnails" / name
+                thumbnail.write_bytes(figure_png(figure, dpi=THUMBNAIL_DPI))
+                thumbnails.append(thumbnail)
+            on_step(place + 1, len(eyes.frame))
+    return thumbnails
+
+
+def _write_page(
+    record: ExplanationRecord, rows: pd.DataFrame, version: ModelVersion, folder: Path
+) -> None:
+    eyes = record.eyes
+    shown = rows[rows["score"].isin(ON_PAGE) & rows["part"].isin(PARTS_ON_PAGE)]
+    page = explanations_page(
+        title=f"Explanations of {len(eyes.frame)} eyes",
+        words=f"{version.uri}, {record.contrast}, {record.split} split, "
+        f"{eyes.pixels.shape[1]} px",
+        eyes=eyes.frame[["image_id", "eye"]].assign(
+            **{"class": [eyes.classes[int(label)] for label in eyes.labels]},
+            prob=expit(record.maps.logit),
+        ),
+        explained=Explained(
+            pixels=eyes.pixels, maps=record.maps.by_method, regions=eyes.regions
+        ),
+        classes=eyes.classes,
+        scores=shown,
+        controls=CONTROLS,
+    )
+    (folder / GALLERY).write_text(page, encoding="utf-8")
+
+
+def _rows(record: ExplanationRecord) -> pd.DataFrame:
+    """One row per eye, method, score and part, as the results database keeps them."""
+    frame = record.eyes.frame
+    rows = pd.concat(
+        [scores.assign(method=method) for method, scores in record.scores.items()],
+        ignore_index=True,
+    )
+    return rows.assign(
+        image_id=frame["image_id"].to_numpy()[rows["row"]],
+        patient_id=frame["patient_id"].to_numpy()[rows["row"]],
+        dataset_digest=record.eyes.digest,
+        seed=record.seed,
+    ).drop(columns="row")
+
+
+def _ranked(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the ranking figure, a part named with its score."""
+    keys = list(zip(table["score"], table["part"], strict=True))
+    rows = table[[key in RANKED for key in keys]]
+    place = {key: at for at, key in enumerate(RANKED)}
+    order = [place[key] for key in zip(rows["score"], rows["part"], strict=True)]
+    return (
+        rows.assign(
+            order=order,
+            score=[" ".join(filter(None, key)) for key in zip(rows["score"], rows["part"], strict=True)],
+        )
+        .dropna(subset="value")
+        .sort_values("order", kind="stable")
+    )

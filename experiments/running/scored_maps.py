@@ -1,0 +1,94 @@
+"""Scores of every method's maps; the dear ones on the first eyes alone."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from experiments.running.console import progress
+from experiments.running.explained_eyes import ExplainedEyes, Maps
+from fundus_ml.attribution import SIGNED, AttributionOptions, attribute
+from fundus_ml.faithfulness import SCORES, FaithfulnessOptions, removals_of, score_maps
+from fundus_ml.imaging.pictures import to_images
+from fundus_ml.models.classifiers import Classifier
+
+Explain = Callable[[nn.Module, Tensor], Tensor]
+
+
+def scored_maps(
+    classifier: Classifier,
+    eyes: ExplainedEyes,
+    maps: Maps,
+    options: FaithfulnessOptions,
+    attribution: AttributionOptions,
+    *,
+    sanity_images: int,
+) -> dict[str, pd.DataFrame]:
+    """Score every method's maps.
+
+    Args:
+        classifier: Explained network.
+        eyes: Explained eyes.
+        maps: What the methods say of them.
+        options: How maps are scored.
+        attribution: How they were made, for scores that ask a method again.
+        sanity_images: Eyes, the first of them, on which methods are asked again: about a randomised
+            network, noisy copies, other seeds. The others have NaN there.
+
+    Returns:
+        By method, rows of :func:`fundus_ml.faithfulness.score_maps`.
+    """
+    images = to_images(eyes.pixels, next(classifier.parameters()).device)
+    removals = removals_of(classifier, images, options=options)
+    found = {}
+    with progress("score", "method") as on_step:
+        for place, (method, made) in enumerate(maps.by_method.items(), start=1):
+            given = torch.from_numpy(made).to(images.device)
+            scores = score_maps(
+                classifier, images, given,
+                options=options, regions=eyes.regions, signed=SIGNED[method], removals=removals,
+            )  # fmt: skip
+            if sanity_images:
+                again = _asked_again(
+                    method, classifier, images[:sanity_images], given[:sanity_images],
+                    eyes, options, attribution,
+                )  # fmt: skip
+                scores = _with_all_rows(scores, again)
+            found[method] = scores
+            on_step(place, len(maps.by_method))
+    return found
+
+
+def _asked_again(
+    method: str,
+    classifier: Classifier,
+    images: Tensor,
+    made: Tensor,
+    eyes: ExplainedEyes,
+    options: FaithfulnessOptions,
+    attribution: AttributionOptions,
+) -> pd.DataFrame:
+    """Scores that need the method again, on a few eyes."""
+    regions = None if eyes.regions is None else eyes.regions[: len(images)]
+    ask = partial(attribute, method, regions=regions)
+
+    def seeded(model: nn.Module, asked: Tensor, seed: int) -> Tensor:
+        return ask(model, asked, options=replace(attribution, seed=seed))
+
+    return score_maps(
+        classifier, images, made,
+        options=options, signed=SIGNED[method], only_asked=True,
+        explain=partial(ask, options=attribution), seeded_explain=seeded,
+    )  # fmt: skip
+
+
+def _with_all_rows(scores: pd.DataFrame, again: pd.DataFrame) -> pd.DataFrame:
+    """Put the rows of a few eyes beside those of all, NaN where an eye was not asked."""
+    keys = again[["score", "part"]].drop_duplicates()
+    every = keys.merge(pd.DataFrame({"row": np.sort(scores["row"].unique())}), how="cross")
+    whole = every.merge(again, how="left", on=["row", "score", "part"])
+    return pd.concat([scores, whole[scores.columns]], ignore_index=True)

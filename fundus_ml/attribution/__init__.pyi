@@ -1,0 +1,5 @@
+from .methods import METHODS as METHODS
+from .methods import SIGNED as SIGNED
+from .methods import attribute as attribute
+from .methods import cannot_serve as cannot_serve
+from .options import AttributionOptions as AttributionOptions

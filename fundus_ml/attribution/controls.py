@@ -1,0 +1,69 @@
+"""Maps that ask no network: what an explanation must do better than."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import conv2d, pad
+
+from fundus_ml.attribution.baselines import blurred
+from fundus_ml.attribution.explained import generators
+from fundus_ml.attribution.options import AttributionOptions
+from fundus_ml.imaging.regions.maps import REGION_FLAGS
+
+VESSELS = "vessels"
+GREEN = 1
+CENTRE_SPREAD = 0.25
+"""Standard deviation of the centre prior, in sides of the picture, as in modulation's control."""
+SMOOTHED = 1 / 16
+"""Standard deviation of the smoothing of the noise, in sides of the picture."""
+
+
+def control(
+    name: str, images: Tensor, options: AttributionOptions, regions: NDArray[np.uint8] | None
+) -> Tensor:
+    """Draw one of :data:`CONTROLS`, ``(N, H, W)``, 0 or more; or the eyes' vessels."""
+    if name == VESSELS:
+        assert regions is not None
+        return torch.from_numpy(regions & REGION_FLAGS[VESSELS] > 0).to(images)
+    return CONTROLS[name](images, options)
+
+
+def _random(images: Tensor, options: AttributionOptions) -> Tensor:
+    """Smooth white noise and stretch it to [0, 1], each eye by noise of its own."""
+    side = tuple(images.shape[2:])
+    drawn = [each.standard_normal(side, np.float32) for each in generators(images, options.seed)]
+    noise = torch.from_numpy(np.stack(drawn)).to(images)
+    smooth = blurred(noise[:, None], SMOOTHED * images.shape[2])[:, 0]
+    low, high = smooth.amin((1, 2), keepdim=True), smooth.amax((1, 2), keepdim=True)
+    return torch.where(high > low, (smooth - low) / (high - low), 0.0)
+
+
+def _centre(images: Tensor, _options: AttributionOptions) -> Tensor:
+    """Gaussian about the middle of the picture."""
+    height, width = images.shape[2:]
+    y = (torch.arange(height, device=images.device) + 0.5) / height - 0.5
+    x = (torch.arange(width, device=images.device) + 0.5) / width - 0.5
+    prior = torch.exp(-(y[:, None].square() + x.square()) / (2 * CENTRE_SPREAD**2))
+    return prior.to(images).repeat(len(images), 1, 1)
+
+
+def _edges(images: Tensor, _options: AttributionOptions) -> Tensor:
+    """Gradient magnitude (Scharr) of the green channel, per pixel; the border is repeated."""
+    across = torch.tensor([[-3.0, 0, 3], [-10, 0, 10], [-3, 0, 3]]) / 32
+    kernels = torch.stack((across, across.T))[:, None].to(images)
+    green = pad(images[:, GREEN : GREEN + 1], (1, 1, 1, 1), mode="replicate")
+    return torch.linalg.vector_norm(conv2d(green, kernels), dim=1)
+
+
+def _area(images: Tensor, _options: AttributionOptions) -> Tensor:
+    """Give every pixel the same."""
+    return torch.ones_like(images[:, 0])
+
+
+CONTROLS: Mapping[str, Callable[[Tensor, AttributionOptions], Tensor]] = MappingProxyType(
+    {"random": _random, "centre": _centre, "edges": _edges, "area": _area}
+)

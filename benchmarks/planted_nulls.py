@@ -38,13 +38,14 @@ from benchmarks.planted_cells import (
     test_eyes,
 )
 from fundus_ml.data.dataset import FundusDataset
+from fundus_ml.imaging.regions.energy_shares import OUTSIDE
 from fundus_ml.imaging.regions.maps import PARTS, REGION_FLAGS, part_masks
 from fundus_ml.imaging.regions.shams import SHAMMED, sham_regions
 from fundus_ml.models.classifiers import make_classifier
 from fundus_ml.modulation import ModulationOptions, minimal_perturbations
 from fundus_ml.modulation.confined_budgets import confined_table
 from fundus_ml.modulation.control_table import MODULATION
-from fundus_ml.modulation.localisation import LEAST_SHARE, OUTSIDE, enrichment_by_condition
+from fundus_ml.modulation.localisation import LEAST_SHARE, enrichment_by_condition
 from fundus_ml.modulation.null_distribution import (
     SHAM,
     null_conditions,

@@ -54,7 +54,7 @@ FLOORS = (
     ("synthesis", "training", "modulation", "serving"),
     ("sources", "robust_training", "pretraining", "pages", "region_training"),
     ("evaluation", "auditing", "reader_study", "biomarkers"),
-    ("preprocessing", "model_selection", "robust_evaluation"),
+    ("preprocessing", "model_selection", "robust_evaluation", "faithfulness"),
 )
 """Rooms of ``fundus_ml``, ground floor first: a room imports only from the floors below it."""
 LONGEST_CHAIN = 12

@@ -7,14 +7,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fundus_ml.errors import InputError
-from fundus_ml.imaging.regions.maps import PARTS, part_masks
+from fundus_ml.imaging.regions.energy_shares import PartAreas
 from fundus_ml.imaging.regions.shams import sham_regions
 from fundus_ml.statistics.clustered import clustered_ratio
-from fundus_ml.statistics.ranking import divide
 from fundus_ml.statistics.sign_flips import paired_means
 
-OUTSIDE = "outside"
-"""The black surround: the one part that is measured against the square and not the retina."""
 LEAST_SHARE = 1e-4
 """Added to each share of energy before its logarithm, so that a part without change counts."""
 SHARE_COLUMNS = (
@@ -92,38 +89,12 @@ def region_shares(
             f"modulated {modulated.shape}, regions {regions.shape} and {len(image_ids)} image_ids "
             f"do not fit {len(eps)} budgets of {pixels.shape} pixels"
         )
-    masks = part_masks(regions)
-    shams = sham_regions(regions) if shams is None else shams
-    area = {name: mask.sum(axis=(1, 2)).astype(np.float64) for name, mask in masks.items()}
-    square = np.full(len(pixels), float(pixels[0, ..., 0].size))
-    retina = square - area[OUTSIDE]
+    areas = PartAreas(regions, shams)
     rows = []
     for budget, slab in zip(eps, modulated, strict=True):
-        energy = ((slab.astype(np.float32) - pixels) ** 2).sum(axis=3)
-        whole = _within(energy, np.ones_like(masks[OUTSIDE]))
-        on_retina = _within(energy, ~masks[OUTSIDE])
-        for part in PARTS:
-            total, ground = (whole, square) if part == OUTSIDE else (on_retina, retina)
-            share = divide(_within(energy, masks[part]), total)
-            area_share = divide(area[part], ground)
-            sham = shams.get(part, np.zeros_like(masks[part]))
-            sham_area = sham.sum(axis=(1, 2)).astype(np.float64)
-            sham_share = divide(_within(energy, sham), total)
-            rows.append(
-                pd.DataFrame(
-                    {
-                        "image_id": list(image_ids),
-                        "eps": budget,
-                        "part": part,
-                        "energy_share": share,
-                        "area_share": area_share,
-                        "enrichment": divide(share, area_share),
-                        "baseline": "square" if part == OUTSIDE else "retina",
-                        "sham_energy_share": np.where(sham_area > 0, sham_share, np.nan),
-                        "sham_area_share": divide(sham_area, ground) if part in shams else np.nan,
-                    }
-                )
-            )
+        found = areas.shares(((slab.astype(np.float32) - pixels) ** 2).sum(axis=3))
+        named = pd.Index(image_ids)[found.pop("position")]
+        rows.append(found.assign(image_id=named, eps=budget)[list(SHARE_COLUMNS)])
     return pd.concat(rows, ignore_index=True)
 
 
@@ -245,8 +216,3 @@ def _pooled(
         seed=seed,
     )
     return found.value, found.low, found.high
-
-
-def _within(energy: NDArray[np.float32], mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Energy inside a mask, ``(N,)``."""
-    return np.asarray(np.where(mask, energy, 0).sum(axis=(1, 2), dtype=np.float64))

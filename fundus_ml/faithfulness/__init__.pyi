@@ -1,0 +1,16 @@
+from .comparison import method_differences as method_differences
+from .comparison import method_table as method_table
+from .deletion_insertion import Curves as Curves
+from .deletion_insertion import deletion_insertion as deletion_insertion
+from .explained import Explain as Explain
+from .explained import Explained as Explained
+from .explained import SeededExplain as SeededExplain
+from .localisation import first_part as first_part
+from .options import FaithfulnessOptions as FaithfulnessOptions
+from .randomisation import cascade as cascade
+from .randomisation import repeatability as repeatability
+from .removals import Removals as Removals
+from .scoring import SCORES as SCORES
+from .scoring import Score as Score
+from .scoring import removals_of as removals_of
+from .scoring import score_maps as score_maps

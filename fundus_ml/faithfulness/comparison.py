@@ -1,0 +1,171 @@
+"""Methods beside one another: means over people, and every method minus every other."""
+
+from collections.abc import Collection, Mapping
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fundus_ml.errors import InputError, listed
+from fundus_ml.faithfulness.scoring import SCORES
+from fundus_ml.statistics.clustered import clustered_mean
+from fundus_ml.statistics.false_discoveries import q_values
+from fundus_ml.statistics.sign_flips import paired_means
+
+PERMUTATIONS = 9999
+"""Sign vectors behind each p-value: it is never below 1/10,000."""
+TABLE_COLUMNS = (
+    "method",
+    "score",
+    "part",
+    "better",
+    "eyes",
+    "abstained",
+    "people",
+    "value",
+    "value_low",
+    "value_high",
+)
+DIFFERENCE_COLUMNS = (
+    "method",
+    "other",
+    "score",
+    "part",
+    "better",
+    "eyes",
+    "abstained",
+    "people",
+    "difference",
+    "low",
+    "high",
+    "p",
+    "q",
+)
+Key = tuple[str, str]
+Floats = NDArray[np.float64]
+
+
+def method_table(
+    scores: Mapping[str, pd.DataFrame], eyes: pd.DataFrame, *, resamples: int, seed: int
+) -> pd.DataFrame:
+    """Average the scores of every method, with 95 % intervals clustered by person.
+
+    Args:
+        scores: By method, rows of :func:`fundus_ml.faithfulness.scoring.score_maps`.
+        eyes: Manifest rows of the N images, in their order: ``person_group``.
+        resamples: Bootstrap resamples of people.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        One row per method, score and part: ``method score part better eyes abstained people value
+        value_low value_high``: the mean over the ``eyes`` that have the score; ``abstained``
+        counts those whose score is NaN. All of them abstained: the value is NaN.
+
+    Raises:
+        InputError: ``scores`` is empty, names an unknown score, or its rows are not those of
+            ``eyes``.
+    """
+    people = eyes["person_group"].to_numpy()
+    rows: list[dict[str, object]] = []
+    for method, by_key in _by_key(scores, len(eyes)).items():
+        for (score, part), values in by_key.items():
+            known = ~np.isnan(values)
+            row = {
+                "method": method,
+                "score": score,
+                "part": part,
+                "better": SCORES[score].better,
+                "eyes": int(known.sum()),
+                "abstained": int((~known).sum()),
+                "people": len(np.unique(people[known])),
+            }
+            if known.any():
+                row |= clustered_mean(
+                    values[known], people[known], resamples=resamples, seed=seed
+                ).columns("value")
+            rows.append(row)
+    return pd.DataFrame(rows, columns=list(TABLE_COLUMNS))
+
+
+def method_differences(
+    scores: Mapping[str, pd.DataFrame],
+    eyes: pd.DataFrame,
+    *,
+    controls: Collection[str] = (),
+    permutations: int = PERMUTATIONS,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Subtract the methods from one another, eye by eye, and test the means over people.
+
+    Args:
+        scores: By method, rows of :func:`fundus_ml.faithfulness.scoring.score_maps`.
+        eyes: Manifest rows of the N images, in their order: ``person_group``.
+        controls: Methods that are controls (random maps, edges …): compared with every method and
+            not with one another.
+        permutations: Sign vectors drawn.
+        seed: Seed of the draw.
+
+    Returns:
+        One row per pair of methods, score and part that both have: ``method other score part better
+        eyes abstained people difference low high p q``. ``difference`` is the mean of ``method``
+        minus ``other`` over the ``eyes`` that have both scores, ``abstained`` counts those that
+        lack one; ``p`` flips signs person by person, ``q`` is the false discovery rate within the
+        score. NaN where no eye has both.
+
+    Raises:
+        InputError: As :func:`method_table`, or a control is no method.
+
+    Source:
+        :func:`fundus_ml.statistics.sign_flips.paired_means`; Benjamini and Hochberg 1995.
+    """
+    if unknown := sorted(set(controls) - set(scores)):
+        raise InputError(f"controls={unknown[0]}: no such method; there are {listed([*scores])}")
+    measured = _by_key(scores, len(eyes))
+    named, gaps = [], []
+    for one, other in combinations(measured, 2):
+        if {one, other} <= set(controls):
+            continue
+        shared = [key for key in measured[one] if key in measured[other]]
+        for score, part in shared:
+            named.append((one, other, score, part, SCORES[score].better))
+            gaps.append(measured[one][score, part] - measured[other][score, part])
+    if not gaps:
+        return pd.DataFrame(columns=list(DIFFERENCE_COLUMNS))
+    found = paired_means(
+        np.stack(gaps, axis=1),
+        eyes["person_group"].to_numpy(),
+        permutations=permutations,
+        seed=seed,
+    )
+    rows = pd.DataFrame(named, columns=["method", "other", "score", "part", "better"]).assign(
+        eyes=found.rows,
+        abstained=len(eyes) - found.rows,
+        people=found.people,
+        difference=found.mean,
+        low=found.low,
+        high=found.high,
+        p=found.pvalue,
+    )
+    rows["q"] = rows.groupby("score")["p"].transform(q_values)
+    return rows[list(DIFFERENCE_COLUMNS)]
+
+
+def _by_key(scores: Mapping[str, pd.DataFrame], count: int) -> dict[str, dict[Key, Floats]]:
+    """Give each method one value per image, ``(N,)``, for every score and part."""
+    if not scores:
+        raise InputError("scores: no method")
+    found: dict[str, dict[Key, Floats]] = {}
+    for method, rows in scores.items():
+        if unknown := sorted(set(rows["score"]) - set(SCORES)):
+            raise InputError(f"score={unknown[0]}: allowed: {', '.join(SCORES)}")
+        found[method] = {}
+        for (score, part), own in rows.groupby(["score", "part"], sort=False):
+            values = own.set_index("row")["value"].sort_index()
+            if values.index.tolist() != list(range(count)):
+                raise InputError(
+                    f"scores of {method}: {score} {part}".rstrip()
+                    + f": must have each row from 0 to {count - 1} once, has {len(values)} rows"
+                )
+            found[method][str(score), str(part)] = values.to_numpy(np.float64)
+    return found

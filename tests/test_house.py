@@ -18,7 +18,8 @@ from fundus_ml.errors import InputError
 ROOT = Path(__file__).parents[1]
 ENTRY_POINTS = (
     "main", "real_eyes", "preprocess", "audit", "measure", "pretrain", "train", "tune", "robustify",
-    "average", "evaluate", "score", "compare", "promote", "modulate", "reader_study", "reproduce",
+    "average", "evaluate", "score", "compare", "promote", "modulate", "explain", "reader_study",
+    "reproduce",
     "train_regions",
 )  # fmt: skip
 ALLOWED = {
@@ -53,7 +54,7 @@ FLOORS = (
     ("data", "figures"),
     ("synthesis", "training", "modulation", "serving"),
     ("sources", "robust_training", "pretraining", "pages", "region_training"),
-    ("evaluation", "auditing", "reader_study", "biomarkers"),
+    ("evaluation", "auditing", "reader_study", "biomarkers", "attribution"),
     ("preprocessing", "model_selection", "robust_evaluation", "faithfulness"),
 )
 """Rooms of ``fundus_ml``, ground floor first: a room imports only from the floors below it."""

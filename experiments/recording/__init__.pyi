@@ -4,6 +4,9 @@ from .attack_suite import measure_suite as measure_suite
 from .augmentation import log_augmentation as log_augmentation
 from .chain_findings import Design as Design
 from .chain_findings import ModelFindings as ModelFindings
+from .explanation import ExplanationRecord as ExplanationRecord
+from .explanation import compare_methods as compare_methods
+from .explanation import record_explanations as record_explanations
 from .found_regions import log_found_regions as log_found_regions
 from .lineage_page import write_lineage as write_lineage
 from .measurement import record_associations as record_associations

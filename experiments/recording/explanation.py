@@ -5,18 +5,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from scipy.special import expit
 
 from experiments.recording.model_card import refresh_card
 from experiments.running.console import progress
 from experiments.running.explained_eyes import ExplainedEyes, Maps
-from fundus_ml.attribution import CONTROLS
-from fundus_ml.attribution.literature import beside_literature
-from fundus_ml.faithfulness import known_place_table, method_differences, method_table
-from fundus_ml.faithfulness.known_places import KNOWN_PLACES
+from fundus_ml.attribution import CONTROLS, beside_literature
+from fundus_ml.faithfulness import (
+    KNOWN_PLACES,
+    known_place_table,
+    method_differences,
+    method_table,
+)
 from fundus_ml.figures import attribution_panel, explanation_ranking, figure_png
 from fundus_ml.modulation import file_stem
 from fundus_ml.pages import Explained, explanations_page
-from scipy.special import expit
 from tracking.lineage import GALLERY, attach_pictures
 from tracking.registry import ModelVersion
 from tracking.results import record_explanation_scores
@@ -92,9 +95,7 @@ class Compared:
 def compare_methods(record: ExplanationRecord) -> Compared:
     """Average the scores, set methods against one another, the known place and the literature."""
     frame = record.eyes.frame
-    table = method_table(
-        record.scores, frame, resamples=record.bootstrap, seed=record.seed
-    )
+    table = method_table(record.scores, frame, resamples=record.bootstrap, seed=record.seed)
     controls = [method for method in CONTROLS if method in record.scores]
     enrichment = table[table["score"] == "enrichment"].rename(
         columns={"value_low": "low", "value_high": "high"}
@@ -135,7 +136,7 @@ def record_explanations(
     _write_page(record, rows, version, folder)
     ranked = _ranked(compared.scores)
     if len(ranked):
-        figure = explanation_ranking(ranked, controls=CONTROLS)
+        figure = explanation_ranking(ranked, controls=list(CONTROLS))
         (folder / "ranking.png").write_bytes(figure_png(figure))
     tables = {
         "method_scores": compared.scores,
@@ -212,18 +213,15 @@ def _write_page(
     shown = rows[rows["score"].isin(ON_PAGE) & rows["part"].isin(PARTS_ON_PAGE)]
     page = explanations_page(
         title=f"Explanations of {len(eyes.frame)} eyes",
-        words=f"{version.uri}, {record.contrast}, {record.split} split, "
-        f"{eyes.pixels.shape[1]} px",
+        words=f"{version.uri}, {record.contrast}, {record.split} split, {eyes.pixels.shape[1]} px",
         eyes=eyes.frame[["image_id", "eye"]].assign(
             **{"class": [eyes.classes[int(label)] for label in eyes.labels]},
             prob=expit(record.maps.logit),
         ),
-        explained=Explained(
-            pixels=eyes.pixels, maps=record.maps.by_method, regions=eyes.regions
-        ),
+        explained=Explained(pixels=eyes.pixels, maps=record.maps.by_method, regions=eyes.regions),
         classes=eyes.classes,
         scores=shown,
-        controls=CONTROLS,
+        controls=list(CONTROLS),
     )
     (folder / GALLERY).write_text(page, encoding="utf-8")
 
@@ -252,7 +250,9 @@ def _ranked(table: pd.DataFrame) -> pd.DataFrame:
     return (
         rows.assign(
             order=order,
-            score=[" ".join(filter(None, key)) for key in zip(rows["score"], rows["part"], strict=True)],
+            score=[
+                " ".join(filter(None, key)) for key in zip(rows["score"], rows["part"], strict=True)
+            ],
         )
         .dropna(subset="value")
         .sort_values("order", kind="stable")

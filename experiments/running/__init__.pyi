@@ -1,4 +1,10 @@
 from .addresses import addresses as addresses
+from .explained_eyes import explain as explain
+from .explained_eyes import explained_eyes as explained_eyes
+from .explained_eyes import kept_explanations as kept_explanations
+from .explained_eyes import maps_kept as maps_kept
+from .explained_eyes import methods_of as methods_of
+from .explained_eyes import read_explained as read_explained
 from .external import refuse_known_people as refuse_known_people
 from .flags import Number as Number
 from .flags import Numbers as Numbers
@@ -35,6 +41,7 @@ from .replicates import replicates as replicates
 from .resuming import CHECKPOINTS as CHECKPOINTS
 from .resuming import resumable as resumable
 from .resuming import without_later_flags as without_later_flags
+from .scored_maps import scored_maps as scored_maps
 from .session import contrast_of as contrast_of
 from .session import make_folder as make_folder
 from .session import read_dataset as read_dataset

@@ -60,7 +60,7 @@ class Maps:
 
     Attributes:
         by_method: ``(N, H, W)`` float32 signed maps.
-        seconds: Time each took, per eye; NaN where its maps were kept from before.
+        seconds: Time each took, per eye, when its maps were made.
         skipped: Why a method was left out, by its name.
         logit: ``(N,)`` the network's answer.
     """
@@ -68,7 +68,7 @@ class Maps:
     by_method: dict[str, NDArray[np.float32]]
     seconds: dict[str, float]
     skipped: dict[str, str]
-    logit: NDArray[np.float32]
+    logit: NDArray[np.float64]
 
 
 def explained_eyes(split: FundusDataset, *, images: int, seed: int) -> ExplainedEyes:

@@ -1,22 +1,20 @@
 """Scores of every method's maps; the dear ones on the first eyes alone."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from experiments.running.console import progress
 from experiments.running.explained_eyes import ExplainedEyes, Maps
 from fundus_ml.attribution import SIGNED, AttributionOptions, attribute
-from fundus_ml.faithfulness import SCORES, FaithfulnessOptions, removals_of, score_maps
+from fundus_ml.faithfulness import FaithfulnessOptions, removals_of, score_maps
 from fundus_ml.imaging.pictures import to_images
 from fundus_ml.models.classifiers import Classifier
-
-Explain = Callable[[nn.Module, Tensor], Tensor]
 
 
 def scored_maps(
@@ -53,9 +51,13 @@ def scored_maps(
                 options=options, regions=eyes.regions, signed=SIGNED[method], removals=removals,
             )  # fmt: skip
             if sanity_images:
-                again = _asked_again(
-                    method, classifier, images[:sanity_images], given[:sanity_images],
-                    eyes, options, attribution,
+                first = slice(sanity_images)
+                regions = None if eyes.regions is None else eyes.regions[first]
+                asked = partial(_asked, method, attribution, regions)
+                again = score_maps(
+                    classifier, images[first], given[first],
+                    options=options, signed=SIGNED[method], only_asked_again=True,
+                    explain=partial(asked, seed=attribution.seed), seeded_explain=asked,
                 )  # fmt: skip
                 scores = _with_all_rows(scores, again)
             found[method] = scores
@@ -63,27 +65,16 @@ def scored_maps(
     return found
 
 
-def _asked_again(
+def _asked(
     method: str,
-    classifier: Classifier,
+    options: AttributionOptions,
+    regions: NDArray[np.uint8] | None,
+    model: nn.Module,
     images: Tensor,
-    made: Tensor,
-    eyes: ExplainedEyes,
-    options: FaithfulnessOptions,
-    attribution: AttributionOptions,
-) -> pd.DataFrame:
-    """Scores that need the method again, on a few eyes."""
-    regions = None if eyes.regions is None else eyes.regions[: len(images)]
-    ask = partial(attribute, method, regions=regions)
-
-    def seeded(model: nn.Module, asked: Tensor, seed: int) -> Tensor:
-        return ask(model, asked, options=replace(attribution, seed=seed))
-
-    return score_maps(
-        classifier, images, made,
-        options=options, signed=SIGNED[method], only_asked=True,
-        explain=partial(ask, options=attribution), seeded_explain=seeded,
-    )  # fmt: skip
+    seed: int,
+) -> Tensor:
+    """Ask a method again, about another network, other pixels or with another seed."""
+    return attribute(method, model, images, options=replace(options, seed=seed), regions=regions)
 
 
 def _with_all_rows(scores: pd.DataFrame, again: pd.DataFrame) -> pd.DataFrame:

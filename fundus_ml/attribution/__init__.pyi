@@ -1,3 +1,5 @@
+from .controls import CONTROLS as CONTROLS
+from .literature import beside_literature as beside_literature
 from .methods import METHODS as METHODS
 from .methods import SIGNED as SIGNED
 from .methods import attribute as attribute

@@ -63,6 +63,7 @@ def _parts_above(enrichment: pd.DataFrame, method: str) -> str:
         return ""
     above = own[own["low"] > ABOVE].sort_values("value", ascending=False)
     told = [
-        f"{row.part} {row.value:.1f} ({row.low:.1f} to {row.high:.1f})" for row in above.itertuples()
+        f"{row.part} {row.value:.1f} ({row.low:.1f} to {row.high:.1f})"
+        for row in above.itertuples()
     ]
     return ", ".join(told) or "none above 1"

@@ -63,9 +63,7 @@ def gridded(level: SpatialLevel) -> Iterator[nn.Module]:
         handle.remove()
 
 
-def last_level(
-    model: nn.Module, image: Tensor, *, run: Callable[[Tensor], Tensor]
-) -> SpatialLevel:
+def last_level(model: nn.Module, image: Tensor, *, run: Callable[[Tensor], Tensor]) -> SpatialLevel:
     """Find the last level by one pass.
 
     Args:
@@ -130,7 +128,9 @@ def _of_tokens(
     prefix = int(getattr(backbone, "num_prefix_tokens", 0))
     sides = getattr(getattr(backbone, "patch_embed", None), "patch_size", None)
     if sides is not None:
-        height, width = (-(-side // patch) for side, patch in zip(image.shape[2:], sides, strict=True))
+        height, width = (
+            -(-side // patch) for side, patch in zip(image.shape[2:], sides, strict=True)
+        )
         if prefix + height * width == shape[1] and min(height, width) > 1:
             return SpatialLevel(layer=layer, grid=(height, width), prefix=prefix)
     raise InputError(f"{name} ends in tokens whose grid is not known")

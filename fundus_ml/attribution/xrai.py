@@ -27,7 +27,12 @@ def xrai(explained: Explained, images: Tensor, options: AttributionOptions) -> T
     for value in (lowest, highest):
         baselines = value.view(-1, 1, 1, 1).expand_as(images)
         attribution += along_path(
-            explained, images, baselines, nodes=nodes, weights=weights, batch_size=options.batch_size
+            explained,
+            images,
+            baselines,
+            nodes=nodes,
+            weights=weights,
+            batch_size=options.batch_size,
         )
     found = np.zeros((len(images), *images.shape[2:]), np.float32)
     eyes = images.permute(0, 2, 3, 1).cpu().numpy()

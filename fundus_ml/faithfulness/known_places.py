@@ -8,9 +8,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fundus_ml.errors import InputError
-from fundus_ml.faithfulness.localisation import ENRICHMENT, RING, SHAM
+from fundus_ml.faithfulness.localisation import ENRICHMENT, SHAM
 from fundus_ml.imaging.regions.energy_shares import OUTSIDE
 from fundus_ml.imaging.regions.maps import PARTS
+from fundus_ml.imaging.regions.zones import RING
 from fundus_ml.statistics.clustered import clustered_mean
 
 KNOWN_PLACES: Mapping[str, str] = MappingProxyType(
@@ -65,6 +66,15 @@ def known_place_table(
     if part not in COMPETING:
         raise InputError(f"part={part}: allowed: {', '.join(COMPETING)}")
     people = eyes["person_group"].to_numpy()
+
+    def share(hit: NDArray[np.bool_], known: NDArray[np.bool_], name: str) -> dict[str, float]:
+        if not known.any():
+            return {}
+        found = clustered_mean(
+            hit[known].astype(float), people[known], resamples=resamples, seed=seed
+        )
+        return found.columns(name)
+
     rows = []
     for method, found in scores.items():
         wide = found[found["score"] == ENRICHMENT].pivot_table(
@@ -75,29 +85,19 @@ def known_place_table(
         rivals = wide[[name for name in COMPETING if name in wide and name != part]].max(axis=1)
         own = wide[part]
         known = (own.notna() & rivals.notna()).to_numpy()
-        row = {"method": method, "part": part, "eyes": int(known.sum())}
-        row["abstained"] = len(own) - row["eyes"]
-        row |= _share((own > rivals).to_numpy(), known, people, "first", resamples, seed)
+        row: dict[str, object] = {
+            "method": method,
+            "part": part,
+            "eyes": int(known.sum()),
+            "abstained": int((~known).sum()),
+        }
+        row |= share((own > rivals).to_numpy(), known, "first")
         sham = wide.get(SHAM + part)
         if sham is not None:
             both = (own.notna() & sham.notna()).to_numpy()
             row["sham_eyes"] = int(both.sum())
-            row |= _share((own > sham).to_numpy(), both, people, "over_sham", resamples, seed)
+            row |= share((own > sham).to_numpy(), both, "over_sham")
         rows.append(row)
     if not rows:
         raise InputError(f"scores: no row of {ENRICHMENT} in {part}; score_maps needs regions")
     return pd.DataFrame(rows, columns=list(TABLE_COLUMNS))
-
-
-def _share(
-    hit: NDArray[np.bool_],
-    known: NDArray[np.bool_],
-    people: NDArray[np.object_],
-    name: str,
-    resamples: int,
-    seed: int,
-) -> dict[str, float]:
-    if not known.any():
-        return {}
-    share = clustered_mean(hit[known].astype(float), people[known], resamples=resamples, seed=seed)
-    return share.columns(name)

@@ -41,7 +41,7 @@ class Localised:
         wanted = tuple(explained.directed.shape)
         if regions.shape != wanted:
             raise InputError(f"regions: shape must be {wanted}, not {regions.shape}")
-        self._explained, self._areas = explained, PartAreas(regions)
+        self._explained, self._areas = explained, PartAreas(regions, with_ring=True)
         shams = {SHAM + name: mask for name, mask in self._areas.shams.items()}
         masks = {**self._areas.masks, **shams}
         self.names = tuple(masks)

@@ -87,6 +87,7 @@ def score_maps(
     regions: NDArray[np.uint8] | None = None,
     signed: bool = True,
     removals: Removals | None = None,
+    only_asked_again: bool = False,
     on_step: OnStep | None = None,
 ) -> pd.DataFrame:
     """Score maps of one method on one batch of images.
@@ -102,6 +103,7 @@ def score_maps(
         regions: ``(N, H, W)`` uint8 region maps; likewise.
         signed: Whether the sign of the maps has that meaning; else their absolute value counts.
         removals: :func:`removals_of` these images, where another method was scored before.
+        only_asked_again: Leave out the scores that ask no method again.
         on_step: Called with (groups of scores done, groups in all) after each.
 
     Returns:
@@ -121,11 +123,13 @@ def score_maps(
         batch_size=options.batch_size,
         seed=options.seed,
     )
-    groups: list[Callable[[], Iterator[tuple[str, str, Values]]]] = [
-        partial(_curves, explained, options),
-        partial(_removed, explained, options, removals),
-        partial(_spread, explained),
-    ]
+    groups: list[Callable[[], Iterator[tuple[str, str, Values]]]] = []
+    if not only_asked_again:
+        groups += [
+            partial(_curves, explained, options),
+            partial(_removed, explained, options, removals),
+            partial(_spread, explained),
+        ]
     if explain is not None:
         groups += [
             partial(_noisy, explained, explain, options),
@@ -133,7 +137,7 @@ def score_maps(
         ]
     if seeded_explain is not None:
         groups.append(partial(_repeated, explained, seeded_explain, options))
-    if regions is not None:
+    if regions is not None and not only_asked_again:
         groups.append(partial(_located, explained, regions, options))
     rows = []
     for done, group in enumerate(groups, start=1):

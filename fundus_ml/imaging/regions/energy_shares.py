@@ -1,15 +1,15 @@
 """How the energy of a change or a map is spread over the parts of the retina, and their shams."""
 
 from collections.abc import Mapping
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from fundus_ml.errors import InputError
-from fundus_ml.imaging.regions.maps import PARTS, part_masks
+from fundus_ml.imaging.regions.maps import part_masks
 from fundus_ml.imaging.regions.shams import sham_regions
+from fundus_ml.imaging.regions.zones import RING, inner_rings
 from fundus_ml.statistics.ranking import divide
 
 OUTSIDE = "outside"
@@ -31,25 +31,25 @@ class PartAreas:
     Args:
         regions: ``(N, H, W)`` uint8 region maps.
         shams: ``sham_regions`` of the maps, where they are placed already.
+        with_ring: Whether the inner ring around the disc counts as a part too, with the ring around
+            the disc's sham as its sham. It overlaps the other parts, whose shares stay as they are.
 
     Raises:
         InputError: ``regions`` is not ``(N, H, W)`` of uint8.
     """
 
-    def __init__(self, regions: NDArray[np.uint8], shams: Masks | None = None) -> None:
+    def __init__(
+        self, regions: NDArray[np.uint8], shams: Masks | None = None, *, with_ring: bool = False
+    ) -> None:
         if regions.ndim != 3 or regions.dtype != np.uint8:  # noqa: PLR2004 (N, H, W)
             raise InputError(
                 f"regions: must be (N, H, W) of uint8, not {regions.shape} of {regions.dtype}"
             )
         self.masks = part_masks(regions)
-        self._given = shams
-        self._regions = regions
+        self.shams = dict(sham_regions(regions) if shams is None else shams)
+        if with_ring:
+            self.masks[RING], self.shams[RING] = inner_rings(regions, self.shams["disc"])
         self.area = {name: _area(mask) for name, mask in self.masks.items()}
-
-    @cached_property
-    def shams(self) -> Masks:
-        """Shams, placed when they are first asked for."""
-        return sham_regions(self._regions) if self._given is None else self._given
 
     def shares(self, energy: NDArray[np.floating]) -> pd.DataFrame:
         """Account for the energy of every eye, part by part, and for that in each part's sham.
@@ -78,7 +78,7 @@ class PartAreas:
         retina = square - self.area[OUTSIDE]
         whole, on_retina = _within(energy, np.ones_like(outside)), _within(energy, ~outside)
         rows = []
-        for part in PARTS:
+        for part in self.masks:
             total, ground = (whole, square) if part == OUTSIDE else (on_retina, retina)
             share = divide(_within(energy, self.masks[part]), total)
             area_share = divide(self.area[part], ground)

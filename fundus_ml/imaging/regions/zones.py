@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.regions.maps import DISC_MARGIN, REGION_FLAGS
+from fundus_ml.imaging.regions.shams import LEAST_LEFT
 from fundus_ml.imaging.regions.structures import Mask
 
 RINGS = (0.5, 1.0)
@@ -35,6 +36,10 @@ ZONES = (
 """Rings around the disc; circle and rings around the fovea; quadrants about the disc; the vessels
 that run around the macula. Rings and quadrants leave the disc out; zones of different kinds
 overlap."""
+
+
+RING = "disc ring"
+"""The inner ring as a part of the retina: where atrophy around the disc lies."""
 
 
 class _Frame(NamedTuple):
@@ -76,6 +81,31 @@ def zone_masks(regions: NDArray[np.uint8]) -> dict[str, Mask]:
         for name, mask in _zones_of(drawn).items():
             masks[name][place] = mask
     return masks
+
+
+def inner_rings(regions: NDArray[np.uint8], sham_discs: Mask) -> tuple[Mask, Mask]:
+    """Mark the inner ring around each disc, and the ring of that width around the disc's sham.
+
+    Args:
+        regions: ``(N, H, W)`` uint8 region maps.
+        sham_discs: ``(N, H, W)`` sham of each disc, empty where an eye has none.
+
+    Returns:
+        ``(N, H, W)`` ring and its sham, both on the retina. The sham's leaves out disc, ring and
+        macula, and is empty where less than half of the ring's area is left.
+    """
+    rings, shams = np.zeros_like(sham_discs), np.zeros_like(sham_discs)
+    for place, (drawn, sham_disc) in enumerate(zip(regions, sham_discs, strict=True)):
+        retina = drawn & REGION_FLAGS["retina"] > 0
+        disc = drawn & REGION_FLAGS["disc"] > 0
+        if not disc.any():
+            continue
+        rings[place] = retina & ~disc & (_beyond_disc(disc) <= RINGS[0])
+        if sham_disc.any():
+            free = retina & ~disc & ~rings[place] & (drawn & REGION_FLAGS["macula"] == 0)
+            sham = free & ~sham_disc & (_beyond_disc(sham_disc) <= RINGS[0])
+            shams[place] = sham & (sham.sum() >= LEAST_LEFT * rings[place].sum())
+    return rings, shams
 
 
 def _zones_of(drawn: NDArray[np.uint8]) -> dict[str, Mask]:

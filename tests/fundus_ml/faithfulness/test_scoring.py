@@ -111,5 +111,5 @@ def test_removals_are_made_once_and_must_fit():
     said = r"^removals: \(3, 2, 4\) losses of patches of 6 pixels do not fit \(5, 2, 4\) of 6$"
     with pytest.raises(InputError, match=said):
         scored(removals=fewer)
-    with pytest.raises(InputError, match="do not fit .* of 5$"):
+    with pytest.raises(InputError, match=r"do not fit .* of 5$"):
         scored(removals=removals, options=dataclasses.replace(OPTIONS, patch=5))

@@ -53,7 +53,7 @@ def test_the_panel_shows_the_eye_and_every_method_on_one_scale(pixels):
 
 
 def test_what_does_not_fit_a_panel_is_refused(pixels):
-    with pytest.raises(InputError, match="^maps: none is given$"):
+    with pytest.raises(InputError, match=r"^maps: none is given$"):
         attribution_panel(pixels, {}, title="", classes=("a", "b"))
     with pytest.raises(InputError, match=r"^gradient: map \(3, 4\) of an eye of \(24, 30\) pixels"):
         attribution_panel(

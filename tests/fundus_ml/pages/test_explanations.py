@@ -129,7 +129,7 @@ def test_a_map_is_laid_over_the_eye_and_scores_stand_beside(shown):
     page.wait_for("element('large').dataset.shown.endsWith('grad_cam')")
     cells = page.evaluate("[...element('scores').querySelectorAll('tr')].map((row) => "
                           "[...row.cells].map((cell) => cell.textContent).join('|'))")  # fmt: skip
-    assert cells == ["method|enrichment disc|gini", "grad cam|4.25|–"]
+    assert cells == ["method|enrichment disc|gini", "grad cam|4.25|\u2013"]
     assert page.evaluate("element('outlines').hidden") is False
     page.key("o")
     page.wait_for("element('outlines').hidden")
@@ -147,7 +147,7 @@ def test_hostile_names_are_text(arguments, shown):
 
 def test_what_does_not_belong_together_is_refused(arguments):
     explained = arguments["explained"]
-    with pytest.raises(InputError, match="^maps: none is given$"):
+    with pytest.raises(InputError, match=r"^maps: none is given$"):
         explanations_page(**arguments | {"explained": Explained(pixels=explained.pixels, maps={})})
     short = {"gradient": explained.maps["gradient"][:2]}
     with pytest.raises(
@@ -156,5 +156,5 @@ def test_what_does_not_belong_together_is_refused(arguments):
         explanations_page(
             **arguments | {"explained": Explained(pixels=explained.pixels, maps=short)}
         )
-    with pytest.raises(InputError, match="^eyes: 2 rows for 3 pictures$"):
+    with pytest.raises(InputError, match=r"^eyes: 2 rows for 3 pictures$"):
         explanations_page(**arguments | {"eyes": arguments["eyes"][:2]})

@@ -118,7 +118,7 @@ def test_what_does_not_fit_is_refused(table, scores):
     with pytest.raises(InputError, match=said):
         table({"good": scores["good"], "other": fewer}, EYES, **how, seed=0)
     twice = pd.concat([scores["edges"], scores["edges"]])
-    with pytest.raises(InputError, match="has 36 rows$"):
+    with pytest.raises(InputError, match=r"has 36 rows$"):
         table({"edges": twice}, EYES, **how, seed=0)
 
 

@@ -8,6 +8,7 @@ import torch
 
 from fundus_ml.errors import InputError
 from fundus_ml.faithfulness import SCORES, FaithfulnessOptions, removals_of, score_maps
+from fundus_ml.imaging.regions.energy_shares import PartAreas
 from fundus_ml.imaging.regions.maps import PARTS
 from tests.fundus_ml.faithfulness.tiny_maps import (
     COUNT,
@@ -57,6 +58,11 @@ def test_every_score_has_its_rows():
     known = found[found["part"] == ""]
     assert known["value"].notna().all()
     assert {each.better for each in SCORES.values()} == {"more", "less"}
+
+
+def test_areas_of_regions_can_be_shared():
+    how = {"explain": None, "seeded_explain": None}
+    assert scored(**how, regions=PartAreas(make_regions())).equals(scored(**how))
 
 
 def test_what_is_not_given_is_left_out():

@@ -152,7 +152,7 @@ def _removed(
             f"removals: {tuple(removals.losses.shape)} losses of patches of {removals.patch} "
             f"pixels do not fit {wanted} of {options.patch}"
         )
-    yield "sensitivity_n", "", sensitivity_n(removals, explained.directed).nanmean(dim=1)
+    yield "sensitivity_n", "", sensitivity_n(removals, explained.directed).mean(dim=1)
     yield "infidelity", "", infidelity(removals, explained.directed)
     yield "scaled_infidelity", "", scaled_infidelity(removals, explained.directed)
 
@@ -182,9 +182,10 @@ def _cascaded(
     explained: Explained, explain: Explain, options: FaithfulnessOptions
 ) -> Iterator[tuple[str, str, Values]]:
     found = cascade(explained, explain, stages=options.stages, seed=options.seed)
-    means = found.groupby("row")[["rank_correlation", "ssim"]].mean()
-    for name in means:
-        yield f"cascade_{name}", "", means[name].to_numpy(np.float64)
+    for name in ("rank_correlation", "ssim"):
+        # One stage without a value leaves none: a mean over the others would hide it.
+        by_stage = found[name].to_numpy(np.float64).reshape(-1, len(explained))
+        yield f"cascade_{name}", "", by_stage.mean(axis=0)
 
 
 def _repeated(

@@ -124,3 +124,16 @@ def test_removals_are_made_once_and_must_fit():
         scored(removals=fewer)
     with pytest.raises(InputError, match=r"do not fit .* of 5$"):
         scored(removals=removals, options=dataclasses.replace(OPTIONS, patch=5))
+
+
+def test_a_stage_without_a_map_leaves_no_mean():
+    def explain(network, images):
+        maps = input_gradient(network, images)
+        maps[0] *= network is not model and torch.equal(network.stem.weight, model.stem.weight)
+        return maps
+
+    model = Curved()
+    found = scored(model=model, explain=explain, seeded_explain=None, regions=None)
+    cascade = found[found["score"].str.startswith("cascade")]
+    # The first of each pass of four.
+    assert cascade["value"].isna().tolist() == 2 * [True, False, False, False, True]

@@ -12,7 +12,7 @@ from .options import FaithfulnessOptions as FaithfulnessOptions
 from .randomisation import cascade as cascade
 from .randomisation import repeatability as repeatability
 from .removals import Removals as Removals
-from .scoring import SCORES as SCORES
-from .scoring import Score as Score
+from .scores import SCORES as SCORES
+from .scores import Score as Score
 from .scoring import removals_of as removals_of
 from .scoring import score_maps as score_maps

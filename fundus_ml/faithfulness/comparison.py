@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fundus_ml.errors import InputError, listed
-from fundus_ml.faithfulness.scoring import SCORES
+from fundus_ml.faithfulness.scores import SCORES
 from fundus_ml.statistics.clustered import clustered_mean
 from fundus_ml.statistics.false_discoveries import q_values
 from fundus_ml.statistics.sign_flips import paired_means

@@ -10,14 +10,13 @@ from torch import Tensor
 
 from fundus_ml.errors import InputError
 from fundus_ml.faithfulness.explained import Explained
+from fundus_ml.faithfulness.scores import ENRICHMENT
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.regions.energy_shares import OUTSIDE, PartAreas
 from fundus_ml.imaging.regions.maps import PARTS
 
 SHAM = "sham "
 """Before the name of a part where the row is about its sham."""
-ENRICHMENT = "enrichment"
-LOCALISATION_SCORES = ("pointing_game", "relevance_mass", "relevance_rank", ENRICHMENT)
 
 
 class Localised:
@@ -31,17 +30,18 @@ class Localised:
 
     Args:
         explained: N images and their maps.
-        regions: ``(N, H, W)`` uint8 region maps.
+        regions: ``(N, H, W)`` uint8 region maps, or their areas where they are measured already.
 
     Raises:
         InputError: ``regions`` is not ``(N, H, W)`` of uint8 for these images.
     """
 
-    def __init__(self, explained: Explained, regions: NDArray[np.uint8]) -> None:
-        wanted = tuple(explained.directed.shape)
-        if regions.shape != wanted:
-            raise InputError(f"regions: shape must be {wanted}, not {regions.shape}")
-        self._explained, self._areas = explained, PartAreas(regions, with_ring=True)
+    def __init__(self, explained: Explained, regions: NDArray[np.uint8] | PartAreas) -> None:
+        areas = regions if isinstance(regions, PartAreas) else PartAreas(regions, with_ring=True)
+        wanted, found = tuple(explained.directed.shape), areas.masks[OUTSIDE].shape
+        if found != wanted:
+            raise InputError(f"regions: shape must be {wanted}, not {found}")
+        self._explained, self._areas = explained, areas
         shams = {SHAM + name: mask for name, mask in self._areas.shams.items()}
         masks = {**self._areas.masks, **shams}
         self.names = tuple(masks)
@@ -68,7 +68,7 @@ class Localised:
         flat = self._explained.directed.flatten(1)
         top = (flat == flat.amax(dim=1, keepdim=True)).double()
         masks = self._masks if tolerance == 0 else self._widened(tolerance)
-        inside = torch.einsum("np,nmp->nm", top, masks.double())
+        inside = _within(top, masks)
         return self._known(inside / top.sum(dim=1, keepdim=True))
 
     @cached_property
@@ -79,7 +79,7 @@ class Localised:
             Arras et al. 2022, arXiv:2003.07258.
         """
         mass = self._explained.directed.flatten(1).clamp(min=0).double()
-        inside = torch.einsum("np,nmp->nm", mass, self._masks.double())
+        inside = _within(mass, self._masks)
         return self._known(inside / mass.sum(dim=1, keepdim=True))
 
     @cached_property
@@ -130,6 +130,11 @@ class Localised:
                 )
                 wide[place] = away <= tolerance
         return torch.from_numpy(wide).to(self._masks.device).flatten(2)
+
+
+def _within(values: Tensor, masks: Tensor) -> Tensor:
+    """Add up ``(N, P)`` values inside ``(N, M, P)`` masks, ``(N, M)``."""
+    return torch.stack([(values * mask).sum(dim=1) for mask in masks.unbind(1)], dim=1)
 
 
 def first_part(scores: pd.DataFrame) -> pd.DataFrame:

@@ -17,8 +17,8 @@ def sensitivity_n(removals: Removals, directed: Tensor) -> Tensor:
         directed: ``(N, H, W)`` maps in the direction of the decision.
 
     Returns:
-        ``(N, S)`` Pearson correlation over the subsets of each share; NaN where the sums or the
-        losses do not differ.
+        ``(N, S)`` Pearson correlation over the subsets of each share; 0 where the sums do not
+        differ, since such a map forecasts nothing; NaN where the losses do not.
 
     Source:
         Ancona et al. 2018, arXiv:1711.06104. Theirs removes pixels; ours removes patches, since
@@ -75,13 +75,13 @@ def scaled_infidelity(removals: Removals, directed: Tensor) -> Tensor:
 
 
 def _correlation(one: Tensor, other: Tensor) -> Tensor:
-    """Pearson correlation along the last axis; NaN where one of both is constant."""
-    known = torch.ones(one.shape[:-1], dtype=torch.bool, device=one.device)
-    centred = []
+    """Pearson correlation along the last axis; 0 where one is constant, NaN where the other is."""
+    centred, varies = [], []
     for values in (one, other):
         about = values - values.mean(dim=-1, keepdim=True)
-        known &= about.square().mean(dim=-1) > ROUNDING * values.square().mean(dim=-1)
+        varies.append(about.square().mean(dim=-1) > ROUNDING * values.square().mean(dim=-1))
         centred.append(about)
     above = (centred[0] * centred[1]).sum(dim=-1)
     below = centred[0].square().sum(dim=-1) * centred[1].square().sum(dim=-1)
-    return torch.where(known, (above / below.sqrt()).clamp(-1, 1), torch.nan)
+    found = torch.where(varies[0], (above / below.sqrt()).clamp(-1, 1), 0.0)
+    return torch.where(varies[1], found, torch.nan)

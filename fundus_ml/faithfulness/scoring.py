@@ -1,10 +1,7 @@
 """Every score of a batch of explanation maps in one long table."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from functools import partial
-from types import MappingProxyType
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -15,65 +12,20 @@ from torch import Tensor, nn
 from fundus_ml.errors import InputError
 from fundus_ml.faithfulness.deletion_insertion import deletion_insertion
 from fundus_ml.faithfulness.explained import Explain, Explained, SeededExplain
-from fundus_ml.faithfulness.localisation import ENRICHMENT, Localised
+from fundus_ml.faithfulness.localisation import Localised
 from fundus_ml.faithfulness.max_sensitivity import max_sensitivity
-from fundus_ml.faithfulness.options import FILLS, FaithfulnessOptions
+from fundus_ml.faithfulness.options import FaithfulnessOptions
 from fundus_ml.faithfulness.perturbation import infidelity, scaled_infidelity, sensitivity_n
 from fundus_ml.faithfulness.randomisation import cascade, repeatability
 from fundus_ml.faithfulness.removals import Removals, remove_subsets
+from fundus_ml.faithfulness.scores import ENRICHMENT
 from fundus_ml.faithfulness.sparseness import effective_area, gini
+from fundus_ml.imaging.regions.energy_shares import PartAreas
 
-Better = Literal["more", "less"]
-Need = Literal["", "explain", "seeded_explain", "regions"]
 Values = Tensor | NDArray[np.float64]
 COLUMNS = ("row", "score", "part", "value")
 """Columns of :func:`score_maps`."""
 OnStep = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Score:
-    """What a score says.
-
-    Attributes:
-        better: Whether ``more`` or ``less`` of it is better.
-        needs: What it needs beyond images and maps; empty where nothing.
-        what: One line.
-    """
-
-    better: Better
-    needs: Need
-    what: str
-
-
-SCORES: Mapping[str, Score] = MappingProxyType(
-    {
-        **{
-            f"deletion_{fill}": Score("less", "", f"mean logit while pixels leave ({fill} fill)")
-            for fill in FILLS
-        },
-        **{
-            f"insertion_{fill}": Score("more", "", f"mean logit while pixels return ({fill} fill)")
-            for fill in FILLS
-        },
-        "sensitivity_n": Score("more", "", "correlation of sums with losses of the logit"),
-        "infidelity": Score("less", "", "mean squared error of sums as losses, squared logits"),
-        "scaled_infidelity": Score("less", "", "the same at the best scale, share of the losses"),
-        "gini": Score("more", "", "Gini index of the absolute map"),
-        "effective_area": Score("less", "", "share of the square the map spreads over"),
-        "max_sensitivity": Score("less", "explain", "largest relative change under small noise"),
-        "cascade_rank_correlation": Score("less", "explain", "with maps of randomised networks"),
-        "cascade_ssim": Score("less", "explain", "with maps of randomised networks"),
-        "repeat_rank_correlation": Score("more", "seeded_explain", "between maps of two seeds"),
-        "repeat_ssim": Score("more", "seeded_explain", "between maps of two seeds"),
-        "pointing_game": Score("more", "regions", "largest value inside the part"),
-        "relevance_mass": Score("more", "regions", "share of the values above 0 inside the part"),
-        "relevance_rank": Score("more", "regions", "share of the largest values inside the part"),
-        ENRICHMENT: Score("more", "regions", "share of energy over share of area, on the retina"),
-    }
-)
-"""Scores by name. Scores with ``regions`` have a row per part and per sham: ``better`` is about the
-part where the evidence is known to lie, and the other way round about its sham."""
 
 
 def score_maps(
@@ -84,7 +36,7 @@ def score_maps(
     options: FaithfulnessOptions,
     explain: Explain | None = None,
     seeded_explain: SeededExplain | None = None,
-    regions: NDArray[np.uint8] | None = None,
+    regions: NDArray[np.uint8] | PartAreas | None = None,
     signed: bool = True,
     removals: Removals | None = None,
     only_asked_again: bool = False,
@@ -100,7 +52,8 @@ def score_maps(
         explain: Makes the maps again from a network and images; without it, scores that need it
             are left out.
         seeded_explain: The same with a seed; likewise.
-        regions: ``(N, H, W)`` uint8 region maps; likewise.
+        regions: ``(N, H, W)`` uint8 region maps, or their ``PartAreas``, which several methods can
+            share; likewise.
         signed: Whether the sign of the maps has that meaning; else their absolute value counts.
         removals: :func:`removals_of` these images, where another method was scored before.
         only_asked_again: Leave out the scores that ask no method again.
@@ -203,7 +156,7 @@ def _removed(
             f"removals: {tuple(removals.losses.shape)} losses of patches of {removals.patch} "
             f"pixels do not fit {wanted} of {options.patch}"
         )
-    yield "sensitivity_n", "", sensitivity_n(removals, explained.directed).nanmean(dim=1)
+    yield "sensitivity_n", "", sensitivity_n(removals, explained.directed).mean(dim=1)
     yield "infidelity", "", infidelity(removals, explained.directed)
     yield "scaled_infidelity", "", scaled_infidelity(removals, explained.directed)
 
@@ -233,9 +186,10 @@ def _cascaded(
     explained: Explained, explain: Explain, options: FaithfulnessOptions
 ) -> Iterator[tuple[str, str, Values]]:
     found = cascade(explained, explain, stages=options.stages, seed=options.seed)
-    means = found.groupby("row")[["rank_correlation", "ssim"]].mean()
-    for name in means:
-        yield f"cascade_{name}", "", means[name].to_numpy(np.float64)
+    for name in ("rank_correlation", "ssim"):
+        # One stage without a value leaves none: a mean over the others would hide it.
+        by_stage = found[name].to_numpy(np.float64).reshape(-1, len(explained))
+        yield f"cascade_{name}", "", by_stage.mean(axis=0)
 
 
 def _repeated(
@@ -247,7 +201,7 @@ def _repeated(
 
 
 def _located(
-    explained: Explained, regions: NDArray[np.uint8], options: FaithfulnessOptions
+    explained: Explained, regions: NDArray[np.uint8] | PartAreas, options: FaithfulnessOptions
 ) -> Iterator[tuple[str, str, Values]]:
     localised = Localised(explained, regions)
     for score, found in (

@@ -8,6 +8,7 @@ import torch
 
 from fundus_ml.errors import InputError
 from fundus_ml.faithfulness import SCORES, FaithfulnessOptions, removals_of, score_maps
+from fundus_ml.imaging.regions.energy_shares import PartAreas
 from fundus_ml.imaging.regions.maps import PARTS
 from tests.fundus_ml.faithfulness.tiny_maps import (
     COUNT,
@@ -59,6 +60,11 @@ def test_every_score_has_its_rows():
     assert {each.better for each in SCORES.values()} == {"more", "less"}
 
 
+def test_areas_of_regions_can_be_shared():
+    how = {"explain": None, "seeded_explain": None}
+    assert scored(**how, regions=PartAreas(make_regions())).equals(scored(**how))
+
+
 def test_what_is_not_given_is_left_out():
     found = scored(explain=None, seeded_explain=None, regions=None)
     assert set(found["score"]) == {name for name, each in SCORES.items() if not each.needs}
@@ -68,7 +74,7 @@ def test_what_is_not_given_is_left_out():
 
 def test_a_batch_is_its_images_alone():
     whole = scored().set_index(["row", "score", "part"])["value"]
-    for place in range(COUNT):
+    for place in (1, COUNT - 1):
         alone = scored(slice(place, place + 1)).assign(row=place)
         alone = alone.set_index(["row", "score", "part"])["value"]
         assert alone.to_numpy() == pytest.approx(
@@ -105,11 +111,29 @@ def test_removals_are_made_once_and_must_fit():
     bare = {"explain": None, "seeded_explain": None, "regions": None}
     model = Counting().eval()
     removals = removals_of(model, make_images(), options=OPTIONS)
-    own, given = scored(**bare), scored(removals=removals, **bare)
-    assert own["value"].to_numpy() == pytest.approx(given["value"].to_numpy(), abs=1e-4)
+    tables, seen = [], []
+    for own in (None, removals):
+        Counting.seen = 0
+        tables.append(scored(model=model, removals=own, **bare)["value"].to_numpy())
+        seen.append(Counting.seen)
+    assert tables[0] == pytest.approx(tables[1], abs=1e-5)
+    assert seen[0] - seen[1] == COUNT * 2 * 4
     fewer = removals_of(model, make_images()[:3], options=OPTIONS)
     said = r"^removals: \(3, 2, 4\) losses of patches of 6 pixels do not fit \(5, 2, 4\) of 6$"
     with pytest.raises(InputError, match=said):
         scored(removals=fewer)
     with pytest.raises(InputError, match=r"do not fit .* of 5$"):
         scored(removals=removals, options=dataclasses.replace(OPTIONS, patch=5))
+
+
+def test_a_stage_without_a_map_leaves_no_mean():
+    def explain(network, images):
+        maps = input_gradient(network, images)
+        maps[0] *= network is not model and torch.equal(network.stem.weight, model.stem.weight)
+        return maps
+
+    model = Curved()
+    found = scored(model=model, explain=explain, seeded_explain=None, regions=None)
+    cascade = found[found["score"].str.startswith("cascade")]
+    # The first of each pass of four.
+    assert cascade["value"].isna().tolist() == 2 * [True, False, False, False, True]

@@ -67,7 +67,7 @@ def make_explained(model=None, maps=None, images=None, **how):
 
 
 def make_regions():
-    """A retina with disc, macula and a vessel; the last eye shows no disc."""
+    """A retina with disc, macula, a vessel and its rim; the last eye shows no disc."""
     down, across = np.mgrid[:HEIGHT, :WIDTH]
     regions = np.zeros((COUNT, HEIGHT, WIDTH), np.uint8)
     for place in range(COUNT):
@@ -75,7 +75,9 @@ def make_regions():
         disc = np.hypot(down - 9, across - 8 - place % 2) < 2.6
         macula = np.hypot(down - 11, across - 17) < 2.2
         vessels = (np.abs(down - 6 - place % 3) < 1) & (across > 6)
-        for name, mask in {"disc": disc, "macula": macula, "vessels": vessels}.items():
+        rim = np.hypot(down - 10, across - 13) > 8
+        drawn = {"disc": disc, "macula": macula, "vessels": vessels, "periphery": rim}
+        for name, mask in drawn.items():
             regions[place] |= (mask & retina) * np.uint8(REGION_FLAGS[name])
         regions[place] |= retina * np.uint8(REGION_FLAGS["retina"])
     regions[-1] &= ~np.uint8(REGION_FLAGS["disc"])

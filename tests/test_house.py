@@ -44,6 +44,8 @@ ADAPTERS = {
     "fundus_ml/data/owned_folders.py": {"filelock"},
     "fundus_ml/parallel.py": {"distributed", "threadpoolctl"},
     "fundus_ml/attacks/robustness_engine.py": {"robustness"},
+    "fundus_ml/attribution/captum_layers.py": {"captum"},
+    "fundus_ml/attribution/xrai.py": {"saliency"},
 }
 FLOORS = (
     ("errors",),
@@ -52,7 +54,7 @@ FLOORS = (
     ("imaging", "attacks"),
     ("data", "figures"),
     ("synthesis", "training", "modulation", "serving"),
-    ("sources", "robust_training", "pretraining", "pages", "region_training"),
+    ("sources", "robust_training", "pretraining", "pages", "region_training", "attribution"),
     ("evaluation", "auditing", "reader_study", "biomarkers"),
     ("preprocessing", "model_selection", "robust_evaluation"),
 )

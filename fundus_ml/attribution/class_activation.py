@@ -46,12 +46,11 @@ def upsampled(coarse: Tensor, like: Tensor) -> Tensor:
 def _at_last_level(explained: Explained, images: Tensor, layer_map: LayerMap) -> Tensor:
     """Average the maps of both views where the logit does; the mirror image's is turned back."""
     model = explained.model
-    with one_view(model) as both:
-        with gridded(explained.level) as grid:
-            found = upsampled(layer_map(model, grid, images), images)
-            if both:
-                mirrored = upsampled(layer_map(model, grid, images.flip(3)), images).flip(2)
-                found = (found + mirrored) / 2
+    with one_view(model) as both, gridded(explained.level) as grid:
+        found = upsampled(layer_map(model, grid, images), images)
+        if both:
+            mirrored = upsampled(layer_map(model, grid, images.flip(3)), images).flip(2)
+            found = (found + mirrored) / 2
     return explained.scale * found
 
 

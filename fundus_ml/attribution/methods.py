@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fundus_ml.attacks.search import frozen
 from fundus_ml.attribution.class_activation import grad_cam, grad_cam_plus_plus, upsampled
-from fundus_ml.attribution.controls import CONTROLS, VESSELS, control
+from fundus_ml.attribution.controls import VESSELS, control
 from fundus_ml.attribution.explained import Explained
 from fundus_ml.attribution.gradients import (
     gradient,
@@ -135,9 +135,7 @@ def attribute(
     return found
 
 
-def cannot_serve(
-    method: str, classifier: nn.Module, *, has_regions: bool = True
-) -> str | None:
+def cannot_serve(method: str, classifier: nn.Module, *, has_regions: bool = True) -> str | None:
     """Say in one line why a method cannot explain a classifier, or None.
 
     Methods that need layers ask a :class:`Classifier` for them by one pass of a black picture.

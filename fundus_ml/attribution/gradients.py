@@ -22,7 +22,7 @@ RELUS = frozenset(
         functional.relu6,
     }
 )
-"""Every way to apply a ReLU or a ReLU6; layers go through these functions."""
+"""Every way to apply a ReLU; layers go through these functions, ``nn.ReLU6`` through hardtanh."""
 OTHER_ACTIVATIONS = (
     "CELU", "ELU", "GELU", "GELUTanh", "GELU_", "HardMish", "HardMishMe", "HardSwish",
     "HardSwishMe", "Hardswish", "LeakyReLU", "Mish", "MishMe", "PReLU", "QuickGELU", "SELU",
@@ -130,6 +130,7 @@ class _GuidedReLUs(TorchFunctionMode):
     ) -> object:
         """Run ``func``, and hook what it gives where it is a ReLU."""
         given = func(*args, **(kwargs or {}))
-        if func in RELUS and isinstance(given, Tensor) and given.requires_grad:
+        six = func is functional.hardtanh and (kwargs or {}).get("min_val") == 0
+        if (six or func in RELUS) and isinstance(given, Tensor) and given.requires_grad:
             given.register_hook(torch.relu)  # type: ignore[no-untyped-call]
         return given

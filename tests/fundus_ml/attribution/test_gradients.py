@@ -1,6 +1,7 @@
 """Gradient maps: against captum, pytorch-grad-cam and plain loops."""
 
 import warnings
+from copy import deepcopy
 
 import numpy as np
 import pytest
@@ -10,7 +11,13 @@ from torch import nn
 
 from fundus_ml.attribution.explained import generators
 from fundus_ml.attribution.gradients import why_not_guided
-from tests.fundus_ml.attribution.tiny_explanations import SixNetwork, classifier, explain, eyes
+from tests.fundus_ml.attribution.tiny_explanations import (
+    SixNetwork,
+    classifier,
+    explain,
+    eyes,
+    small_classifier,
+)
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -20,8 +27,8 @@ with warnings.catch_warnings():
 @pytest.mark.parametrize("both_flips", [False, True])
 def test_plain_gradients_are_captums(both_flips):
     """Also where the logit is the mean over both flips."""
-    network, images = classifier(both_flips=both_flips).eval(), eyes()
-    saliency = Saliency(network).attribute(images.clone(), abs=False)
+    network, images = small_classifier(both_flips=both_flips).eval(), eyes()
+    saliency = Saliency(network).attribute(images.clone().requires_grad_(), abs=False)
     times = InputXGradient(network).attribute(images.clone().requires_grad_())
     for method, wanted in {
         "gradient": saliency.sum(1),
@@ -34,7 +41,7 @@ def test_plain_gradients_are_captums(both_flips):
 
 def test_smoothgrad_averages_gradients_at_noisy_copies():
     """Each eye by noise of its own, of a share of its own range."""
-    network, images = classifier().eval(), eyes(3, high=0.7)
+    network, images = small_classifier().eval(), eyes(3, high=0.7)
     mean, squared = torch.zeros(3, 40, 48), torch.zeros(3, 40, 48)
     for place, (image, generator) in enumerate(zip(images, generators(images, 9), strict=True)):
         for _ in range(3):
@@ -54,7 +61,7 @@ def test_smoothgrad_averages_gradients_at_noisy_copies():
 @pytest.mark.parametrize("both_flips", [False, True])
 def test_guided_backprop_is_that_of_the_libraries(both_flips):
     """Where every ReLU is an ``nn.ReLU``; they guide no other."""
-    network, images = classifier(both_flips=both_flips).eval(), eyes(2)
+    network, images = small_classifier(both_flips=both_flips).eval(), eyes(2)
     found = explain("guided_backprop", network, images)
     assert not torch.allclose(found, explain("gradient", network, images), rtol=0.1)
     with warnings.catch_warnings():
@@ -62,13 +69,7 @@ def test_guided_backprop_is_that_of_the_libraries(both_flips):
         captums = GuidedBackprop(network).attribute(images.clone().requires_grad_())
     torch.testing.assert_close(found, captums.sum(1).detach(), rtol=1e-4, atol=1e-7)
 
-    class Column(nn.Module):
-        def forward(self, pixels):
-            return network(pixels)[:, None]
-
-    guided = GuidedBackpropReLUModel(Column())
-    guided.model.network = network
-    guided.device = torch.device("cpu")
+    guided = GuidedBackpropReLUModel(nn.Sequential(deepcopy(network), nn.Unflatten(0, (1, 1))))
     for place in range(2):
         theirs = guided(images[place : place + 1].clone(), target_category=0).sum(2)
         np.testing.assert_allclose(found[place], theirs, rtol=1e-3, atol=1e-7)

@@ -13,6 +13,7 @@ from tests.fundus_ml.attribution.tiny_explanations import (
     classifier,
     explain,
     eyes,
+    small_classifier,
 )
 from tests.fundus_ml.tiny_learning import LinearNetwork, SmallNetwork
 
@@ -20,7 +21,20 @@ REGIONS = np.tile(np.arange(48, dtype=np.uint8), (3, 40, 1))
 OF_LOGITS = [name for name in METHODS if name not in {"evidence", "xrai"}]
 SQUARED = {"gradient_squared", "smoothgrad_squared"}
 WITHOUT_LOGIT = {"modulation", "random", "centre", "edges", "vessels", "area"}
+MANY_STEPS = {"modulation", "integrated_gradients", "smoothgrad", "smoothgrad_squared"}
+"""Where rounding puts a ReLU on its other side, a few pixels differ."""
 NOT_MIRRORED = {"smoothgrad", "smoothgrad_squared", "random", "xrai", "vessels"}
+
+
+class Tokens(nn.Module):
+    """Patches in a row, of which nobody says how they lie."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution, self.norm = nn.Conv2d(3, 8, 8, stride=8), nn.LayerNorm(8)
+
+    def forward(self, images):
+        return self.norm(self.convolution(images).flatten(2).mT).mean(1)
 
 
 class WithEvidence(nn.Module):
@@ -44,7 +58,7 @@ def relative(found, wanted):
 @pytest.mark.parametrize("method", OF_LOGITS)
 def test_maps(method):
     """Type, sign, batches, repeats, the two-class view, both flips, and a model left as it was."""
-    network, images, done = classifier(both_flips=True), eyes(), []
+    network, images, done = small_classifier(both_flips=True), eyes(), []
     network.backbone.bn1.eval()
     found = explain(
         method, network, images, regions=REGIONS, on_step=lambda *step: done.append(step)
@@ -67,14 +81,13 @@ def test_maps(method):
             for place in range(3)
         ]
     )
-    # 1.8 % of the modulation's largest value: a search follows rounding at the kinks of ReLUs.
-    assert relative(singles, found) < (0.02 if method == "modulation" else 1e-4)
+    assert relative(singles, found) < (0.02 if method in MANY_STEPS else 1e-4)
     view = explain(method, two_logits(network), images, regions=REGIONS)
     factor = 0.25 if method in SQUARED else 1.0 if method in WITHOUT_LOGIT else 0.5
     assert relative(view, factor * found) < 1e-5
     if method not in NOT_MIRRORED:
         mirrored = explain(method, network, images.flip(3)).flip(2)
-        assert relative(mirrored, found) < (0.02 if method == "modulation" else 1e-3)
+        assert relative(mirrored, found) < (0.02 if method in MANY_STEPS else 1e-3)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +119,8 @@ def test_xrai_puts_the_highest_segment_on_the_patch():
     network.weight.data[:, 8:20, 12:28] = 1.0
     found = explain("xrai", network, images)[0]
     assert (found[network.patch] > 0).all()
-    assert (found == found.max())[network.patch].float().mean() > 0.9
+    near = nn.functional.max_pool2d(network.patch[None].float(), 23, 1, 11)[0] > 0
+    assert found[~near].max() < found[network.patch].min()
 
 
 def test_evidence_of_its_own_is_stretched():
@@ -124,7 +138,7 @@ def test_evidence_of_its_own_is_stretched():
 
 
 def test_a_classifier_may_refuse_to_give_evidence():
-    network = classifier()
+    network = small_classifier()
 
     def refuse(_images):
         raise InputError("head=last: gives no evidence")
@@ -135,11 +149,15 @@ def test_a_classifier_may_refuse_to_give_evidence():
 
 def test_says_what_cannot_serve():
     linear, small, vit = LinearNetwork(40, 48), SmallNetwork(), classifier("test_vit")
+    tokens, blocks = small_classifier(), small_classifier()
+    tokens.backbone, blocks.backbone = Tokens(), Tokens()
+    blocks.backbone.blocks = nn.Sequential(blocks.backbone.norm)
     reasons = {
         ("evidence", vit): "arch=test_vit with head=last has no evidence of its own",
         ("evidence", small): "SmallNetwork has no evidence of its own",
         ("guided_backprop", small): "SmallNetwork has no ReLU layer",
-        ("grad_cam", classifier("coat_tiny")): "arch=coat_tiny ends in tokens whose grid is not",
+        ("grad_cam", tokens): "arch=test_resnet ends in tokens whose grid is not known",
+        ("grad_cam_plus_plus", blocks): "arch=test_resnet ends in tokens whose grid is not known",
     }
     for (method, network), reason in reasons.items():
         found = cannot_serve(method, network)

@@ -5,7 +5,7 @@ import torch
 
 from fundus_ml.imaging.pictures import to_images, to_uint8
 from fundus_ml.modulation import ModulationOptions, modulate
-from tests.fundus_ml.attribution.tiny_explanations import classifier, explain, eyes
+from tests.fundus_ml.attribution.tiny_explanations import explain, eyes, small_classifier
 from tests.fundus_ml.tiny_learning import LinearNetwork
 
 
@@ -19,7 +19,7 @@ def test_of_a_linear_network_it_is_the_squared_weight_at_the_budget():
 
 def test_changes_are_those_of_modulate():
     """Up to 8 bits, with the gradient's sign."""
-    network, pixels = classifier().eval(), to_uint8(eyes(2, low=0.2, high=0.8))
+    network, pixels = small_classifier().eval(), to_uint8(eyes(2, low=0.2, high=0.8))
     images = to_images(pixels)
     eps = 8 / 255 * (3 * 40 * 48) ** 0.5
     options = ModulationOptions(eps=(eps,), attack_steps=3, precision="fp32")

@@ -8,7 +8,7 @@ from saliency.core.base import INPUT_OUTPUT_GRADIENTS
 from saliency.core.xrai import _get_segments_felzenszwalb
 
 from fundus_ml.attribution.xrai import segments_of
-from tests.fundus_ml.attribution.tiny_explanations import classifier, explain, eyes
+from tests.fundus_ml.attribution.tiny_explanations import explain, eyes, small_classifier
 
 
 def blocks(count=2):
@@ -21,7 +21,7 @@ def blocks(count=2):
 @pytest.mark.parametrize("algorithm", ["fast", "full"])
 def test_is_the_librarys(algorithm):
     """Also of segments that differ in their attribution."""
-    network, images = classifier(both_flips=True).eval(), blocks()
+    network, images = small_classifier(both_flips=True).eval(), blocks()
 
     def gradients(pixels, call_model_args=None, expected_keys=None):
         assert call_model_args is None
@@ -42,6 +42,7 @@ def test_is_the_librarys(algorithm):
         np.testing.assert_allclose(found[place], wanted, rtol=1e-3, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_segments_are_the_librarys():
     eye = blocks(1)[0].permute(1, 2, 0).numpy()
     found, wanted = segments_of(eye), _get_segments_felzenszwalb(eye)
@@ -51,4 +52,4 @@ def test_segments_are_the_librarys():
 
 def test_a_picture_of_one_value_has_no_segments():
     grey = torch.full((1, 3, 40, 48), 0.3)
-    assert (explain("xrai", classifier(), grey) == 0).all()
+    assert (explain("xrai", small_classifier(), grey) == 0).all()

@@ -10,6 +10,34 @@ from tests.fundus_ml.tiny_learning import make_images
 HEIGHT, WIDTH = 40, 48
 
 
+class SmallBackbone(nn.Module):
+    """Two convolutions with BatchNorm and ReLU; its last level is ``layer4``."""
+
+    def __init__(self):
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(3)
+            self.conv1 = nn.Conv2d(3, 8, 5, stride=2, padding=2)
+            self.bn1 = nn.BatchNorm2d(8)
+            self.relu = nn.ReLU(inplace=True)
+            second = nn.Conv2d(8, 12, 3, stride=2, padding=1)
+            self.layer4 = nn.Sequential(second, nn.BatchNorm2d(12), nn.ReLU(inplace=True))
+            self.pool = nn.AdaptiveAvgPool2d(1)
+            self.fc = nn.Linear(12, 8)
+        self.bn1.running_mean = torch.linspace(-0.3, 0.3, 8)
+
+    def forward(self, images):
+        features = self.layer4(self.relu(self.bn1(self.conv1(images))))
+        return self.fc(self.pool(features).flatten(1))
+
+
+def small_classifier(*, both_flips=False):
+    """A classifier whose backbone takes no time."""
+    network = classifier(both_flips=both_flips)
+    network.backbone = SmallBackbone()
+    return network
+
+
 def classifier(arch="test_resnet", *, both_flips=False, head="last"):
     """Random weights, in training mode."""
     spec = ClassifierSpec(

@@ -48,7 +48,7 @@ class ExplainConfig(AttributionOptions, ConsoleOptions):
     """Eyes to explain, one per person, the classes balanced."""
     methods: str = "auto"
     """Methods with commas between them; auto is every one that the network can serve."""
-    sanity_images: int = 16
+    sanity_images: int = 8
     """Eyes, the first of them, on which each method is also asked about a randomised network, noisy
     copies and other seeds; 0 leaves these scores out."""
     levels: int = 16

@@ -45,6 +45,8 @@ ADAPTERS = {
     "fundus_ml/data/owned_folders.py": {"filelock"},
     "fundus_ml/parallel.py": {"distributed", "threadpoolctl"},
     "fundus_ml/attacks/robustness_engine.py": {"robustness"},
+    "fundus_ml/attribution/captum_layers.py": {"captum"},
+    "fundus_ml/attribution/xrai.py": {"saliency"},
 }
 FLOORS = (
     ("errors",),

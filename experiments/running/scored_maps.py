@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from experiments.running.console import progress
 from experiments.running.explained_eyes import ExplainedEyes, Maps
-from fundus_ml.attribution import SIGNED, AttributionOptions, attribute
+from fundus_ml.attribution import SEEDED, SIGNED, AttributionOptions, attribute
 from fundus_ml.faithfulness import FaithfulnessOptions, removals_of, score_maps
 from fundus_ml.imaging.pictures import to_images
+from fundus_ml.imaging.regions.energy_shares import PartAreas
 from fundus_ml.models.classifiers import Classifier
 
 
@@ -42,22 +43,24 @@ def scored_maps(
     """
     images = to_images(eyes.pixels, next(classifier.parameters()).device)
     removals = removals_of(classifier, images, options=options)
+    areas = None if eyes.regions is None else PartAreas(eyes.regions, with_ring=True)
     found = {}
     with progress("score", "method") as on_step:
         for place, (method, made) in enumerate(maps.by_method.items(), start=1):
             given = torch.from_numpy(made).to(images.device)
             scores = score_maps(
                 classifier, images, given,
-                options=options, regions=eyes.regions, signed=SIGNED[method], removals=removals,
+                options=options, regions=areas, signed=SIGNED[method], removals=removals,
             )  # fmt: skip
             if sanity_images:
                 first = slice(sanity_images)
                 regions = None if eyes.regions is None else eyes.regions[first]
-                asked = partial(_asked, method, attribution, regions)
+                asked = partial(_asked, method, attribution, regions=regions)
                 again = score_maps(
                     classifier, images[first], given[first],
                     options=options, signed=SIGNED[method], only_asked_again=True,
-                    explain=partial(asked, seed=attribution.seed), seeded_explain=asked,
+                    explain=partial(asked, seed=attribution.seed),
+                    seeded_explain=asked if method in SEEDED else None,
                 )  # fmt: skip
                 scores = _with_all_rows(scores, again)
             found[method] = scores
@@ -68,10 +71,11 @@ def scored_maps(
 def _asked(
     method: str,
     options: AttributionOptions,
-    regions: NDArray[np.uint8] | None,
     model: nn.Module,
     images: Tensor,
     seed: int,
+    *,
+    regions: NDArray[np.uint8] | None,
 ) -> Tensor:
     """Ask a method again, about another network, other pixels or with another seed."""
     return attribute(method, model, images, options=replace(options, seed=seed), regions=regions)

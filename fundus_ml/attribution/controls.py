@@ -56,7 +56,8 @@ def _edges(images: Tensor, _options: AttributionOptions) -> Tensor:
     across = torch.tensor([[-3.0, 0, 3], [-10, 0, 10], [-3, 0, 3]]) / 32
     kernels = torch.stack((across, across.T))[:, None].to(images)
     green = pad(images[:, GREEN : GREEN + 1], (1, 1, 1, 1), mode="replicate")
-    return torch.linalg.vector_norm(conv2d(green, kernels), dim=1)
+    steepness: Tensor = torch.linalg.vector_norm(conv2d(green, kernels), dim=1)
+    return steepness
 
 
 def _area(images: Tensor, _options: AttributionOptions) -> Tensor:

@@ -95,7 +95,7 @@ def passes(eyes: int, each: int, batch_size: int, device: torch.device) -> Itera
     Yields:
         ``(M,)`` which eye and ``(M,)`` which of its pictures, M at most ``batch_size``.
     """
-    for part in torch.arange(eyes * each, device=device).split(batch_size):
+    for part in torch.split(torch.arange(eyes * each, device=device), batch_size):
         yield [part // each, part % each]
 
 

@@ -1,8 +1,6 @@
 """Maps from the gradient of the logit by the pixels: at the eye, around it, and through ReLUs."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -24,7 +22,7 @@ RELUS = frozenset(
         functional.relu6,
     }
 )
-"""Every way to apply a ReLU or a ReLU6; layers go through these functions."""
+"""Every way to apply a ReLU; layers go through these functions, ``nn.ReLU6`` through hardtanh."""
 OTHER_ACTIVATIONS = (
     "CELU", "ELU", "GELU", "GELUTanh", "GELU_", "HardMish", "HardMishMe", "HardSwish",
     "HardSwishMe", "Hardswish", "LeakyReLU", "Mish", "MishMe", "PReLU", "QuickGELU", "SELU",
@@ -102,7 +100,7 @@ def guided_backprop(explained: Explained, images: Tensor, _options: AttributionO
         Springenberg et al. 2015, arXiv:1412.6806. captum and pytorch-grad-cam guide ``nn.ReLU``
         layers; ours guides ReLU6 and ReLUs applied as functions too.
     """
-    with _guided():
+    with _GuidedReLUs():
         return explained.gradient(images).sum(1)
 
 
@@ -120,19 +118,19 @@ def why_not_guided(model: nn.Module) -> str | None:
     return None
 
 
-class _Guide(TorchFunctionMode):
+class _GuidedReLUs(TorchFunctionMode):
     """Hooks what each ReLU gives, so that only gradients above 0 go back through it."""
 
     def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
+        self,
+        func: Callable[..., object],
+        _types: object,
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
+        """Run ``func``, and hook what it gives where it is a ReLU."""
         given = func(*args, **(kwargs or {}))
-        if func in RELUS and given.requires_grad:
-            given.register_hook(torch.relu)
+        six = func is functional.hardtanh and (kwargs or {}).get("min_val") == 0
+        if (six or func in RELUS) and isinstance(given, Tensor) and given.requires_grad:
+            given.register_hook(torch.relu)  # type: ignore[no-untyped-call]
         return given
-
-
-@contextmanager
-def _guided() -> Iterator[None]:
-    with _Guide():
-        yield

@@ -77,6 +77,8 @@ _OF_NETWORKS: Mapping[str, _Method] = MappingProxyType(
 )
 METHODS: tuple[str, ...] = (*_OF_NETWORKS, "random", "centre", "edges", VESSELS, "area")
 """Names, the networks' methods first, then the controls."""
+SEEDED = frozenset({"smoothgrad", "smoothgrad_squared", "random"})
+"""Methods whose maps depend on the seed; the others give the same map every time."""
 SIGNED: Mapping[str, bool] = MappingProxyType(
     {name: name in _OF_NETWORKS and _OF_NETWORKS[name].signed for name in METHODS}
 )

@@ -33,7 +33,8 @@ class SpatialLevel:
     def spatial(self, output: Tensor) -> Tensor:
         """Bring an output into ``(N, C, h, w)``, without the tokens of no place."""
         if self.grid is not None:
-            output = output[:, self.prefix :].unflatten(1, self.grid)
+            tokens = output[:, self.prefix :]
+            output = tokens.reshape(len(tokens), *self.grid, -1)
         elif not self.channels_last:
             return output
         return output.permute(0, 3, 1, 2)
@@ -90,11 +91,12 @@ def last_level(model: nn.Module, image: Tensor, *, run: Callable[[Tensor], Tenso
         layer = getattr(last_block, "norm1", last_block)
         return _of_tokens(backbone, layer, tokens[last_block], image, name)
     channels_last = getattr(backbone, "output_fmt", "NCHW") == "NHWC"
-    places = slice(1, 3) if channels_last else slice(2, 4)
+    axis = 1 if channels_last else 2
     spatial = [
         position
         for position, (layer, shape) in enumerate(given)
-        if len(shape) == 4 and min(shape[places]) > 1 and not isinstance(layer, POOLINGS)  # noqa: PLR2004
+        if len(shape) == 4 and min(shape[axis], shape[axis + 1]) > 1  # noqa: PLR2004
+        if not isinstance(layer, POOLINGS)
     ]
     if not spatial:
         raise InputError(f"{name} has no layer whose output has places")
@@ -128,9 +130,7 @@ def _of_tokens(
     prefix = int(getattr(backbone, "num_prefix_tokens", 0))
     sides = getattr(getattr(backbone, "patch_embed", None), "patch_size", None)
     if sides is not None:
-        height, width = (
-            -(-side // patch) for side, patch in zip(image.shape[2:], sides, strict=True)
-        )
+        height, width = (-(-image.shape[axis] // sides[axis - 2]) for axis in (2, 3))
         if prefix + height * width == shape[1] and min(height, width) > 1:
             return SpatialLevel(layer=layer, grid=(height, width), prefix=prefix)
     raise InputError(f"{name} ends in tokens whose grid is not known")

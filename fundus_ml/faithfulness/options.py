@@ -46,7 +46,7 @@ class FaithfulnessOptions:
     removed_shares: Sequence[float] = (0.1, 0.3, 0.6)
     subsets: int = 32
     noise_radius: float = 0.02
-    noise_draws: int = 8
+    noise_draws: int = 4
     stages: int = 4
     repeats: int = 3
     tolerance: float = 0.0

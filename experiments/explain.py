@@ -115,8 +115,9 @@ def explain_eyes(config: ExplainConfig, run: "tracking.Run") -> "dict[str, pd.Da
             compared = recording.compare_methods(record)
             folder = running.make_folder(str(Path(made) / str(place)))
             recording.record_explanations(run, version, record, compared, folder)
-            console.table(compared.known, final=True)
-            console.table(compared.literature)
+            for table in (compared.known, compared.literature):
+                if len(table):
+                    console.table(table, final=table is compared.known)
             console.say(f"{version.uri}: {compared.conclusion}")
             found[version.uri] = compared.scores
     return found

@@ -149,7 +149,8 @@ def record_explanations(
         if len(table):
             run.log_table(table, f"{_prefix(version)}{name}.json")
             (folder / f"{name}.csv").write_text(
-                table.to_csv(index=False, lineterminator="\n"), encoding="utf-8"
+                table.to_csv(index=False, float_format="%.5g", lineterminator="\n"),
+                encoding="utf-8",
             )
     rows.to_parquet(folder / "scores.parquet", index=False)
     if record.maps.skipped:

@@ -6,7 +6,7 @@ import pytest
 from fundus_ml.imaging.field import FieldOfView
 from fundus_ml.imaging.regions.maps import DISC_MARGIN, REGION_FLAGS, region_map
 from fundus_ml.imaging.regions.structures import Ellipse, Landmark, Regions, Vessels
-from fundus_ml.imaging.regions.zones import ZONES, zone_masks
+from fundus_ml.imaging.regions.zones import ZONES, inner_rings, zone_masks
 
 SIDE, DIAMETER = 480, 60
 RIGHT = {"disc": (350, 230), "fovea": (200, 250)}
@@ -111,3 +111,28 @@ def test_what_a_zone_is_measured_from_must_be_known():
         assert mask[0].any() == name.startswith("disc_ring"), name
         assert not mask[1].any()
         assert mask[2].any()
+
+
+def test_the_ring_around_the_disc_has_a_sham_of_its_width():
+    flags = drawn()[None]
+    sham_disc = np.zeros_like(flags, dtype=bool)
+    down, across = np.mgrid[:SIDE, :SIDE]
+    sham_disc[0] = np.hypot(down - 120, across - 150) <= DIAMETER / 2 * (1 + DISC_MARGIN)
+    ring, sham = inner_rings(flags, sham_disc)
+    assert np.array_equal(ring[0], zone_masks(flags)["disc_ring_inner"][0])
+    away = np.hypot(down - 120, across - 150) - DIAMETER / 2
+    assert (away[sham[0]] <= 0.5 * DIAMETER + 2).all()
+    assert not (sham & (sham_disc | ring)).any()
+    assert not (sham[0] & (flags[0] & (REGION_FLAGS["disc"] | REGION_FLAGS["macula"]) > 0)).any()
+    assert sham.sum() == pytest.approx(ring.sum(), rel=0.1)
+
+
+def test_no_disc_has_no_ring_and_a_crowded_sham_none():
+    flags = drawn()[None]
+    nothing = np.zeros_like(flags, dtype=bool)
+    without = drawn(without=("disc",))[None]
+    assert not any(each.any() for each in inner_rings(without, nothing))
+    on_itself = flags & REGION_FLAGS["disc"] > 0
+    ring, sham = inner_rings(flags, on_itself)
+    assert ring.any()
+    assert not sham.any()

@@ -9,7 +9,7 @@ from scipy.special import expit
 
 from experiments.recording.model_card import refresh_card
 from experiments.running.console import progress
-from experiments.running.explained_eyes import ExplainedEyes, Maps
+from experiments.running.explained import ExplainedEyes, Maps
 from fundus_ml.attribution import CONTROLS, beside_literature
 from fundus_ml.faithfulness import (
     KNOWN_PLACES,
@@ -136,7 +136,7 @@ def record_explanations(
     _write_page(record, rows, version, folder)
     ranked = _ranked(compared.scores)
     if len(ranked):
-        figure = explanation_ranking(ranked, controls=list(CONTROLS))
+        figure = explanation_ranking(ranked, controls=CONTROLS)
         (folder / "ranking.png").write_bytes(figure_png(figure))
     tables = {
         "method_scores": compared.scores,
@@ -222,7 +222,7 @@ def _write_page(
         explained=Explained(pixels=eyes.pixels, maps=record.maps.by_method, regions=eyes.regions),
         classes=eyes.classes,
         scores=shown,
-        controls=list(CONTROLS),
+        controls=CONTROLS,
     )
     (folder / GALLERY).write_text(page, encoding="utf-8")
 

@@ -1,10 +1,10 @@
 from .addresses import addresses as addresses
-from .explained_eyes import explain as explain
-from .explained_eyes import explained_eyes as explained_eyes
-from .explained_eyes import kept_explanations as kept_explanations
-from .explained_eyes import maps_kept as maps_kept
-from .explained_eyes import methods_of as methods_of
-from .explained_eyes import read_explained as read_explained
+from .explained import explain as explain
+from .explained import explained_eyes as explained_eyes
+from .explained import kept_explanations as kept_explanations
+from .explained import maps_kept as maps_kept
+from .explained import methods_of as methods_of
+from .explained import read_explained as read_explained
 from .external import refuse_known_people as refuse_known_people
 from .flags import Number as Number
 from .flags import Numbers as Numbers

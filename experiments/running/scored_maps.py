@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from experiments.running.console import progress
-from experiments.running.explained_eyes import ExplainedEyes, Maps
+from experiments.running.explained import ExplainedEyes, Maps
 from fundus_ml.attribution import SEEDED, SIGNED, AttributionOptions, attribute
 from fundus_ml.faithfulness import FaithfulnessOptions, removals_of, score_maps
 from fundus_ml.imaging.pictures import to_images

@@ -1,5 +1,5 @@
-from .controls import CONTROLS as CONTROLS
 from .literature import beside_literature as beside_literature
+from .methods import CONTROLS as CONTROLS
 from .methods import METHODS as METHODS
 from .methods import SEEDED as SEEDED
 from .methods import SIGNED as SIGNED

@@ -25,11 +25,11 @@ SMOOTHED = 1 / 16
 def control(
     name: str, images: Tensor, options: AttributionOptions, regions: NDArray[np.uint8] | None
 ) -> Tensor:
-    """Draw one of :data:`CONTROLS`, ``(N, H, W)``, 0 or more; or the eyes' vessels."""
+    """Draw one of :data:`DRAWN`, ``(N, H, W)``, 0 or more; or the eyes' vessels."""
     if name == VESSELS:
         assert regions is not None
         return torch.from_numpy(regions & REGION_FLAGS[VESSELS] > 0).to(images)
-    return CONTROLS[name](images, options)
+    return DRAWN[name](images, options)
 
 
 def _random(images: Tensor, options: AttributionOptions) -> Tensor:
@@ -65,6 +65,6 @@ def _area(images: Tensor, _options: AttributionOptions) -> Tensor:
     return torch.ones_like(images[:, 0])
 
 
-CONTROLS: Mapping[str, Callable[[Tensor, AttributionOptions], Tensor]] = MappingProxyType(
+DRAWN: Mapping[str, Callable[[Tensor, AttributionOptions], Tensor]] = MappingProxyType(
     {"random": _random, "centre": _centre, "edges": _edges, "area": _area}
 )

@@ -75,7 +75,9 @@ _OF_NETWORKS: Mapping[str, _Method] = MappingProxyType(
         EVIDENCE: _Method(make=_evidence),
     }
 )
-METHODS: tuple[str, ...] = (*_OF_NETWORKS, "random", "centre", "edges", VESSELS, "area")
+CONTROLS = ("random", "centre", "edges", VESSELS, "area")
+"""Maps that ask no network."""
+METHODS: tuple[str, ...] = (*_OF_NETWORKS, *CONTROLS)
 """Names, the networks' methods first, then the controls."""
 SEEDED = frozenset({"smoothgrad", "smoothgrad_squared", "random"})
 """Methods whose maps depend on the seed; the others give the same map every time."""

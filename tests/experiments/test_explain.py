@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from experiments import explain
-from experiments.running import explained_eyes
+from experiments.running import explained
 from fundus_ml.attribution import AttributionOptions, attribute
 from fundus_ml.data.opening import open_dataset
+from fundus_ml.errors import InputError
 from fundus_ml.imaging.pictures import to_images
 from tests.experiments.conftest import flags
 from tests.experiments.test_modulate import with_regions
@@ -106,10 +107,10 @@ def test_a_killed_run_goes_on_at_its_next_method(versions, monkeypatch):
     def stop_at(method, *given, **how):
         made.append(method)
         if made.count("random") == 1 and method == "random":
-            raise KeyboardInterrupt
+            raise InputError("power cut")
         return attribute(method, *given, **how)
 
-    monkeypatch.setattr(explained_eyes, "attribute", stop_at)
+    monkeypatch.setattr(explained, "attribute", stop_at)
     given = {"dataset": versions.a, "methods": "gradient,random", "sanity_images": 0}
     with pytest.raises(SystemExit):
         enter(**given)

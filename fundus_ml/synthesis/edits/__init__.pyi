@@ -7,6 +7,7 @@ from .catalogue import region_of as region_of
 from .catalogue import render as render
 from .catalogue import support as support
 from .parts import EditedParts as EditedParts
+from .parts import parts_of_rows as parts_of_rows
 from .planting import Confound as Confound
 from .planting import Planted as Planted
 from .planting import planted_labels as planted_labels

@@ -29,9 +29,9 @@ SHIFTS = {
 }
 """Shift of the logits of red, green and blue at strength 1, where the weight is 1."""
 
-RING = (1.15, 1.30, 1.80, 2.05)
+RING = (1.05, 1.35, 1.45, 2.4)
 """Where the peripapillary ring begins, is whole, is whole no more and ends, in disc radii."""
-BESIDE_RING = (2.2, 3.0)
+BESIDE_RING = (2.5, 3.3)
 """Between which radii the retina lies that the ring's colour is compared with."""
 FOVEAL_SPREAD = 0.06
 """Standard deviation of the foveal darkening, in diameters of the field of view."""

@@ -5,10 +5,12 @@ from functools import lru_cache
 from typing import Self
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
-from fundus_ml.errors import InputError
+from fundus_ml.errors import InputError, listed
 from fundus_ml.imaging.opencv import cv2
+from fundus_ml.imaging.regions.columns import REGION_COLUMNS, regions_of_row
 from fundus_ml.imaging.regions.structures import Ellipse, Landmark, Mask, Regions
 
 Pixels = NDArray[np.uint8]
@@ -61,12 +63,18 @@ def extent(parts: EditedParts) -> float:
 
 
 @lru_cache(maxsize=RECENT)
-def soft_retina(parts: EditedParts) -> Plane:
-    """``(H, W)`` 1 inside the retina, fading to 0 towards its border and 0 beyond it."""
+def border_distance(parts: EditedParts) -> Plane:
+    """``(H, W)`` pixels from the border of the retina, 0 outside it."""
     # Without the frame of zeros, a field that fills the square would have no border there.
     framed = np.pad(parts.retina.astype(np.uint8), 1)
-    inside = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
-    return smooth_step(np.asarray(inside, np.float32), 0.5, max(0.02 * extent(parts), 2.0))
+    inside = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_5)[1:-1, 1:-1]
+    return np.asarray(inside, np.float32)
+
+
+@lru_cache(maxsize=RECENT)
+def soft_retina(parts: EditedParts) -> Plane:
+    """``(H, W)`` 1 inside the retina, fading to 0 towards its border and 0 beyond it."""
+    return smooth_step(border_distance(parts), 0.5, max(0.02 * extent(parts), 2.0))
 
 
 @lru_cache(maxsize=RECENT)
@@ -74,6 +82,26 @@ def disc_distance(parts: EditedParts) -> Plane:
     """``(H, W)`` distance from the disc's centre, 1 on its border."""
     assert parts.disc is not None
     return parts.disc.distance(parts.shape)
+
+
+def parts_of_rows(rows: pd.DataFrame, maps: NDArray[np.uint8]) -> list[EditedParts]:
+    """Read the parts of some eyes of a dataset folder.
+
+    Args:
+        rows: N rows of a manifest, with
+            :data:`~fundus_ml.imaging.regions.columns.REGION_COLUMNS`.
+        maps: ``(N, S, S)`` their region maps.
+
+    Raises:
+        InputError: The rows say nothing of regions.
+    """
+    if missing := sorted(set(REGION_COLUMNS) - set(rows.columns)):
+        raise InputError(f"rows: lack {listed(missing)}; allowed: eyes preprocessed with regions")
+    told = rows.to_dict("records")
+    return [
+        EditedParts.of(regions_of_row({str(name): value for name, value in row.items()}, drawn))
+        for row, drawn in zip(told, maps, strict=True)
+    ]
 
 
 def _length(occupied: Mask) -> int:

@@ -14,6 +14,7 @@ from fundus_ml.synthesis.edits.parts import (
     EditedParts,
     Pixels,
     Plane,
+    border_distance,
     disc_distance,
     smooth_step,
     soft_retina,
@@ -24,6 +25,9 @@ LOG_MAGNIFICATION = 0.25
 """Natural logarithm of the disc's magnification at strength 1."""
 WHOLE, OVER = 1.35, 3.0
 """Disc radii up to which the magnification is whole, and beyond which nothing moves."""
+
+FROM_BORDER = 0.6
+"""Disc diameters from the border of the retina from which the magnification is whole."""
 
 LOG_CALIBRE = 0.4
 """Natural logarithm of the factor on the width of the vessels at strength 1."""
@@ -37,7 +41,10 @@ FREE_OF_DISC = (1.15, 1.35)
 
 def magnification_weight(parts: EditedParts) -> Plane:
     """``(H, W)`` 1 on the disc, 0 beyond :data:`OVER` disc radii and outside the retina."""
-    return smooth_step(disc_distance(parts), OVER, WHOLE) * soft_retina(parts)
+    assert parts.disc is not None
+    # Pixels from beyond the border would move in, were the warp not slower near it.
+    inside = smooth_step(border_distance(parts), 0.5, FROM_BORDER * parts.disc.diameter)
+    return smooth_step(disc_distance(parts), OVER, WHOLE) * inside
 
 
 def magnified(pixels: Pixels, parts: EditedParts, log_factor: float) -> Pixels:
@@ -84,7 +91,7 @@ def vessel_frame(parts: EditedParts) -> VesselFrame:
     drawn = cv2.resize(parts.vessels.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
     mask = cv2.GaussianBlur(drawn, (0, 0), 0.8) > 0.5  # noqa: PLR2004 (half covered)
     lines = np.asarray(skeletonize(mask), np.bool_)  # type: ignore[no-untyped-call]
-    depth = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    depth = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
     away, nearest = cv2.distanceTransformWithLabels(
         (~lines).astype(np.uint8),
         cv2.DIST_L2,

@@ -18,7 +18,7 @@ Plane = NDArray[np.float32]
 
 CHANNELS = 3
 RECENT = 4
-"""Eyes whose weights are kept: both classes of an eye share them; those of thousands are too many."""
+"""Eyes whose weights are kept: both classes of an eye share them; thousands would not fit."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

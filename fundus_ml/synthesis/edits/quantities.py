@@ -19,12 +19,15 @@ from fundus_ml.synthesis.edits.parts import (
     disc_distance,
     smooth_step,
     soft_retina,
+    window_of,
 )
 from fundus_ml.synthesis.edits.warps import vessel_frame
 
 RED, GREEN = 0, 1
-PROFILE = np.arange(0.5, 2.0, 0.05, dtype=np.float32)
-"""Disc radii at which the disc's brightness is read to find its border."""
+BORDER_SOUGHT = (0.5, 1.9)
+"""Disc radii between which the disc's border is looked for."""
+FALL_BLUR = 0.05
+"""Spread over which brightness is smoothed before its fall is taken, in disc diameters."""
 BESIDE_VESSELS = 0.03
 """Spread of the average that gives the brightness beside a vessel, in widths of the square."""
 
@@ -32,21 +35,22 @@ BESIDE_VESSELS = 0.03
 def log_disc_diameter(pixels: Pixels, parts: EditedParts) -> float:
     """Logarithm of the disc's diameter over the square's width.
 
-    The border lies where the mean red and green fall along the radius: the centre of the squared
-    falls.
+    The border lies where brightness falls along the radius: the mean distance of the pixels near
+    it, weighted by the squared fall and counted alike in every direction.
     """
     assert parts.disc is not None
-    bright = np.log(pixels[..., RED].astype(np.float32) + pixels[..., GREEN] + 1)
     away = disc_distance(parts)
-    bins = np.digitize(away, PROFILE)
-    weight = soft_retina(parts)
-    count = np.bincount(bins.ravel(), weight.ravel(), len(PROFILE) + 1)[1:-1]
-    total = np.bincount(bins.ravel(), (bright * weight).ravel(), len(PROFILE) + 1)[1:-1]
-    place = (PROFILE[:-1] + PROFILE[1:]) / 2
-    seen = count > 0.5  # noqa: PLR2004 (half a pixel)
-    profile = np.interp(place, place[seen], total[seen] / count[seen])
-    falls = np.square(np.clip(-np.gradient(profile), 0, None)) + 1e-9
-    border = float((place * falls).sum() / falls.sum())
+    near, far = BORDER_SOUGHT
+    window = window_of((away < far + 0.2) & parts.retina)
+    away = away[window]
+    bright = np.log(pixels[window][..., RED].astype(np.float32) + pixels[window][..., GREEN] + 1)
+    soft = cv2.GaussianBlur(bright, (0, 0), FALL_BLUR * parts.disc.diameter)
+    along = np.gradient(away)
+    steep = np.hypot(*along) + np.float32(1e-6)
+    fall = -sum(step * way / steep for step, way in zip(np.gradient(soft), along, strict=True))
+    weight = smooth_step(away, near, near + 0.15) * smooth_step(away, far, far - 0.15)
+    weight = weight * soft_retina(parts)[window] / (away + np.float32(0.1))
+    border = _mean(away, weight * np.square(np.clip(fall, 0, None)) + np.float32(1e-12))
     return float(np.log(border * parts.disc.diameter / parts.shape[1]))
 
 

@@ -1,5 +1,6 @@
 """Edits that move pixels: the disc larger or smaller, the vessels wider or narrower."""
 
+import math
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -31,8 +32,8 @@ FROM_BORDER = 0.6
 
 LOG_CALIBRE = 0.4
 """Natural logarithm of the factor on the width of the vessels at strength 1."""
-FINE = 2
-"""Steps per pixel on the grid on which vessels are warped, since they are few pixels wide."""
+FINE_SIDE = 512
+"""Steps, at least, along the grid on which vessels are warped: they are few pixels wide."""
 VESSEL_REACH = (1.2, 3.0, 2.0)
 """Half widths up to which a vessel's warp is whole, half widths and fine steps where it ends."""
 FREE_OF_DISC = (1.15, 1.35)
@@ -87,7 +88,7 @@ def vessel_frame(parts: EditedParts) -> VesselFrame:
     """Lay the vessels out along their centre lines."""
     assert parts.vessels is not None
     height, width = parts.shape
-    size = (width * FINE, height * FINE)
+    size = _fine(parts)
     drawn = cv2.resize(parts.vessels.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
     mask = cv2.GaussianBlur(drawn, (0, 0), 0.8) > 0.5  # noqa: PLR2004 (half covered)
     lines = np.asarray(skeletonize(mask), np.bool_)  # type: ignore[no-untyped-call]
@@ -111,7 +112,16 @@ def vessel_frame(parts: EditedParts) -> VesselFrame:
         np.asarray(cv2.resize(each, (width, height), interpolation=cv2.INTER_AREA), np.float32)
         for each in (weight, allowed * (share > 0), allowed * lines)
     )
-    return VesselFrame(across, down, weight, np.asarray(small > 0), within, line)
+    return VesselFrame(
+        across, down, weight, np.asarray((small > 0) & (soft_retina(parts) > 0)), within, line
+    )
+
+
+def _fine(parts: EditedParts) -> tuple[int, int]:
+    """Width and height of the fine grid, a whole number of steps a pixel."""
+    height, width = parts.shape
+    steps = max(1, math.ceil(FINE_SIDE / max(height, width)))
+    return width * steps, height * steps
 
 
 def _line_places(lines: Mask, nearest: NDArray[np.int32]) -> tuple[Plane, Plane]:
@@ -140,14 +150,13 @@ def calibre_changed(pixels: Pixels, parts: EditedParts, log_factor: float) -> Pi
     """
     frame = vessel_frame(parts)
     height, width = parts.shape
-    fine = cv2.resize(pixels, (width * FINE, height * FINE), interpolation=cv2.INTER_CUBIC).astype(
-        np.float32
-    )
+    size = _fine(parts)
+    fine = cv2.resize(pixels, size, interpolation=cv2.INTER_CUBIC).astype(np.float32)
     pull = np.expm1(-np.float32(log_factor) * frame.weight)
     move_x = cv2.GaussianBlur(frame.across * pull, (0, 0), 0.7)
     move_y = cv2.GaussianBlur(frame.down * pull, (0, 0), 0.7)
-    columns = np.arange(width * FINE, dtype=np.float32)[None] + move_x
-    rows = np.arange(height * FINE, dtype=np.float32)[:, None] + move_y
+    columns = np.arange(size[0], dtype=np.float32)[None] + move_x
+    rows = np.arange(size[1], dtype=np.float32)[:, None] + move_y
     warped = cv2.remap(fine, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     change = cv2.resize(warped - fine, (width, height), interpolation=cv2.INTER_AREA)
     changed = np.rint(pixels + change * frame.support[..., None]).clip(0, 255)

@@ -93,7 +93,7 @@ def test_the_quantity_grows_with_the_strength_and_both_ways_alike(name, painted)
 
 @pytest.mark.parametrize("name", ["rim_pallor", "ring_colour", "foveal_darkness", "hue"])
 def test_a_colour_edit_has_no_seam(name):
-    """Neighbours differ by a small part of the change, on an eye large enough to show its weight."""
+    """Neighbours differ by a small part of the change, on an eye large enough to show it."""
     down, across = np.mgrid[:601, :610]
     parts = EditedParts(
         retina=np.hypot(down - 300, across - 304) <= 298,

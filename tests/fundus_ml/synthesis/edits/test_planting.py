@@ -132,7 +132,7 @@ def test_what_cannot_be_planted_is_refused():
 
     with pytest.raises(InputError, match="each edit may be planted once"):
         plant(confounds=[Confound(edit="hue", strength=0.1)])
-    with pytest.raises(InputError, match="no eye can be edited: {'disc not known': 4}"):
+    with pytest.raises(InputError, match=r"no eye can be edited: \{'disc not known': 4\}"):
         plant(edit="ring_colour")
     with pytest.raises(InputError, match="3 for 4 eyes with 4 parts"):
         planted_photographs(pixels, parts, people[1:], edit="hue", strength=0.5, seed=0)

@@ -10,7 +10,7 @@ from fundus_ml.synthesis.edits import EDITS, EditedParts, oracle_auroc, strength
 from fundus_ml.synthesis.edits.colours import SHIFTS
 from tests.fundus_ml.synthesis.edits import painted_eyes
 
-SPREAD = 0.4
+SPREAD = 1.0
 
 
 def coloured_eyes(count, *, eyes_each=1):

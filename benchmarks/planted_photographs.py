@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegressionCV
-from sklearn.model_selection import LeaveOneGroupOut
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, LeaveOneGroupOut
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -116,11 +116,11 @@ def stated_causes(method: str, cells: list[Cell], given: argparse.Namespace) -> 
     if set(edits[learn]) != set(given.edits) or learn.all() or len(set(seeds[learn])) < 2:  # noqa: PLR2004
         return None
     groups = list(LeaveOneGroupOut().split(features[learn], groups=seeds[learn]))
-    read_out = make_pipeline(
-        StandardScaler(),
-        LogisticRegressionCV(
-            Cs=STRENGTHS_OF_PENALTY, cv=groups, scoring="neg_log_loss", max_iter=5000
-        ),
+    read_out = GridSearchCV(
+        make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000)),
+        {"logisticregression__C": STRENGTHS_OF_PENALTY},
+        cv=groups,
+        scoring="neg_log_loss",
     ).fit(features[learn], edits[learn])
     prob = read_out.predict_proba(features[~learn])
     names = read_out.classes_

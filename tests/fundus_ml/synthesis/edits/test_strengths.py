@@ -8,6 +8,7 @@ from sklearn.metrics import roc_auc_score
 from fundus_ml.errors import InputError
 from fundus_ml.synthesis.edits import EDITS, EditedParts, oracle_auroc, strengths_for
 from fundus_ml.synthesis.edits.colours import SHIFTS
+from fundus_ml.synthesis.edits.parts import soft_retina
 from tests.fundus_ml.synthesis.edits import painted_eyes
 
 SPREAD = 1.0
@@ -30,8 +31,10 @@ def test_a_normal_quantity_moves_by_the_stated_standard_deviations(auroc):
     apart = np.sqrt(2) * ndtri(auroc)
     assert found.auroc == pytest.approx(auroc, abs=0.01)
     assert found.between_classes == pytest.approx(apart, rel=0.08)
-    # Both classes move, each by the shift of red less that of green.
-    gain = 2 * (SHIFTS["hue"][0] - SHIFTS["hue"][1])
+    # Both classes move, each by the shift of red less that of green, less towards the border.
+    weight = soft_retina(eyes[1][0])
+    whole = np.square(weight).sum() / weight.sum()
+    gain = 2 * (SHIFTS["hue"][0] - SHIFTS["hue"][1]) * whole
     assert found.strength * gain == pytest.approx(apart * SPREAD, rel=0.1)
     assert (found.eyes, found.people, found.abstained) == (60, 60, {})
 

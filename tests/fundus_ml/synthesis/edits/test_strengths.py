@@ -1,0 +1,104 @@
+"""A calibrated edit lets the quantity alone tell the classes as well as was asked."""
+
+import numpy as np
+import pytest
+from scipy.special import expit, ndtri
+from sklearn.metrics import roc_auc_score
+
+from fundus_ml.errors import InputError
+from fundus_ml.synthesis.edits import EDITS, EditedParts, oracle_auroc, strengths_for
+from fundus_ml.synthesis.edits.colours import SHIFTS
+from fundus_ml.synthesis.edits.parts import soft_retina
+from tests.fundus_ml.synthesis.edits import painted_eyes
+
+SPREAD = 1.0
+
+
+def coloured_eyes(count, *, eyes_each=1):
+    """Flat eyes whose logit of red is spread normally between people."""
+    parts = EditedParts(retina=np.ones((20, 31), np.bool_))
+    place = (np.arange(count) + 0.5) / count
+    red = 256 * expit(SPREAD * ndtri(np.repeat(place, eyes_each))) - 0.5
+    pixels = np.full((count * eyes_each, 20, 31, 3), 100, np.uint8)
+    pixels[..., 0] = np.rint(red)[:, None, None]
+    return pixels, [parts] * len(pixels), np.repeat(np.arange(count), eyes_each)
+
+
+@pytest.mark.parametrize("auroc", [0.6, 0.85])
+def test_a_normal_quantity_moves_by_the_stated_standard_deviations(auroc):
+    eyes = coloured_eyes(60)
+    found = strengths_for(auroc, *eyes, edits=("hue",))["hue"]
+    apart = np.sqrt(2) * ndtri(auroc)
+    assert found.auroc == pytest.approx(auroc, abs=0.01)
+    assert found.between_classes == pytest.approx(apart, rel=0.08)
+    # Both classes move, each by the shift of red less that of green, less towards the border.
+    weight = soft_retina(eyes[1][0])
+    whole = np.square(weight).sum() / weight.sum()
+    gain = 2 * (SHIFTS["hue"][0] - SHIFTS["hue"][1]) * whole
+    assert found.strength * gain == pytest.approx(apart * SPREAD, rel=0.1)
+    assert (found.eyes, found.people, found.abstained) == (60, 60, {})
+
+
+def test_nothing_is_needed_for_a_coin_and_nothing_helps_without_an_edit():
+    eyes = coloured_eyes(20)
+    assert strengths_for(0.5, *eyes, edits=("hue",))["hue"].strength == 0
+    none = strengths_for(0.7, *eyes, edits=("none",))["none"]
+    assert (none.strength, none.auroc, none.between_classes) == (0, 0.5, 0)
+
+
+def test_the_oracle_counts_pairs_of_different_people():
+    generator = np.random.default_rng(0)
+    first, second = generator.normal(size=9).round(1), generator.normal(0.5, size=9).round(1)
+    people = np.array([0, 0, 1, 2, 2, 2, 3, 4, 5])
+    pairs = [(a, b) for a in range(9) for b in range(9) if people[a] != people[b]]
+    won = [(second[b] > first[a]) + (second[b] == first[a]) / 2 for a, b in pairs]
+    assert oracle_auroc(first, second, people) == pytest.approx(np.mean(won))
+    apart = oracle_auroc(first, second, np.arange(9))
+    both = roc_auc_score([0] * 9 + [1] * 9, [*first, *second])
+    own = np.mean([(b > a) + (b == a) / 2 for a, b in zip(first, second, strict=True)])
+    assert (72 * apart + 9 * own) / 81 == pytest.approx(both)
+
+
+def test_who_abstains_is_counted_and_too_few_are_refused():
+    pixels, parts, people = coloured_eyes(30)
+    with pytest.raises(InputError, match=r"0 people can be edited, 20 .*'fovea not known': 30"):
+        strengths_for(0.7, pixels, parts, people, edits=("foveal_darkness",))
+
+
+@pytest.mark.parametrize("auroc", [0.4, 1.0])
+def test_an_auroc_no_edit_can_reach_is_refused(auroc):
+    with pytest.raises(InputError, match=r"allowed: from 0\.5 to below 1"):
+        strengths_for(auroc, *coloured_eyes(20))
+
+
+def test_a_spread_too_wide_for_the_strongest_edit_is_refused():
+    pixels, parts, people = coloured_eyes(20)
+    pixels[:10, ..., 0], pixels[10:, ..., 0] = 2, 253
+    with pytest.raises(InputError, match=r"hue reaches 0\.\d+ at its strongest"):
+        strengths_for(0.99, pixels, parts, people, edits=("hue",))
+
+
+def test_lengths_that_differ_and_one_person_alone_are_refused():
+    pixels, parts, people = coloured_eyes(20)
+    with pytest.raises(InputError, match="19 for 20 eyes with 20 parts"):
+        strengths_for(0.7, pixels, parts, people[1:])
+    with pytest.raises(InputError, match="one person alone"):
+        oracle_auroc(np.zeros(2), np.ones(2), [1, 1])
+
+
+@pytest.mark.slow
+def test_strengths_found_on_half_the_people_hold_for_the_others():
+    from fundus_ml.synthesis.edits.strengths import _measured  # noqa: PLC0415 (only here)
+
+    pixels, parts, people = painted_eyes.eyes(620, size=128)
+    half = slice(310)
+    for name in EDITS[:-1]:
+        found = strengths_for(0.7, pixels[half], parts[half], people[half], edits=(name,))[name]
+        assert found.auroc == pytest.approx(0.7, abs=0.03), name
+        others = [
+            _measured(name, found.strength, eye)
+            for eye in zip(pixels[310:], parts[310:], strict=True)
+        ]
+        first, second = np.array(others).T
+        # The AUROC of 310 people has a standard error of about .02 itself.
+        assert oracle_auroc(first, second, people[310:]) == pytest.approx(0.7, abs=0.05), name

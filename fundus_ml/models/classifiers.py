@@ -154,7 +154,7 @@ class Classifier(nn.Module):
         return found.float()
 
     def features(self, images: Tensor) -> Tensor:
-        """Describe photographs by what the head reads: ``(N, F)`` numbers or a ``(N, C, h, w)`` map."""
+        """Compute what the head reads: ``(N, F)`` numbers, or a ``(N, C, h, w)`` map."""
         normalised = (images - self.mean) / self.std
         if self.spec.head in MAP_HEADS:
             return level_map(self.backbone, normalised)

@@ -1,7 +1,7 @@
 """The one level of a network of timm that a head with evidence reads, and what it sees there."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -17,7 +17,7 @@ BAG_STRIDE, BAG_FIELD = 8, 33
 """Largest stride of the level that ``head=bag`` reads, and the receptive field that it is to have:
 those of BagNet-33."""
 LOCAL_FIELDS = (9, 66)
-"""Receptive fields, pixels, that are taken where none is nearer: BagNet-9's to twice BagNet-33's."""
+"""Smallest and largest receptive field, pixels, that is taken: BagNet-9's, twice BagNet-33's."""
 PROBE = (160, 32)
 """Height and width of the picture on which receptive fields are measured along its height."""
 
@@ -72,7 +72,7 @@ def cut_for(network: nn.Module, head: str, *, arch: str) -> nn.Module:
         return _cut_after(network, fine[-1])
     assert head == BAG, head
     places = [] if hasattr(network, "patch_embed") else _places(network, BAG_STRIDE)
-    fields = list(_fields(network, places)) if places else []
+    fields = _fields(network, places) if places else []
     least, most = LOCAL_FIELDS
     local = [pair for pair in zip(places, fields, strict=True) if least <= pair[1].size <= most]
     if not local:
@@ -96,7 +96,7 @@ def receptive_field(backbone: nn.Module) -> ReceptiveField:
     """
     last = len(_levels(backbone)) - 1
     place = _Place(last, 0, str(_levels(backbone)[last]["module"]))
-    return next(_fields(backbone, [place]))
+    return _fields(backbone, [place])[0]
 
 
 def level_width(backbone: nn.Module) -> int:
@@ -153,34 +153,34 @@ def _cut_after(network: nn.Module, place: _Place) -> nn.Module:
     return network
 
 
-def _fields(network: nn.Module, places: Sequence[_Place]) -> Iterator[ReceptiveField]:
+def _fields(network: nn.Module, places: Sequence[_Place]) -> list[ReceptiveField]:
     probe = _probe_of(network, level=places[-1].level)
     maps: dict[str, Tensor] = {}
     for place in places:
 
         def keep(
-            _module: nn.Module, _inputs: Any, output: Tensor, name: str = place.module
+            _module: nn.Module, _inputs: tuple[Tensor], found: Tensor, name: str = place.module
         ) -> None:
-            maps[name] = output
+            maps[name] = found
 
         probe.get_submodule(place.module).register_forward_hook(keep)
-    images = 0.5 + torch.rand(
-        1, 3, *PROBE, dtype=torch.float64, generator=torch.Generator().manual_seed(1)
-    )
+    generator = torch.Generator().manual_seed(1)
+    images = 0.5 + torch.rand(1, 3, *PROBE, dtype=torch.float64, generator=generator, device="cpu")
+    images.requires_grad_()
     with torch.enable_grad(), torch.device("cpu"):
-        images.requires_grad_()
         read: Any = probe.forward_intermediates
         read(images, indices=[places[-1].level], intermediates_only=True, stop_early=True)
-        for place in places:
-            found = maps[place.module]
-            height, width = found.shape[2:]
-            score = found[0, :, height // 2, width // 2].sum()
-            (gradient,) = torch.autograd.grad(score, images, retain_graph=True)
-            rows = gradient[0].abs().amax((0, 2)).nonzero().flatten().tolist()
-            stride = PROBE[0] // height
-            yield ReceptiveField(
-                size=rows[-1] - rows[0] + 1, stride=stride, start=rows[0] - height // 2 * stride
-            )
+        return [_field(images, maps[place.module]) for place in places]
+
+
+def _field(images: Tensor, found: Tensor) -> ReceptiveField:
+    height, width = found.shape[2:]
+    score = found[0, :, height // 2, width // 2].sum()
+    (gradient,) = torch.autograd.grad(score, images, retain_graph=True)
+    rows = gradient[0].abs().amax((0, 2)).nonzero().flatten().tolist()
+    stride = PROBE[0] // height
+    start = rows[0] - height // 2 * stride
+    return ReceptiveField(size=rows[-1] - rows[0] + 1, stride=stride, start=start)
 
 
 def _probe_of(network: nn.Module, *, level: int) -> nn.Module:
@@ -191,11 +191,13 @@ def _probe_of(network: nn.Module, *, level: int) -> nn.Module:
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for name, parameter in probe.named_parameters():
-            drawn = 0.5 + torch.rand(parameter.shape, dtype=torch.float64, generator=generator)
+            drawn = torch.rand(
+                parameter.shape, dtype=torch.float64, generator=generator, device="cpu"
+            )
             inputs = max(1, parameter[0].numel()) if parameter.ndim > 1 else 1
             # Small biases keep activations that are cut off above, such as ReLU6, below their end.
             scale = 0.01 if name.endswith("bias") else 1 / inputs
-            parameter.copy_(drawn * scale)
+            parameter.copy_((0.5 + drawn) * scale)
         for name, buffer in probe.named_buffers():
             buffer.fill_(0 if name.endswith(("running_mean", "num_batches_tracked")) else 1)
     for parent in list(probe.modules()):

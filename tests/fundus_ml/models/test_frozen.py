@@ -8,6 +8,7 @@ from fundus_ml.errors import InputError
 from fundus_ml.models.backbones import frozen_layers
 from fundus_ml.models.classifiers import ClassifierSpec, make_classifier
 from fundus_ml.models.frozen import cut
+from fundus_ml.models.options import HEADS
 from tests.fundus_ml.tiny_learning import make_images
 
 SIDE = 48
@@ -29,7 +30,7 @@ def both_views(frozen, images):
     return torch.stack([frozen(images), frozen(images.flip(3))], dim=1)
 
 
-@pytest.mark.parametrize("head", ["last", "multiscale"])
+@pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("freeze", ["backbone", "1", "3"])
 @pytest.mark.parametrize("arch", ["test_resnet", "test_convnext", "test_efficientnet"])
 def test_both_parts_compute_what_the_whole_does(arch, freeze, head):
@@ -43,7 +44,7 @@ def test_both_parts_compute_what_the_whole_does(arch, freeze, head):
             torch.testing.assert_close(found, whole(images), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("head", ["last", "multiscale"])
+@pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("freeze", ["backbone", "3"])
 def test_what_was_learned_comes_back(freeze, head):
     whole = classifier(head=head)

@@ -9,6 +9,7 @@ import torch
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import ClassifierSpec, make_classifier
 from fundus_ml.models.frozen import cut
+from fundus_ml.models.options import HEADS
 from fundus_ml.training import (
     TrainingOptions,
     fit,
@@ -46,7 +47,7 @@ def above(model, eyes, how, folder, **more):
     return fit_above(model, stored, how)
 
 
-@pytest.mark.parametrize("head", ["last", "multiscale"])
+@pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize(
     "changed",
     [{}, {"freeze": "3"}, {"freeze": "3", "head_epochs": 1, "layer_decay": 0.7, "ema": 0.5}],

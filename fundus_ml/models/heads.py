@@ -102,7 +102,7 @@ class BagHead(EvidenceHead):
 
     Source:
         Brendel & Bethge 2019, arXiv:1904.00760 (BagNet); Ilanchezian et al. 2021,
-        arXiv:2107.03154 (sex from fundus photographs).
+        doi:10.1007/978-3-030-87199-4_45 (sex from fundus photographs).
     """
 
     signed = True

@@ -44,7 +44,6 @@ def test_the_evidence_of_a_bag_adds_up_to_the_logit(arch, both_flips):
         torch.testing.assert_close(evidence.sum((1, 2)), classifier(images), atol=1e-5, rtol=1e-5)
     assert evidence.shape[2] * 2 == evidence.shape[1] * 3
     assert evidence.dtype == torch.float32
-    assert (evidence > 0).any() != (evidence > 0).all()
     assert classifier.has_evidence
     assert classifier.evidence_is_signed
 
@@ -194,16 +193,15 @@ def test_a_classifier_comes_back_from_disk_with_its_head(tmp_path, head):
 
 
 def exported(classifier):
-    """A program for any batch and size, as `tracking.programs` makes them."""
-    size = {2: torch.export.Dim("height", min=32), 3: torch.export.Dim("width", min=32)}
-    shape = {0: torch.export.Dim("batch"), **size}
+    """A program for any batch and size."""
+    shape = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
     example = torch.zeros(2, 3, 64, 80)
     return torch.export.export(classifier, (example,), dynamic_shapes=(shape,)).module()
 
 
 @pytest.mark.parametrize("head", ["attention", "bag"])
 def test_a_program_takes_any_batch_and_size(head):
-    classifier = made(head, both_flips=True)
+    classifier = made(head, "test_efficientnet", both_flips=True)
     program = exported(classifier)
     for shape in ((1, 64, 64), (3, 72, 96)):
         images = make_images(*shape)
@@ -264,7 +262,8 @@ def test_half_precision_gives_about_the_same(head):
 @pytest.mark.parametrize("head", ["last", "multiscale"])
 def test_heads_without_evidence_name_those_that_have_it(head):
     classifier = made(head)
-    assert not (classifier.has_evidence or classifier.evidence_is_signed)
+    assert not classifier.has_evidence
+    assert not classifier.evidence_is_signed
     with pytest.raises(InputError, match=f"head={head} has none; heads that have: attention, bag"):
         classifier.evidence(make_images(2, 64, 64))
 

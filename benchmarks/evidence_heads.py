@@ -61,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--arch", default="test_resnet")
     parser.add_argument("--weights", default="none")
     parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--batch_size", type=int, default=32)
     parser.add_argument("--lr", type=float, default=3e-3)
     parser.add_argument("--layer_decay", type=float, default=1.0)
     parser.add_argument("--dropout", type=float, default=0.3, help="of all heads but last")
@@ -88,7 +89,10 @@ def measured(given: argparse.Namespace, dataset: FundusDataset, head: str) -> di
     model = trained(
         dataset, head, arch=given.arch, weights=given.weights, hidden=given.head_hidden,
         dropout=given.dropout, seed=given.seed,
-        options=training(given.epochs, given.lr, given.seed, layer_decay=given.layer_decay),
+        options=training(
+            given.epochs, given.lr, given.seed, layer_decay=given.layer_decay,
+            batch_size=given.batch_size,
+        ),
     )  # fmt: skip
     test = dataset.split("test")
     people = test.frame["person_group"].to_numpy()
@@ -125,11 +129,13 @@ def measured(given: argparse.Namespace, dataset: FundusDataset, head: str) -> di
     }
 
 
-def training(epochs: int, lr: float, seed: int, *, layer_decay: float = 1.0) -> TrainingOptions:
+def training(
+    epochs: int, lr: float, seed: int, *, layer_decay: float = 1.0, batch_size: int = 32
+) -> TrainingOptions:
     """Options of every head: one cycle, averaged weights, flips."""
     return TrainingOptions(
         epochs=epochs, lr=lr, schedule="onecycle", label_smoothing=0.1, ema=0.95,
-        layer_decay=layer_decay, precision="fp32", seed=seed,
+        layer_decay=layer_decay, batch_size=batch_size, precision="fp32", seed=seed,
     )  # fmt: skip
 
 

@@ -1,7 +1,5 @@
 """Evidence is accounted for by part, and lies where the classes of painted eyes differ."""
 
-import csv
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -49,14 +47,14 @@ def test_shares_of_a_map_are_sums_over_pixels():
 
 
 def test_real_eyes_without_regions_have_a_row_without_enrichment(tmp_path):
-    dataset = make_dataset(tmp_path / "tiny", people={"train": 8, "val": 4, "test": 4})
-    assert len(evidence_shares(torch.zeros(8, 3, 3), dataset.split("test"), "disc")) == 0
+    dataset = make_dataset(tmp_path / "tiny", people={"train": 8, "val": 4, "test": 12})
+    assert len(evidence_shares(torch.zeros(24, 3, 3), dataset.split("test"), "disc")) == 0
     table = tmp_path / "rows.csv"
     evidence_heads.main(
-        ["--dataset", str(tmp_path / "tiny"), "--heads", "last", "bag", "--epochs", "1", "--batch_size", "8",
-         "--csv", str(table)]
+        ["--dataset", str(tmp_path / "tiny"), "--heads", "last", "bag", "--epochs", "1",
+         "--batch_size", "8", "--csv", str(table)]
     )  # fmt: skip
-    rows = list(csv.DictReader(table.open()))
+    rows = pd.read_csv(table, dtype=str, keep_default_na=False).to_dict("records")
     assert [(row["head"], row["positions"]) for row in rows] == [("last", ""), ("bag", "3x3")]
     assert rows[1]["receptive_field"] == "31"
     assert not rows[1]["enrichment"]

@@ -210,7 +210,8 @@ def test_levels_that_are_too_coarse_or_not_there_are_refused():
         cut_for(nn.Identity(), "bag", arch="flat")
 
 
-@pytest.mark.parametrize("head", [pytest.param("attention", marks=pytest.mark.slow), "bag"])
+@pytest.mark.slow
+@pytest.mark.parametrize("head", ["attention", "bag"])
 def test_a_program_takes_any_batch_and_size(head):
     classifier = made(head, "test_efficientnet", both_flips=True)
     program = exported(classifier)
@@ -238,8 +239,9 @@ def test_the_packaged_network_is_exported_folded_and_cut(head):
         assert cut(classifier, freeze, side=SIDE) is not None
 
 
-@pytest.mark.parametrize("head", ["attention", "bag"])
-@pytest.mark.parametrize("arch", ["test_resnet", "test_efficientnet"])
+@pytest.mark.parametrize(
+    ("arch", "head"), [("test_resnet", "attention"), ("test_efficientnet", "bag")]
+)
 def test_attacks_see_the_same_network(arch, head):
     """Folded, with the same gradients, and a step climbs its loss."""
     classifier, images = made(head, arch, both_flips=True), make_images(2, 64, 96)

@@ -47,12 +47,14 @@ class NetworkOptions(TrainingOptions):
     arch: str = "efficientnet_lite0"
     """Backbone, by its name in torchvision or timm."""
     head: str = "last"
-    """What the logit is read from: last, the backbone's last layer, or multiscale, means and maxima
-    over the picture of its last three levels of resolution (networks of timm)."""
+    """What the logit is read from: last, the backbone's last layer; of networks of timm also
+    multiscale, means and maxima over the picture of its last three levels of resolution; attention,
+    the mean of a level (stride 16) weighted by an attention map; or bag, the mean of what patches
+    of about 33 pixels say each by itself. The last two say where their evidence lies."""
     head_hidden: int = 256
-    """Width of the layer before the logit."""
+    """Width of the layer before the logit, and of the one before the attention."""
     dropout: float = 0.0
-    """Share of features and hidden units that head=multiscale drops in training."""
+    """Share of features and hidden units that all heads but last drop in training."""
     both_flips: bool = False
     """Answer the mean logit of an image and its mirror image; twice the passes, in attacks too."""
     weights: str = "imagenet"

@@ -7,6 +7,8 @@ from experiments.running.console import remark
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.models.classifiers import Classifier, ClassifierSpec, make_classifier
 from fundus_ml.models.imagenet import imagenet_source
+from fundus_ml.models.levels import receptive_field
+from fundus_ml.models.options import BAG
 from fundus_ml.models.precision import best_device
 from fundus_ml.models.start_weights import fill_backbone, load_start_weights
 from tracking.registry import ModelVersion, load_classifier, resolve
@@ -77,6 +79,12 @@ def start_classifier(
     run.set_tags({"arch": spec.arch})
     classifier = make_classifier(spec, seed=config.seed)
     parent = _fill(classifier, config.weights, run)
+    if spec.head == BAG:
+        field = receptive_field(classifier.backbone)
+        remark(
+            f"head=bag: arch={spec.arch} is read in patches of {field.size} pixels, every "
+            f"{field.stride} pixels"
+        )
     if classifier.spec != spec:
         remark(
             f"weights={config.weights}: pixels are normalised as there, "

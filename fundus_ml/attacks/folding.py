@@ -1,12 +1,14 @@
 """A network that computes the same with fewer passes over memory."""
 
+from collections import defaultdict
 from copy import deepcopy
 
 from timm.layers.norm_act import BatchNormAct2d
 from torch import nn
-from torch.fx.experimental.optimization import fuse
+from torch.fx import Node, symbolic_trace
 from torch.fx.proxy import TraceError
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 FEWEST_STEPS = 10
 """Steps of an attack from which on folding is worth its time."""
@@ -34,10 +36,51 @@ def folded(model: nn.Module) -> nn.Module:
     copy = deepcopy(model)
     _part_activations(copy)
     try:
-        quick: nn.Module = fuse(copy, inplace=True)
+        quick = _fused(copy)
     except _UNTRACEABLE:
         return model
     return quick.eval()
+
+
+def _fused(model: nn.Module) -> nn.Module:
+    """Trace a model and fold each norm once, however often layer and norm are called together.
+
+    ``torch.fx.experimental.optimization.fuse`` folds a norm again at each call of its layer, so
+    that a network which sees an image and its mirror image would end up another one.
+    """
+    traced = symbolic_trace(model)
+    modules = dict(traced.named_modules())
+    calls: dict[str, list[Node]] = defaultdict(list)
+    for node in traced.graph.nodes:
+        if node.op == "call_module":
+            calls[str(node.target)].append(node)
+    for name, nodes in list(calls.items()):
+        users = [user for node in nodes for user in node.users]
+        norms = {str(user.target) if user.op == "call_module" else "" for user in users}
+        if len(norms) != 1 or len(users) != len(nodes) or len(set(users)) != len(users):
+            continue
+        (norm,) = norms
+        if len(calls[norm]) == len(users) and _folds(modules[name], modules.get(norm)):
+            fuse = fuse_linear_bn_eval if type(modules[name]) is nn.Linear else fuse_conv_bn_eval
+            traced.set_submodule(name, fuse(modules[name], modules[norm]))
+            for node, user in zip(nodes, users, strict=True):
+                user.replace_all_uses_with(node)
+                traced.graph.erase_node(user)
+    traced.delete_all_unused_submodules()
+    traced.recompile()
+    return traced
+
+
+def _folds(layer: nn.Module, norm: nn.Module | None) -> bool:
+    """Whether a norm is a fixed scale and shift of what a layer gives."""
+    pairs = {
+        nn.Conv1d: nn.BatchNorm1d,
+        nn.Conv2d: nn.BatchNorm2d,
+        nn.Conv3d: nn.BatchNorm3d,
+        nn.Linear: nn.BatchNorm1d,
+    }
+    fits = type(layer) in pairs and type(norm) is pairs[type(layer)]
+    return fits and isinstance(norm, _BatchNorm) and norm.track_running_stats
 
 
 def _part_activations(model: nn.Module) -> None:

@@ -14,6 +14,8 @@ from timm.layers import resample_abs_pos_embed  # type: ignore[attr-defined]
 from torch import Tensor, nn
 
 from fundus_ml.errors import InputError, first_line
+from fundus_ml.models.levels import cut_for
+from fundus_ml.models.options import MAP_HEADS, MULTISCALE
 
 FIXED_SIZE = ("vit_", "maxvit_")
 AUXILIARY_OUTPUTS = ("googlenet", "inception_v3")
@@ -56,7 +58,9 @@ def check_backbone(arch: str) -> None:
         )
 
 
-def make_backbone(arch: str, *, outputs: int | None, size: int) -> nn.Module:
+def make_backbone(
+    arch: str, *, outputs: int | None, size: int, head: str = MULTISCALE
+) -> nn.Module:
     """Build a network with random weights whose last layer has ``outputs`` outputs.
 
     A name that both libraries know is torchvision's; without a last layer it is timm's, whose
@@ -68,13 +72,15 @@ def make_backbone(arch: str, *, outputs: int | None, size: int) -> nn.Module:
             level of resolution and it.
         size: Side of its training images, pixels. Networks that place their pieces on a grid are
             built for it; vision transformers interpolate their positions to other sizes.
+        head: What reads its levels where ``outputs`` is None; levels above those that it reads are
+            not built either.
 
     Raises:
         InputError: The network cannot be built for that size, has no single last layer, or has no
             levels where they are asked for.
     """
     if outputs is None and arch not in of_timm():
-        raise InputError(f"head=multiscale: timm has no arch={arch}; its networks have such heads")
+        raise InputError(f"head={head}: timm has no arch={arch}; its networks have such heads")
     if arch in of_torchvision() and outputs is not None:
         network: nn.Module = torchvision.models.get_model(arch, weights=None, num_classes=outputs)
         return network
@@ -87,6 +93,8 @@ def make_backbone(arch: str, *, outputs: int | None, size: int) -> nn.Module:
             f"size={size}: arch={arch} cannot be built for it: {first_line(error)}"
         ) from error
     if outputs is None:
+        if head in MAP_HEADS:
+            return cut_for(network, head, arch=arch)
         return _up_to_last_level(network, arch)
     if not isinstance(_configuration(network)["classifier"], str):
         raise InputError(f"arch={arch}: has several last layers; allowed are networks with one")
@@ -139,7 +147,7 @@ def frozen_layers(backbone: nn.Module, freeze: str) -> list[str]:
     if levels is None:
         raise InputError(
             f"freeze={freeze}: torchvision's networks name no levels; pass none, backbone, "
-            "batchnorm, or head=multiscale, which takes timm's"
+            "batchnorm, or another head than last, which takes timm's"
         )
     if not 1 <= int(freeze) <= len(levels):
         raise InputError(f"freeze={freeze}: the backbone has levels 1 to {len(levels)}")
@@ -155,7 +163,7 @@ def frozen_layers(backbone: nn.Module, freeze: str) -> list[str]:
     return [*found, ".".join(path)]
 
 
-def on_meta(arch: str, *, outputs: int | None, size: int) -> nn.Module:
+def on_meta(arch: str, *, outputs: int | None, size: int, head: str = MULTISCALE) -> nn.Module:
     """Build a network without memory for its weights, to ask it for their shapes.
 
     Raises:
@@ -164,9 +172,9 @@ def on_meta(arch: str, *, outputs: int | None, size: int) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         try:
             with torch.device("meta"):
-                return make_backbone(arch, outputs=outputs, size=size)
+                return make_backbone(arch, outputs=outputs, size=size, head=head)
         except NotImplementedError:  # torchvision's RegNets compute their widths with tensors
-            return make_backbone(arch, outputs=outputs, size=size)
+            return make_backbone(arch, outputs=outputs, size=size, head=head)
 
 
 def _of_timm(arch: str, *, outputs: int, size: int) -> nn.Module:

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from fundus_ml.errors import InputError, check_seed
 from fundus_ml.models.backbones import check_backbone, make_backbone, on_meta, takes_any_size
-from fundus_ml.models.heads import make_head, pooled_levels
-from fundus_ml.models.options import MULTISCALE, check_head
+from fundus_ml.models.heads import EvidenceHead, make_head, pooled_levels
+from fundus_ml.models.levels import level_map
+from fundus_ml.models.options import LAST, MAP_HEADS, MULTISCALE, check_head
 
 LARGEST = 65_536
 """Largest ``head_hidden`` and ``size``: more is a slip of the pen, and no memory holds it."""
@@ -27,8 +28,9 @@ class ClassifierSpec:
         std: Per-channel standard deviation of the training pixels, each above 0.
         size: Side of the training images, pixels.
         head: ``last`` reads the backbone's last layer, ``multiscale`` the means and maxima
-            over the picture of its last three levels of resolution.
-        dropout: Share of features and hidden units that ``multiscale`` drops in training.
+            over the picture of its last three levels of resolution, ``attention`` the mean of a
+            level weighted by an attention map, ``bag`` a local level position by position.
+        dropout: Share of features and hidden units that all heads but ``last`` drop in training.
         both_flips: In evaluation mode, whether the logit is the mean over an image and its mirror
             image.
 
@@ -66,7 +68,7 @@ class Classifier(nn.Module):
 
     With ``head=last`` the backbone's own last layer is built with ``head_hidden`` outputs in place
     of the 1,000 ImageNet classes, so that every family gets the same head without surgery. With
-    ``head=multiscale`` the backbone is timm's, without what follows its last level.
+    other heads the backbone is timm's, without what follows the last level that the head reads.
 
     Attributes:
         spec: What it was made from.
@@ -83,8 +85,9 @@ class Classifier(nn.Module):
         self.register_buffer("std", _channels(spec.std))
         self.backbone = make_backbone(
             spec.arch,
-            outputs=None if spec.head == MULTISCALE else spec.head_hidden,
+            outputs=spec.head_hidden if spec.head == LAST else None,
             size=spec.size,
+            head=spec.head,
         )
         self.head = make_head(
             spec.head, self.backbone, hidden=spec.head_hidden, dropout=spec.dropout
@@ -112,16 +115,56 @@ class Classifier(nn.Module):
             logit = (logit + self.read(self.features(images.flip(3)))) / 2
         return logit
 
+    @property
+    def has_evidence(self) -> bool:
+        """Whether :meth:`evidence` says where the logit comes from."""
+        return isinstance(self.head, EvidenceHead)
+
+    @property
+    def evidence_is_signed(self) -> bool:
+        """Whether the evidence is positive where it speaks for the second class, else negative."""
+        return isinstance(self.head, EvidenceHead) and self.head.signed
+
+    def evidence(self, images: Tensor) -> Tensor:
+        """Say where in photographs the logit comes from.
+
+        Args:
+            images: ``(N, 3, H, W)`` float RGB in [0, 1], unnormalised.
+
+        Returns:
+            ``(N, h, w)`` over the positions that the head reads: with ``head=bag`` the share of
+            each in the logit, to which they add up; with ``head=attention`` its weight, which is
+            positive; they add up to 1. Where ``both_flips`` averages logits, it is the mean over an
+            image and its mirror image, mirrored back.
+
+        Raises:
+            InputError: The head has no evidence, or the images are not what the network takes.
+        """
+        if not isinstance(self.head, EvidenceHead):
+            raise InputError(
+                f"evidence: head={self.spec.head} has none; heads that have: {', '.join(MAP_HEADS)}"
+            )
+        _refuse_whole_numbers(self, (images,))
+        if self.only_side is not None:
+            _refuse_other_sides(self, (images,))
+        found = self.head.evidence(self.features(images))
+        if self.spec.both_flips and not self.training:
+            mirrored = self.head.evidence(self.features(images.flip(3)))
+            found = (found + mirrored.flip(2)) / 2
+        return found.float()
+
     def features(self, images: Tensor) -> Tensor:
-        """Describe photographs by the ``(N, F)`` numbers that the head reads."""
+        """Compute what the head reads: ``(N, F)`` numbers, or a ``(N, C, h, w)`` map."""
         normalised = (images - self.mean) / self.std
+        if self.spec.head in MAP_HEADS:
+            return level_map(self.backbone, normalised)
         if self.spec.head == MULTISCALE:
             return pooled_levels(self.backbone, normalised)
         features: Tensor = self.backbone(normalised)
         return features
 
     def read(self, features: Tensor) -> Tensor:
-        """Turn ``(N, F)`` features into ``(N,)`` logits."""
+        """Turn :meth:`features` into ``(N,)`` logits."""
         logit: Tensor = self.head(features)
         return logit.squeeze(1)
 
@@ -171,8 +214,8 @@ def weight_bytes(arch: str, head_hidden: int, head: str = "last") -> int:
         size=224,
         head=head,
     )
-    outputs = None if head == MULTISCALE else spec.head_hidden
-    backbone = on_meta(spec.arch, outputs=outputs, size=spec.size)
+    outputs = spec.head_hidden if head == LAST else None
+    backbone = on_meta(spec.arch, outputs=outputs, size=spec.size, head=head)
     return sum(tensor.nbytes for tensor in backbone.state_dict().values())
 
 

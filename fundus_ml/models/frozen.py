@@ -11,7 +11,8 @@ from fundus_ml.models.backbones import LEVELS, frozen_layers
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.models.feature_extractor import FeatureExtractor, last_layer
 from fundus_ml.models.heads import pooled_levels, pools
-from fundus_ml.models.options import BACKBONE, MULTISCALE
+from fundus_ml.models.levels import level_map
+from fundus_ml.models.options import BACKBONE, LAST, MAP_HEADS, MULTISCALE
 
 TOLERANCE = 1e-3
 """Largest difference between the logits of the whole and of its two parts."""
@@ -26,10 +27,10 @@ class FrozenPart(nn.Module):
 
     def __init__(self, classifier: Classifier, freeze: str) -> None:
         super().__init__()
-        self._multiscale = classifier.spec.head == MULTISCALE
+        self._last = classifier.spec.head == LAST
         self._levels = 0 if freeze == BACKBONE else int(freeze)
         self.kind = f"{classifier.spec.arch} {classifier.spec.head} {self._levels}"
-        whole = self._levels or self._multiscale
+        whole = self._levels or not self._last
         self.network = copy.deepcopy(classifier) if whole else FeatureExtractor(classifier)
         if whole:
             del self.network.head  # its random weights must not tell stored features apart
@@ -42,13 +43,14 @@ class FrozenPart(nn.Module):
             images: ``(N, 3, H, W)`` float RGB in [0, 1], unnormalised.
 
         Returns:
-            ``(N, D)``: the features that the head, or the last layer, reads; or the activations of
-            the last frozen level after what the head reads of the levels before it.
+            ``(N, D)``: the features that the head, or the last layer, reads, a map as one row; or
+            the activations of the last frozen level after what the head reads of the levels before
+            it.
         """
         if not self._levels:
             network: Any = self.network
-            features: Tensor = network.features(images) if self._multiscale else network(images)
-            return features
+            features: Tensor = network(images) if self._last else network.features(images)
+            return features.flatten(1)
         pooled, activation = self.levels(images)
         return torch.cat([pooled, activation.flatten(1)], dim=1)
 
@@ -70,14 +72,15 @@ class TrainedPart(nn.Module):
         super().__init__()
         self.spec = classifier.spec
         self.head = copy.deepcopy(classifier.head)
-        self._multiscale = classifier.spec.head == MULTISCALE
         self._shape: tuple[int, ...] = ()
         self._earlier = 0
         if freeze != BACKBONE:
             self.backbone = _above(classifier.backbone, int(freeze))
             self._earlier = _earlier(classifier, int(freeze))
             self._shape = _shape_at(classifier, freeze, side)
-        elif not self._multiscale:
+        elif self.spec.head in MAP_HEADS:
+            self._shape = _map_shape(classifier, side)
+        elif self.spec.head == LAST:
             self.last = copy.deepcopy(classifier.backbone.get_submodule(last_layer(classifier)))
 
     def forward(self, stored: Tensor) -> Tensor:
@@ -111,12 +114,16 @@ class TrainedPart(nn.Module):
 
     def _features(self, stored: Tensor) -> Tensor:
         if not self._shape:
-            features: Tensor = stored if self._multiscale else self.last(stored)
+            features: Tensor = self.last(stored) if self.spec.head == LAST else stored
             return features
         first = stored.shape[1] - math.prod(self._shape)
         activation = stored[:, first:].view(-1, *self._shape)
         activation = activation.contiguous(memory_format=torch.channels_last)
-        if self._multiscale:
+        if not hasattr(self, "backbone"):
+            return activation
+        if self.spec.head in MAP_HEADS:
+            return level_map(self.backbone, activation)
+        if self.spec.head == MULTISCALE:
             above = pooled_levels(self.backbone, activation, skip=self._earlier)
             return torch.cat([stored[:, :first], above], dim=1)
         last: Tensor = self.backbone(activation)
@@ -173,6 +180,12 @@ def _shape_at(classifier: Classifier, freeze: str, side: int) -> tuple[int, ...]
     images = torch.zeros(1, 3, side, side, device=classifier.mean.device)
     _, activation = FrozenPart(classifier, freeze).levels(images)
     return tuple(activation.shape[1:])
+
+
+@torch.no_grad()
+def _map_shape(classifier: Classifier, side: int) -> tuple[int, ...]:
+    images = torch.zeros(1, 3, side, side, device=classifier.mean.device)
+    return tuple(copy.deepcopy(classifier).eval().features(images).shape[1:])
 
 
 @torch.no_grad()

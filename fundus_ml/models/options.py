@@ -3,8 +3,13 @@
 from fundus_ml.errors import InputError
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+LAST = "last"
 MULTISCALE = "multiscale"
-HEADS = ("last", MULTISCALE)
+ATTENTION = "attention"
+BAG = "bag"
+HEADS = (LAST, MULTISCALE, ATTENTION, BAG)
+MAP_HEADS = (ATTENTION, BAG)
+"""Heads that read a map of features, and say where their evidence lies."""
 BACKBONE = "backbone"
 """Value of ``freeze`` that holds all but the head and the last layer."""
 
@@ -29,5 +34,8 @@ def check_head(head: str, dropout: float) -> None:
         raise InputError(f"head={head}: allowed: {', '.join(HEADS)}")
     if not 0 <= dropout < 1:
         raise InputError(f"dropout={dropout}: must be 0 or more and below 1")
-    if dropout and head != MULTISCALE:
-        raise InputError(f"dropout={dropout}: head={head} drops nothing; pass head={MULTISCALE}")
+    if dropout and head == LAST:
+        raise InputError(
+            f"dropout={dropout}: head={head} drops nothing; pass head={', '.join(HEADS[1:-1])} or "
+            f"{HEADS[-1]}"
+        )

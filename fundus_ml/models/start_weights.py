@@ -16,7 +16,7 @@ from fundus_ml.models.backbones import interpolated_positions, on_meta
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.models.feature_extractor import last_layer
 from fundus_ml.models.imagenet import imagenet_weights
-from fundus_ml.models.options import MULTISCALE
+from fundus_ml.models.options import LAST
 from fundus_ml.models.origins import looks_like
 from fundus_ml.models.weight_files import read_state
 
@@ -114,7 +114,7 @@ def fill_backbone(
 def _not_built(classifier: Classifier) -> AbstractSet[str]:
     """Names of the whole network's tensors, where the classifier was built without its end."""
     spec = classifier.spec
-    if spec.head != MULTISCALE:
+    if spec.head == LAST:
         return frozenset()
     return on_meta(spec.arch, outputs=1, size=spec.size).state_dict().keys()
 

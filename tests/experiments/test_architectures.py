@@ -31,6 +31,8 @@ def own_weights(folder):
         ("vit_small_patch16_224", "last"),
         ("convnext_tiny", "multiscale"),
         ("efficientnet_lite0", "multiscale"),
+        ("efficientnet_lite0", "attention"),
+        ("efficientnet_lite0", "bag"),
     ],
 )
 def test_a_network_goes_the_whole_way(chain, tmp_path, arch, head):

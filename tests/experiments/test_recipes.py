@@ -81,6 +81,23 @@ def test_a_recipe_that_is_not_there_names_those_that_are():
         with_recipe(TrainConfig(dataset="d", recipe="prob"), Kept())
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("unrendered", "unexported")
+@pytest.mark.parametrize("freeze", ["backbone", "none"])
+def test_a_bag_trains_says_its_field_and_is_registered(chain, tmp_path, capsys, freeze):
+    given = recipe(tmp_path, f"head: bag\nfreeze: {freeze}\nboth_flips: true\nepochs: 1\n")
+    small = {"dataset": chain.dataset, "arch": "test_resnet", "weights": "none", "bootstrap": 50}
+    train.main(flags({**small, "recipe": given, "batch_size": 16, "register_as": "bag"}))
+    assert "read in patches of 31 pixels, every 4 pixels" in capsys.readouterr().out
+    import tracking  # noqa: PLC0415
+
+    classifier = tracking.load_classifier("models:/bag/1")
+    assert classifier.spec.head == "bag"
+    assert classifier.evidence_is_signed
+    for path in (chain.folder / "checkpoints").glob("features-*"):
+        shutil.rmtree(path)  # the chain is shared
+
+
 @pytest.mark.usefixtures("unrendered", "unexported")
 def test_a_probe_trains_and_is_registered(chain, tmp_path):
     """Frozen levels, features stored once, both flips: the version loads and scores."""

@@ -84,6 +84,46 @@ def test_timms_activation_stays():
     assert isinstance(network[1], BatchNormAct2d)
 
 
+@pytest.mark.parametrize("arch", ["resnet18", "test_resnet"])
+def test_a_network_that_is_called_twice_is_folded_once(arch):
+    """An image and its mirror image go through the same layers."""
+    one = make_network(arch)
+    both = make_classifier(replace(one.spec, both_flips=True), seed=0).eval()
+    both.load_state_dict(one.state_dict())
+    images = make_images(count=4, height=32, width=40)
+    quick = folded(both)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in quick.modules())
+    with torch.no_grad():
+        wanted = (one(images) + one(images.flip(3))) / 2
+        torch.testing.assert_close(quick(images), wanted, rtol=1e-4, atol=1e-5)
+
+
+class Shared(nn.Module):
+    """One convolution before two norms, and its output read beside a norm."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = nn.Conv2d(3, 4, 3)
+        self.other = nn.Conv2d(3, 4, 3)
+        self.first, self.second, self.third = (nn.BatchNorm2d(4) for _ in range(3))
+
+    def forward(self, images):
+        """Mean of all."""
+        pair = self.first(self.convolution(images)) + self.second(self.convolution(images / 2))
+        beside = self.other(images)
+        return (pair + beside * self.third(beside)).mean((1, 2, 3))
+
+
+def test_a_layer_that_others_read_too_stays():
+    model = Shared().eval()
+    with torch.no_grad():
+        for norm in (model.first, model.second, model.third):
+            norm.running_mean.normal_()
+            norm.running_var.uniform_(0.5, 2)
+        images = make_images(count=2, height=8, width=9)
+        torch.testing.assert_close(folded(model)(images), model(images))
+
+
 def test_nothing_left_to_fold():
     """Folding what is folded copies nothing: a path of budgets folds once."""
     quick = folded(make_network("resnet18"))

@@ -119,7 +119,7 @@ def test_a_file_says_what_it_said_before_where_the_head_is_the_last_layer(tmp_pa
 @pytest.mark.parametrize(
     ("changed", "line"),
     [
-        ({"head": "first"}, "head=first: allowed: last, multiscale"),
+        ({"head": "first"}, "head=first: allowed: last, multiscale, attention, bag"),
         ({"dropout": 1.0}, "dropout=1.0: must be 0 or more and below 1"),
         ({"dropout": 0.1, "head": "last"}, "dropout=0.1: head=last drops nothing"),
     ],

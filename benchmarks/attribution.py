@@ -116,6 +116,8 @@ def _loops(
 
 
 def _bare(model: nn.Module, images: Tensor, passes: list[tuple[int, bool]]) -> None:
+    copies = -(-max(count for count, _ in passes) // len(images))
+    images = images.repeat(copies, 1, 1, 1).contiguous(memory_format=torch.channels_last)
     with frozen(model):
         for count, gradient in passes:
             x = images[:count].detach().requires_grad_(gradient)

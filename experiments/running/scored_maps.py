@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from experiments.running.console import progress
 from experiments.running.explained import ExplainedEyes, Maps
-from fundus_ml.attribution import SEEDED, SIGNED, AttributionOptions, attribute
+from fundus_ml.attribution import SEEDED, AttributionOptions, attribute, is_signed
 from fundus_ml.faithfulness import FaithfulnessOptions, removals_of, score_maps
 from fundus_ml.imaging.pictures import to_images
 from fundus_ml.imaging.regions.energy_shares import PartAreas
@@ -47,10 +47,11 @@ def scored_maps(
     found = {}
     with progress("score", "method") as on_step:
         for place, (method, made) in enumerate(maps.by_method.items(), start=1):
+            signed = is_signed(method, classifier)
             given = torch.from_numpy(made).to(images.device)
             scores = score_maps(
                 classifier, images, given,
-                options=options, regions=areas, signed=SIGNED[method], removals=removals,
+                options=options, regions=areas, signed=signed, removals=removals,
             )  # fmt: skip
             if sanity_images:
                 first = slice(sanity_images)
@@ -58,7 +59,7 @@ def scored_maps(
                 asked = partial(_asked, method, attribution, regions=regions)
                 again = score_maps(
                     classifier, images[first], given[first],
-                    options=options, signed=SIGNED[method], only_asked_again=True,
+                    options=options, signed=signed, only_asked_again=True,
                     explain=partial(asked, seed=attribution.seed),
                     seeded_explain=asked if method in SEEDED else None,
                 )  # fmt: skip

@@ -5,4 +5,5 @@ from .methods import SEEDED as SEEDED
 from .methods import SIGNED as SIGNED
 from .methods import attribute as attribute
 from .methods import cannot_serve as cannot_serve
+from .methods import is_signed as is_signed
 from .options import AttributionOptions as AttributionOptions

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import torch
@@ -41,7 +40,7 @@ class _Method:
 
     Attributes:
         make: Maps the network, eyes and options to ``(N, H, W)``.
-        signed: Whether values below 0 speak for the first class; else all are 0 or more.
+        signed: Whether values below 0 speak for the first class.
         many_passes: Whether folding the network pays.
     """
 
@@ -71,7 +70,7 @@ _OF_NETWORKS: Mapping[str, _Method] = MappingProxyType(
         "grad_cam_plus_plus": _Method(make=grad_cam_plus_plus),
         "occlusion": _Method(make=occlusion, many_passes=True),
         "xrai": _Method(make=xrai, many_passes=True),
-        "modulation": _Method(make=modulation, many_passes=True),
+        "modulation": _Method(make=modulation, signed=False, many_passes=True),
         EVIDENCE: _Method(make=_evidence),
     }
 )
@@ -84,7 +83,8 @@ SEEDED = frozenset({"smoothgrad", "smoothgrad_squared", "random"})
 SIGNED: Mapping[str, bool] = MappingProxyType(
     {name: name in _OF_NETWORKS and _OF_NETWORKS[name].signed for name in METHODS}
 )
-"""Whether a method's sign means something; maps of the others are 0 or more and say where alone."""
+"""Whether a method's sign says which class a pixel speaks for; the others say where alone: their
+maps are 0 or more, those of modulation negative where a change acts with others alone."""
 
 
 def attribute(
@@ -152,18 +152,23 @@ def cannot_serve(method: str, classifier: nn.Module, *, has_regions: bool = True
         inner = _inner(classifier)
         if reason is not None or not isinstance(inner, Classifier):
             return reason
-        if method in {"grad_cam", "grad_cam_plus_plus", EVIDENCE}:
+        if method in {"grad_cam", "grad_cam_plus_plus"}:
             side = inner.spec.size
             black = torch.zeros(1, 3, side, side, device=inner.mean.device)
             try:
-                explained = Explained.of(classifier, black, many_passes=False)
-                if method == EVIDENCE:
-                    _evidence(explained, black, DEFAULT)
-                else:
-                    _ = explained.level
+                _ = Explained.of(classifier, black, many_passes=False).level
             except InputError as error:
                 return str(error)
     return None
+
+
+def is_signed(method: str, classifier: nn.Module) -> bool:
+    """Say whether the sign of a method's maps says which class a pixel speaks for.
+
+    As :data:`SIGNED`; evidence has a sign where the classifier's head gives it one.
+    """
+    own = getattr(_inner(classifier), "evidence_is_signed", True)
+    return SIGNED[method] and (method != EVIDENCE or bool(own))
 
 
 def _maker(
@@ -206,10 +211,8 @@ def _name(model: nn.Module) -> str:
 
 
 def _evidence_of(model: nn.Module) -> Callable[[Tensor], Tensor] | None:
-    """``evidence`` of the network or of its head: ``(N, 3, H, W)`` to ``(N, h, w)``."""
-    own: Any = getattr(model, EVIDENCE, None) or getattr(
-        getattr(model, "head", None), EVIDENCE, None
-    )
+    """``evidence`` of a network that says it has one: ``(N, 3, H, W)`` to ``(N, h, w)``."""
+    own: Any = model.evidence if getattr(model, "has_evidence", False) else None
     return own if callable(own) else None
 
 

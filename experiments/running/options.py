@@ -62,7 +62,8 @@ class NetworkOptions(TrainingOptions):
     registered version such as models:/fundus-pretrained@candidate, or a file of weights."""
     recipe: str = ""
     """Values for these flags from a file: probe (frozen ImageNet features), finetune, attention,
-    bagnet, or a YAML file of one's own; a flag that is given another value than its default keeps it."""
+    bagnet, or a YAML file of one's own; a flag that is given another value than its default keeps
+    it."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""

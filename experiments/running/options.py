@@ -61,8 +61,9 @@ class NetworkOptions(TrainingOptions):
     """Start weights: imagenet (installed for efficientnet_lite0 to 2, else downloaded), none, a
     registered version such as models:/fundus-pretrained@candidate, or a file of weights."""
     recipe: str = ""
-    """Values for these flags from a file: probe (frozen ImageNet features), finetune, or a YAML
-    file of one's own; a flag that is given another value than its default keeps it."""
+    """Values for these flags from a file: probe (frozen ImageNet features), finetune, attention,
+    bagnet, or a YAML file of one's own; a flag that is given another value than its default keeps
+    it."""
 
     def __post_init__(self) -> None:
         """Refuse values outside their range."""

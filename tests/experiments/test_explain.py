@@ -21,7 +21,7 @@ from tracking.stores import initialise_tracking
 
 USUAL = {
     "model": "models:/eye/1", "images": 6, "sanity_images": 2, "bootstrap": 50, "levels": 3,
-    "subsets": 4, "patch": 4, "methods": "gradient,gradient_squared,vessels,random,evidence",
+    "subsets": 4, "integration_steps": 2, "patch": 4, "methods": "gradient,gradient_squared,vessels,random,evidence",
 }  # fmt: skip
 PLACE = "explanation/eye-1"
 
@@ -39,7 +39,7 @@ def known(versions, tmp_path):
     return open_dataset(str(with_regions(versions.a, tmp_path / "known")))
 
 
-def test_maps_are_those_of_the_version_and_scores_land_in_the_database(known):
+def test_maps_are_those_of_the_version_and_methods_are_compared(known):
     run = enter(dataset=known.paths[0])
     page = artifact(run, f"{PLACE}/gallery.html").read_text(encoding="utf-8")
     given = json.loads(page.split('id="given">')[1].split("</script>")[0])
@@ -61,9 +61,6 @@ def test_maps_are_those_of_the_version_and_scores_land_in_the_database(known):
     found = own[own["part"] == "disc"].set_index("image_id")["value"]
     assert found[test.frame["image_id"][place]].to_numpy() == pytest.approx(wanted, rel=1e-4)
 
-
-def test_a_method_is_compared_with_every_other_and_asked_again_on_the_first_eyes(known):
-    run = enter(dataset=known.paths[0])
     table = logged_table(run, "eye-1_method_scores.json")
     asked = table[table["score"] == "cascade_rank_correlation"].set_index("method")
     assert asked["eyes"].to_dict() == {"gradient": 2, "gradient_squared": 2, "vessels": 0,

@@ -10,6 +10,7 @@ from fundus_ml.faithfulness.localisation import Localised, first_part
 from fundus_ml.imaging.regions.energy_shares import PartAreas
 from fundus_ml.imaging.regions.maps import PARTS, part_masks
 from fundus_ml.imaging.regions.shams import sham_regions
+from fundus_ml.imaging.regions.zones import RING, inner_rings
 from tests.fundus_ml.faithfulness.tiny_maps import (
     COUNT,
     HEIGHT,
@@ -20,13 +21,16 @@ from tests.fundus_ml.faithfulness.tiny_maps import (
     make_regions,
 )
 
-NAMES = (*PARTS, "sham disc", "sham macula", "sham vessels")
+SHAMS = ("sham disc", "sham macula", "sham vessels", "sham disc ring")
+NAMES = (*PARTS, RING, *SHAMS)
 
 
 def all_masks():
     regions = make_regions()
-    shams = {f"sham {name}": mask for name, mask in sham_regions(regions).items()}
-    return {**part_masks(regions), **shams}
+    shams = sham_regions(regions)
+    ring, sham_ring = inner_rings(regions, shams["disc"])
+    told = {f"sham {name}": mask for name, mask in (shams | {RING: sham_ring}).items()}
+    return {**part_masks(regions), RING: ring, **told}
 
 
 def planted(part, *, sham=0.0):
@@ -79,7 +83,9 @@ def test_enrichment_is_that_of_a_change(energy):
     maps = make_maps()
     found = located(maps).enrichment(energy=energy)
     power = 2 if energy == "square" else 1
-    shares = PartAreas(make_regions()).shares(np.abs(maps.double().numpy()) ** power)
+    shares = PartAreas(make_regions(), with_ring=True).shares(
+        np.abs(maps.double().numpy()) ** power
+    )
     for column, name in enumerate(NAMES):
         rows = shares[shares["part"] == name.removeprefix("sham ")]
         wanted = rows["enrichment"]

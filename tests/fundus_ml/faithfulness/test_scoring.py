@@ -10,6 +10,7 @@ from fundus_ml.errors import InputError
 from fundus_ml.faithfulness import SCORES, FaithfulnessOptions, removals_of, score_maps
 from fundus_ml.imaging.regions.energy_shares import PartAreas
 from fundus_ml.imaging.regions.maps import PARTS
+from fundus_ml.imaging.regions.zones import RING
 from tests.fundus_ml.faithfulness.tiny_maps import (
     COUNT,
     Curved,
@@ -50,7 +51,7 @@ def test_every_score_has_its_rows():
     assert set(found["score"]) == set(SCORES)
     assert steps == [(done, 7) for done in range(1, 8)]
     for score, rows in found.groupby("score"):
-        parts = [*PARTS, "sham disc", "sham macula", "sham vessels"]
+        parts = [*PARTS, RING, "sham disc", "sham macula", "sham vessels", f"sham {RING}"]
         wanted = parts if SCORES[score].needs == "regions" else [""]
         assert set(rows["part"]) == set(wanted)
         assert len(rows) == COUNT * len(wanted)
@@ -62,7 +63,8 @@ def test_every_score_has_its_rows():
 
 def test_areas_of_regions_can_be_shared():
     how = {"explain": None, "seeded_explain": None}
-    assert scored(**how, regions=PartAreas(make_regions())).equals(scored(**how))
+    areas = PartAreas(make_regions(), with_ring=True)
+    assert scored(**how, regions=areas).equals(scored(**how))
 
 
 def test_what_is_not_given_is_left_out():
@@ -70,6 +72,13 @@ def test_what_is_not_given_is_left_out():
     assert set(found["score"]) == {name for name, each in SCORES.items() if not each.needs}
     only = scored(options=dataclasses.replace(OPTIONS, fills=("blur",)))
     assert not any("mean" in name or "black" in name for name in only["score"])
+
+
+def test_scores_that_ask_the_method_again_can_stand_alone():
+    whole, again = scored(), scored(only_asked_again=True)
+    asking = {name for name, each in SCORES.items() if "explain" in each.needs}
+    assert set(again["score"]) == asking
+    assert whole[whole["score"].isin(asking)].reset_index(drop=True).equals(again)
 
 
 def test_a_batch_is_its_images_alone():

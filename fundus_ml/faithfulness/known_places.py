@@ -27,9 +27,9 @@ KNOWN_PLACES: Mapping[str, str] = MappingProxyType(
 )
 """Part of the retina in which a finding shows first, by contrast. Glaucoma: Weinreb et al. 2014,
 doi:10.1001/jama.2014.3192. AMD and drusen: Ferris et al. 2013, doi:10.1016/j.ophtha.2012.10.036.
-Epiretinal membrane: Stevenson et al. 2016, doi:10.1016/j.ophtha.2015.09.031. Hypertensive
-retinopathy: Wong and Mitchell 2004, doi:10.1056/NEJMra032865. Pathologic myopia: Ohno-Matsui et al.
-2015, doi:10.1016/j.ajo.2015.01.022."""
+Epiretinal membrane: Stevenson et al. 2016, doi:10.2147/OPTH.S97722. Hypertensive retinopathy: Wong
+and Mitchell 2004, doi:10.1056/NEJMra032865. Pathologic myopia is graded by atrophy over the whole
+posterior pole (Ohno-Matsui et al. 2015, doi:10.1016/j.ajo.2015.01.022); the ring is our choice."""
 COMPETING = tuple(part for part in (*PARTS, RING) if part != OUTSIDE)
 TABLE_COLUMNS = (
     "method", "part", "eyes", "abstained", "first", "first_low", "first_high", "sham_eyes",

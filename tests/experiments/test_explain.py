@@ -21,7 +21,7 @@ from tracking.stores import initialise_tracking
 
 USUAL = {
     "model": "models:/eye/1", "images": 6, "sanity_images": 2, "bootstrap": 50, "levels": 3,
-    "subsets": 4, "integration_steps": 2, "patch": 4, "methods": "gradient,gradient_squared,vessels,random,evidence",
+    "subsets": 4, "patch": 4, "methods": "gradient,gradient_squared,vessels,random,evidence",
 }  # fmt: skip
 PLACE = "explanation/eye-1"
 

@@ -190,7 +190,9 @@ def _robustness(tags: Mapping[str, str]) -> str:
 
 
 def _evaluated(each: Measurement) -> str:
-    auroc = next((name for name in each.metrics if name.endswith(AUROC)), None)
+    """Say what a run scored; one that is still training from the version has no interval yet."""
+    scored = (name for name in each.metrics if name.endswith(AUROC))
+    auroc = next((name for name in scored if f"{name}_low" in each.metrics), None)
     if auroc is None:
         return ""
     split = auroc.removesuffix(AUROC)

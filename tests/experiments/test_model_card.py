@@ -96,10 +96,11 @@ def test_runs_that_measured_it_are_lines():
         metrics={"success": 0.9, "density_disc": 7.0, "density_macula": 1.0},
     )  # fmt: skip
     audited = Measurement(name="score", run_id="9", dataset="", metrics={"scored": 3.0})
-    lines = card(measured=[evaluated, modulated, audited]).lines
+    training = Measurement(name="robustify", run_id="8", dataset="", metrics={"val/auroc": 0.8})
+    lines = card(measured=[evaluated, modulated, audited, training]).lines
     assert lines["evaluate 01234567"] == "brset, split all: AUROC 0.700 (0.600 to 0.800)"
     assert lines["modulate abcdefgh"].endswith("densest in the disc, 7 times their area")
-    assert not any(name.startswith("score") for name in lines)
+    assert not any(name.startswith(("score", "robustify")) for name in lines)
 
 
 @pytest.mark.usefixtures("chain")

@@ -134,7 +134,7 @@ def record_explanations(
     thumbnails = _draw_panels(record, folder)
     rows = _rows(record)
     _write_page(record, rows, version, folder)
-    ranked = _ranked(compared.scores)
+    ranked = _ranked(compared.scores, record.contrast)
     if len(ranked):
         figure = explanation_ranking(ranked, controls=CONTROLS)
         (folder / "ranking.png").write_bytes(figure_png(figure))
@@ -242,19 +242,18 @@ def _rows(record: ExplanationRecord) -> pd.DataFrame:
     ).drop(columns="row")
 
 
-def _ranked(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows of the ranking figure, a part named with its score."""
-    keys = list(zip(table["score"], table["part"], strict=True))
-    rows = table[[key in RANKED for key in keys]]
+def _ranked(table: pd.DataFrame, contrast: str) -> pd.DataFrame:
+    """Rows of the ranking figure, a part named with its score.
+
+    More in a part is better only where the finding is known to lie.
+    """
     place = {key: at for at, key in enumerate(RANKED)}
-    order = [place[key] for key in zip(rows["score"], rows["part"], strict=True)]
-    return (
-        rows.assign(
-            order=order,
-            score=[
-                " ".join(filter(None, key)) for key in zip(rows["score"], rows["part"], strict=True)
-            ],
-        )
-        .dropna(subset="value")
-        .sort_values("order", kind="stable")
+    keys = list(zip(table["score"], table["part"], strict=True))
+    rows = table[[key in place for key in keys]].dropna(subset="value")
+    keys = list(zip(rows["score"], rows["part"], strict=True))
+    rows = rows.assign(
+        order=[place[key] for key in keys],
+        score=[" ".join(filter(None, key)) for key in keys],
+        better=rows["better"].where(rows["part"].isin(["", KNOWN_PLACES.get(contrast, "")]), ""),
     )
+    return rows.sort_values("order", kind="stable")

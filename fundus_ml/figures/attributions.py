@@ -108,7 +108,8 @@ def explanation_ranking(frame: pd.DataFrame, *, controls: Sequence[str] = ()) ->
 
     Args:
         frame: One row per score and method: ``score method value value_low value_high better``,
-            ``better`` being ``more`` or ``less``; a score about a part of the eye is named with it.
+            ``better`` being ``more``, ``less`` or empty where neither is; a score about a part of the
+            eye is named with it.
         controls: Methods that ask no network; drawn in grey.
 
     Returns:
@@ -133,7 +134,8 @@ def explanation_ranking(frame: pd.DataFrame, *, controls: Sequence[str] = ()) ->
 
 
 def _rank(axes: Axes, rows: pd.DataFrame, score: str, controls: frozenset[str]) -> None:
-    more = rows["better"].iloc[0] == "more"
+    better = str(rows["better"].iloc[0])
+    more = better != "less"
     ranked = rows.sort_values("value", ascending=not more, na_position="last").reset_index(
         drop=True
     )
@@ -143,8 +145,8 @@ def _rank(axes: Axes, rows: pd.DataFrame, score: str, controls: frozenset[str]) 
     axes.scatter(ranked["value"], places, color=colours, s=22, clip_on=False, zorder=3)
     axes.set_yticks(range(len(ranked)), ranked["method"].str.replace("_", " "))
     axes.set_ylim(len(ranked) - 0.5, -0.5)
-    better = "more is better" if more else "less is better"
-    tidy(axes, xlabel=f"{score.replace('_', ' ')} ({better})", ylabel="")
+    said = f" ({better} is better)" if better else ""
+    tidy(axes, xlabel=score.replace("_", " ") + said, ylabel="")
     axes.grid(visible=False, axis="y")
 
 

@@ -86,5 +86,8 @@ def test_the_best_method_stands_at_the_top_whichever_way_is_better():
     assert less.get_xlabel() == "deletion (less is better)"
     colours = [mcolors.to_hex(colour) for colour in less.collections[1].get_facecolors()]
     assert colours == [FAINT.lower(), COLOURS[0].lower(), COLOURS[0].lower()]
+    (neither,) = explanation_ranking(frame[:3].assign(better="")).axes
+    assert neither.get_xlabel() == "insertion"
+    assert neither.get_yticklabels()[0].get_text() == "occlusion"
     with pytest.raises(InputError, match="columns missing: better"):
         explanation_ranking(frame.drop(columns="better"))

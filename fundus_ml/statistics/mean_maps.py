@@ -59,11 +59,12 @@ def sign_flip_map(
     Args:
         values: ``(n, V)`` maps, NaN where a pixel is not shown.
         groups: ``(n,)`` person of each.
-        permutations: Sign vectors drawn; up to 13 people all of them are used.
+        permutations: Sign vectors drawn; up to 13 people all of them are used. 0 leaves the
+            p-values NaN.
         seed: Seed of the draw; the order of the rows does not matter.
 
     Raises:
-        InputError: ``values`` is not ``(n, V)`` or infinite somewhere, ``permutations`` is below 1,
+        InputError: ``values`` is not ``(n, V)`` or infinite somewhere, ``permutations`` is below 0,
             or as :func:`fundus_ml.statistics.bootstrap.cluster_codes`.
 
     Source:
@@ -80,7 +81,7 @@ def sign_flip_map(
     # A flip leaves each pixel's sum of squares as it is, so that this ratio, which rises with the
     # studentised mean, ranks sign vectors as that does and costs one product of matrices.
     units = filled[:, tested] / length[tested]
-    signs, drawn = sign_vectors(people, permutations, seed)
+    signs, drawn = sign_vectors(people, permutations, seed) if permutations else ([], False)
     own = units.sum(axis=0)
     blocks = (signs[at : at + BLOCK] @ units for at in range(0, len(signs), BLOCK))
     corrected, alone = _pvalues(own, blocks, drawn=drawn)
@@ -112,7 +113,7 @@ def difference_map(
         values: ``(n, V)`` maps, NaN where a pixel is not shown.
         second: ``(n,)`` whether each belongs to the class that the other is subtracted from.
         groups: ``(n,)`` person of each.
-        permutations: Permutations drawn.
+        permutations: Permutations drawn; 0 leaves the p-values NaN.
         seed: Seed of the draw; the order of the rows does not matter.
 
     Raises:
@@ -176,8 +177,8 @@ def _checked(
         raise InputError(f"values: shape must be (n, V), not {found.shape}")
     if np.isinf(found).any():
         raise InputError("values: infinite; each must be a number, or NaN where it is missing")
-    if permutations < 1:
-        raise InputError(f"permutations={permutations}: must be 1 or more")
+    if permutations < 0:
+        raise InputError(f"permutations={permutations}: must be 0 (no test) or more")
     person, people = cluster_codes(groups)
     same_length(values=len(found), groups=len(person))
     return found, person, people
@@ -229,6 +230,8 @@ def _pvalues(own: Floats, blocks: Iterator[Floats], *, drawn: bool) -> tuple[Flo
         alone += (length >= least).sum(axis=0)
         corrected += (length.max(axis=1, initial=0.0)[:, None] >= least).sum(axis=0)
         size += len(block)
+    if not size:
+        return np.full_like(own, np.nan), np.full_like(own, np.nan)
     # A draw leaves out the labels that were seen; an enumeration holds them.
     return (corrected + drawn) / (size + drawn), (alone + drawn) / (size + drawn)
 

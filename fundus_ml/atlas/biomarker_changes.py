@@ -1,6 +1,6 @@
-"""Biomarkers of modulated eyes less those of the same eyes unchanged, beside the real difference."""
+"""Biomarkers of modulated eyes less those of the same eyes unchanged, in SDs between people."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from fundus_ml.atlas.claims import edited, why_no_claim
 from fundus_ml.atlas.registered import Pixels
-from fundus_ml.atlas.single_edits import EDIT_OF
 from fundus_ml.biomarkers import BY_NAME, CATALOGUE, Square, measure_squares
 from fundus_ml.errors import InputError
 from fundus_ml.statistics.bootstrap import (
-    CONFIDENCE,
     MOST_DROPPED,
     Counts,
     Floats,
@@ -42,8 +41,6 @@ CHANGE_COLUMNS = (
     "reason",
 )  # fmt: skip
 """Columns of a table of changes."""
-
-_FOUND_BELOW = 1 - CONFIDENCE
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -148,13 +145,18 @@ def compare_changes(
     before, after = (each.to_numpy(np.float64) for each in (measured.before, measured.after))
     moved = np.divide(after - before, sd, where=sd > 0, out=np.full_like(before, np.nan))
     halves, tested = _tested(moved, aims == 1, people, permutations=permutations, seed=seed)
-    towards = [_means(moved[aims == label]) for label in (0, 1)]
+    towards = [_mean_change(moved, people, aims == label) for label in (0, 1)]
     real = associations.set_index("biomarker")
     rows = []
     for at, name in enumerate(names):
         known = ~np.isnan(moved[:, at])
         interval = _interval(
-            moved[known, at], aims[known] == 1, people[known], halves[at], resamples, seed
+            float(halves[at]),
+            moved[known, at],
+            aims[known] == 1,
+            people[known],
+            resamples=resamples,
+            seed=seed,
         )
         rows.append(
             {
@@ -173,12 +175,14 @@ def compare_changes(
                     key: real[key].get(name, np.nan)
                     for key in ("difference", "difference_low", "difference_high", "p", "q")
                 },
-                **_edited(name, edits),
+                **edited(name, edits),
             }
         )
     table = pd.DataFrame(rows)
     table["change_q"] = q_values(table["change_p"])
-    table["reason"] = [_reason(row, edits) for row in table.to_dict("records")]
+    table["reason"] = [
+        why_no_claim(row, evaluated=edits is not None) for row in table.to_dict("records")
+    ]
     return table.assign(claim=table["reason"] == "")[list(CHANGE_COLUMNS)]
 
 
@@ -205,78 +209,40 @@ def _tested(
     return tested.mean / 2, tested
 
 
+def _mean_change(moved: Floats, people: NDArray[Any], chosen: NDArray[np.bool_]) -> Floats:
+    """Mean over the people among some eyes; NaN where there are none."""
+    if not chosen.any():
+        return np.full(moved.shape[1], np.nan)
+    return sign_flip_map(moved[chosen], people[chosen], permutations=0).mean
+
+
 def _interval(
+    value: float,
     moved: Floats,
     second: NDArray[np.bool_],
     people: NDArray[Any],
-    value: float,
+    *,
     resamples: int,
     seed: int,
 ) -> Interval:
-    """95 % of the bootstrap over people; NaN where a class is too small for one."""
-    nothing = Interval(float(value), np.nan, np.nan)
-    if np.isnan(value) or len(np.unique(people)) < 2:  # noqa: PLR2004 (nothing to resample)
+    """95 % of the bootstrap over people of the change; NaN where a class is too small for one."""
+    nothing = Interval(value, np.nan, np.nan)
+    if np.isnan(value):
         return nothing
-    sides = [side for side in (second, ~second) if side.any()]
+    signed = np.where(second, moved, -moved)
+    sides = np.stack([side for side in (second, ~second) if side.any()], axis=1).astype(float)
 
     def change(counts: Counts) -> Floats:
-        means = []
-        for side in sides:
-            sign = 1 if side is second or len(sides) == 1 and second.any() else -1
-            weights = counts * side
-            total = weights.sum(axis=1)
-            mean = np.divide(
-                weights @ moved, total, where=total > 0, out=np.full(len(counts), np.nan)
-            )
-            means.append(sign * mean)
-        return np.asarray(np.mean(means, axis=0))
+        total = counts @ sides
+        means = np.divide(
+            counts @ (sides * signed[:, None]),
+            total,
+            where=total > 0,
+            out=np.full(total.shape, np.nan),
+        )
+        return np.asarray(means.mean(axis=1))
 
     replicates = row_replicates(change, people, resamples=resamples, seed=seed)
     if np.isnan(replicates).mean() > MOST_DROPPED:
         return nothing
-    return percentile_interval(float(value), replicates)
-
-
-def _means(moved: Floats) -> Floats:
-    known = ~np.isnan(moved)
-    count = known.sum(axis=0)
-    total = np.where(known, moved, 0.0).sum(axis=0)
-    return np.divide(total, count, where=count > 0, out=np.full(moved.shape[1], np.nan))
-
-
-def _edited(name: str, edits: pd.DataFrame | None) -> dict[str, object]:
-    """Edit of a biomarker and what the evaluator makes of it, per rise of the biomarker."""
-    if name not in EDIT_OF:
-        return {"edit": "no edit", "logit_change": np.nan, "logit_q": np.nan}
-    chosen = EDIT_OF[name]
-    if edits is None:
-        return {"edit": chosen.edit, "logit_change": np.nan, "logit_q": np.nan}
-    row = edits.set_index("edit").loc[chosen.edit]
-    return {
-        "edit": chosen.edit,
-        "logit_change": chosen.sign * float(row["logit_change"]),
-        "logit_q": float(row["q"]),
-    }
-
-
-def _reason(row: Mapping[Hashable, Any], edits: pd.DataFrame | None) -> str:
-    """Which condition of a claim fails first; empty where none does."""
-    if np.isnan(row["change_p"]):
-        return "change not measured in enough eyes"
-    if np.isnan(row["p"]):
-        return "classes not compared"
-    if not row["change_q"] < _FOUND_BELOW:
-        return "the modulation does not move it"
-    if not row["q"] < _FOUND_BELOW:
-        return "the classes do not differ"
-    if np.sign(row["change"]) != np.sign(row["difference"]):
-        return "it moves against the difference"
-    if row["edit"] == "no edit":
-        return "no edit"
-    if edits is None:
-        return "no evaluator"
-    if not row["logit_q"] < _FOUND_BELOW:
-        return "its edit does not move the evaluator"
-    if np.sign(row["logit_change"]) != np.sign(row["difference"]):
-        return "its edit moves the evaluator the other way"
-    return ""
+    return percentile_interval(value, replicates)

@@ -130,42 +130,33 @@ def difference_map(
     if min(map(len, numbers)) < 2:  # noqa: PLR2004 (a spread between people)
         few = " and ".join(str(len(each)) for each in numbers)
         raise InputError(f"second: {few} people in the two classes; both need 2 or more")
-    rows = np.concatenate(
-        [
-            _means(found[labels == label], person[labels == label], people)[each]
-            for label, each in zip((False, True), numbers, strict=True)
-        ]
-    )
-    known = ~np.isnan(rows)
-    truth = np.repeat([False, True], [len(each) for each in numbers])
-    shown = np.stack([known[truth == label].sum(axis=0) for label in (False, True)])
-    enough = [
-        count >= max(2, FEWEST_SHOWN * len(each))
-        for count, each in zip(shown, numbers, strict=True)
+    rows = [
+        _means(found[labels == label], person[labels == label], people)[each]
+        for label, each in zip((False, True), numbers, strict=True)
     ]
-    tested = np.logical_and(*enough)
-    kept = np.where(
-        known, rows - _ratio(np.where(known, rows, 0).sum(axis=0), known.sum(axis=0)), 0
-    )
-    tested &= (kept != 0).any(axis=0)
-    moments = (known[:, tested].astype(np.float64), kept[:, tested], kept[:, tested] ** 2)
-    drawn = _permuted(truth, np.concatenate(numbers), permutations, seed)
-    own, blocks = (
-        _welch(truth[None], moments)[0],
-        (_welch(drawn[at : at + BLOCK], moments) for at in range(0, permutations, BLOCK)),
-    )
-    corrected, alone = _pvalues(own, blocks, drawn=True)
+    shown = [(~np.isnan(each)).sum(axis=0) for each in rows]
     means = [
-        _ratio(np.where(known, rows, 0.0)[truth == label].sum(axis=0), count)
-        for label, count in zip((False, True), shown, strict=True)
+        _ratio(np.nansum(each, axis=0), count) for each, count in zip(rows, shown, strict=True)
     ]
-    people_shown = [_means(np.where(known, 1.0, np.nan), np.concatenate(numbers), people)]
+    together, owner = np.concatenate(rows), np.concatenate(numbers)
+    known = ~np.isnan(together)
+    # Sums of squares lose fewer digits around the mean; a shift of all moves no difference.
+    centred = np.where(known, together - _ratio(np.nansum(together, axis=0), sum(shown)), 0.0)
+    tested = (np.abs(centred) > ROUNDING).any(axis=0)
+    for count, each in zip(shown, rows, strict=True):
+        tested &= count >= max(2, FEWEST_SHOWN * len(each))
+    moments = (known[:, tested].astype(np.float64), centred[:, tested], centred[:, tested] ** 2)
+    truth = np.repeat([False, True], [len(each) for each in rows])
+    labelled = _permuted(truth, owner, permutations, seed)
+    own = _welch(truth[None], moments)[0]
+    blocks = (_welch(labelled[at : at + BLOCK], moments) for at in range(0, permutations, BLOCK))
+    corrected, alone = _pvalues(own, blocks, drawn=True)
     return MapTest(
         mean=means[1] - means[0],
         statistic=_placed(own, tested),
         pvalue=_placed(corrected, tested),
         pvalue_alone=_placed(alone, tested),
-        people=(~np.isnan(people_shown[0])).sum(axis=0),
+        people=(~np.isnan(_means(together, owner, people))).sum(axis=0),
     )
 
 
@@ -200,9 +191,8 @@ def _permuted(truth: Bools, person: NDArray[np.intp], permutations: int, seed: i
     _, place, counts = np.unique(person, return_inverse=True, return_counts=True)
     single = counts[place] == 1
     labels[:, single] = generator.permuted(labels[:, single], axis=1)
-    pairs = np.argsort(place, kind="stable")[~single[np.argsort(place, kind="stable")]].reshape(
-        -1, 2
-    )
+    order = np.argsort(place, kind="stable")
+    pairs = order[~single[order]].reshape(-1, 2)
     swap = generator.integers(0, 2, (permutations, len(pairs))).astype(np.bool_)
     labels[:, pairs] ^= swap[..., None]
     return labels

@@ -5,6 +5,7 @@ from .biomarker_changes import measure_changes as measure_changes
 from .mean_changes import ChangeAtlas as ChangeAtlas
 from .mean_changes import ChangeMap as ChangeMap
 from .mean_changes import change_atlas as change_atlas
+from .mean_changes import maps_left_out as maps_left_out
 from .peaks import peaks as peaks
 from .registered import RegisteredEyes as RegisteredEyes
 from .registered import register_eyes as register_eyes

@@ -140,13 +140,13 @@ def compare_changes(
             raise InputError(f"{name}: {len(given)} given for {len(measured.before)} eyes")
     if not np.isin(aims, (0, 1)).all():
         raise InputError("target: each must be 0 or 1")
-    names = list(measured.before)
+    names = [str(name) for name in measured.before]
     sd = np.array([spreads.get(name, np.nan) for name in names])
     before, after = (each.to_numpy(np.float64) for each in (measured.before, measured.after))
     moved = np.divide(after - before, sd, where=sd > 0, out=np.full_like(before, np.nan))
     halves, tested = _tested(moved, aims == 1, people, permutations=permutations, seed=seed)
     towards = [_mean_change(moved, people, aims == label) for label in (0, 1)]
-    real = associations.set_index("biomarker")
+    real = {str(row["biomarker"]): row for row in associations.to_dict("records")}
     rows = []
     for at, name in enumerate(names):
         known = ~np.isnan(moved[:, at])
@@ -172,7 +172,7 @@ def compare_changes(
                 **interval.columns("change"),
                 "change_p": tested.pvalue_alone[at],
                 **{
-                    key: real[key].get(name, np.nan)
+                    key: real[name][key] if name in real else np.nan
                     for key in ("difference", "difference_low", "difference_high", "p", "q")
                 },
                 **edited(name, edits),

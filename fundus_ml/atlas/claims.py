@@ -32,7 +32,7 @@ def edited(biomarker: str, edits: pd.DataFrame | None) -> dict[str, object]:
     chosen = EDIT_OF[biomarker]
     row["edit"] = chosen.edit
     if edits is not None:
-        told = edits.set_index("edit").loc[chosen.edit]
+        (told,) = edits[edits["edit"] == chosen.edit].to_dict("records")
         row["logit_change"] = chosen.sign * float(told["logit_change"])
         row["logit_q"] = float(told["q"])
     return row

@@ -113,27 +113,11 @@ def change_atlas(
     Raises:
         InputError: Lengths or shapes differ, a target is neither 0 nor 1, or every map is left out.
     """
-    aims, people = np.asarray(target), np.asarray(groups)
-    for name, given in {"target": aims, "groups": people}.items():
-        if len(given) != len(original):
-            raise InputError(f"{name}: {len(given)} given for {len(original)} eyes")
-    if not np.isin(aims, (0, 1)).all():
-        raise InputError("target: each must be 0 or 1")
-    aims, people = aims[registered.kept] == 1, people[registered.kept]
+    aims, people = _aligned(registered, len(original), target, groups)
     own = registered.changes(original, modulated)
     nulls = {name: registered.changes(original, each) for name, each in null_versions.items()}
-    of_class = [len(np.unique(people[aims == label])) for label in (False, True)]
     names = [f"towards {name}" for name in classes]
-    left_out = {
-        name: f"{count} people, {FEWEST_PEOPLE} are needed"
-        for name, count in zip(names, of_class, strict=True)
-        if count < FEWEST_PEOPLE
-    }
-    if len(left_out) == len(names):
-        raise InputError(
-            f"eyes: {of_class[0]} and {of_class[1]} aligned people towards {classes[0]} and "
-            f"{classes[1]}; a map needs {FEWEST_PEOPLE}"
-        )
+    left_out = _left_out(aims, people, names)
     drawn = {"permutations": permutations, "seed": seed}
     maps = {}
     for label, name in enumerate(names):
@@ -142,12 +126,53 @@ def change_atlas(
             test = partial(sign_flip_map, groups=people[chosen], **drawn)
             changes = {each: found[chosen] for each, found in nulls.items()}
             maps[name] = _mapped(name, own[chosen], changes, test, people[chosen])
-    if left_out:
-        left_out |= {DIFFERENCE: "both classes are needed"}
-    else:
+    if not left_out:
         test = partial(difference_map, second=aims, groups=people, **drawn)
         maps[DIFFERENCE] = _mapped(DIFFERENCE, own, nulls, test, people)
     return ChangeAtlas(maps=maps, left_out=left_out, registered=registered)
+
+
+def maps_left_out(
+    registered: RegisteredEyes, target: ArrayLike, groups: ArrayLike, *, classes: tuple[str, str]
+) -> dict[str, str]:
+    """Say which maps :func:`change_atlas` would leave out and why, before any eye is changed.
+
+    Raises:
+        InputError: Lengths differ, a target is neither 0 nor 1, or every map is left out.
+    """
+    eyes = len(registered.kept) + sum(registered.abstained.values())
+    aims, people = _aligned(registered, eyes, target, groups)
+    return _left_out(aims, people, [f"towards {name}" for name in classes])
+
+
+def _aligned(
+    registered: RegisteredEyes, eyes: int, target: ArrayLike, groups: ArrayLike
+) -> tuple[NDArray[np.bool_], NDArray[np.generic]]:
+    """``(M,)`` whether each aligned eye is pushed towards class 1, and its person."""
+    aims, people = np.asarray(target), np.asarray(groups)
+    for name, given in {"target": aims, "groups": people}.items():
+        if len(given) != eyes:
+            raise InputError(f"{name}: {len(given)} given for {eyes} eyes")
+    if not np.isin(aims, (0, 1)).all():
+        raise InputError("target: each must be 0 or 1")
+    return aims[registered.kept] == 1, people[registered.kept]
+
+
+def _left_out(
+    aims: NDArray[np.bool_], people: NDArray[np.generic], names: list[str]
+) -> dict[str, str]:
+    counts = [len(np.unique(people[aims == label])) for label in (False, True)]
+    if max(counts) < FEWEST_PEOPLE:
+        told = " and ".join(
+            f"{count} aligned people {name}" for count, name in zip(counts, names, strict=True)
+        )
+        raise InputError(f"eyes: {told}; a map needs {FEWEST_PEOPLE}")
+    few = {
+        name: f"{count} people, {FEWEST_PEOPLE} are needed"
+        for name, count in zip(names, counts, strict=True)
+        if count < FEWEST_PEOPLE
+    }
+    return few | ({DIFFERENCE: "both classes are needed"} if few else {})
 
 
 def _mapped(

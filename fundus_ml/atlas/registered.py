@@ -83,7 +83,8 @@ class RegisteredEyes:
                 for each in (change * retina[..., None], retina)
             )
         shown = (weight >= SEEN)[..., None]
-        return np.divide(smooth, weight[..., None], where=shown, out=np.full_like(change, np.nan))
+        smooth = np.divide(smooth, weight[..., None], where=shown, out=np.full_like(change, np.nan))
+        return np.asarray(smooth, np.float32)
 
 
 def register_eyes(

@@ -106,7 +106,9 @@ def single_edits(
         if len(kept):
             more, less = (
                 score(
-                    np.stack([edit(name, pixels[at], parts[at], strength=side) for at in kept])
+                    np.stack(
+                        [edit(name, pixels[at], parts[at], strength=side) for at in kept.tolist()]
+                    )
                 ).astype(np.float64)
                 for side in (strength, -strength)
             )

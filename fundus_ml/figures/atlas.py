@@ -185,6 +185,8 @@ def _draw_biomarkers(
         limit = 1.06 * float(np.nanmax(np.abs(ends), initial=0.0)) or 1.0
         axes.set_xlim(-limit, limit)
         for place, row in zip(places, rows, strict=True):
+            if pd.isna(row[q]):
+                continue
             found = row[q] < FALSE_DISCOVERIES
             shade = colour if found else FAINT
             axes.hlines(place, row[f"{name}_low"], row[f"{name}_high"], color=shade, linewidth=1.7)
@@ -207,15 +209,15 @@ def _draw_biomarkers(
     changes.set_ylim(max(places) + 0.7, -0.8)
     tidy(
         changes,
-        xlabel=f"SDs between people; right: up towards {classes[1]},\ndown towards {classes[0]}",
+        xlabel=f"SDs between people\n(right of 0: rises towards {classes[1]})",
         ylabel="",
-        title="modulated less unchanged eye",
+        title="modulated less unchanged",
     )
     tidy(
         differences,
-        xlabel=f"SDs within a class; right: larger in {classes[1]}\n(age held equal)",
+        xlabel=f"SDs within a class, age held equal\n(right of 0: larger in {classes[1]})",
         ylabel="",
-        title=f"{classes[1]} less {classes[0]}, real eyes",
+        title=f"{classes[1]} less {classes[0]}, unchanged",
     )
     for axes in (changes, differences):
         axes.grid(visible=False, axis="y")

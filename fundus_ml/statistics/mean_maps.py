@@ -81,7 +81,9 @@ def sign_flip_map(
     # A flip leaves each pixel's sum of squares as it is, so that this ratio, which rises with the
     # studentised mean, ranks sign vectors as that does and costs one product of matrices.
     units = filled[:, tested] / length[tested]
-    signs, drawn = sign_vectors(people, permutations, seed) if permutations else ([], False)
+    signs, drawn = np.empty((0, people)), False
+    if permutations:
+        signs, drawn = sign_vectors(people, permutations, seed)
     own = units.sum(axis=0)
     blocks = (signs[at : at + BLOCK] @ units for at in range(0, len(signs), BLOCK))
     corrected, alone = _pvalues(own, blocks, drawn=drawn)
@@ -142,9 +144,9 @@ def difference_map(
     known = ~np.isnan(together)
     # Sums of squares lose fewer digits around the mean; a shift of all moves no difference.
     centred = np.where(known, together - _ratio(np.nansum(together, axis=0), sum(shown)), 0.0)
-    tested = (np.abs(centred) > ROUNDING).any(axis=0)
+    tested: Bools = (np.abs(centred) > ROUNDING).any(axis=0)
     for count, each in zip(shown, rows, strict=True):
-        tested &= count >= max(2, FEWEST_SHOWN * len(each))
+        tested &= np.asarray(count >= max(2, FEWEST_SHOWN * len(each)))
     moments = (known[:, tested].astype(np.float64), centred[:, tested], centred[:, tested] ** 2)
     truth = np.repeat([False, True], [len(each) for each in rows])
     labelled = _permuted(truth, owner, permutations, seed)
@@ -208,7 +210,8 @@ def _welch(labels: Bools, moments: tuple[Floats, Floats, Floats]) -> Floats:
         spread = np.maximum(square - total**2 / count, 0) / np.maximum(count - 1, 1)
         errors.append(spread / count)
     error = np.sqrt(errors[0] + errors[1])
-    return np.divide(means[0] - means[1], error, where=error > 0, out=np.zeros_like(error))
+    apart: Floats = means[0] - means[1]
+    return np.divide(apart, error, where=error > 0, out=np.zeros_like(error))
 
 
 def _pvalues(own: Floats, blocks: Iterator[Floats], *, drawn: bool) -> tuple[Floats, Floats]:
@@ -233,4 +236,5 @@ def _placed(values: Floats, tested: Bools) -> Floats:
 
 
 def _ratio(above: Floats, below: NDArray[np.floating] | NDArray[np.integer]) -> Floats:
-    return np.divide(above, below, where=below > 0, out=np.full(np.shape(above), np.nan))
+    found = np.full(np.shape(above), np.nan)
+    return np.divide(above, below, where=below > 0, out=found)

@@ -22,7 +22,6 @@ from experiments.running.options import ConsoleOptions
 from fundus_ml import data, modulation, pages
 from fundus_ml.data.options import Verify
 from fundus_ml.errors import check_seed
-from fundus_ml.modulation.null_distribution import is_shuffled
 
 if TYPE_CHECKING:
     import numpy as np
@@ -198,12 +197,7 @@ def modulate_eyes(config: ModulateConfig, run: "tracking.Run") -> Modulated:
             shown = running.measured_atlas(
                 evaluator,
                 registered,
-                record.modulated[-1],
-                {
-                    condition: each.modulated[-1]
-                    for condition, each in pushed.items()
-                    if is_shuffled(condition)
-                },
+                {condition: each.modulated[-1] for condition, each in pushed.items()},
                 split=split,
                 run=run,
                 resamples=config.bootstrap,

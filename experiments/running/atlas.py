@@ -14,8 +14,10 @@ from experiments.running.modulated_eyes import ModulatedEyes
 from fundus_ml import atlas, biomarkers
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
+from fundus_ml.modulation.control_table import MODULATION
 from fundus_ml.modulation.effects import logits_of
 from fundus_ml.modulation.evaluator import Evaluator
+from fundus_ml.modulation.null_distribution import is_shuffled
 from fundus_ml.parallel import processes
 from fundus_ml.synthesis.edits import parts_of_rows
 from tracking.runs import Run
@@ -68,8 +70,7 @@ def registered_for_atlas(eyes: ModulatedEyes, *, start: str) -> atlas.Registered
 def measured_atlas(
     evaluator: Evaluator,
     registered: atlas.RegisteredEyes,
-    modulated: NDArray[np.uint8],
-    null_versions: Mapping[str, NDArray[np.uint8]],
+    pictures: Mapping[str, NDArray[np.uint8]],
     *,
     split: FundusDataset,
     run: Run,
@@ -81,8 +82,8 @@ def measured_atlas(
     Args:
         evaluator: The N eyes, their pixels, regions and targets, the independent evaluator.
         registered: How they come to lie on one another.
-        modulated: ``(N, H, W, 3)`` uint8 at one budget.
-        null_versions: By name, the same of versions that learned shuffled labels.
+        pictures: By condition, ``(N, H, W, 3)`` uint8 at one budget: of the modulation, and of
+            versions that learned shuffled labels, where there are any.
         split: Unchanged eyes whose classes are compared.
         run: Is marked as going on with a measurement that was killed.
         resamples: Bootstrap samples of people.
@@ -93,6 +94,7 @@ def measured_atlas(
     """
     eyes, chosen = evaluator.eyes, evaluator.chosen
     assert evaluator.regions is not None
+    modulated = pictures[MODULATION]
     people = eyes["person_group"].to_numpy()
     changes = atlas.change_atlas(
         registered,
@@ -101,7 +103,7 @@ def measured_atlas(
         chosen.target,
         people,
         classes=evaluator.classes,
-        null_versions=null_versions,
+        null_versions={name: made for name, made in pictures.items() if is_shuffled(name)},
         seed=seed,
     )
     say("atlas: biomarkers of every eye of the split, and of each picture")

@@ -32,7 +32,8 @@ class RegisteredEyes:
     Attributes:
         kept: ``(M,)`` positions of the aligned eyes.
         alignments: Of each.
-        retinas: ``(M, S, S)`` share of each aligned pixel that was photographed.
+        photographed: ``(M, H, W)`` retina of each, where its change counts.
+        retinas: ``(M, S, S)`` share of each aligned pixel that is retina.
         disc_diameter: Mean disc diameter in the aligned square, pixels.
         smoothing: Standard deviation of the Gaussian, pixels of the aligned square.
         abstained: Number of eyes that could not be aligned, by reason.
@@ -40,6 +41,7 @@ class RegisteredEyes:
 
     kept: NDArray[np.intp]
     alignments: tuple[Alignment, ...]
+    photographed: NDArray[np.bool_]
     retinas: Maps
     disc_diameter: float
     smoothing: float
@@ -71,16 +73,16 @@ class RegisteredEyes:
         maps = np.empty((len(self.kept), self.size, self.size, 3), np.float32)
         for place, (at, alignment) in enumerate(zip(self.kept, self.alignments, strict=True)):
             change = (modulated[at].astype(np.float32) - original[at]) / np.float32(255)
+            change[~self.photographed[place]] = 0
             maps[place] = self._smooth(alignment.apply(change), self.retinas[place])
         return maps
 
     def _smooth(self, change: Maps, retina: Maps) -> Maps:
-        if self.smoothing == 0:
-            smooth, weight = change * retina[..., None], retina
-        else:
+        smooth, weight = change, retina
+        if self.smoothing:
             smooth, weight = (
                 cv2.GaussianBlur(each, (0, 0), self.smoothing, borderType=cv2.BORDER_CONSTANT)
-                for each in (change * retina[..., None], retina)
+                for each in (change, retina)
             )
         shown = (weight >= SEEN)[..., None]
         smooth = np.divide(smooth, weight[..., None], where=shown, out=np.full_like(change, np.nan))
@@ -115,7 +117,7 @@ def register_eyes(
         raise InputError(f"smoothing={smoothing}: must be 0 or more disc diameters")
     if size < 1:
         raise InputError(f"size={size}: must be at least 1")
-    kept, alignments, retinas, discs = [], [], [], []
+    kept, alignments, photographed, discs = [], [], [], []
     abstained: Counter[str] = Counter()
     for place, (row, drawn) in enumerate(zip(rows.to_dict("records"), region_maps, strict=True)):
         regions = regions_of_row({str(name): value for name, value in row.items()}, drawn)
@@ -127,7 +129,7 @@ def register_eyes(
         assert regions.disc is not None
         kept.append(place)
         alignments.append(alignment)
-        retinas.append(alignment.apply(regions.retina.astype(np.float32)))
+        photographed.append(regions.retina)
         discs.append(regions.disc.diameter * alignment.scale)
     if not kept:
         raise InputError(f"rows: none of {len(rows)} eyes shows both disc and fovea: no atlas")
@@ -135,7 +137,13 @@ def register_eyes(
     return RegisteredEyes(
         kept=np.array(kept, np.intp),
         alignments=tuple(alignments),
-        retinas=np.stack(retinas),
+        photographed=np.stack(photographed),
+        retinas=np.stack(
+            [
+                alignment.apply(retina.astype(np.float32))
+                for alignment, retina in zip(alignments, photographed, strict=True)
+            ]
+        ),
         disc_diameter=diameter,
         smoothing=smoothing * diameter,
         abstained=dict(abstained),

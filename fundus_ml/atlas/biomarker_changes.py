@@ -132,7 +132,7 @@ def compare_changes(
         of these fails first.
 
     Raises:
-        InputError: Lengths differ, a target is neither 0 nor 1, or fewer than two people are left.
+        InputError: Lengths differ, a target is neither 0 nor 1, or no class has two people.
     """
     aims, people = np.asarray(target), np.asarray(groups)
     for name, given in {"target": aims, "groups": people}.items():
@@ -144,16 +144,21 @@ def compare_changes(
     sd = np.array([spreads.get(name, np.nan) for name in names])
     before, after = (each.to_numpy(np.float64) for each in (measured.before, measured.after))
     moved = np.divide(after - before, sd, where=sd > 0, out=np.full_like(before, np.nan))
-    halves, tested = _tested(moved, aims == 1, people, permutations=permutations, seed=seed)
+    second = aims == 1
+    judged = _several_people(second, people)
+    halves, tested = _tested(
+        moved[judged], second[judged], people[judged], permutations=permutations, seed=seed
+    )
     towards = [_mean_change(moved, people, aims == label) for label in (0, 1)]
     real = {str(row["biomarker"]): row for row in associations.to_dict("records")}
     rows = []
     for at, name in enumerate(names):
-        known = ~np.isnan(moved[:, at])
+        measurable = ~np.isnan(moved[:, at])
+        known = measurable & judged
         interval = _interval(
             float(halves[at]),
             moved[known, at],
-            aims[known] == 1,
+            second[known],
             people[known],
             resamples=resamples,
             seed=seed,
@@ -163,8 +168,8 @@ def compare_changes(
                 **{key: getattr(BY_NAME[name], key) for key in ("label", "structure", "unit")},
                 "biomarker": name,
                 "parts": "of the unchanged eye" if name in SAME_PARTS else "found on both",
-                "eyes": int(known.sum()),
-                "people": len(np.unique(people[known])),
+                "eyes": int(measurable.sum()),
+                "people": len(np.unique(people[measurable])),
                 "lost": int((~np.isnan(before[:, at]) & np.isnan(after[:, at])).sum()),
                 "sd": sd[at],
                 "towards_0": towards[0][at],
@@ -195,6 +200,17 @@ def between_people(values: pd.DataFrame, groups: ArrayLike) -> dict[str, float]:
     """
     spread = values.groupby(np.asarray(groups)).mean().std(ddof=1)
     return {str(name): float(value) for name, value in spread.items()}
+
+
+def _several_people(second: NDArray[np.bool_], people: NDArray[Any]) -> NDArray[np.bool_]:
+    """Eyes pushed to a class to which those of two people or more were."""
+    judged = np.zeros_like(second)
+    for side in (second, ~second):
+        if len(np.unique(people[side])) >= 2:  # noqa: PLR2004 (a spread between people)
+            judged |= side
+    if not judged.any():
+        raise InputError("groups: fewer than two people were pushed to either class")
+    return judged
 
 
 def _tested(

@@ -104,9 +104,8 @@ def atlas_figure(
 
 def _limit(maps: Sequence[DrawnMap]) -> float:
     known = [np.abs(each.mean[~np.isnan(each.mean)]) for each in maps]
-    return max(
-        SMALLEST_LIMIT / 4, *(float(np.quantile(v, SHOWN_QUANTILE)) for v in known if len(v))
-    )
+    ends = [float(np.quantile(values, SHOWN_QUANTILE)) for values in known if len(values)]
+    return max(SMALLEST_LIMIT / 4, *ends, 0.0)
 
 
 def _mark(

@@ -27,10 +27,9 @@ def given():
 
 def atlas_of(given, *, smoothing=0.2, **more):
     pixels, made, target, rows, maps = given
-    return change_atlas(
-        register_eyes(rows, maps, size=SIDE, smoothing=smoothing), pixels, made, target, rows["person_group"], classes=CLASSES,
-        **{"permutations": 199} | more,
-    )  # fmt: skip
+    registered = register_eyes(rows, maps, size=SIDE, smoothing=smoothing)
+    how = {"classes": CLASSES, "permutations": 199} | more
+    return change_atlas(registered, pixels, made, target, rows["person_group"], **how)
 
 
 def from_disc(size=SIDE):

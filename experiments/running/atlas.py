@@ -14,6 +14,7 @@ from experiments.running.modulated_eyes import ModulatedEyes
 from fundus_ml import atlas, biomarkers
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
+from fundus_ml.imaging.regions.finding import SMALLEST
 from fundus_ml.modulation.control_table import MODULATION
 from fundus_ml.modulation.effects import logits_of
 from fundus_ml.modulation.evaluator import Evaluator
@@ -46,13 +47,18 @@ def registered_for_atlas(eyes: ModulatedEyes, *, start: str) -> atlas.Registered
         start: What they start from.
 
     Raises:
-        InputError: They start as noise, have no region maps, or too few show disc and fovea.
+        InputError: They start as noise, have no region maps or too few pixels, or too few of them
+            show disc and fovea.
     """
     if start != "eye":
         raise InputError(f"atlas=true: start={start} shows no eye; allowed: start=eye")
     if eyes.regions is None:
         raise InputError(
             "atlas=true: the dataset has no region maps; preprocess it with regions=yes"
+        )
+    if eyes.split.size < SMALLEST:
+        raise InputError(
+            f"atlas=true: eyes of {eyes.split.size} pixels show no parts; {SMALLEST} are needed"
         )
     registered = atlas.register_eyes(eyes.frame, eyes.regions)
     atlas.maps_left_out(

@@ -78,15 +78,16 @@ class RegisteredEyes:
         return maps
 
     def _smooth(self, change: Maps, retina: Maps) -> Maps:
-        smooth, weight = change, retina
-        if self.smoothing:
-            smooth, weight = (
-                cv2.GaussianBlur(each, (0, 0), self.smoothing, borderType=cv2.BORDER_CONSTANT)
-                for each in (change, retina)
-            )
+        smooth, weight = (self._blurred(each) for each in (change, retina))
         shown = (weight >= SEEN)[..., None]
-        smooth = np.divide(smooth, weight[..., None], where=shown, out=np.full_like(change, np.nan))
-        return np.asarray(smooth, np.float32)
+        nowhere = np.full_like(change, np.nan)
+        return np.asarray(np.divide(smooth, weight[..., None], where=shown, out=nowhere))
+
+    def _blurred(self, plane: Maps) -> Maps:
+        if self.smoothing == 0:
+            return plane
+        blurred = cv2.GaussianBlur(plane, (0, 0), self.smoothing, borderType=cv2.BORDER_CONSTANT)
+        return np.asarray(blurred, np.float32)
 
 
 def register_eyes(

@@ -80,7 +80,7 @@ def atlas_figure(
     places = _places(biomarkers)
     height = max(3.3 * len(maps) + 0.9, 1.7 + 0.205 * (max(places) + 1))
     figure = make_figure(12.6, height)
-    left, right = figure.subfigures(1, 2, width_ratios=(0.36, 1))
+    left, right = figure.subfigures(1, 2, width_ratios=(0.36, 1), squeeze=False)[0]
     limit = _limit(maps)
     axes = left.subplots(len(maps), 1, squeeze=False)[:, 0]
     for place, each in zip(axes, maps, strict=True):

@@ -146,7 +146,7 @@ def difference_map(
     centred = np.where(known, together - _ratio(np.nansum(together, axis=0), sum(shown)), 0.0)
     tested: Bools = (np.abs(centred) > ROUNDING).any(axis=0)
     for count, each in zip(shown, rows, strict=True):
-        tested &= np.asarray(count >= max(2, FEWEST_SHOWN * len(each)))
+        tested = np.logical_and(tested, count >= max(2, FEWEST_SHOWN * len(each)))
     moments = (known[:, tested].astype(np.float64), centred[:, tested], centred[:, tested] ** 2)
     truth = np.repeat([False, True], [len(each) for each in rows])
     labelled = _permuted(truth, owner, permutations, seed)
@@ -236,5 +236,5 @@ def _placed(values: Floats, tested: Bools) -> Floats:
 
 
 def _ratio(above: Floats, below: NDArray[np.floating] | NDArray[np.integer]) -> Floats:
-    found = np.full(np.shape(above), np.nan)
-    return np.divide(above, below, where=below > 0, out=found)
+    nothing = np.full(np.shape(above), np.nan)
+    return np.asarray(np.divide(above, below, where=below > 0, out=nothing), np.float64)

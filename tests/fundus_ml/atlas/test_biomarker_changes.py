@@ -90,7 +90,7 @@ def test_a_fovea_darkened_by_hand_changes_foveal_darkness_by_the_known_sds():
     assert row["change_q"] < 0.05
     assert row["parts"] == "of the unchanged eye"
     # Nothing else of the same parts moved, and nothing was found anew on a grey eye.
-    assert table.loc["ring_green", "towards_1"] == 0 or table.loc["ring_green", "sd"] == 0
+    pd.testing.assert_series_equal(measured.after["ring_green"], measured.before["ring_green"])
     assert table.loc["disc_area", "reason"] == "change not measured in enough eyes"
 
 
@@ -132,7 +132,8 @@ def test_people_are_what_is_counted():
     alone = compared(frame(0.0), after, target).loc["hue"]
     four = compared(frame(0.0), after, target, groups=np.arange(EYES) % 4).loc["hue"]
     assert (alone["people"], four["people"]) == (EYES, 4)
-    assert alone["change_p"] < 0.01 < 0.3 < four["change_p"]
+    assert alone["change_p"] < 0.01
+    assert four["change_p"] > 0.3
     one = compared(frame(0.0), after, target, groups=np.where(target == 1, 99, np.arange(EYES)))
     assert one.loc["hue", "change"] == pytest.approx(-one.loc["hue", "towards_0"])
     with pytest.raises(InputError, match="fewer than two people were pushed to either class"):

@@ -59,9 +59,6 @@ def test_maps_marks_and_claims_are_drawn():
         for axes in forests
     ]
     assert points == [[0.5] * 3, [-0.2] * 2]
-    assert figure_png(figure) == figure_png(
-        figure_of([drawn(), drawn(title="other", beyond_null=drawn().significant)], table())
-    )
 
 
 def test_nothing_significant_and_nothing_measured_can_be_drawn():

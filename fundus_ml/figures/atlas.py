@@ -17,9 +17,11 @@ from fundus_ml.figures.inputs import check_columns
 from fundus_ml.figures.style import BODY_SIZE, COLOURS, FAINT, GRID, INK, make_figure, tidy
 
 COLUMNS = (
-    "label", "structure", "change", "change_low", "change_high", "change_q", "difference",
+    "label", "structure", "parts", "change", "change_low", "change_high", "change_q", "difference",
     "difference_low", "difference_high", "q", "claim", "reason",
 )  # fmt: skip
+FOUND_ANEW = "found on both"
+"""Says in the column ``parts`` that the part was looked for on both pictures."""
 FALSE_DISCOVERIES = 0.05
 """Rate of false discoveries below which a point is filled."""
 LEVELS = 255
@@ -198,9 +200,11 @@ def _draw_biomarkers(
         for place, row, before in zip(places, rows, [None, *rows], strict=False)
         if before is None or before["structure"] != row["structure"]
     ]
-    names = sorted(
-        [*headings, *((place, str(row["label"])) for place, row in zip(places, rows, strict=True))]
-    )
+    labels = [
+        (place, str(row["label"]) + " \u2020" * (row["parts"] == FOUND_ANEW))
+        for place, row in zip(places, rows, strict=True)
+    ]
+    names = sorted([*headings, *labels])
     changes.set_yticks([place for place, _ in names], [name for _, name in names])
     bold = {place for place, _ in headings}
     for tick, (place, _) in zip(changes.get_yticklabels(), names, strict=True):
@@ -238,6 +242,6 @@ def _draw_biomarkers(
     other.set_markerfacecolor("white")
     figure.legend(
         handles=[filled, other], loc="outside upper left", ncols=2, fontsize=BODY_SIZE - 1,
-        frameon=False, title=f"{eyes}; 95 % intervals by resampling people",
+        frameon=False, title=f"{eyes}; 95 % intervals by resampling people; \u2020 parts found anew on both pictures",
         title_fontsize=BODY_SIZE, alignment="left",
     )  # fmt: skip

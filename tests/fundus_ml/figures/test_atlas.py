@@ -22,6 +22,7 @@ def table():
     numbers = {"change": 0.5, "change_low": 0.2, "change_high": 0.8, "change_q": 0.01}
     rows = {
         "label": ["Disc area", "Hue", "Reflex"], "structure": ["disc", "pigment", "pigment"],
+        "parts": ["found on both", "of the unchanged eye", "of the unchanged eye"],
         **numbers, "difference": -0.2, "difference_low": -0.5, "difference_high": 0.1,
         "q": [0.03, 0.2, np.nan], "claim": [True, False, False],
         "reason": ["", "the classes do not differ", "classes not compared"],
@@ -54,6 +55,8 @@ def test_maps_marks_and_claims_are_drawn():
     assert len(maps[1].collections) == 2
     assert {"claim", "the classes do not differ", "1 disc diameter", "nasal"} <= set(words(figure))
     forests = [axes for axes in figure.axes if "SDs" in axes.get_xlabel()]
+    ticks = [label.get_text() for label in forests[0].get_yticklabels()]
+    assert ticks == ["Disc", "Disc area \u2020", "Pigment", "Hue", "Reflex"]
     points = [
         [line.get_xdata()[0] for line in axes.lines if line.get_marker() in "os"]
         for axes in forests

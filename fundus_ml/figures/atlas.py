@@ -240,8 +240,11 @@ def _draw_biomarkers(
     filled = Line2D([], [], color=COLOURS[0], marker="o", markersize=5, label="q < 0.05")
     other = Line2D([], [], color=FAINT, marker="o", markersize=5, label="q 0.05 or more")
     other.set_markerfacecolor("white")
+    heading = (
+        f"{eyes}; 95 % intervals by resampling people; \u2020 parts found anew on both pictures"
+    )
     figure.legend(
         handles=[filled, other], loc="outside upper left", ncols=2, fontsize=BODY_SIZE - 1,
-        frameon=False, title=f"{eyes}; 95 % intervals by resampling people; \u2020 parts found anew on both pictures",
+        frameon=False, title=heading,
         title_fontsize=BODY_SIZE, alignment="left",
     )  # fmt: skip

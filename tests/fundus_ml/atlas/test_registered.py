@@ -41,6 +41,13 @@ def test_a_constant_change_stays_one_however_wide_the_smoothing():
         np.testing.assert_allclose(found[shown], 0.2, rtol=1e-4)
 
 
+def test_what_changes_outside_the_retina_is_not_mixed_in():
+    pixels, rows, maps = flat_eyes.eyes(2)
+    made = np.where(pixels > 0, pixels, 200).astype(np.uint8)
+    found = register_eyes(rows, maps).changes(pixels, made)
+    assert np.nanmax(np.abs(found)) == 0
+
+
 def test_smoothing_has_the_width_that_is_asked_for():
     pixels, rows, maps = flat_eyes.eyes(1)
     made = pixels.copy()

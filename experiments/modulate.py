@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 MOVES_NOTHING = frozenset(
     {
-        "dataset", "verify", "model", "evaluator", "clean_model", "null_model", "controls", "kept",
-        "bootstrap", "verbose",
+        "dataset", "verify", "model", "evaluator", "clean_model", "null_model", "controls", "atlas",
+        "kept", "bootstrap", "verbose",
     }
 )  # fmt: skip
 """Flags that do not decide what the networks make; eyes and versions count by content."""
@@ -88,6 +88,9 @@ class ModulateConfig(modulation.ModulationOptions, ConsoleOptions):
     controls: bool = True
     """Also change the eyes by the same length along one gradient of the model (gradient squared,
     smoothgrad squared) and in directions that ask no network."""
+    atlas: bool = False
+    """Also average the changes over eyes registered by disc and fovea, test every pixel, and
+    measure the biomarkers of each picture and of every eye of the split, at the largest budget."""
     kept: str = ""
     """Folder of the unfinished modulation; checkpoints/modulate-DIGEST, by its flags, if empty."""
     seed: int = 0
@@ -139,6 +142,7 @@ def modulate_eyes(config: ModulateConfig, run: "tracking.Run") -> Modulated:
         min_norm_regions=config.min_norm_regions,
         min_norm_shams=config.min_norm_shams,
     )
+    registered = running.registered_for_atlas(eyes, start=config.start) if config.atlas else None
     identity = identity_of(config, ignoring=MOVES_NOTHING) | eyes.identity | networks.identity
     with (
         running.kept_pictures(config.kept, identity, run, datasets=split.paths) as kept,
@@ -189,6 +193,21 @@ def modulate_eyes(config: ModulateConfig, run: "tracking.Run") -> Modulated:
             independent=None if networks.evaluator is None else networks.evaluator.version,
             other=_clean_pictures(networks, pushed, found),
         )
+        if registered is not None:
+            shown = running.measured_atlas(
+                evaluator,
+                registered,
+                {condition: each.modulated[-1] for condition, each in pushed.items()},
+                split=split,
+                run=run,
+                resamples=config.bootstrap,
+                seed=config.seed,
+            )
+            console.say(
+                recording.record_atlas(
+                    run, shown, folder, classes=split.contrast.classes, eps=config.eps[-1]
+                )
+            )
         recording.record_modulation(run, networks.model.version, record, folder)
     console.table(effect, final=True)
     console.table(compared.controls)

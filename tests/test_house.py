@@ -57,7 +57,7 @@ FLOORS = (
     ("synthesis", "training", "modulation", "serving"),
     ("sources", "robust_training", "pretraining", "pages", "region_training"),
     ("evaluation", "auditing", "reader_study", "biomarkers", "attribution"),
-    ("preprocessing", "model_selection", "robust_evaluation", "faithfulness"),
+    ("preprocessing", "model_selection", "robust_evaluation", "faithfulness", "atlas"),
 )
 """Rooms of ``fundus_ml``, ground floor first: a room imports only from the floors below it."""
 LONGEST_CHAIN = 12

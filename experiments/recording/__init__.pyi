@@ -1,3 +1,4 @@
+from .atlas import record_atlas as record_atlas
 from .attack_suite import ask_gate as ask_gate
 from .attack_suite import drawn_eyes as drawn_eyes
 from .attack_suite import measure_suite as measure_suite

@@ -1,4 +1,7 @@
 from .addresses import addresses as addresses
+from .atlas import MeasuredAtlas as MeasuredAtlas
+from .atlas import measured_atlas as measured_atlas
+from .atlas import registered_for_atlas as registered_for_atlas
 from .explained import explain as explain
 from .explained import explained_eyes as explained_eyes
 from .explained import kept_explanations as kept_explanations

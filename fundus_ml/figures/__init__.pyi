@@ -1,4 +1,6 @@
 from .associations import association_forest as association_forest
+from .atlas import DrawnMap as DrawnMap
+from .atlas import atlas_figure as atlas_figure
 from .attributions import attribution_panel as attribution_panel
 from .attributions import explanation_ranking as explanation_ranking
 from .augmentations import augmentation_sheet as augmentation_sheet

@@ -9,7 +9,7 @@ from fundus_ml.errors import InputError
 from fundus_ml.statistics.bootstrap import CONFIDENCE, Floats, cluster_codes
 from fundus_ml.statistics.ranking import divide, same_length
 
-__all__ = ["PairedMeans", "paired_means"]
+__all__ = ["PairedMeans", "paired_means", "sign_vectors"]
 
 MOST_ENUMERATED = 13
 """People up to whom every sign vector is used instead of a draw of them."""
@@ -76,7 +76,7 @@ def paired_means(
     sums, counts = np.zeros((2, people, values.shape[1]))
     np.add.at(sums, person, np.where(known, values, 0.0))
     np.add.at(counts, person, known)
-    signs, drawn = _signs(people, permutations, seed)
+    signs, drawn = sign_vectors(people, permutations, seed)
     ends = [
         _tested(sums[:, first : first + BLOCK], counts[:, first : first + BLOCK], signs, drawn)
         for first in range(0, values.shape[1], BLOCK)
@@ -94,7 +94,7 @@ def paired_means(
     )
 
 
-def _signs(people: int, permutations: int, seed: int) -> tuple[Floats, bool]:
+def sign_vectors(people: int, permutations: int, seed: int) -> tuple[Floats, bool]:
     """Sign vectors ``(P, people)``, and whether they were drawn rather than enumerated."""
     if people <= MOST_ENUMERATED:
         bits = np.arange(2**people)[:, None] >> np.arange(people) & 1

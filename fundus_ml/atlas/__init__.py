@@ -1,0 +1,5 @@
+"""The atlas of a modulation: where it changes eyes on average, and which biomarkers it moves."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,13 @@
+from .biomarker_changes import MeasuredChanges as MeasuredChanges
+from .biomarker_changes import between_people as between_people
+from .biomarker_changes import compare_changes as compare_changes
+from .biomarker_changes import measure_changes as measure_changes
+from .mean_changes import ChangeAtlas as ChangeAtlas
+from .mean_changes import ChangeMap as ChangeMap
+from .mean_changes import change_atlas as change_atlas
+from .mean_changes import maps_left_out as maps_left_out
+from .peaks import peaks as peaks
+from .registered import RegisteredEyes as RegisteredEyes
+from .registered import register_eyes as register_eyes
+from .single_edits import EDIT_OF as EDIT_OF
+from .single_edits import single_edits as single_edits

@@ -108,8 +108,8 @@ def explanation_ranking(frame: pd.DataFrame, *, controls: Sequence[str] = ()) ->
 
     Args:
         frame: One row per score and method: ``score method value value_low value_high better``,
-            ``better`` being ``more``, ``less`` or empty where neither is; the name of a score about a
-            part of the eye holds it.
+            ``better`` being ``more``, ``less`` or empty where neither is; a score about a part of
+            the eye is named with it.
         controls: Methods that ask no network; drawn in grey.
 
     Returns:

@@ -235,4 +235,8 @@ def test_edits_raise_what_the_table_says_and_shapes_are_found_anew():
             found = measure_changes(less, more, rows, maps)
             moved = (found.after - found.before).mean()
         for biomarker, sign in raised.items():
-            assert sign * moved[biomarker] > 0, biomarker
+            # Arteries and veins may not be told apart on painted eyes; both equivalents abstain.
+            if name != "vessel_calibre" or np.isfinite(moved[biomarker]):
+                assert sign * moved[biomarker] > 0, biomarker
+        if name == "vessel_calibre":
+            assert moved["vessel_density"] > 0

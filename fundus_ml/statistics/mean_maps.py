@@ -144,9 +144,9 @@ def difference_map(
     known = ~np.isnan(together)
     # Sums of squares lose fewer digits around the mean; a shift of all moves no difference.
     centred = np.where(known, together - _ratio(np.nansum(together, axis=0), sum(shown)), 0.0)
-    tested: Bools = (np.abs(centred) > ROUNDING).any(axis=0)
+    tested = np.asarray((np.abs(centred) > ROUNDING).any(axis=0), np.bool_)
     for count, each in zip(shown, rows, strict=True):
-        tested = np.logical_and(tested, count >= max(2, FEWEST_SHOWN * len(each)))
+        tested &= np.asarray(count >= max(2, FEWEST_SHOWN * len(each)), np.bool_)
     moments = (known[:, tested].astype(np.float64), centred[:, tested], centred[:, tested] ** 2)
     truth = np.repeat([False, True], [len(each) for each in rows])
     labelled = _permuted(truth, owner, permutations, seed)

@@ -40,6 +40,8 @@ from fundus_ml.synthesis.edits import (
 
 ACTIVE = EDITS[:-1]
 TRAIN = "train"
+FEWEST = 2
+"""Eyes whose logits have a standard error."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,12 +196,16 @@ def what_it_uses(
 
     Returns:
         By edit: ``mean`` over the eyes where it can be made, its standard error ``se``, the
-        standard deviation ``sd`` of the logit between eyes, and ``eyes``.
+        standard deviation ``sd`` of the logit between eyes, and ``eyes``; NaN of fewer than two
+        eyes.
     """
     spread = float(np.std(logits_of(model, shown.pixels, batch_size)))
     found = {}
     for name in ACTIVE:
         possible = [cannot_edit(name, each) is None for each in shown.parts]
+        if sum(possible) < FEWEST:
+            found[name] = {"mean": np.nan, "se": np.nan, "sd": spread, "eyes": sum(possible)}
+            continue
         own = _some(shown, np.flatnonzero(possible))
         first, second = (
             logits_of(model, own.as_class(name, sign, strength=strengths[name]), batch_size)

@@ -22,7 +22,6 @@ from sklearn.preprocessing import StandardScaler
 from benchmarks.edited_cells import Cell
 from fundus_ml.errors import InputError
 from fundus_ml.statistics.crossed import crossed_mean
-from fundus_ml.statistics.ranking import divide
 from fundus_ml.statistics.sign_flips import paired_means
 
 NONE = "none"
@@ -146,7 +145,8 @@ class ReadOut:
         Returns:
             A row per network and group of people: ``cell edit auroc seed robust_rms confounds group
             people``; ``log_score`` and ``named`` of the planted cause, ``log_score_used`` of the
-            edit that moves the network most; ``false_claim`` of a network without a cause, for
+            edit that moves the network most (NaN where that is no cause
+            asked for); ``false_claim`` of a network without a cause, for
             which one is named; ``pointing truth_area in_truth in_sham over_sham`` (the last the
             mean difference of logarithms) where there is a truth; ``seconds_per_eye``.
         """
@@ -169,7 +169,7 @@ class ReadOut:
                         "group": group,
                         "people": len(own),
                         "log_score": log[cell.edit],
-                        "log_score_used": log[most_used(told)],
+                        "log_score_used": log.get(most_used(told), np.nan),
                         "named": float(stated == cell.edit),
                         "false_claim": float(stated != NONE) if cell.edit == NONE else np.nan,
                         **_places(found, own, planted=cell.edit != NONE),

@@ -49,7 +49,7 @@ def write_cells(folder, *, gap, seeds=(0, 1, 2, 3), noise_seed=0):
 
 def scores_of(cells, groups):
     fitting = [cell for cell in cells if cell.seed < 2]
-    read_out = ReadOut.fit("m", fitting, groups, rows=15, seed=0)
+    read_out = ReadOut.fit("m", fitting, groups, rows=8, seed=0)
     return read_out.score("m", [cell for cell in cells if cell.seed >= 2], groups)
 
 

@@ -22,7 +22,7 @@ FEWEST = 20
 """People needed to say how a quantity spreads between them."""
 CLOSE = 0.001
 """AUROC by which the strength found may miss the one asked for on the eyes given."""
-FINEST = 0.002
+FINEST = 0.0005
 """Strength to which the root is found where the AUROC leaps."""
 BRACKETS = (0.2, 0.55, STRONGEST)
 """Strengths measured until one suffices; the root lies between two of them."""

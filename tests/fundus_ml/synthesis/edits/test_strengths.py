@@ -121,15 +121,15 @@ def test_lengths_that_differ_and_one_person_alone_are_refused():
 def test_strengths_found_on_half_the_people_hold_for_the_others():
     from fundus_ml.synthesis.edits.strengths import _measured  # noqa: PLC0415 (only here)
 
-    pixels, parts, people = painted_eyes.eyes(240, size=96)
-    half = slice(120)
+    pixels, parts, people = painted_eyes.eyes(200, size=96)
+    half = slice(100)
     for name in EDITS[:-1]:
         found = strengths_for(0.7, pixels[half], parts[half], people[half], edits=(name,))[name]
         assert found.auroc == pytest.approx(0.7, abs=0.002), name
         others = [
             _measured(name, found.strength, eye)
-            for eye in zip(pixels[120:], parts[120:], strict=True)
+            for eye in zip(pixels[100:], parts[100:], strict=True)
         ]
         first, second = np.array(others).T
-        # The AUROC of 120 people has a standard error of about .03 itself, twice here.
-        assert oracle_auroc(first, second, people[120:]) == pytest.approx(0.7, abs=0.1), name
+        # The AUROC of 100 people has a standard error of about .03 itself, twice here.
+        assert oracle_auroc(first, second, people[100:]) == pytest.approx(0.7, abs=0.1), name

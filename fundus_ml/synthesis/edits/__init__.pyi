@@ -1,11 +1,11 @@
 from .catalogue import EDITS as EDITS
-from .catalogue import STRONGEST as STRONGEST
-from .catalogue import cannot_edit as cannot_edit
-from .catalogue import edit as edit
-from .catalogue import quantity as quantity
 from .catalogue import region_of as region_of
-from .catalogue import render as render
-from .catalogue import support as support
+from .editing import STRONGEST as STRONGEST
+from .editing import cannot_edit as cannot_edit
+from .editing import edit as edit
+from .editing import quantity as quantity
+from .editing import render as render
+from .editing import support as support
 from .parts import EditedParts as EditedParts
 from .parts import parts_of_rows as parts_of_rows
 from .planting import Confound as Confound
@@ -15,3 +15,4 @@ from .planting import planted_photographs as planted_photographs
 from .strengths import Calibrated as Calibrated
 from .strengths import oracle_auroc as oracle_auroc
 from .strengths import strengths_for as strengths_for
+from .strengths import strengths_for_all as strengths_for_all

@@ -1,10 +1,9 @@
-"""The eight edits by name: what each does, where, to which measured quantity, and when it abstains.
+"""The eight edits by name: what each does, where, and to which measured quantity.
 
 An edit of strength s renders an eye as the contrast's second class (s > 0) or first (s < 0): both
 classes are edited, so that having been edited says nothing about the label.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -14,26 +13,12 @@ import numpy as np
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.regions.structures import Mask
 from fundus_ml.synthesis.edits import colours, quantities, warps
-from fundus_ml.synthesis.edits.parts import (
-    EditedParts,
-    Pixels,
-    Plane,
-    check_eye,
-    disc_distance,
-    soft_retina,
-)
-
-STRONGEST = 1.5
-"""Largest strength; beyond it a warp could fold."""
-IN_SIGHT = 0.9
-"""Share of the disc that must lie on the retina, and of the weight at the fovea."""
-FEWEST_VESSEL_PIXELS = 0.01
-"""Share of the retina that vessels must cover."""
+from fundus_ml.synthesis.edits.parts import EditedParts, Pixels, Plane, soft_retina
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Edit:
-    """One edit.
+class Edit:
+    """One edit: how it is made, measured and placed.
 
     Attributes:
         apply: Gives the edited pixels of an eye at a strength other than 0.
@@ -56,7 +41,7 @@ def _colour_edit(
     measure: Callable[[Pixels, EditedParts], float],
     needs: tuple[str, ...],
     regions: tuple[str, ...],
-) -> _Edit:
+) -> Edit:
     def apply(pixels: Pixels, parts: EditedParts, strength: float) -> Pixels:
         shift = [strength * each for each in colours.SHIFTS[name]]
         return colours.shifted(pixels, weight(parts), shift)
@@ -64,7 +49,7 @@ def _colour_edit(
     def changed(parts: EditedParts) -> Mask:
         return np.asarray(weight(parts) > 0)
 
-    return _Edit(apply=apply, measure=measure, support=changed, needs=needs, regions=regions)
+    return Edit(apply=apply, measure=measure, support=changed, needs=needs, regions=regions)
 
 
 def _notched(pixels: Pixels, parts: EditedParts, strength: float) -> Pixels:
@@ -106,9 +91,9 @@ def _nowhere(parts: EditedParts) -> Mask:
 
 
 RINGS = ("disc_ring_inner", "disc_ring_outer")
-_EDITS: Mapping[str, _Edit] = MappingProxyType(
+_EDITS: Mapping[str, Edit] = MappingProxyType(
     {
-        "disc_magnification": _Edit(
+        "disc_magnification": Edit(
             apply=_magnified,
             measure=quantities.log_disc_diameter,
             support=_disc_support,
@@ -121,7 +106,7 @@ _EDITS: Mapping[str, _Edit] = MappingProxyType(
         "ring_colour": _colour_edit(
             "ring_colour", colours.ring_weight, quantities.ring_brightness, ("disc",), RINGS[:1]
         ),
-        "vessel_calibre": _Edit(
+        "vessel_calibre": Edit(
             apply=_calibre_changed,
             measure=quantities.log_calibre,
             support=_vessel_support,
@@ -142,100 +127,30 @@ _EDITS: Mapping[str, _Edit] = MappingProxyType(
             (),
             ("disc", "macula", "vessels", "periphery", "background"),
         ),
-        "border_notch": _Edit(
+        "border_notch": Edit(
             apply=_notched,
             measure=quantities.notch,
             support=_notches,
             needs=(),
             regions=("periphery",),
         ),
-        "none": _Edit(apply=_unchanged, measure=_nothing, support=_nowhere, needs=(), regions=()),
+        "none": Edit(apply=_unchanged, measure=_nothing, support=_nowhere, needs=(), regions=()),
     }
 )
 
 EDITS = tuple(_EDITS)
 """Names of the edits; ``none`` returns the eye as it is."""
 
-_ORDER = (
-    "rim_pallor", "ring_colour", "foveal_darkness", "hue", "border_notch", "vessel_calibre",
-    "disc_magnification",
-)  # fmt: skip
-"""Order in which several edits of one eye are made: what moves the parts comes last."""
 
-
-def edit(name: str, pixels: Pixels, parts: EditedParts, *, strength: float) -> Pixels:
-    """Render an eye as the second class (``strength`` above 0) or the first (below) by one edit.
-
-    Args:
-        name: One of :data:`EDITS`.
-        pixels: ``(H, W, 3)`` uint8 RGB; not changed.
-        parts: Of that eye.
-        strength: From -:data:`STRONGEST` to :data:`STRONGEST`; 0 gives the same bytes.
-
-    Returns:
-        ``(H, W, 3)`` uint8 RGB, the same bytes outside :func:`support`.
-
-    Raises:
-        InputError: The name or strength is not allowed, the eye abstains (:func:`cannot_edit`), or
-            ``pixels`` and ``parts`` do not fit.
-    """
-    chosen = _edit_of(name)
-    check_eye(pixels, parts)
-    check_strength(strength)
-    if why := cannot_edit(name, parts):
-        raise InputError(f"edit={name}: not possible on this eye: {why}")
-    if strength == 0:
-        return pixels.copy()
-    return chosen.apply(pixels, parts, strength)
-
-
-def render(pixels: Pixels, parts: EditedParts, strengths: Mapping[str, float]) -> Pixels:
-    """Make several edits of one eye; colours first, then what moves its parts.
-
-    Arguments, result and errors are those of :func:`edit`, a strength for each name.
-    """
-    for name in strengths:
-        _edit_of(name)
-    for name in _ORDER:
-        if name in strengths:
-            pixels = edit(name, pixels, parts, strength=strengths[name])
-    return pixels if strengths.keys() & set(_ORDER) else pixels.copy()
-
-
-def quantity(name: str, pixels: Pixels, parts: EditedParts) -> float:
-    """Measure what an edit changes: larger is more of the second class.
-
-    Returns:
-        The logarithm of a length over the square's width (disc, vessels), or a difference of
-        logits or logarithms of grey levels; 0 of ``none``.
-
-    Raises:
-        InputError: The name is unknown, the eye abstains, or ``pixels`` and ``parts`` do not fit.
-    """
-    chosen = _edit_of(name)
-    check_eye(pixels, parts)
-    if why := cannot_edit(name, parts):
-        raise InputError(f"edit={name}: not possible on this eye: {why}")
-    return chosen.measure(pixels, parts)
-
-
-def cannot_edit(name: str, parts: EditedParts) -> str | None:
-    """Say why an edit of this eye abstains, in a few words that can be counted; None if it can.
+def edit_of(name: str) -> Edit:
+    """Look an edit up.
 
     Raises:
         InputError: The name is unknown.
     """
-    for part in _edit_of(name).needs:
-        known = getattr(parts, part)
-        if known is None:
-            return f"{part} not known"
-        if part == "disc" and _share_seen(disc_distance(parts) <= 1, parts) < IN_SIGHT:
-            return "disc not in sight"
-        if part == "fovea" and not _fovea_seen(parts):
-            return "fovea not in sight"
-        if part == "vessels" and known.sum() < FEWEST_VESSEL_PIXELS * parts.retina.sum():
-            return "hardly any vessel"
-    return None
+    if name not in _EDITS:
+        raise InputError(f"edit={name}: allowed: {', '.join(_EDITS)}")
+    return _EDITS[name]
 
 
 def region_of(name: str) -> tuple[str, ...]:
@@ -248,44 +163,4 @@ def region_of(name: str) -> tuple[str, ...]:
     Raises:
         InputError: The name is unknown.
     """
-    return _edit_of(name).regions
-
-
-def support(name: str, parts: EditedParts) -> Mask:
-    """Mark the ``(H, W)`` pixels that an edit may change.
-
-    Raises:
-        InputError: The name is unknown or the eye abstains.
-    """
-    chosen = _edit_of(name)
-    if why := cannot_edit(name, parts):
-        raise InputError(f"edit={name}: not possible on this eye: {why}")
-    return chosen.support(parts)
-
-
-def check_strength(strength: float) -> None:
-    """Refuse a strength that is no number or beyond :data:`STRONGEST`.
-
-    Raises:
-        InputError: It is.
-    """
-    if not (math.isfinite(strength) and abs(strength) <= STRONGEST):
-        raise InputError(f"strength={strength}: allowed: -{STRONGEST} to {STRONGEST}")
-
-
-def _edit_of(name: str) -> _Edit:
-    if name not in _EDITS:
-        raise InputError(f"edit={name}: allowed: {', '.join(_EDITS)}")
-    return _EDITS[name]
-
-
-def _share_seen(mask: Mask, parts: EditedParts) -> float:
-    """Share of a mask on the retina; of one that lies outside the square, 0."""
-    return float((mask & parts.retina).sum() / max(float(mask.sum()), 1.0))
-
-
-def _fovea_seen(parts: EditedParts) -> bool:
-    assert parts.fovea is not None
-    row, column = round(parts.fovea.y), round(parts.fovea.x)
-    inside = 0 <= row < parts.shape[0] and 0 <= column < parts.shape[1]
-    return inside and bool(soft_retina(parts)[row, column] >= IN_SIGHT)
+    return edit_of(name).regions

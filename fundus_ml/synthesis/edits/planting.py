@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fundus_ml.errors import InputError, check_seed
 from fundus_ml.parallel import in_order
-from fundus_ml.synthesis.edits.catalogue import cannot_edit, check_strength, render
+from fundus_ml.synthesis.edits.editing import cannot_edit, check_strength, render
 from fundus_ml.synthesis.edits.parts import EditedParts, Pixels
 
 Signs = NDArray[np.int8]

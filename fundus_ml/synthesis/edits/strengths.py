@@ -12,15 +12,20 @@ from scipy.special import ndtri
 
 from fundus_ml.errors import InputError
 from fundus_ml.parallel import in_order
-from fundus_ml.synthesis.edits.catalogue import EDITS, STRONGEST, cannot_edit, edit, quantity
+from fundus_ml.synthesis.edits.catalogue import EDITS
+from fundus_ml.synthesis.edits.editing import STRONGEST, cannot_edit, edit, quantity
 from fundus_ml.synthesis.edits.parts import EditedParts, Pixels
 
 Floats = NDArray[np.float64]
 
 FEWEST = 20
 """People needed to say how a quantity spreads between them."""
-CLOSE = 0.002
-"""Strength to which the root is found."""
+CLOSE = 0.001
+"""AUROC by which the strength found may miss the one asked for on the eyes given."""
+FINEST = 0.0005
+"""Strength to which the root is found where the AUROC leaps."""
+BRACKETS = (0.2, 0.55, STRONGEST)
+"""Strengths measured until one suffices; the root lies between two of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,86 +64,134 @@ def strengths_for(
 ) -> dict[str, Calibrated]:
     """Find the strength at which the measured quantity alone tells the classes with this AUROC.
 
-    Eyes are edited and measured by the processes of :func:`fundus_ml.parallel.processes`, if any.
+    Arguments and errors are those of :func:`strengths_for_all`.
+
+    Returns:
+        By name of the edit.
+    """
+    return strengths_for_all((auroc,), pixels, parts, people, edits=edits)[auroc]
+
+
+def strengths_for_all(
+    aurocs: Sequence[float],
+    pixels: Sequence[Pixels] | NDArray[np.uint8],
+    parts: Sequence[EditedParts],
+    people: ArrayLike,
+    *,
+    edits: Sequence[str] = EDITS,
+) -> dict[float, dict[str, Calibrated]]:
+    """Find the strengths for several AUROCs from the same measurements.
+
+    Each strength is rendered and measured once, and what one AUROC needed narrows the bracket of
+    the next. Eyes are edited and measured by the processes of
+    :func:`fundus_ml.parallel.processes`, if any.
 
     Args:
-        auroc: Of the oracle, from .5 to below 1.
+        aurocs: Of the oracle, each from .5 to below 1.
         pixels: ``(N, H, W, 3)`` uint8 RGB.
         parts: Of each eye.
         people: ``(N,)`` person of each eye.
         edits: Names of the edits. ``none`` gets strength 0 and AUROC .5.
 
     Returns:
-        By name of the edit. For a quantity that is normal between people, the classes then lie
-        ``sqrt(2) * ndtri(auroc)`` standard deviations apart.
+        By AUROC and name of the edit. For a quantity that is normal between people, the classes
+        then lie ``sqrt(2) * ndtri(auroc)`` standard deviations apart.
 
     Raises:
-        InputError: ``auroc`` or an edit is not allowed, fewer than :data:`FEWEST` people can be
-            edited, or the strongest edit does not reach ``auroc``.
+        InputError: An AUROC or edit is not allowed, fewer than :data:`FEWEST` people can be edited,
+            or the strongest edit does not reach an AUROC.
     """
-    if not 0.5 <= auroc < 1:  # noqa: PLR2004 (no better than a coin)
-        raise InputError(f"auroc={auroc}: allowed: from 0.5 to below 1")
+    for auroc in aurocs:
+        if not 0.5 <= auroc < 1:  # noqa: PLR2004 (no better than a coin)
+            raise InputError(f"auroc={auroc}: allowed: from 0.5 to below 1")
     group = np.unique(np.asarray(people), return_inverse=True)[1]
     if not len(pixels) == len(parts) == len(group):
         raise InputError(
             f"people: {len(group)} for {len(pixels)} eyes with {len(parts)} parts; one of each eye"
         )
-    found = {}
+    found: dict[float, dict[str, Calibrated]] = {auroc: {} for auroc in aurocs}
     for name in edits:
         doubts = [cannot_edit(name, each) for each in parts]
         kept = np.flatnonzero([doubt is None for doubt in doubts])
-        eyes = [(pixels[at], parts[at]) for at in kept.tolist()]
-        found[name] = _calibrated(
-            auroc, name, eyes, group[kept], Counter(doubt for doubt in doubts if doubt)
+        measured = _MeasuredEyes(
+            name,
+            [(pixels[at], parts[at]) for at in kept.tolist()],
+            group[kept],
+            Counter(doubt for doubt in doubts if doubt),
         )
+        for auroc in sorted(found):
+            found[auroc][name] = measured.calibrated(auroc)
     return found
 
 
-def _calibrated(
-    auroc: float,
-    name: str,
-    eyes: Sequence[tuple[Pixels, EditedParts]],
-    group: NDArray[np.intp],
-    abstained: Mapping[str, int],
-) -> Calibrated:
-    people = len(np.unique(group))
-    if people < FEWEST:
-        raise InputError(
-            f"edit={name}: {people} people can be edited, {FEWEST} are needed; "
-            f"abstained: {dict(abstained)}"
-        )
-    rendered: dict[float, tuple[Floats, Floats]] = {}
+class _MeasuredEyes:
+    """Eyes that one edit can be made on, and their quantity at the strengths tried so far."""
 
-    def both(strength: float) -> tuple[Floats, Floats]:
-        if strength not in rendered:
-            measured = np.array(
-                list(in_order(partial(_measured, name, strength), eyes)), np.float64
+    def __init__(
+        self,
+        name: str,
+        eyes: Sequence[tuple[Pixels, EditedParts]],
+        group: NDArray[np.intp],
+        abstained: Mapping[str, int],
+    ) -> None:
+        self.people = len(np.unique(group))
+        if self.people < FEWEST:
+            raise InputError(
+                f"edit={name}: {self.people} people can be edited, {FEWEST} are needed; "
+                f"abstained: {dict(abstained)}"
             )
-            rendered[strength] = (measured[:, 0], measured[:, 1])
-        return rendered[strength]
+        self.name, self.eyes, self.group, self.abstained = name, eyes, group, dict(abstained)
+        self.quantities: dict[float, tuple[Floats, Floats]] = {}
+        self.aurocs = {0.0: 0.5}
 
-    def short_of(strength: float) -> float:
-        reached = oracle_auroc(*both(strength), group) if strength else 0.5
-        return float(ndtri(min(reached, 1 - 1e-6)) - ndtri(auroc))
+    def reached(self, strength: float) -> float:
+        """AUROC of the quantity at a strength."""
+        if strength not in self.aurocs:
+            self.aurocs[strength] = oracle_auroc(*self.both(strength), self.group)
+        return self.aurocs[strength]
 
-    strength = 0.0
-    if name != "none" and auroc > 0.5:  # noqa: PLR2004
-        if short_of(STRONGEST) < 0:
-            most = oracle_auroc(*both(STRONGEST), group)
-            raise InputError(f"auroc={auroc}: {name} reaches {most:.3f} at its strongest")
-        strength = float(brentq(short_of, 0.0, STRONGEST, xtol=CLOSE))
-    first, second = both(strength)
-    spread = float(np.std((first + second) / 2, ddof=1))
-    return Calibrated(
-        edit=name,
-        asked_auroc=auroc,
-        auroc=oracle_auroc(first, second, group),
-        strength=strength,
-        between_classes=float((second - first).mean()) / spread if spread > 0 else 0.0,
-        eyes=len(eyes),
-        people=people,
-        abstained=dict(abstained),
-    )
+    def both(self, strength: float) -> tuple[Floats, Floats]:
+        """Quantity of each eye as the first class and as the second."""
+        if strength not in self.quantities:
+            rows = list(in_order(partial(_measured, self.name, strength), self.eyes))
+            measured = np.array(rows, np.float64)
+            self.quantities[strength] = (measured[:, 0], measured[:, 1])
+        return self.quantities[strength]
+
+    def calibrated(self, auroc: float) -> Calibrated:
+        strength = self._strength(auroc) if self.name != "none" else 0.0
+        first, second = self.both(strength)
+        spread = float(np.std((first + second) / 2, ddof=1))
+        return Calibrated(
+            edit=self.name,
+            asked_auroc=auroc,
+            auroc=oracle_auroc(first, second, self.group),
+            strength=strength,
+            between_classes=float((second - first).mean()) / spread if spread > 0 else 0.0,
+            eyes=len(self.eyes),
+            people=self.people,
+            abstained=self.abstained,
+        )
+
+    def _strength(self, auroc: float) -> float:
+        """Find the root of the AUROC, in SDs, between strengths that were measured."""
+        tried = max(self.aurocs)
+        while self.reached(tried) < auroc:
+            if tried == STRONGEST:
+                raise InputError(
+                    f"auroc={auroc}: {self.name} reaches {self.reached(tried):.3f} at its strongest"
+                )
+            tried = next(more for more in BRACKETS if more > tried)
+        low = max(each for each, got in self.aurocs.items() if got <= auroc)
+        high = min(each for each, got in self.aurocs.items() if got >= auroc and each >= low)
+
+        def short_of(strength: float) -> float:
+            got = self.reached(strength)
+            if abs(got - auroc) <= CLOSE:
+                return 0.0
+            return float(ndtri(min(got, 1 - 1e-6)) - ndtri(auroc))
+
+        return low if low == high else float(brentq(short_of, low, high, xtol=FINEST))
 
 
 def _measured(name: str, strength: float, eye: tuple[Pixels, EditedParts]) -> tuple[float, float]:

@@ -8,6 +8,7 @@ from fundus_ml.imaging.regions.maps import PARTS
 
 NONSPECIFIC = "nonspecific"
 """A study's word for no structure in particular."""
+ON_RETINA = tuple(part for part in PARTS if part != "outside")
 ABOVE = 1.0
 """Enrichment of a change that is spread evenly over the retina."""
 COLUMNS = (
@@ -58,7 +59,7 @@ def beside_literature(enrichment: pd.DataFrame, contrast: str) -> pd.DataFrame:
 
 
 def _parts_above(enrichment: pd.DataFrame, method: str) -> str:
-    own = enrichment[(enrichment["method"] == method) & enrichment["part"].isin(PARTS)]
+    own = enrichment[(enrichment["method"] == method) & enrichment["part"].isin(ON_RETINA)]
     if own.empty:
         return ""
     above = own[own["low"] > ABOVE].sort_values("value", ascending=False)

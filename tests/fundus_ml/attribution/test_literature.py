@@ -28,6 +28,7 @@ def test_a_finding_stands_beside_what_its_method_finds_here():
             ("grad_cam", "macula", 3.0, 2.0, 4.0),
             ("grad_cam", "vessels", 1.4, 0.9, 2.0),
             ("grad_cam", "sham disc", 9.0, 8.0, 10.0),
+            ("grad_cam", "outside", 9.0, 8.0, 10.0),
             ("modulation", "disc", 0.9, 0.5, 1.3),
         ],
         columns=["method", "part", "value", "low", "high"],

@@ -114,7 +114,7 @@ def explain_eyes(config: ExplainConfig, run: "tracking.Run") -> "dict[str, pd.Da
             )  # fmt: skip
             compared = recording.compare_methods(record)
             folder = running.make_folder(str(Path(made) / str(place)))
-            recording.record_explanations(run, version, record, compared, folder)
+            recording.record_explanations(run, version, record, compared, folder, further=place > 0)
             for table in (compared.known, compared.literature):
                 if len(table):
                     console.table(table, final=table is compared.known)

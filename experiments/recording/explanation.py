@@ -120,7 +120,13 @@ def compare_methods(record: ExplanationRecord) -> Compared:
 
 
 def record_explanations(
-    run: Run, version: ModelVersion, record: ExplanationRecord, compared: Compared, folder: Path
+    run: Run,
+    version: ModelVersion,
+    record: ExplanationRecord,
+    compared: Compared,
+    folder: Path,
+    *,
+    further: bool = False,
 ) -> None:
     """Keep the explanations of one version on the run, on the version and in the database.
 
@@ -130,7 +136,10 @@ def record_explanations(
         record: What was made.
         compared: From :func:`compare_methods`.
         folder: Empty; everything is written there first.
+        further: Another version of the run came before, whose tables and metrics have the plain
+            names; this one's begin with its own.
     """
+    prefix = f"{version.name}-{version.version}/" if further else ""
     thumbnails = _draw_panels(record, folder)
     rows = _rows(record)
     _write_page(record, rows, version, folder)
@@ -147,7 +156,7 @@ def record_explanations(
     }
     for name, table in tables.items():
         if len(table):
-            run.log_table(table, f"{_prefix(version)}{name}.json")
+            run.log_table(table, f"{prefix}{name}.json")
             (folder / f"{name}.csv").write_text(
                 table.to_csv(index=False, float_format="%.5g", lineterminator="\n"),
                 encoding="utf-8",
@@ -155,8 +164,8 @@ def record_explanations(
     rows.to_parquet(folder / "scores.parquet", index=False)
     if record.maps.skipped:
         told = "; ".join(f"{method}: {why}" for method, why in record.maps.skipped.items())
-        run.set_tags({f"{_prefix(version)}skipped": told})
-    run.log_metrics(_metrics(version, compared))
+        run.set_tags({f"{prefix}skipped": told})
+    run.log_metrics(_metrics(prefix, compared))
     attach_pictures(
         run, version, folder,
         thumbnails=thumbnails,
@@ -168,14 +177,10 @@ def record_explanations(
     refresh_card(run, version)
 
 
-def _prefix(version: ModelVersion) -> str:
-    return f"{version.name}-{version.version}_"
-
-
-def _metrics(version: ModelVersion, compared: Compared) -> dict[str, float]:
+def _metrics(prefix: str, compared: Compared) -> dict[str, float]:
     """Share of eyes whose known place stands first, per method; nothing where none is known."""
     return {
-        f"{version.name}-{version.version}/first_{row['method']}": float(row["first"])
+        f"{prefix}known_place/{row['method']}": float(row["first"])
         for row in compared.known.to_dict("records")
         if row["first"] == row["first"]
     }

@@ -45,7 +45,7 @@ def test_maps_are_those_of_the_version_and_methods_are_compared(known):
     given = json.loads(page.split('id="given">')[1].split("</script>")[0])
     assert [each["name"] for each in given["methods"]] == ["gradient", "gradient_squared",
                                                            "vessels", "random"]  # fmt: skip
-    assert run.data.tags["eye-1_skipped"].startswith("evidence: arch=test_resnet with head=last")
+    assert run.data.tags["skipped"].startswith("evidence: arch=test_resnet with head=last")
     rows = results.explanation_scores("models:/eye/1", dataset=known)
     assert set(rows["method"]) == {"gradient", "gradient_squared", "vessels", "random"}
     assert rows["image_id"].nunique() == 6
@@ -61,14 +61,14 @@ def test_maps_are_those_of_the_version_and_methods_are_compared(known):
     found = own[own["part"] == "disc"].set_index("image_id")["value"]
     assert found[test.frame["image_id"][place]].to_numpy() == pytest.approx(wanted, rel=1e-4)
 
-    table = logged_table(run, "eye-1_method_scores.json")
+    table = logged_table(run, "method_scores.json")
     asked = table[table["score"] == "cascade_rank_correlation"].set_index("method")
     assert asked["eyes"].to_dict() == {"gradient": 2, "gradient_squared": 2, "vessels": 0,
                                        "random": 2}  # fmt: skip
     assert asked.loc["random", "value"] == pytest.approx(1)  # asks no network
     seeds = table[table["score"] == "repeat_rank_correlation"]
     assert seeds["method"].tolist() == ["random"]
-    pairs = logged_table(run, "eye-1_method_differences.json")
+    pairs = logged_table(run, "method_differences.json")
     assert set(zip(pairs["method"], pairs["other"], strict=True)) == {
         ("gradient", "gradient_squared"), ("gradient", "random"), ("gradient", "vessels"),
         ("gradient_squared", "random"), ("gradient_squared", "vessels"),
@@ -89,6 +89,8 @@ def test_several_versions_are_explained_on_the_same_eyes(versions):
         for number in (1, 3)
     )
     assert one["image_id"].unique().tolist() == other["image_id"].unique().tolist()
+    tables = [logged_table(run, f"{prefix}method_scores.json") for prefix in ("", "eye-3/")]
+    assert [set(table["method"]) for table in tables] == [{"gradient", "random"}] * 2
     keys = ["image_id", "method", "score", "part"]
     both = one.merge(other, on=keys, suffixes=("", "_other"))
     random, gini = both["method"] == "random", both["score"] == "gini"
@@ -113,7 +115,7 @@ def test_a_killed_run_goes_on_at_its_next_method(versions, monkeypatch):
         enter(**given)
     run = enter(**given)
     assert made == ["gradient", "random", "random"]
-    assert set(logged_table(run, "eye-1_method_scores.json")["method"]) == {"gradient", "random"}
+    assert set(logged_table(run, "method_scores.json")["method"]) == {"gradient", "random"}
 
 
 @pytest.mark.parametrize(
@@ -137,7 +139,7 @@ def test_a_mistake_ends_in_one_line(versions, capsys, changed, said):
 
 def test_one_image_is_enough_and_places_need_regions(versions):
     run = enter(dataset=versions.a, images=1, methods="gradient", sanity_images=5)
-    table = logged_table(run, "eye-1_method_scores.json")
+    table = logged_table(run, "method_scores.json")
     assert set(table["part"]) == {""}
     assert set(table["eyes"]) == {1}
     assert resolve("models:/eye/1").uri == run.data.tags["model_version"]

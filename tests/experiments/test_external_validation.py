@@ -22,7 +22,7 @@ from tracking.runs import start_run
 from tracking.stores import initialise_tracking
 from tracking.versions import ModelVersion
 
-pytestmark = pytest.mark.usefixtures("unrendered")
+pytestmark = [pytest.mark.usefixtures("unrendered"), pytest.mark.slow]
 
 EXTERNAL = {"split": "all", "attacks": "none", "calibration": "version"}
 IDS = ["image_id", "patient_id", "person_group"]

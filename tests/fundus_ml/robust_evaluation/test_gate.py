@@ -25,6 +25,7 @@ def judged(attacked, *, eps=TRAINED_FOR):
     return judge_robustness(attacked, signs, eps=eps, resamples=200, seed=0)
 
 
+@pytest.mark.slow
 def test_a_network_passes_at_the_budget_it_stands_and_not_beyond(attacked):
     near, far = judged(attacked["robust"]), judged(attacked["robust"], eps=0.5)
     assert near.passed
@@ -37,6 +38,7 @@ def test_a_network_passes_at_the_budget_it_stands_and_not_beyond(attacked):
     assert " does not lie above 0.500" in far.reason
 
 
+@pytest.mark.slow
 def test_what_masks_is_refused_whatever_it_scores(attacked):
     verdict = judged(attacked["saturated"], eps=0.25)
     assert not verdict.passed

@@ -15,6 +15,8 @@ from fundus_ml.training.distribution import WholeBatchNorm
 from tests.fundus_ml.tiny_learning import make_dataset
 from tests.fundus_ml.training.two_processes import HOW, found, shared
 
+pytestmark = pytest.mark.slow  # two processes train in each
+
 MODULE = "tests.fundus_ml.training.two_processes"
 
 

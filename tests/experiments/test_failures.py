@@ -2,6 +2,7 @@
 
 import csv
 import json
+from pathlib import Path
 
 import pytest
 import torchvision
@@ -41,7 +42,8 @@ def fails(chain, capsys):  # noqa: ARG001 - it works there
 
 
 def _client():
-    return MlflowClient("sqlite:///mlflow.db")
+    # By its whole path: MLflow keeps one connection per address, whatever folder it is read from.
+    return MlflowClient(f"sqlite:///{Path('mlflow.db').resolve()}")
 
 
 def _newest_run():

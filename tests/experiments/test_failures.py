@@ -42,8 +42,9 @@ def fails(chain, capsys):  # noqa: ARG001 - it works there
 
 
 def _client():
-    # By its whole path: MLflow keeps one connection per address, whatever folder it is read from.
-    return MlflowClient(f"sqlite:///{Path('mlflow.db').resolve()}")
+    # Both addresses: a registry that an earlier test opened would be asked otherwise.
+    store = f"sqlite:///{Path('mlflow.db').resolve()}"
+    return MlflowClient(store, store)
 
 
 def _newest_run():

@@ -153,7 +153,7 @@ def make_cell(
     Args:
         cell: The cell.
         eyes: All eyes, N.
-        parts: Of each eye.
+        parts: Parts of each eye.
         strengths: Of every edit, at the cell's AUROC.
         methods: Attribution methods that can serve the network.
     """

@@ -63,7 +63,7 @@ def edit_strengths(
     """Calibrate every edit on training people, one eye each; kept in ``out``.
 
     Args:
-        aurocs: Of the oracle.
+        aurocs: AUROCs of the oracle.
         out: Folder of the files ``strengths-AUROC.json``, one an AUROC.
         eyes: All eyes.
         people: Training people at most.

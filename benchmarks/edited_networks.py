@@ -105,12 +105,12 @@ def robust_network(
     """Make a network robust by one long attack step a batch, or read its weights from ``folder``.
 
     Args:
-        folder: Of the robust cell.
+        folder: Folder of the robust cell.
         start: The plain network of the same eyes and labels; it is changed.
         edited: The eyes.
         given: Flags of the benchmark.
         rms: Radius of the L2 ball, per-value RMS in grey levels.
-        seed: Of the order and the attack's random starts.
+        seed: Seed of the order and the attack's random starts.
     """
     file = folder / "own.pt"
     if file.is_file():

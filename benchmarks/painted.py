@@ -10,7 +10,7 @@ from fundus_ml.sources.synthetic import synthetic_photographs
 from fundus_ml.synthesis.options import Population
 
 PERMUTATIONS = 20
-"""Of the audit, which no benchmark of these eyes reads."""
+"""Permutations of the audit, which no benchmark of these eyes reads."""
 
 
 def painted(folder: Path, population: Population, *, size: int) -> FundusDataset:

@@ -99,7 +99,7 @@ class ReadOut:
             cells: Networks of the fitting seeds.
             groups: Who fits.
             rows: Bootstrap groups of each network and half of the people.
-            seed: Of the bootstrap.
+            seed: Seed of the bootstrap.
 
         Raises:
             InputError: The cells are of fewer than two seeds.

@@ -182,7 +182,7 @@ def _metrics(prefix: str, compared: Compared) -> dict[str, float]:
     return {
         f"{prefix}known_place/{row['method']}": float(row["first"])
         for row in compared.known.to_dict("records")
-        if row["first"] == row["first"]
+        if pd.notna(row["first"])
     }
 
 

@@ -97,7 +97,7 @@ def register_eyes(
     size: int = SIZE,
     smoothing: float = SMOOTHING,
 ) -> RegisteredEyes:
-    """Find how each eye is mirrored, turned and scaled onto one aligned right eye.
+    """Find how each eye is mirrored, rotated and scaled onto one aligned right eye.
 
     Args:
         rows: N rows of a manifest, with

@@ -72,9 +72,9 @@ def single_edits(
     Args:
         score: Logits of an evaluator that made none of the modulations.
         pixels: ``(N, H, W, 3)`` uint8 RGB, nothing changed.
-        parts: Of each eye.
+        parts: Parts of each eye.
         groups: ``(N,)`` person of each.
-        strength: Of the edits, above 0.
+        strength: Strength of the edits, above 0.
         seed: Seed of the sign flips.
 
     Returns:

@@ -44,7 +44,7 @@ def upsampled(coarse: Tensor, like: Tensor) -> Tensor:
 
 
 def _at_last_level(explained: Explained, images: Tensor, layer_map: LayerMap) -> Tensor:
-    """Average the maps of both views where the logit does; the mirror image's is turned back."""
+    """Average the maps of both views where the logit does; the mirror image's is flipped back."""
     model = explained.model
     with one_view(model) as both, gridded(explained.level) as grid:
         found = upsampled(layer_map(model, grid, images), images)

@@ -127,7 +127,9 @@ def _scores_of(scores: pd.DataFrame | None, image_id: str) -> dict[str, dict[str
     for row in scores[scores["image_id"] == image_id].to_dict("records"):
         name = " ".join(filter(None, (str(row["score"]), str(row["part"])))).replace("_", " ")
         value = float(row["value"])
-        found.setdefault(str(row["method"]), {})[name] = round(value, 4) if value == value else None  # noqa: PLR0124 (NaN)
+        found.setdefault(str(row["method"]), {})[name] = (
+            round(value, 4) if pd.notna(value) else None
+        )
     return found
 
 

@@ -29,7 +29,7 @@ def eye(disc, fovea, *, diameter=9.0, size=SIZE):
 
 
 def eyes(people, *, seed=0, each=1):
-    """Left and right eyes, discs 20 to 24 pixels from the fovea, turned by up to 12 degrees."""
+    """Left and right eyes, discs 20 to 24 pixels from the fovea, rotated by up to 12 degrees."""
     generator = np.random.default_rng(seed)
     found = []
     for number in range(people * each):

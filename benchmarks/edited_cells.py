@@ -19,7 +19,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.edited_eyes import EditedEyes, write_whole
+from benchmarks.edited_eyes import EditedEyes, shrunk, shrunk_masks, write_whole
 from benchmarks.edited_networks import logits_of, plain_network, robust_network
 from benchmarks.map_features import map_features, sham_masks
 from fundus_ml.attribution import AttributionOptions, attribute
@@ -40,6 +40,8 @@ from fundus_ml.synthesis.edits import (
 
 ACTIVE = EDITS[:-1]
 TRAIN = "train"
+FINENESS = ("integration_steps", "noisy_passes", "window", "stride", "modulation_steps")
+"""Options of maps that cost passes, as they are named in the flags."""
 FEWEST = 2
 """Eyes whose logits have a standard error."""
 
@@ -131,6 +133,9 @@ class Cell:
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add what decides a cell beside the training of its network."""
     parser.add_argument("--people", type=int, default=0, help="of each split at most; 0 is all")
+    parser.add_argument(
+        "--side", type=int, default=0, help="of the eyes networks see, pixels; 0 is the dataset's"
+    )
     parser.add_argument("--images", type=int, default=150, help="test eyes, one a person")
     parser.add_argument(
         "--calibrate", type=int, default=400, help="training people that set the strengths"
@@ -139,6 +144,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--modulation_rms", type=float, default=2.0, help="budget of the maps by modulation"
     )
+    fine = AttributionOptions()
+    for name in FINENESS:
+        value = getattr(fine, name)
+        parser.add_argument(
+            f"--{name}", type=type(value), default=value, help=f"of a map; {value} if not given"
+        )
 
 
 def make_cell(
@@ -159,14 +170,17 @@ def make_cell(
     """
     began = time.perf_counter()
     planted = _planted(cell, eyes, parts, strengths)
-    edited = EditedEyes(eyes.select(planted.kept).relabelled(planted.labels), planted.pixels)
+    edited = EditedEyes(
+        eyes.select(planted.kept).relabelled(planted.labels),
+        shrunk(planted.pixels, cell.given.side or eyes.size),
+    )
     model = _network(cell, edited)
     test = np.flatnonzero(edited.frame["split"].eq("test").to_numpy())
     first = ~edited.frame["person_group"].iloc[test].duplicated().to_numpy()
     rows = test[first][: cell.given.images]
     shown = _some(planted, rows)
     if "truth.json" in cell.missing([]):
-        whole = logits_of(model, planted.pixels[test], cell.given.batch_size)
+        whole = logits_of(model, edited.pixels(test), cell.given.batch_size)
         told = {
             "edit": cell.edit,
             "auroc": cell.auroc,
@@ -177,20 +191,24 @@ def make_cell(
             "test_auroc": float(auroc(planted.labels[test].astype(np.float32), whole)),
             "test_eyes": len(test),
             "abstained": dict(planted.abstained),
-            "uses": what_it_uses(model, shown, strengths, cell.given.batch_size),
+            "uses": what_it_uses(
+                model, shown, strengths, side=edited.size, batch_size=cell.given.batch_size
+            ),
             "seconds": time.perf_counter() - began,
         }
         write_whole(cell.folder / "truth.json", json.dumps(told, indent=1).encode())
     wanted = [method for method in methods if f"{method}.npz" in cell.missing(methods)]
     if wanted:
-        drawn = eyes.regions(planted.kept[rows])
-        assert drawn is not None
-        people = edited.frame["person_group"].to_numpy()[rows].astype(str)
-        explain(cell, model, shown, wanted, drawn=drawn, people=people)
+        explain(cell, model, edited.select(rows), shown.parts, wanted)
 
 
 def what_it_uses(
-    model: Classifier, shown: Planted, strengths: Mapping[str, float], batch_size: int
+    model: Classifier,
+    shown: Planted,
+    strengths: Mapping[str, float],
+    *,
+    side: int,
+    batch_size: int,
 ) -> dict[str, dict[str, float]]:
     """Measure how far the logit moves when one edit alone goes from the first class to the second.
 
@@ -199,7 +217,7 @@ def what_it_uses(
         standard deviation ``sd`` of the logit between eyes, and ``eyes``; NaN of fewer than two
         eyes.
     """
-    spread = float(np.std(logits_of(model, shown.pixels, batch_size)))
+    spread = float(np.std(logits_of(model, shrunk(shown.pixels, side), batch_size)))
     found = {}
     for name in ACTIVE:
         possible = [cannot_edit(name, each) is None for each in shown.parts]
@@ -208,7 +226,9 @@ def what_it_uses(
             continue
         own = _some(shown, np.flatnonzero(possible))
         first, second = (
-            logits_of(model, own.as_class(name, sign, strength=strengths[name]), batch_size)
+            logits_of(
+                model, shrunk(own.as_class(name, sign, strength=strengths[name]), side), batch_size
+            )
             for sign in (-1, 1)
         )
         gap = second - first
@@ -224,20 +244,31 @@ def what_it_uses(
 def explain(
     cell: Cell,
     model: Classifier,
-    shown: Planted,
+    shown: EditedEyes,
+    parts: Sequence[EditedParts],
     methods: Sequence[str],
-    *,
-    drawn: NDArray[np.uint8],
-    people: NDArray[np.str_],
 ) -> None:
-    """Map the same eyes by each method and keep what the maps say by region, a file a method."""
-    images = to_images(shown.pixels, next(model.parameters()).device)
-    truth = np.stack([support(cell.edit, each) for each in shown.parts])
+    """Map the same eyes by each method and keep what the maps say by region, a file a method.
+
+    Args:
+        cell: Whose folder takes the files.
+        model: The network.
+        shown: The eyes.
+        parts: Of each eye, at the size at which it was edited.
+        methods: Attribution methods.
+    """
+    every = np.arange(len(shown))
+    images = to_images(shown.pixels(every), next(model.parameters()).device)
+    people = shown.frame["person_group"].to_numpy().astype(str)
+    drawn = shown.regions(every)
+    assert drawn is not None
+    truth = shrunk_masks(np.stack([support(cell.edit, each) for each in parts]), shown.size)
     sham = sham_masks(truth, drawn)
     options = AttributionOptions(
         batch_size=cell.given.map_batch_size,
         modulation_rms=cell.given.modulation_rms,
         seed=cell.seed,
+        **{name: getattr(cell.given, name) for name in FINENESS},
     )
     for method in methods:
         began = time.perf_counter()

@@ -1,4 +1,8 @@
-"""Real eyes whose pixels are edited, who they belong to, and how strong each edit must be."""
+"""Real eyes whose pixels are edited, who they belong to, and how strong each edit must be.
+
+Eyes are edited at the dataset's size and shrunk afterwards: a warp interpolates, which blurs what
+it enlarges and sharpens what it makes smaller, and a network reads that before it reads a size.
+"""
 
 import dataclasses
 import json
@@ -11,7 +15,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
+from fundus_ml.imaging.opencv import cv2
+from fundus_ml.imaging.regions.maps import REGION_FLAGS
 from fundus_ml.synthesis.edits import EditedParts, parts_of_rows, strengths_for_all
+
+HALF = 0.5
 
 
 class EditedEyes(FundusDataset):
@@ -19,12 +27,13 @@ class EditedEyes(FundusDataset):
 
     Args:
         eyes: The eyes.
-        edited: ``(len(eyes), H, W, 3)`` uint8.
+        edited: ``(len(eyes), H, W, 3)`` uint8, of the dataset's size or smaller.
     """
 
     def __init__(self, eyes: FundusDataset, edited: NDArray[np.uint8]) -> None:
         self.__dict__.update(eyes.__dict__)
         self._eyes, self._edited = eyes, edited
+        self.size = edited.shape[1]
 
     def select(self, rows: ArrayLike) -> Self:
         """Keep the eyes at ``rows``, as :meth:`FundusDataset.select` does."""
@@ -34,6 +43,42 @@ class EditedEyes(FundusDataset):
     def pixels(self, indices: ArrayLike) -> NDArray[np.uint8]:
         """Give the edited eyes at ``indices``."""
         return self._edited[self._positions(indices)]
+
+    def regions(self, indices: ArrayLike) -> NDArray[np.uint8] | None:
+        """Give the region maps at the size of the edited eyes."""
+        drawn = self._eyes.regions(indices)
+        return None if drawn is None else shrunk_maps(drawn, self.size)
+
+
+def shrunk(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Average ``(N, H, W, 3)`` eyes over the area of each pixel of ``(N, side, side, 3)``."""
+    if pixels.shape[1] == side:
+        return pixels
+    return np.stack([cv2.resize(eye, (side, side), interpolation=cv2.INTER_AREA) for eye in pixels])
+
+
+def shrunk_maps(drawn: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Shrink ``(N, H, W)`` region maps: a structure is where it covers half of a pixel."""
+    if drawn.shape[1] == side:
+        return drawn
+    found = np.zeros((len(drawn), side, side), np.uint8)
+    for flag in REGION_FLAGS.values():
+        found |= np.where(_covered(drawn & flag > 0, side) >= HALF, np.uint8(flag), np.uint8(0))
+    return found
+
+
+def shrunk_masks(masks: NDArray[np.bool_], side: int) -> NDArray[np.bool_]:
+    """Shrink ``(N, H, W)`` masks: a pixel belongs to one that covers any of it."""
+    return masks if masks.shape[1] == side else _covered(masks, side) > 0
+
+
+def _covered(masks: NDArray[np.bool_], side: int) -> NDArray[np.float32]:
+    return np.stack(
+        [
+            cv2.resize(mask.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
+            for mask in masks
+        ]
+    )
 
 
 def first_people(eyes: FundusDataset, most: int) -> FundusDataset:

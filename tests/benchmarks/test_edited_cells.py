@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.edit_traces import trace_row
 from benchmarks.edited_cells import Cell, Tie, _planted, make_cell
-from benchmarks.edited_eyes import first_people, parts_of
+from benchmarks.edited_eyes import EditedEyes, first_people, parts_of, shrunk, shrunk_masks
 from benchmarks.edited_networks import new_network
 from benchmarks.planted_photographs import _parser, _served, truth_row
 from fundus_ml.attribution import AttributionOptions, attribute
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.pictures import to_images
-from fundus_ml.synthesis.edits import EDITS
+from fundus_ml.imaging.regions.structures import Ellipse
+from fundus_ml.synthesis.edits import EDITS, EditedParts
 from tests.benchmarks import drawn_eyes
 
 STRENGTHS = dict.fromkeys(EDITS, 0.8) | {"none": 0.0}
@@ -137,3 +139,36 @@ def test_eyes_without_regions_are_refused(eyes, monkeypatch):
     monkeypatch.setattr(type(eyes), "regions", lambda *_: None)
     with pytest.raises(InputError, match="holds no regions; preprocess it with regions=yes"):
         parts_of(eyes)
+
+
+def test_eyes_are_edited_at_the_datasets_size_and_shrunk_after(tmp_path, eyes):
+    given = _parser().parse_args([*FLAGS, "--side", "20"])
+    small = Cell(out=tmp_path, edit="hue", auroc=0.85, seed=0, given=given)
+    parts = [drawn_eyes.parts()] * len(eyes)
+    make_cell(small, eyes, parts, STRENGTHS, ["area"])
+    planted = _planted(small, eyes, parts, STRENGTHS)
+    mean = planted.pixels.reshape(-1, 20, 2, 20, 2, 3).mean(axis=(2, 4))
+    edited = EditedEyes(eyes.select(planted.kept), shrunk(planted.pixels, 20))
+    assert edited.size == 20
+    assert np.abs(edited.pixels(np.arange(len(edited))) - mean).max() <= 0.5
+    flags = drawn_eyes.region_map().reshape(20, 2, 20, 2)
+    for flag in (1, 2, 4, 8):
+        share = (flags & flag > 0).mean(axis=(1, 3))
+        np.testing.assert_array_equal(edited.regions([0])[0] & flag > 0, share >= 0.5)
+    retina = drawn_eyes.parts().retina.reshape(20, 2, 20, 2).any(axis=(1, 3))
+    np.testing.assert_array_equal(shrunk_masks(drawn_eyes.parts().retina[None], 20)[0], retina)
+    assert small.maps_of("area")["truth_area"] == pytest.approx(retina.mean())
+
+
+def test_sharpness_tells_what_a_warp_enlarges_and_less_so_once_shrunk():
+    generator = np.random.default_rng(0)
+    noise = generator.normal(0, 12, (6, 80, 80, 1)).repeat(3, axis=3)
+    pixels = np.clip(np.array([150, 100, 60]) + noise, 0, 255).astype(np.uint8)
+    discs = [Ellipse(x=x, y=40, width=16, height=16) for x in range(35, 41)]
+    parts = [EditedParts(retina=np.ones((80, 80), np.bool_), disc=disc) for disc in discs]
+    rows = [
+        trace_row("disc_magnification", pixels, parts, strength=0.8, side=side) for side in (80, 20)
+    ]
+    assert rows[0]["paired"] == 1
+    assert rows[0]["auroc"] > rows[1]["auroc"] + 0.1
+    assert trace_row("hue", pixels, parts, strength=0.0, side=80)["paired"] == 0.5

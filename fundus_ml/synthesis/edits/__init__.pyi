@@ -3,6 +3,7 @@ from .catalogue import region_of as region_of
 from .editing import STRONGEST as STRONGEST
 from .editing import cannot_edit as cannot_edit
 from .editing import edit as edit
+from .editing import oracle_quantity as oracle_quantity
 from .editing import quantity as quantity
 from .editing import render as render
 from .editing import support as support

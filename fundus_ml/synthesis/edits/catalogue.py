@@ -25,6 +25,8 @@ class Edit:
         measure: Gives the edited quantity of an eye.
         support: Gives the pixels that may change.
         needs: Parts that must be known.
+        size: Gives the logarithm of the length that a warp scales, over the square's width.
+        per_strength: What an edit of strength 1 adds to it.
         regions: Names of ``PARTS`` or ``ZONES`` in which the truth lies.
     """
 
@@ -33,6 +35,8 @@ class Edit:
     support: Callable[[EditedParts], Mask]
     needs: tuple[str, ...]
     regions: tuple[str, ...]
+    size: Callable[[EditedParts], float] | None = None
+    per_strength: float = 0.0
 
 
 def _colour_edit(
@@ -99,6 +103,8 @@ _EDITS: Mapping[str, Edit] = MappingProxyType(
             support=_disc_support,
             needs=("disc",),
             regions=("disc", *RINGS),
+            size=quantities.log_disc_size,
+            per_strength=warps.LOG_MAGNIFICATION,
         ),
         "rim_pallor": _colour_edit(
             "rim_pallor", colours.rim_weight, quantities.rim_pallor, ("disc", "cup"), ("disc",)
@@ -112,6 +118,8 @@ _EDITS: Mapping[str, Edit] = MappingProxyType(
             support=_vessel_support,
             needs=("vessels",),
             regions=("vessels",),
+            size=quantities.log_vessel_width,
+            per_strength=warps.LOG_CALIBRE,
         ),
         "foveal_darkness": _colour_edit(
             "foveal_darkness",

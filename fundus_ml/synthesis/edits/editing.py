@@ -84,6 +84,26 @@ def quantity(name: str, pixels: Pixels, parts: EditedParts) -> float:
     return chosen.measure(pixels, parts)
 
 
+def oracle_quantity(name: str, pixels: Pixels, parts: EditedParts, *, strength: float) -> float:
+    """Read an edited eye as an oracle does that knows the edit and the parts.
+
+    Of a warp: the length of the part that was found and what the edit adds to it. Measured on
+    pixels (:func:`quantity`), a third of a warp is lost in the blur of the part's border, and eyes
+    differ more than their parts do, so that a network would read more than such an oracle. Of a
+    colour: :func:`quantity` of the edited eye.
+
+    Arguments and errors are those of :func:`edit`.
+    """
+    chosen = edit_of(name)
+    if chosen.size is None:
+        return quantity(name, edit(name, pixels, parts, strength=strength), parts)
+    check_eye(pixels, parts)
+    check_strength(strength)
+    if why := cannot_edit(name, parts):
+        raise InputError(f"edit={name}: not possible on this eye: {why}")
+    return chosen.size(parts) + strength * chosen.per_strength
+
+
 def cannot_edit(name: str, parts: EditedParts) -> str | None:
     """Say why an edit of this eye abstains, in a few words that can be counted; None if it can.
 

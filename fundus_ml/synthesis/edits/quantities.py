@@ -21,7 +21,7 @@ from fundus_ml.synthesis.edits.parts import (
     soft_retina,
     window_of,
 )
-from fundus_ml.synthesis.edits.warps import vessel_frame
+from fundus_ml.synthesis.edits.warps import fine_size, vessel_frame
 
 RED, GREEN = 0, 1
 BORDER_SOUGHT = (0.5, 1.9)
@@ -52,6 +52,12 @@ def log_disc_diameter(pixels: Pixels, parts: EditedParts) -> float:
     weight = weight * soft_retina(parts)[window] / (away + np.float32(0.1))
     border = _mean(away, weight * np.square(np.clip(fall, 0, None)) + np.float32(1e-12))
     return float(np.log(border * parts.disc.diameter / parts.shape[1]))
+
+
+def log_disc_size(parts: EditedParts) -> float:
+    """Logarithm of the diameter of the disc that was found, over the square's width."""
+    assert parts.disc is not None
+    return float(np.log(parts.disc.diameter / parts.shape[1]))
 
 
 def rim_pallor(pixels: Pixels, parts: EditedParts) -> float:
@@ -104,6 +110,19 @@ def log_calibre(pixels: Pixels, parts: EditedParts) -> float:
     deep = _mean(absorbed, line)
     width = float((absorbed * within).sum()) / (max(deep, 1e-3) * float(line.sum()) + 1e-9)
     return float(np.log(max(width, 1e-3) / parts.shape[1]))
+
+
+def log_vessel_width(parts: EditedParts) -> float:
+    """Logarithm of the mean width of the vessels that were found, over the square's width.
+
+    Their area over the length of their centre lines, where they may be warped.
+    """
+    assert parts.vessels is not None
+    frame, width = vessel_frame(parts), parts.shape[1]
+    # `line` holds shares of a pixel; a step along a line is one over the fine steps of a pixel.
+    length = float(frame.line.sum()) * fine_size(parts)[0] / width
+    area = float((parts.vessels & frame.support).sum())
+    return float(np.log(max(area, 1.0) / max(length, 1.0) / width))
 
 
 def _log(pixels: Pixels, channel: int) -> Plane:

@@ -1,4 +1,4 @@
-"""How strong an edit must be for the edited quantity alone to tell the classes this well."""
+"""How strong an edit must be for an oracle of the edited quantity to tell the classes this well."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from scipy.special import ndtri
 from fundus_ml.errors import InputError
 from fundus_ml.parallel import in_order
 from fundus_ml.synthesis.edits.catalogue import EDITS
-from fundus_ml.synthesis.edits.editing import STRONGEST, cannot_edit, edit, quantity
+from fundus_ml.synthesis.edits.editing import STRONGEST, cannot_edit, oracle_quantity
 from fundus_ml.synthesis.edits.parts import EditedParts, Pixels
 
 Floats = NDArray[np.float64]
@@ -35,9 +35,9 @@ class Calibrated:
     Attributes:
         edit: Its name.
         asked_auroc: AUROC that the oracle shall reach.
-        auroc: AUROC that it reaches on the eyes given, from pixels edited at ``strength``.
+        auroc: AUROC that it reaches on the eyes given, edited at ``strength``.
         strength: Of the edit.
-        between_classes: Mean shift of the measured quantity from the first class to the second,
+        between_classes: Mean shift of what the oracle reads from the first class to the second,
             in standard deviations between eyes.
         eyes: Eyes that were edited.
         people: People they belong to.
@@ -62,7 +62,7 @@ def strengths_for(
     *,
     edits: Sequence[str] = EDITS,
 ) -> dict[str, Calibrated]:
-    """Find the strength at which the measured quantity alone tells the classes with this AUROC.
+    """Find the strength at which an oracle of the edited quantity tells the classes so well.
 
     Arguments and errors are those of :func:`strengths_for_all`.
 
@@ -197,10 +197,7 @@ class _MeasuredEyes:
 def _measured(name: str, strength: float, eye: tuple[Pixels, EditedParts]) -> tuple[float, float]:
     """The quantity of an eye as each class."""
     pixels, parts = eye
-    low, high = (
-        quantity(name, edit(name, pixels, parts, strength=sign * strength), parts)
-        for sign in (-1, 1)
-    )
+    low, high = (oracle_quantity(name, pixels, parts, strength=sign * strength) for sign in (-1, 1))
     return low, high
 
 

@@ -88,7 +88,7 @@ def vessel_frame(parts: EditedParts) -> VesselFrame:
     """Lay the vessels out along their centre lines."""
     assert parts.vessels is not None
     height, width = parts.shape
-    size = _fine(parts)
+    size = fine_size(parts)
     drawn = cv2.resize(parts.vessels.astype(np.float32), size, interpolation=cv2.INTER_LINEAR)
     mask = cv2.GaussianBlur(drawn, (0, 0), 0.8) > 0.5  # noqa: PLR2004 (half covered)
     lines = np.asarray(skeletonize(mask), np.bool_)  # type: ignore[no-untyped-call]
@@ -117,7 +117,7 @@ def vessel_frame(parts: EditedParts) -> VesselFrame:
     )
 
 
-def _fine(parts: EditedParts) -> tuple[int, int]:
+def fine_size(parts: EditedParts) -> tuple[int, int]:
     """Width and height of the fine grid, a whole number of steps a pixel."""
     height, width = parts.shape
     steps = max(1, math.ceil(FINE_SIDE / max(height, width)))
@@ -150,7 +150,7 @@ def calibre_changed(pixels: Pixels, parts: EditedParts, log_factor: float) -> Pi
     """
     frame = vessel_frame(parts)
     height, width = parts.shape
-    size = _fine(parts)
+    size = fine_size(parts)
     fine = cv2.resize(pixels, size, interpolation=cv2.INTER_CUBIC).astype(np.float32)
     pull = np.expm1(-np.float32(log_factor) * frame.weight)
     move_x = cv2.GaussianBlur(frame.across * pull, (0, 0), 0.7)

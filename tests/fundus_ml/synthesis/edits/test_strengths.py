@@ -11,12 +11,17 @@ from fundus_ml.errors import InputError
 from fundus_ml.synthesis.edits import (
     EDITS,
     EditedParts,
+    edit,
     oracle_auroc,
+    oracle_quantity,
+    quantity,
     strengths_for,
     strengths_for_all,
 )
 from fundus_ml.synthesis.edits.colours import SHIFTS
 from fundus_ml.synthesis.edits.parts import soft_retina
+from fundus_ml.synthesis.edits.quantities import log_vessel_width
+from fundus_ml.synthesis.edits.warps import LOG_CALIBRE, LOG_MAGNIFICATION
 from tests.fundus_ml.synthesis.edits import painted_eyes
 
 SPREAD = 1.0
@@ -133,3 +138,31 @@ def test_strengths_found_on_half_the_people_hold_for_the_others():
         first, second = np.array(others).T
         # The AUROC of 100 people has a standard error of about .03 itself, twice here.
         assert oracle_auroc(first, second, people[100:]) == pytest.approx(0.7, abs=0.1), name
+
+
+@pytest.mark.parametrize("name", ["disc_magnification", "vessel_calibre"])
+def test_of_a_warp_the_oracle_reads_the_part_that_was_found_and_what_is_added(name):
+    """Measured on pixels, part of the shift is lost; the strength must not make up for that."""
+    pixels, parts, people = painted_eyes.eyes(24, size=96)
+    own, gained, seen = [], [], []
+    for eye in zip(pixels, parts, strict=True):
+        own.append(oracle_quantity(name, *eye, strength=0))
+        low, high = (oracle_quantity(name, *eye, strength=sign * 0.4) for sign in (-1, 1))
+        gained.append(high - low)
+        blurred = [quantity(name, edit(name, *eye, strength=s), eye[1]) for s in (-0.4, 0.4)]
+        seen.append(blurred[1] - blurred[0])
+    step = {"disc_magnification": LOG_MAGNIFICATION, "vessel_calibre": LOG_CALIBRE}[name]
+    np.testing.assert_allclose(gained, 0.8 * step)
+    assert 0 < np.mean(seen) < 0.95 * 0.8 * step
+    found = strengths_for(0.85, pixels, parts, people, edits=(name,))[name]
+    apart = 2 * found.strength * step / np.std(own, ddof=1)
+    assert found.between_classes == pytest.approx(apart)
+    assert found.auroc == pytest.approx(0.85, abs=0.01)
+
+
+def test_the_width_of_a_vessel_is_that_of_the_band_that_was_drawn():
+    mask = np.zeros((128, 128), np.bool_)
+    mask[60:66, 20:108] = True
+    parts = EditedParts(retina=np.ones((128, 128), np.bool_), vessels=mask)
+    width = np.exp(log_vessel_width(parts)) * 128
+    assert width == pytest.approx(6, rel=0.12)

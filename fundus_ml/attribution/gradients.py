@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -11,6 +10,7 @@ from torch.overrides import TorchFunctionMode
 from fundus_ml.attribution.explained import Explained, generators, passes
 from fundus_ml.attribution.options import AttributionOptions
 from fundus_ml.models.classifiers import Classifier
+from fundus_ml.modulation.saliency import with_noise
 
 RELUS = frozenset(
     {
@@ -81,14 +81,12 @@ def _over_noise(
     kept: Callable[[Tensor], Tensor],
 ) -> Tensor:
     """Average ``kept`` of the gradients at the noisy copies; noise may leave [0, 1]."""
-    spread = options.noise * (images.amax((1, 2, 3)) - images.amin((1, 2, 3)))
     drawn = generators(images, options.seed)
-    shape = tuple(images.shape[1:])
     found = torch.zeros_like(images[:, 0])
     count = options.noisy_passes
     for eyes, _ in passes(len(images), count, options.batch_size, images.device):
-        noise = np.stack([drawn[eye].standard_normal(shape, np.float32) for eye in eyes.tolist()])
-        noisy = images[eyes] + spread[eyes].view(-1, 1, 1, 1) * torch.from_numpy(noise).to(images)
+        own = [drawn[eye] for eye in eyes.tolist()]
+        noisy = with_noise(images[eyes], own, noise=options.noise)
         found.index_add_(0, eyes, kept(explained.gradient(noisy)).sum(1))
     return found / count
 

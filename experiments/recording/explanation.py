@@ -21,8 +21,8 @@ from fundus_ml.figures import attribution_panel, explanation_ranking, figure_png
 from fundus_ml.modulation import file_stem
 from fundus_ml.pages import MappedEyes, explanations_page
 from tracking.lineage import GALLERY, attach_pictures
+from tracking.recording import record_explanation_scores
 from tracking.registry import ModelVersion
-from tracking.results import record_explanation_scores
 from tracking.runs import Run
 
 FOLDER = "explanation"

@@ -22,6 +22,13 @@ from .programs import read_program as read_program
 from .reachable import has_password as has_password
 from .readiness import check_artifacts as check_artifacts
 from .readiness import stored_bytes as stored_bytes
+from .recording import record_biomarkers as record_biomarkers
+from .recording import record_explanation_scores as record_explanation_scores
+from .recording import record_minimal_perturbations as record_minimal_perturbations
+from .recording import record_modulations as record_modulations
+from .recording import record_predictions as record_predictions
+from .recording import record_region_shares as record_region_shares
+from .recording import record_transfers as record_transfers
 from .registry import describe as describe
 from .registry import find_alias as find_alias
 from .registry import load_classifier as load_classifier
@@ -32,13 +39,6 @@ from .registry import tag_version as tag_version
 from .repeating import Repeatable as Repeatable
 from .repeating import compare_metrics as compare_metrics
 from .repeating import read_repeatable as read_repeatable
-from .results import record_biomarkers as record_biomarkers
-from .results import record_explanation_scores as record_explanation_scores
-from .results import record_minimal_perturbations as record_minimal_perturbations
-from .results import record_modulations as record_modulations
-from .results import record_predictions as record_predictions
-from .results import record_region_shares as record_region_shares
-from .results import record_transfers as record_transfers
 from .retraining import compared as compared
 from .retraining import retrain_once as retrain_once
 from .runs import DatasetVersion as DatasetVersion

@@ -19,10 +19,10 @@ from fundus_ml.faithfulness import (
 )
 from fundus_ml.figures import attribution_panel, explanation_ranking, figure_png
 from fundus_ml.modulation import file_stem
-from fundus_ml.pages import Explained, explanations_page
+from fundus_ml.pages import MappedEyes, explanations_page
 from tracking.lineage import GALLERY, attach_pictures
+from tracking.recording import record_explanation_scores
 from tracking.registry import ModelVersion
-from tracking.results import record_explanation_scores
 from tracking.runs import Run
 
 FOLDER = "explanation"
@@ -224,7 +224,7 @@ def _write_page(
             **{"class": [eyes.classes[int(label)] for label in eyes.labels]},
             prob=expit(record.maps.logit),
         ),
-        explained=Explained(pixels=eyes.pixels, maps=record.maps.by_method, regions=eyes.regions),
+        explained=MappedEyes(pixels=eyes.pixels, maps=record.maps.by_method, regions=eyes.regions),
         classes=eyes.classes,
         scores=shown,
         controls=CONTROLS,

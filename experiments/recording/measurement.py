@@ -8,7 +8,7 @@ from fundus_ml.biomarkers.prediction import BIOMARKERS, NETWORK
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.figures import association_forest
 from fundus_ml.statistics.bootstrap import Interval
-from tracking.results import record_biomarkers
+from tracking.recording import record_biomarkers
 from tracking.runs import DatasetVersion, Run
 
 _OF_EYE = ("image_id", "person_group", "eye", "split", "label", "age")

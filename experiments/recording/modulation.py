@@ -19,13 +19,13 @@ from fundus_ml.modulation.paired_differences import beyond_one_gradient, gradien
 from fundus_ml.modulation.several_networks import over_networks
 from fundus_ml.pages.gallery import OtherVersion
 from tracking.lineage import attach_pictures
-from tracking.registry import ModelVersion
-from tracking.results import (
+from tracking.recording import (
     record_minimal_perturbations,
     record_modulations,
     record_region_shares,
     record_transfers,
 )
+from tracking.registry import ModelVersion
 from tracking.runs import Run
 
 FOLDER = "modulation"

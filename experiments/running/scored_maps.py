@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from experiments.running.console import progress
 from experiments.running.explained import ExplainedEyes, Maps
 from fundus_ml.attribution import SEEDED, AttributionOptions, attribute, is_signed
-from fundus_ml.faithfulness import FaithfulnessOptions, removals_of, score_maps
+from fundus_ml.faithfulness import FaithfulnessOptions, quickened, removals_of, score_maps
 from fundus_ml.imaging.pictures import to_images
 from fundus_ml.imaging.regions.energy_shares import PartAreas
 from fundus_ml.models.classifiers import Classifier
@@ -42,7 +42,8 @@ def scored_maps(
         By method, rows of :func:`fundus_ml.faithfulness.score_maps`.
     """
     images = to_images(eyes.pixels, next(classifier.parameters()).device)
-    removals = removals_of(classifier, images, options=options)
+    quick = quickened(classifier, images)
+    removals = removals_of(classifier, images, options=options, quick=quick)
     areas = None if eyes.regions is None else PartAreas(eyes.regions, with_ring=True)
     found = {}
     with progress("score", "method") as on_step:
@@ -51,7 +52,7 @@ def scored_maps(
             given = torch.from_numpy(made).to(images.device)
             scores = score_maps(
                 classifier, images, given,
-                options=options, regions=areas, signed=signed, removals=removals,
+                options=options, regions=areas, signed=signed, removals=removals, quick=quick,
             )  # fmt: skip
             if sanity_images:
                 first = slice(sanity_images)
@@ -59,7 +60,7 @@ def scored_maps(
                 asked = partial(_asked, method, attribution, regions=regions)
                 again = score_maps(
                     classifier, images[first], given[first],
-                    options=options, signed=signed, only_asked_again=True,
+                    options=options, signed=signed, only_asked_again=True, quick=quick,
                     explain=partial(asked, seed=attribution.seed),
                     seeded_explain=asked if method in SEEDED else None,
                 )  # fmt: skip

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from fundus_ml.attribution.captum_layers import layer_grad_cam
-from fundus_ml.attribution.explained import Explained, one_view
+from fundus_ml.attribution.explained_logit import ExplainedLogit, one_view
 from fundus_ml.attribution.options import AttributionOptions
 from fundus_ml.attribution.spatial_levels import gridded
 
@@ -17,7 +17,7 @@ SMALLEST = 1e-6
 LayerMap = Callable[[nn.Module, nn.Module, Tensor], Tensor]
 
 
-def grad_cam(explained: Explained, images: Tensor, _options: AttributionOptions) -> Tensor:
+def grad_cam(explained: ExplainedLogit, images: Tensor, _options: AttributionOptions) -> Tensor:
     """Weigh each channel by its mean gradient, ``(N, H, W)``, without the ReLU.
 
     Source:
@@ -27,7 +27,7 @@ def grad_cam(explained: Explained, images: Tensor, _options: AttributionOptions)
 
 
 def grad_cam_plus_plus(
-    explained: Explained, images: Tensor, _options: AttributionOptions
+    explained: ExplainedLogit, images: Tensor, _options: AttributionOptions
 ) -> Tensor:
     """Weigh each channel by its positive gradients, ``(N, H, W)``, without the last ReLU.
 
@@ -43,7 +43,7 @@ def upsampled(coarse: Tensor, like: Tensor) -> Tensor:
     return interpolate(coarse[:, None], like.shape[2:], mode="bilinear", align_corners=False)[:, 0]
 
 
-def _at_last_level(explained: Explained, images: Tensor, layer_map: LayerMap) -> Tensor:
+def _at_last_level(explained: ExplainedLogit, images: Tensor, layer_map: LayerMap) -> Tensor:
     """Average the maps of both views where the logit does; the mirror image's is flipped back."""
     model = explained.model
     with one_view(model) as both, gridded(explained.level) as grid:

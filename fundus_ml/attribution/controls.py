@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
 from fundus_ml.attribution.baselines import blurred
-from fundus_ml.attribution.explained import generators
+from fundus_ml.attribution.explained_logit import generators
 from fundus_ml.attribution.options import AttributionOptions
 from fundus_ml.imaging.regions.maps import REGION_FLAGS
 

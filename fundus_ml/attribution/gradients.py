@@ -2,15 +2,15 @@
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from fundus_ml.attribution.explained import Explained, generators, passes
+from fundus_ml.attribution.explained_logit import ExplainedLogit, generators, passes
 from fundus_ml.attribution.options import AttributionOptions
 from fundus_ml.models.classifiers import Classifier
+from fundus_ml.modulation.saliency import with_noise
 
 RELUS = frozenset(
     {
@@ -31,7 +31,7 @@ OTHER_ACTIVATIONS = (
 """Classes of activations between layers that are no ReLU; gates, such as sigmoids, may stay."""
 
 
-def gradient(explained: Explained, images: Tensor, _options: AttributionOptions) -> Tensor:
+def gradient(explained: ExplainedLogit, images: Tensor, _options: AttributionOptions) -> Tensor:
     """Sum the input gradient over RGB, ``(N, H, W)``.
 
     Source:
@@ -40,13 +40,15 @@ def gradient(explained: Explained, images: Tensor, _options: AttributionOptions)
     return explained.gradient(images).sum(1)
 
 
-def gradient_squared(explained: Explained, images: Tensor, _options: AttributionOptions) -> Tensor:
+def gradient_squared(
+    explained: ExplainedLogit, images: Tensor, _options: AttributionOptions
+) -> Tensor:
     """Sum the squared input gradient over RGB, ``(N, H, W)``."""
     return explained.gradient(images).square().sum(1)
 
 
 def gradient_times_input(
-    explained: Explained, images: Tensor, _options: AttributionOptions
+    explained: ExplainedLogit, images: Tensor, _options: AttributionOptions
 ) -> Tensor:
     """Sum gradient times pixel value over RGB, ``(N, H, W)``.
 
@@ -56,7 +58,7 @@ def gradient_times_input(
     return (explained.gradient(images) * images).sum(1)
 
 
-def smoothgrad(explained: Explained, images: Tensor, options: AttributionOptions) -> Tensor:
+def smoothgrad(explained: ExplainedLogit, images: Tensor, options: AttributionOptions) -> Tensor:
     """Average the input gradient over noisy copies, summed over RGB, ``(N, H, W)``.
 
     Source:
@@ -65,7 +67,9 @@ def smoothgrad(explained: Explained, images: Tensor, options: AttributionOptions
     return _over_noise(explained, images, options, lambda gradients: gradients)
 
 
-def smoothgrad_squared(explained: Explained, images: Tensor, options: AttributionOptions) -> Tensor:
+def smoothgrad_squared(
+    explained: ExplainedLogit, images: Tensor, options: AttributionOptions
+) -> Tensor:
     """Average the squared input gradient over noisy copies, summed over RGB, ``(N, H, W)``.
 
     Source:
@@ -75,25 +79,25 @@ def smoothgrad_squared(explained: Explained, images: Tensor, options: Attributio
 
 
 def _over_noise(
-    explained: Explained,
+    explained: ExplainedLogit,
     images: Tensor,
     options: AttributionOptions,
     kept: Callable[[Tensor], Tensor],
 ) -> Tensor:
     """Average ``kept`` of the gradients at the noisy copies; noise may leave [0, 1]."""
-    spread = options.noise * (images.amax((1, 2, 3)) - images.amin((1, 2, 3)))
     drawn = generators(images, options.seed)
-    shape = tuple(images.shape[1:])
     found = torch.zeros_like(images[:, 0])
     count = options.noisy_passes
     for eyes, _ in passes(len(images), count, options.batch_size, images.device):
-        noise = np.stack([drawn[eye].standard_normal(shape, np.float32) for eye in eyes.tolist()])
-        noisy = images[eyes] + spread[eyes].view(-1, 1, 1, 1) * torch.from_numpy(noise).to(images)
+        own = [drawn[eye] for eye in eyes.tolist()]
+        noisy = with_noise(images[eyes], own, noise=options.noise)
         found.index_add_(0, eyes, kept(explained.gradient(noisy)).sum(1))
     return found / count
 
 
-def guided_backprop(explained: Explained, images: Tensor, _options: AttributionOptions) -> Tensor:
+def guided_backprop(
+    explained: ExplainedLogit, images: Tensor, _options: AttributionOptions
+) -> Tensor:
     """Sum the guided gradient over RGB, ``(N, H, W)``: ReLUs pass back what is above 0 alone.
 
     Source:

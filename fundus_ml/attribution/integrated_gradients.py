@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from fundus_ml.attribution.baselines import baseline_of
-from fundus_ml.attribution.explained import Explained, passes
+from fundus_ml.attribution.explained_logit import ExplainedLogit, passes
 from fundus_ml.attribution.options import AttributionOptions
 
 
 def integrated_gradients(
-    explained: Explained, images: Tensor, options: AttributionOptions
+    explained: ExplainedLogit, images: Tensor, options: AttributionOptions
 ) -> Tensor:
     """Integrate the gradient from the baseline to the eye, summed over RGB, ``(N, H, W)``.
 
@@ -34,7 +34,7 @@ def integrated_gradients(
 
 
 def along_path(
-    explained: Explained,
+    explained: ExplainedLogit,
     images: Tensor,
     baselines: Tensor,
     *,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from fundus_ml.attacks.search import frozen
 from fundus_ml.attribution.class_activation import grad_cam, grad_cam_plus_plus, upsampled
 from fundus_ml.attribution.controls import VESSELS, control
-from fundus_ml.attribution.explained import Explained
+from fundus_ml.attribution.explained_logit import ExplainedLogit
 from fundus_ml.attribution.gradients import (
     gradient,
     gradient_squared,
@@ -45,12 +45,12 @@ class _Method:
         many_passes: Whether folding the network pays.
     """
 
-    make: Callable[[Explained, Tensor, AttributionOptions], Tensor]
+    make: Callable[[ExplainedLogit, Tensor, AttributionOptions], Tensor]
     signed: bool = True
     many_passes: bool = False
 
 
-def _evidence(explained: Explained, images: Tensor, _options: AttributionOptions) -> Tensor:
+def _evidence(explained: ExplainedLogit, images: Tensor, _options: AttributionOptions) -> Tensor:
     """Stretch the classifier's own evidence to the picture."""
     own = _evidence_of(explained.model)
     assert own is not None
@@ -157,7 +157,7 @@ def cannot_serve(method: str, classifier: nn.Module, *, has_regions: bool = True
             side = inner.spec.size
             black = torch.zeros(1, 3, side, side, device=inner.mean.device)
             try:
-                _ = Explained.of(classifier, black, many_passes=False).level
+                _ = ExplainedLogit.of(classifier, black, many_passes=False).level
             except InputError as error:
                 return str(error)
     return None
@@ -179,7 +179,7 @@ def _maker(
     if method not in _OF_NETWORKS or not len(images):
         return lambda batch, regions: control(method, batch, options, regions)
     how = _OF_NETWORKS[method]
-    explained = Explained.of(classifier, images, many_passes=how.many_passes)
+    explained = ExplainedLogit.of(classifier, images, many_passes=how.many_passes)
     return lambda batch, _regions: how.make(explained, batch, options)
 
 

@@ -8,11 +8,11 @@ from torch import Tensor
 from fundus_ml.attacks.projected_gradient import pgd
 from fundus_ml.attacks.step_sizes import step_length
 from fundus_ml.attacks.threat_models import LEVELS, ThreatModel
-from fundus_ml.attribution.explained import Explained
+from fundus_ml.attribution.explained_logit import ExplainedLogit
 from fundus_ml.attribution.options import AttributionOptions
 
 
-def modulation(explained: Explained, images: Tensor, options: AttributionOptions) -> Tensor:
+def modulation(explained: ExplainedLogit, images: Tensor, options: AttributionOptions) -> Tensor:
     """Push each eye towards both classes and map the energy of half the difference.
 
     With ``d`` half of (change towards the second class less change towards the first), a pixel's

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from fundus_ml.attribution.baselines import baseline_of
-from fundus_ml.attribution.explained import Explained, passes
+from fundus_ml.attribution.explained_logit import ExplainedLogit, passes
 from fundus_ml.attribution.options import AttributionOptions
 
 
-def occlusion(explained: Explained, images: Tensor, options: AttributionOptions) -> Tensor:
+def occlusion(explained: ExplainedLogit, images: Tensor, options: AttributionOptions) -> Tensor:
     """Average over the windows that hide a pixel what the logit loses, ``(N, H, W)``.
 
     Source:

@@ -7,7 +7,7 @@ from skimage.segmentation import felzenszwalb
 from skimage.transform import resize
 from torch import Tensor
 
-from fundus_ml.attribution.explained import Explained
+from fundus_ml.attribution.explained_logit import ExplainedLogit
 from fundus_ml.attribution.integrated_gradients import along_path
 from fundus_ml.attribution.options import AttributionOptions
 from fundus_ml.imaging.opencv import cv2
@@ -21,7 +21,7 @@ GROWN = 5
 """Pixels by which each segment grows over its edge."""
 
 
-def xrai(explained: Explained, images: Tensor, options: AttributionOptions) -> Tensor:
+def xrai(explained: ExplainedLogit, images: Tensor, options: AttributionOptions) -> Tensor:
     """Give each segment the mean of its integrated gradients, ``(N, H, W)``.
 
     The baselines are those of the source whatever the options say: each eye's darkest and its

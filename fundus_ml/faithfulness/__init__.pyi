@@ -5,6 +5,7 @@ from .deletion_insertion import deletion_insertion as deletion_insertion
 from .explained import Explain as Explain
 from .explained import Explained as Explained
 from .explained import SeededExplain as SeededExplain
+from .explained import quickened as quickened
 from .known_places import KNOWN_PLACES as KNOWN_PLACES
 from .known_places import known_place_table as known_place_table
 from .localisation import first_part as first_part

@@ -1,20 +1,16 @@
 """Methods beside one another: means over people, and every method minus every other."""
 
 from collections.abc import Collection, Mapping
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from fundus_ml.errors import InputError, listed
 from fundus_ml.faithfulness.scores import SCORES
+from fundus_ml.statistics.bootstrap import Floats
 from fundus_ml.statistics.clustered import clustered_mean
-from fundus_ml.statistics.false_discoveries import q_values
-from fundus_ml.statistics.sign_flips import paired_means
+from fundus_ml.statistics.pairwise import PERMUTATIONS, Measure, pairwise_differences
 
-PERMUTATIONS = 9999
-"""Sign vectors behind each p-value: it is never below 1/10,000."""
 TABLE_COLUMNS = (
     "method",
     "score",
@@ -42,8 +38,6 @@ DIFFERENCE_COLUMNS = (
     "p",
     "q",
 )
-Key = tuple[str, str]
-Floats = NDArray[np.float64]
 
 
 def method_table(
@@ -117,45 +111,29 @@ def method_differences(
         InputError: As :func:`method_table`, or a control is no method.
 
     Source:
-        :func:`fundus_ml.statistics.sign_flips.paired_means`; Benjamini and Hochberg 1995.
+        :func:`fundus_ml.statistics.pairwise.pairwise_differences`.
     """
     if unknown := sorted(set(controls) - set(scores)):
         raise InputError(f"controls={unknown[0]}: no such method; there are {listed([*scores])}")
-    measured = _by_key(scores, len(eyes))
-    named, gaps = [], []
-    for one, other in combinations(measured, 2):
-        if {one, other} <= set(controls):
-            continue
-        shared = [key for key in measured[one] if key in measured[other]]
-        for score, part in shared:
-            named.append((one, other, score, part, SCORES[score].better))
-            gaps.append(measured[one][score, part] - measured[other][score, part])
-    if not gaps:
-        return pd.DataFrame(columns=list(DIFFERENCE_COLUMNS))
-    found = paired_means(
-        np.stack(gaps, axis=1),
-        eyes["person_group"].to_numpy(),
+    found = pairwise_differences(
+        _by_key(scores, len(eyes)),
+        eyes["person_group"],
+        apart=controls,
         permutations=permutations,
         seed=seed,
+    ).rename(columns={"condition": "method", "measure": "score"})
+    rows = found.assign(
+        better=found["score"].map(lambda score: SCORES[score].better),
+        abstained=len(eyes) - found["eyes"],
     )
-    rows = pd.DataFrame(named, columns=["method", "other", "score", "part", "better"]).assign(
-        eyes=found.rows,
-        abstained=len(eyes) - found.rows,
-        people=found.people,
-        difference=found.mean,
-        low=found.low,
-        high=found.high,
-        p=found.pvalue,
-    )
-    rows["q"] = rows.groupby("score")["p"].transform(q_values)
     return rows[list(DIFFERENCE_COLUMNS)]
 
 
-def _by_key(scores: Mapping[str, pd.DataFrame], count: int) -> dict[str, dict[Key, Floats]]:
+def _by_key(scores: Mapping[str, pd.DataFrame], count: int) -> dict[str, dict[Measure, Floats]]:
     """Give each method one value per image, ``(N,)``, for every score and part."""
     if not scores:
         raise InputError("scores: no method")
-    found: dict[str, dict[Key, Floats]] = {}
+    found: dict[str, dict[Measure, Floats]] = {}
     for method, rows in scores.items():
         if unknown := sorted(set(rows["score"]) - set(SCORES)):
             raise InputError(f"score={unknown[0]}: allowed: {', '.join(SCORES)}")

@@ -53,11 +53,9 @@ class Explained:
         signed: bool = True,
         batch_size: int = 32,
         seed: int = 0,
+        quick: nn.Module | None = None,
     ) -> "Explained":
         """Check images and maps, and ask the network what it decides.
-
-        A network without what forbids it is folded (BatchNorm into convolutions) where the folded
-        one scores the first image alike.
 
         Args:
             model: Maps pixels in [0, 1] to ``(N,)`` logits; given back as it was.
@@ -67,6 +65,7 @@ class Explained:
             signed: Whether the sign has that meaning; else the absolute value counts.
             batch_size: Images per forward pass.
             seed: Seed of the order of pixels of equal value.
+            quick: :func:`quickened` of the network, where it is folded already.
 
         Raises:
             InputError: Shapes do not match, an image leaves [0, 1], a map is not finite, or the
@@ -75,8 +74,8 @@ class Explained:
         _check_images(images)
         attributions = checked_maps("attributions", attributions, images)
         images = images.detach().float()
-        with frozen(model):
-            quick = _quickened(model, images)
+        if quick is None:
+            quick = quickened(model, images)
         logits = torch.cat(list(_scored(quick, images, batch_size)))
         direction = torch.where(logits >= 0, 1.0, -1.0)
         directed = direction[:, None, None] * attributions if signed else attributions.abs()
@@ -145,6 +144,31 @@ class Explained:
                 yield rows, _asked(self.quick, changed)
 
 
+def quickened(model: nn.Module, images: Tensor) -> nn.Module:
+    """Fold BatchNorm into convolutions where the logit of the first image stays.
+
+    Args:
+        model: Maps pixels in [0, 1] to ``(N,)`` logits; given back as it was.
+        images: ``(N, 3, H, W)`` in [0, 1], N 1 or more.
+
+    Returns:
+        A network for :class:`Explained` of any images; ``model`` itself where it has no BatchNorm,
+        cannot be folded or would say something else.
+
+    Raises:
+        InputError: The network gives no ``(N,)`` logits.
+    """
+    with frozen(model):
+        quick = folded(model)
+        if quick is model:
+            return model
+        first = images[:1].detach().float()
+        with torch.inference_mode():
+            found, wanted = _asked(quick, first), _asked(model, first)
+    same = torch.allclose(found, wanted, rtol=AGREEMENT, atol=AGREEMENT)
+    return quick.to(memory_format=torch.channels_last) if same else model
+
+
 def checked_maps(name: str, maps: Tensor, images: Tensor) -> Tensor:
     """Take maps as float32 on the device of the images.
 
@@ -191,18 +215,6 @@ def _check_images(images: Tensor) -> None:
     low, high = images.aminmax()
     if not (low >= 0 and high <= 1):
         raise InputError(f"images: pixels must lie in [0, 1], found {low:.3g} to {high:.3g}")
-
-
-def _quickened(model: nn.Module, images: Tensor) -> nn.Module:
-    """Fold BatchNorm where the logit of the first image stays."""
-    quick = folded(model)
-    if quick is model:
-        return model
-    with torch.inference_mode():
-        same = torch.allclose(
-            _asked(quick, images[:1]), _asked(model, images[:1]), rtol=AGREEMENT, atol=AGREEMENT
-        )
-    return quick.to(memory_format=torch.channels_last) if same else model
 
 
 def _scored(model: nn.Module, images: Tensor, batch_size: int) -> Iterator[Tensor]:

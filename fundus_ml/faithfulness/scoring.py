@@ -39,6 +39,7 @@ def score_maps(
     regions: NDArray[np.uint8] | PartAreas | None = None,
     signed: bool = True,
     removals: Removals | None = None,
+    quick: nn.Module | None = None,
     only_asked_again: bool = False,
     on_step: OnStep | None = None,
 ) -> pd.DataFrame:
@@ -56,6 +57,7 @@ def score_maps(
             share; likewise.
         signed: Whether the sign of the maps has that meaning; else their absolute value counts.
         removals: :func:`removals_of` these images, where another method was scored before.
+        quick: :func:`~fundus_ml.faithfulness.explained.quickened` of the classifier, likewise.
         only_asked_again: Leave out the scores that ask no method again.
         on_step: Called with (groups of scores done, groups in all) after each.
 
@@ -75,6 +77,7 @@ def score_maps(
         signed=signed,
         batch_size=options.batch_size,
         seed=options.seed,
+        quick=quick,
     )
     groups: list[Callable[[], Iterator[tuple[str, str, Values]]]] = []
     if not only_asked_again:
@@ -106,19 +109,28 @@ def score_maps(
     return pd.concat(rows, ignore_index=True)[list(COLUMNS)]
 
 
-def removals_of(classifier: nn.Module, images: Tensor, *, options: FaithfulnessOptions) -> Removals:
+def removals_of(
+    classifier: nn.Module,
+    images: Tensor,
+    *,
+    options: FaithfulnessOptions,
+    quick: nn.Module | None = None,
+) -> Removals:
     """Remove the subsets of :func:`score_maps` once, for every method that explains these images.
 
     Args:
         classifier: As :func:`score_maps`.
         images: As :func:`score_maps`.
         options: As :func:`score_maps`.
+        quick: As :func:`score_maps`.
 
     Raises:
         InputError: As :func:`score_maps`.
     """
     nothing = torch.zeros_like(images[:, 0])
-    explained = Explained.make(classifier, images, nothing, batch_size=options.batch_size)
+    explained = Explained.make(
+        classifier, images, nothing, batch_size=options.batch_size, quick=quick
+    )
     return _subsets(explained, options)
 
 

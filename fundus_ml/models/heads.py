@@ -1,5 +1,6 @@
 """What turns a backbone's features into one logit."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,7 +37,7 @@ class MultiscaleHead(nn.Sequential):
         )
 
 
-class EvidenceHead(nn.Module):
+class EvidenceHead(nn.Module, ABC):
     """Reads a ``(N, C, h, w)`` map, and says how much each position of it counted.
 
     Attributes:
@@ -45,9 +46,9 @@ class EvidenceHead(nn.Module):
 
     signed: bool
 
+    @abstractmethod
     def evidence(self, maps: Tensor) -> Tensor:
         """Say how much each position counts, ``(N, h, w)``."""
-        raise NotImplementedError
 
 
 class AttentionHead(EvidenceHead):

@@ -1,11 +1,6 @@
-"""Every condition minus every other on the same eyes: intervals and tests over people, with FDR.
-
-Two intervals that overlap do not say that conditions are alike, and two that do not say more than
-is needed: the conditions change the same eyes, so what counts is the difference of each eye.
-"""
+"""Every condition minus every other on the same eyes, and what that says of the modulation."""
 
 from collections.abc import Hashable, Mapping
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -15,12 +10,9 @@ from fundus_ml.modulation.control_table import MODULATION
 from fundus_ml.modulation.effects import areas_under_path
 from fundus_ml.modulation.null_distribution import is_shuffled
 from fundus_ml.modulation.saliency import GRADIENT
-from fundus_ml.statistics.bootstrap import CONFIDENCE
-from fundus_ml.statistics.false_discoveries import q_values
-from fundus_ml.statistics.sign_flips import paired_means
+from fundus_ml.statistics.bootstrap import CONFIDENCE, Floats
+from fundus_ml.statistics.pairwise import PERMUTATIONS, Measure, pairwise_differences
 
-PERMUTATIONS = 9999
-"""Sign vectors behind each p-value: it is never below 1/10,000."""
 NOT_SEEN = 0.5
 """Energy, in squared grey levels, that stands for none: half of what one value's one level has."""
 ENRICHMENT, LOG_ENRICHMENT, SUCCESS, AREA, EVALUATOR = (
@@ -31,19 +23,6 @@ ENRICHMENT, LOG_ENRICHMENT, SUCCESS, AREA, EVALUATOR = (
     "evaluator_prob_target",
 )
 """Measures."""
-DIFFERENCE_COLUMNS = (
-    "condition",
-    "other",
-    "measure",
-    "part",
-    "eyes",
-    "people",
-    "difference",
-    "low",
-    "high",
-    "p",
-    "q",
-)
 
 
 def paired_differences(
@@ -76,40 +55,19 @@ def paired_differences(
         with one another. Each network is asked about its own pictures.
 
     Source:
-        :func:`fundus_ml.statistics.sign_flips.paired_means`; Benjamini and Hochberg 1995.
+        :func:`fundus_ml.statistics.pairwise.pairwise_differences`.
     """
     measured = {
         condition: _by_eye(rows, shares[condition], eyes) for condition, rows in effects.items()
     }
-    pairs = [
-        (one, other)
-        for one, other in combinations(measured, 2)
-        if not (is_shuffled(one) and is_shuffled(other))
-    ]
-    columns, named = [], []
-    for one, other in pairs:
-        gap = measured[one] - measured[other]
-        columns.append(gap.to_numpy())
-        named += [(one, other, *column) for column in gap.columns.to_flat_index()]
-    if not named:
-        return pd.DataFrame(columns=list(DIFFERENCE_COLUMNS))
-    found = paired_means(
-        np.concatenate(columns, axis=1),
-        eyes["person_group"].to_numpy(),
+    found = pairwise_differences(
+        measured,
+        eyes["person_group"],
+        apart=[condition for condition in measured if is_shuffled(condition)],
         permutations=permutations,
         seed=seed,
     )
-    rows = pd.DataFrame(named, columns=["condition", "other", "measure", "part"]).assign(
-        eyes=found.rows,
-        people=found.people,
-        difference=found.mean,
-        low=found.low,
-        high=found.high,
-        p=found.pvalue,
-    )
-    rows = rows[rows["eyes"] > 0].reset_index(drop=True)
-    rows["q"] = rows.groupby("measure")["p"].transform(q_values)
-    return rows[list(DIFFERENCE_COLUMNS)]
+    return found[found["eyes"] > 0].reset_index(drop=True)
 
 
 def beyond_one_gradient(differences: pd.DataFrame) -> pd.DataFrame:
@@ -153,8 +111,10 @@ def _named(row: Mapping[Hashable, Any], *, shown: bool) -> str:
     return f"{words} {float(row['difference']):+.2f}" if shown else words
 
 
-def _by_eye(effects: pd.DataFrame, shares: pd.DataFrame, eyes: pd.DataFrame) -> pd.DataFrame:
-    """Measures of each eye, ``(N, measures)`` with columns ``(measure, part)``; NaN where none."""
+def _by_eye(
+    effects: pd.DataFrame, shares: pd.DataFrame, eyes: pd.DataFrame
+) -> dict[Measure, Floats]:
+    """Give each eye its measures, ``(N,)`` each; NaN where it has none."""
     strongest = effects[effects["eps"] == effects["eps"].max()].set_index("image_id")
     measured = {
         (SUCCESS, ""): strongest["success"].astype(float),
@@ -171,4 +131,4 @@ def _by_eye(effects: pd.DataFrame, shares: pd.DataFrame, eyes: pd.DataFrame) -> 
         least = NOT_SEEN / energy.reindex(shown.index)
         share = np.maximum(shown["energy_share"], least)
         measured[LOG_ENRICHMENT, str(part)] = np.log(share / shown["area_share"])
-    return pd.DataFrame(measured).reindex(eyes["image_id"])
+    return {name: by_eye.reindex(eyes["image_id"]).to_numpy() for name, by_eye in measured.items()}

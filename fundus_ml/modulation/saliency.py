@@ -1,6 +1,6 @@
 """One gradient of the model itself as a change: what a modulation must show more than."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -77,18 +77,32 @@ def saliency_directions(
     return directions
 
 
+def with_noise(
+    images: Tensor, generators: Sequence[np.random.Generator], *, noise: float
+) -> Tensor:
+    """Add normal noise to each image.
+
+    Args:
+        images: ``(N, 3, H, W)``.
+        generators: N, one per image; the same one again goes on drawing.
+        noise: Standard deviation, in ranges of the image's pixels.
+
+    Returns:
+        ``(N, 3, H, W)``, which may leave [0, 1].
+    """
+    spread = noise * (images.amax((1, 2, 3), keepdim=True) - images.amin((1, 2, 3), keepdim=True))
+    drawn = [each.standard_normal(images.shape[1:], np.float32) for each in generators]
+    return images + spread * torch.from_numpy(np.stack(drawn)).to(images)
+
+
 def _gradient(problem: Problem, _generators: list[np.random.Generator]) -> Tensor:
     return problem.climb(problem.images)[1]
 
 
 def _smoothgrad(problem: Problem, generators: list[np.random.Generator]) -> Tensor:
-    images = problem.images
-    spread = NOISE * (images.amax((1, 2, 3), keepdim=True) - images.amin((1, 2, 3), keepdim=True))
-    mean, squared = torch.zeros_like(images), torch.zeros_like(images)
+    mean, squared = torch.zeros_like(problem.images), torch.zeros_like(problem.images)
     for _ in range(NOISY_PASSES):
-        noise = [each.standard_normal(images.shape[1:], np.float32) for each in generators]
-        noisy = images + spread * torch.from_numpy(np.stack(noise)).to(images)
-        gradient = problem.climb(noisy)[1]
+        gradient = problem.climb(with_noise(problem.images, generators, noise=NOISE))[1]
         mean += gradient / NOISY_PASSES
         squared += gradient.square() / NOISY_PASSES
     return mean.sign() * squared.sqrt()

@@ -1,4 +1,4 @@
-from .explanations import Explained as Explained
+from .explanations import MappedEyes as MappedEyes
 from .explanations import explanations_page as explanations_page
 from .gallery import Gallery as Gallery
 from .gallery import OtherVersion as OtherVersion

@@ -29,7 +29,7 @@ OUTLINE_WIDTH = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Explained:
+class MappedEyes:
     """Maps of one version over the same eyes.
 
     Attributes:
@@ -48,7 +48,7 @@ def explanations_page(
     title: str,
     words: str,
     eyes: pd.DataFrame,
-    explained: Explained,
+    explained: MappedEyes,
     classes: tuple[str, str],
     scores: pd.DataFrame | None = None,
     controls: Sequence[str] = (),

@@ -22,6 +22,7 @@ from .numerals import plain as plain
 from .numerals import read_number as read_number
 from .numerals import read_whole as read_whole
 from .numerals import shortened as shortened
+from .pairwise import pairwise_differences as pairwise_differences
 from .placements import auroc_apart as auroc_apart
 from .placements import logit_auroc as logit_auroc
 from .ranking import Ranking as Ranking

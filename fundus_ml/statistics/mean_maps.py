@@ -7,9 +7,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fundus_ml.errors import InputError
-from fundus_ml.statistics.bootstrap import Floats, cluster_codes
+from fundus_ml.statistics.bootstrap import Floats
 from fundus_ml.statistics.ranking import same_length
-from fundus_ml.statistics.sign_flips import ROUNDING, sign_vectors
+from fundus_ml.statistics.sign_flips import (
+    ROUNDING,
+    rows_of_people,
+    sign_vectors,
+    sums_by_person,
+)
 
 __all__ = ["MapTest", "difference_map", "sign_flip_map"]
 
@@ -165,25 +170,14 @@ def difference_map(
 def _checked(
     values: ArrayLike, groups: ArrayLike, permutations: int
 ) -> tuple[Floats, NDArray[np.intp], int]:
-    found = np.asarray(values, np.float64)
-    if found.ndim != 2:  # noqa: PLR2004 (n, V)
-        raise InputError(f"values: shape must be (n, V), not {found.shape}")
-    if np.isinf(found).any():
-        raise InputError("values: infinite; each must be a number, or NaN where it is missing")
     if permutations < 0:
         raise InputError(f"permutations={permutations}: must be 0 (no test) or more")
-    person, people = cluster_codes(groups)
-    same_length(values=len(found), groups=len(person))
-    return found, person, people
+    return rows_of_people("values", values, groups, columns="V")
 
 
 def _means(values: Floats, person: NDArray[np.intp], people: int) -> Floats:
     """``(people, V)`` means of what is not missing."""
-    known = ~np.isnan(values)
-    sums, counts = np.zeros((2, people, values.shape[1]))
-    np.add.at(sums, person, np.where(known, values, 0.0))
-    np.add.at(counts, person, known)
-    return _ratio(sums, counts)
+    return _ratio(*sums_by_person(values, person, people))
 
 
 def _permuted(truth: Bools, person: NDArray[np.intp], permutations: int, seed: int) -> Bools:

@@ -9,7 +9,7 @@ from fundus_ml.errors import InputError
 from fundus_ml.statistics.bootstrap import CONFIDENCE, Floats, cluster_codes
 from fundus_ml.statistics.ranking import divide, same_length
 
-__all__ = ["PairedMeans", "paired_means", "sign_vectors"]
+__all__ = ["PairedMeans", "paired_means", "rows_of_people", "sign_vectors", "sums_by_person"]
 
 MOST_ENUMERATED = 13
 """People up to whom every sign vector is used instead of a draw of them."""
@@ -63,26 +63,17 @@ def paired_means(
         doi:10.1080/01621459.1969.10501057 (typical values: the interval runs between the means of
         the rows whose sign is kept and of those whose sign is flipped).
     """
-    values = np.asarray(differences, dtype=np.float64)
-    if values.ndim != 2:  # noqa: PLR2004 (n, m)
-        raise InputError(f"differences: shape must be (n, m), not {values.shape}")
-    if np.isinf(values).any():
-        raise InputError("differences: infinite; each must be a number, or NaN where it is missing")
+    values, person, people = rows_of_people("differences", differences, groups, columns="m")
     if permutations < 1:
         raise InputError(f"permutations={permutations}: must be 1 or more")
-    person, people = cluster_codes(groups)
-    same_length(differences=len(values), groups=len(person))
-    known = ~np.isnan(values)
-    sums, counts = np.zeros((2, people, values.shape[1]))
-    np.add.at(sums, person, np.where(known, values, 0.0))
-    np.add.at(counts, person, known)
+    sums, counts = sums_by_person(values, person, people)
     signs, drawn = sign_vectors(people, permutations, seed)
     ends = [
         _tested(sums[:, first : first + BLOCK], counts[:, first : first + BLOCK], signs, drawn)
         for first in range(0, values.shape[1], BLOCK)
     ]
     low, high, pvalue = np.concatenate(ends, axis=1) if ends else np.empty((3, 0))
-    rows = known.sum(axis=0)
+    rows = counts.sum(axis=0).astype(np.int64)
     missing = rows == 0
     return PairedMeans(
         rows=rows,
@@ -92,6 +83,43 @@ def paired_means(
         high=np.where(missing, np.nan, high),
         pvalue=np.where(missing, np.nan, pvalue),
     )
+
+
+def rows_of_people(
+    name: str, values: ArrayLike, groups: ArrayLike, *, columns: str
+) -> tuple[Floats, NDArray[np.intp], int]:
+    """Check rows of numbers, some of them missing, and number the people they belong to.
+
+    Args:
+        name: Name of the values in messages.
+        values: ``(n, columns)``, NaN where a number is missing.
+        groups: ``(n,)`` person of each row.
+        columns: Letter for the number of columns in messages.
+
+    Returns:
+        ``(n, columns)`` float64, ``(n,)`` number of each row's person, and how many people.
+
+    Raises:
+        InputError: ``values`` is not of that shape or infinite somewhere, lengths differ, or as
+            :func:`fundus_ml.statistics.bootstrap.cluster_codes`.
+    """
+    found = np.asarray(values, dtype=np.float64)
+    if found.ndim != 2:  # noqa: PLR2004 (n, columns)
+        raise InputError(f"{name}: shape must be (n, {columns}), not {found.shape}")
+    if np.isinf(found).any():
+        raise InputError(f"{name}: infinite; each must be a number, or NaN where it is missing")
+    person, people = cluster_codes(groups)
+    same_length(**{name: len(found)}, groups=len(person))
+    return found, person, people
+
+
+def sums_by_person(values: Floats, person: NDArray[np.intp], people: int) -> tuple[Floats, Floats]:
+    """Sums of the numbers that are not missing, and how many those are, ``(people, m)`` each."""
+    known = ~np.isnan(values)
+    sums, counts = np.zeros((2, people, values.shape[1]))
+    np.add.at(sums, person, np.where(known, values, 0.0))
+    np.add.at(counts, person, known)
+    return sums, counts
 
 
 def sign_vectors(people: int, permutations: int, seed: int) -> tuple[Floats, bool]:

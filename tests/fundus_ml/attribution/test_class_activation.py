@@ -8,7 +8,7 @@ from captum.attr import LayerGradCam
 from torch import nn
 from torch.nn.functional import interpolate
 
-from fundus_ml.attribution.explained import Explained, one_view
+from fundus_ml.attribution.explained_logit import ExplainedLogit, one_view
 from tests.fundus_ml.attribution.tiny_explanations import (
     SixNetwork,
     classifier,
@@ -90,7 +90,7 @@ def test_tokens_lie_on_their_grid(method):
     """Of a transformer the last block's first norm; the class token has no place."""
     network, images = classifier("test_vit").eval(), eyes(2)[..., :40, :40]
     images = interpolate(images, (48, 48))
-    level = Explained.of(network, images, many_passes=False).level
+    level = ExplainedLogit.of(network, images, many_passes=False).level
     assert level.layer is network.backbone.blocks[-1].norm1
     assert (level.grid, level.prefix) == ((3, 3), 1)
     given = {}

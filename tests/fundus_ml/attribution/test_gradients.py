@@ -9,7 +9,7 @@ import torch
 from captum.attr import GuidedBackprop, InputXGradient, Saliency
 from torch import nn
 
-from fundus_ml.attribution.explained import generators
+from fundus_ml.attribution.explained_logit import generators
 from fundus_ml.attribution.gradients import why_not_guided
 from tests.fundus_ml.attribution.tiny_explanations import (
     SixNetwork,

@@ -7,7 +7,14 @@ import pytest
 import torch
 
 from fundus_ml.errors import InputError
-from fundus_ml.faithfulness import SCORES, FaithfulnessOptions, removals_of, score_maps
+from fundus_ml.faithfulness import (
+    SCORES,
+    FaithfulnessOptions,
+    explained,
+    quickened,
+    removals_of,
+    score_maps,
+)
 from fundus_ml.imaging.regions.energy_shares import PartAreas
 from fundus_ml.imaging.regions.maps import PARTS
 from fundus_ml.imaging.regions.zones import RING
@@ -65,6 +72,16 @@ def test_areas_of_regions_can_be_shared():
     how = {"explain": None, "seeded_explain": None}
     areas = PartAreas(make_regions(), with_ring=True)
     assert scored(**how, regions=areas).equals(scored(**how))
+
+
+def test_a_network_is_folded_once(monkeypatch):
+    model = Curved()
+    whole = scored(model=model)
+    quick = quickened(model, make_images())
+    monkeypatch.delattr(explained, "folded")
+    assert scored(model=model, quick=quick).equals(whole)
+    removals = removals_of(model, make_images(), options=OPTIONS, quick=quick)
+    assert scored(model=model, quick=quick, removals=removals).equals(whole)
 
 
 def test_what_is_not_given_is_left_out():

@@ -9,7 +9,7 @@ import pytest
 
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.opencv import cv2
-from fundus_ml.pages.explanations import Explained, explanations_page
+from fundus_ml.pages.explanations import MappedEyes, explanations_page
 from tests.fundus_ml.pages.gallery_in_browser import press
 
 SIDE, EYES = 24, 3
@@ -40,7 +40,7 @@ def arguments():
         "eyes": pd.DataFrame(
             {"image_id": ids, "class": "female", "eye": "left", "prob": [0.25, 0.5, 0.75]}
         ),
-        "explained": Explained(pixels=pixels, maps=maps, regions=regions),
+        "explained": MappedEyes(pixels=pixels, maps=maps, regions=regions),
         "classes": ("female", "male"),
         "scores": scores,
         "controls": ["random"],
@@ -148,13 +148,13 @@ def test_hostile_names_are_text(arguments, shown):
 def test_what_does_not_belong_together_is_refused(arguments):
     explained = arguments["explained"]
     with pytest.raises(InputError, match=r"^maps: none is given$"):
-        explanations_page(**arguments | {"explained": Explained(pixels=explained.pixels, maps={})})
+        explanations_page(**arguments | {"explained": MappedEyes(pixels=explained.pixels, maps={})})
     short = {"gradient": explained.maps["gradient"][:2]}
     with pytest.raises(
         InputError, match=r"^gradient: \(2, 24, 24\) given for pixels \(3, 24, 24\)"
     ):
         explanations_page(
-            **arguments | {"explained": Explained(pixels=explained.pixels, maps=short)}
+            **arguments | {"explained": MappedEyes(pixels=explained.pixels, maps=short)}
         )
     with pytest.raises(InputError, match=r"^eyes: 2 rows for 3 pictures$"):
         explanations_page(**arguments | {"eyes": arguments["eyes"][:2]})

@@ -21,7 +21,7 @@ ANYWHERE = ThreatModel(constraint="linf", eps=1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Explained:
+class ExplainedLogit:
     """A frozen network whose logit is explained, in fp32.
 
     Attributes:
@@ -39,7 +39,7 @@ class Explained:
     scale: float
 
     @classmethod
-    def of(cls, classifier: nn.Module, images: Tensor, *, many_passes: bool) -> "Explained":
+    def of(cls, classifier: nn.Module, images: Tensor, *, many_passes: bool) -> "ExplainedLogit":
         """Look through a two-class view, and fold where many passes pay for it.
 
         Args:

@@ -1,4 +1,4 @@
-# One command does everything on a machine with Python 3.11 and git.
+# One command does everything on a machine with Python and git; `PYTHON=python3.13` takes another.
 PYTHON ?= python3.11
 VENV := .venv
 INSTALLED := $(VENV)/installed.lock
@@ -33,7 +33,7 @@ server: $(INSTALLED) ## one server for a team, with users; FLAGS="--help" tells 
 lock: ## pin everything again after pyproject.toml changed; needs uv
 	uv pip compile --universal --python-version 3.11 --extra dev --no-emit-index-url \
 	  --no-header --no-annotate pyproject.toml \
-	  | grep -v "python_full_version >= '3.12'\|^opencv-python-headless" > pinned.tmp
+	  | grep -v "sys_platform == 'emscripten'\|^opencv-python-headless" > pinned.tmp
 	(sed -n '/^#/p' requirements.lock; cat pinned.tmp) > requirements.tmp
 	mv requirements.tmp requirements.lock && rm pinned.tmp
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from experiments.running.flags import parse
 from fundus_ml.errors import InputError
@@ -376,6 +378,22 @@ def test_pins_agree_with_the_lock():
     wanted = direct | pinned(extras["dev"])
     assert {name: locked().get(name) for name in wanted} == wanted
     assert set(extras["dicom"]) <= set(extras["dev"])
+
+
+@pytest.mark.parametrize("python", ["3.11.0", "3.12.0", "3.13.0"])
+def test_the_lock_pins_each_package_once_for_every_python(python):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert SpecifierSet(project["requires-python"]).contains(python)
+    lines = [
+        Requirement(line)
+        for line in (ROOT / "requirements.lock").read_text().splitlines()
+        if not line.startswith("#")
+    ]
+    here = {"python_version": python.rpartition(".")[0], "python_full_version": python}
+    names = [each.name for each in lines if not each.marker or each.marker.evaluate(here)]
+    assert len(names) == len(set(names))
+    everywhere = {each.name for each in lines if each.marker and "3.12" in str(each.marker)}
+    assert everywhere <= set(names)
 
 
 def test_the_lock_names_no_registry_and_pins_everything():

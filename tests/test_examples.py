@@ -88,8 +88,13 @@ def test_the_slurm_script_is_one_that_bash_reads():
 def test_entry_points_understand_the_flags_of_the_slurm_script(name):
     text = SLURM.read_text().replace("\\\n", " ")
     (line,) = re.findall(rf"-m experiments\.{name} (.*)", text)
+    (example,) = re.findall(rf"#   sbatch .* docs/examples/slurm\.sh {name} [^-\n]*(.*)", text)
+    *given, last = shlex.split(line)
+    assert last.startswith("$")
+    assert "@" in last
     module = importlib.import_module(f"experiments.{name}")
-    config = parse(getattr(module, f"{name.title()}Config"), shlex.split(line), name=name)
+    flags = [*given, *shlex.split(example)]
+    config = parse(getattr(module, f"{name.title()}Config"), flags, name=name)
     assert "$" in f"{config}"  # what the shell fills in
     assert re.search(rf"^{name}\)", text, re.MULTILINE)
 

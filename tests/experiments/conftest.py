@@ -51,6 +51,16 @@ def enter(folder, patch):
         (folder / "mlflow.db").write_bytes(migrated())
 
 
+def own_client(folder="."):
+    """A client of the store and of the registry in a folder, by default the one worked in.
+
+    By its whole path, because MLflow keeps one connection per address; with both addresses, because
+    a registry that an earlier test opened would be asked otherwise.
+    """
+    store = f"sqlite:///{(Path(folder) / 'mlflow.db').resolve()}"
+    return MlflowClient(store, store)
+
+
 @cache
 def migrated():
     """Content of a store in which nothing has happened yet."""

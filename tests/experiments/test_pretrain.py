@@ -4,7 +4,6 @@ import re
 
 import pytest
 import torch
-from mlflow import MlflowClient
 
 from experiments import pretrain
 from experiments.pretrain import PretrainConfig
@@ -13,7 +12,7 @@ from experiments.running.start import start_classifier
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.data.training_eyes import read_training_eyes
 from fundus_ml.errors import InputError
-from tests.experiments.conftest import enter, flags, leave_unexported
+from tests.experiments.conftest import enter, flags, leave_unexported, own_client
 from tests.fundus_ml.tiny_learning import make_dataset
 from tests.tracking.conftest import end_all_runs
 from tracking import registry
@@ -49,8 +48,7 @@ def pretrained_once(tmp_path_factory):
 @pytest.fixture
 def pretrained(pretrained_once, monkeypatch):
     enter(pretrained_once, monkeypatch)
-    # MLflow keeps one engine per address, so a relative one would mean another test's folder.
-    yield MlflowClient(f"sqlite:///{pretrained_once / 'mlflow.db'}")
+    yield own_client()
     end_all_runs()
 
 

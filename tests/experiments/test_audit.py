@@ -75,6 +75,7 @@ def test_a_dataset_split_by_file_says_so_wherever_it_is_read(chain, tmp_path, ca
     assert chain.dataset
     out = tmp_path / "torn"
     small = {"patients": 8, "size": 40, "workers": 1, "seed": 7, "split": "by_file"}
+    small |= {"permutations": 20, "regions": "no", "same_person": "false"}
     preprocess.main(flags(small | {"out": out}))
     assert "split by file: people stand on both sides" in capsys.readouterr().err
     run = newest("preprocess")

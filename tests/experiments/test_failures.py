@@ -149,6 +149,7 @@ def test_an_empty_source(fails, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_one_class_data(fails, tmp_path):
     write_release(
         tmp_path / "own",
@@ -156,7 +157,7 @@ def test_one_class_data(fails, tmp_path):
          ["c.png", "3", "f"]],
     )  # fmt: skip
     own = {"source": "folder", "root": tmp_path / "own", "out": tmp_path / "out", "workers": 1}
-    preprocess.main(flags(own | {"size": 32}))
+    preprocess.main(flags(own | {"size": 32, "regions": "no", "same_person": "false"}))
     small = {"dataset": tmp_path / "out", "arch": "test_resnet", "weights": "none", "batch_size": 2}
     said = fails(train, **small)
     assert said == (

@@ -12,6 +12,8 @@ from tests.experiments.conftest import flags, own_client
 from tracking import registry
 from tracking.runs import start_run
 
+pytestmark = pytest.mark.usefixtures("unrendered")
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["fast", "free", "trades"])

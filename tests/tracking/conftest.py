@@ -4,6 +4,7 @@ import os
 import shutil
 import warnings
 from dataclasses import dataclass
+from functools import cache
 
 import mlflow
 import pytest
@@ -16,12 +17,16 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import mlflow.pyfunc
     import mlflow.store.tracking.sqlalchemy_store
+    from mlflow.store.db import utils
 
 from tests.tracking.tiny_classifier import FORMAT, TinyClassifier, save_classifier
 from tracking import registry
 from tracking.runs import start_run
 from tracking.stores import initialise_tracking
 from tracking.versions import ModelVersion
+
+# Asked of every store that is opened, and read from a hundred files.
+utils._get_latest_schema_revision = cache(utils._get_latest_schema_revision)
 
 OURS = (
     "MLFLOW_TRACKING_URI",

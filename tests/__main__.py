@@ -21,18 +21,18 @@ SLOW_TO_IMPORT = (
     "torch",
     "torchvision",
     "timm",
-    "mlflow",
-    "sklearn.linear_model",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "sklearn.ensemble",
     "matplotlib.pyplot",
 )
 
 WHOLE_COMMANDS = (
-    "tests/fundus_ml/auditing",
     "tests/fundus_ml/preprocessing",
     "tests/experiments",
 )
 STORES_PHOTOGRAPHS_JUDGES = (
     "tests/experiments/test_contrasts.py",
+    "tests/fundus_ml/auditing",
     "tests/fundus_ml/data",
     "tests/fundus_ml/imaging",
     "tests/fundus_ml/reader_study",

@@ -1,8 +1,8 @@
 """What every test shares.
 
-Migrations of MLflow and Optuna are loaded once, not for every store, and their SQLite files do not
-wait for the disk. What imports and collection leave on the heap stays to the end: the garbage
-collector never walks it.
+Migrations of MLflow and Optuna are loaded and statements compiled once, not for every store, and
+their SQLite files do not wait for the disk. What imports and collection leave on the heap stays to
+the end: the garbage collector never walks it.
 """
 
 import gc
@@ -12,7 +12,8 @@ from contextlib import suppress
 from functools import cache
 
 from alembic.util import pyfiles
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, util
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
 load = pyfiles.load_module_py
 load_once = cache(load)
@@ -32,6 +33,19 @@ def wait_for_no_disk(connection, _record):
     if isinstance(connection, sqlite3.Connection):
         with suppress(sqlite3.DatabaseError):  # a damaged file, which a test means to open
             connection.execute("PRAGMA synchronous = OFF")
+
+
+# Every store has a dialect of its own, by which SQLAlchemy keeps what it compiled; all are alike.
+SQLiteDialect_pysqlite.__hash__ = lambda dialect: hash(type(dialect))
+SQLiteDialect_pysqlite.__eq__ = lambda dialect, other: type(dialect) is type(other)
+COMPILED = util.LRUCache(1000)
+
+
+@event.listens_for(Engine, "engine_connect")
+def compile_once(connection):
+    """Take the statements that another store's engine compiled."""
+    if isinstance(connection.dialect, SQLiteDialect_pysqlite):
+        connection.execution_options(compiled_cache=COMPILED)
 
 
 # A thread for each of hundreds of runs; the test of it switches it on.

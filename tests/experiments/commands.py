@@ -5,9 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from mlflow import MlflowClient
-
-from tests.experiments.conftest import flags
+from tests.experiments.conftest import flags, own_client
 from tests.tracking.conftest import OURS
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +30,7 @@ def start(entry_point, values, folder, *, temporary=None, experiment=None, store
 
 def runs(folder):
     """Every run of the store in ``folder``."""
-    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    client = own_client(folder)
     experiments = [each.experiment_id for each in client.search_experiments()]
     return list(client.search_runs(experiments, max_results=5000))
 

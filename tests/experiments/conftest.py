@@ -13,6 +13,7 @@ from mlflow import MlflowClient
 from PIL import Image
 
 from experiments import main
+from experiments.modulate import ModulateConfig
 from tests.experiments import tiny_versions
 from tests.tracking.conftest import OURS, end_all_runs
 from tracking import registry
@@ -51,6 +52,16 @@ def enter(folder, patch):
         (folder / "mlflow.db").write_bytes(migrated())
 
 
+def own_client(folder="."):
+    """A client of the store and of the registry in a folder, by default the one worked in.
+
+    By its whole path, because MLflow keeps one connection per address; with both addresses, because
+    a registry that an earlier test opened would be asked otherwise.
+    """
+    store = f"sqlite:///{(Path(folder) / 'mlflow.db').resolve()}"
+    return MlflowClient(store, store)
+
+
 @cache
 def migrated():
     """Content of a store in which nothing has happened yet."""
@@ -85,6 +96,18 @@ def leave_unexported(patch):
     patch.setattr("torch.export.save", lambda _, path: Path(path).write_bytes(b""))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Short(ModulateConfig):
+    """A modulation whose searches for the minimal perturbation norm end early."""
+
+    min_norm_steps: int = 6
+    """Instead of 40, for which the chain has no flag."""
+
+
+def leave_short(patch):
+    patch.setattr(main, "ModulateConfig", Short)
+
+
 @dataclass(frozen=True)
 class Chain:
     """The folder the chain was run in, its summary, and which version it left as ``robust``."""
@@ -104,6 +127,7 @@ def chain_once(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         enter(folder, patch)
         leave_unrendered(patch)
+        leave_short(patch)
         main.main(flags(SMALL | {"out": folder / "demo"}))
         robust = registry.find_alias("fundus-sex", "robust")
         # So short a training passes no gate; the tests after it use the alias all the same.

@@ -5,7 +5,6 @@ import json
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
 from experiments import audit, evaluate, preprocess
 from fundus_ml.auditing.audit import read_audit
@@ -13,15 +12,13 @@ from fundus_ml.imaging.pictures import write_png
 from fundus_ml.synthesis.options import Population
 from fundus_ml.synthesis.painting import paint_photograph
 from fundus_ml.synthesis.population import draw_population
-from tests.experiments.conftest import flags
+from tests.experiments.conftest import flags, own_client
 from tests.experiments.tiny_versions import newest
 
 
 def artifacts(run):
     """Names of what lies on a run."""
-    return {
-        file.path for file in MlflowClient("sqlite:///mlflow.db").list_artifacts(run.info.run_id)
-    }
+    return {file.path for file in own_client().list_artifacts(run.info.run_id)}
 
 
 def test_preprocess_leaves_an_audit_of_what_it_wrote(chain):
@@ -64,7 +61,7 @@ def test_a_composite_is_audited_as_one(chain, tmp_path):
     audit.main(flags({"dataset": f"{chain.dataset},{tmp_path / 'own'}", "permutations": 20}))
     run = newest("audit")
     assert {"audit.json", "audit.html"} <= artifacts(run)
-    path = MlflowClient("sqlite:///mlflow.db").download_artifacts(run.info.run_id, "audit.json")
+    path = own_client().download_artifacts(run.info.run_id, "audit.json")
     found = read_audit(Path(path))
     assert found.dataset == "synthetic+folder"
     counted = {count.value: count.eyes for count in found.counts if count.of == "source"}
@@ -78,6 +75,7 @@ def test_a_dataset_split_by_file_says_so_wherever_it_is_read(chain, tmp_path, ca
     assert chain.dataset
     out = tmp_path / "torn"
     small = {"patients": 8, "size": 40, "workers": 1, "seed": 7, "split": "by_file"}
+    small |= {"permutations": 20, "regions": "no", "same_person": "false"}
     preprocess.main(flags(small | {"out": out}))
     assert "split by file: people stand on both sides" in capsys.readouterr().err
     run = newest("preprocess")

@@ -58,6 +58,7 @@ def test_a_version_of_each_site_averaged_on_both(versions, capsys, tmp_path):
     assert "trained on another dataset" not in said.err
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_greedy_that_keeps_one_registers_nothing(versions, capsys):
     """The one kept was taught elsewhere, which is said."""
     run = enter(versions, models="models:/eye/3,models:/eye/2", method="greedy")

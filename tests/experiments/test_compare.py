@@ -48,6 +48,7 @@ def test_the_difference_is_that_of_both_on_the_same_eyes(versions, capsys):
     assert len(run.inputs.model_inputs) == 2
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_what_is_not_shown_is_not_claimed(versions, capsys):
     """Two good versions; the second was taught elsewhere, which is said."""
     said = enter(versions, models="models:/eye/1,models:/eye/2", split="val")
@@ -59,6 +60,7 @@ def test_what_is_not_shown_is_not_claimed(versions, capsys):
     assert "models:/eye/2: was trained on another dataset" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_the_training_split_flatters(versions, capsys):
     run = enter(versions, split="train")
     assert "models:/eye/1: the training split is scored" in capsys.readouterr().err

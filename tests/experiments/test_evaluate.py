@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from scipy.special import expit
 from sklearn.metrics import balanced_accuracy_score, brier_score_loss
@@ -19,7 +18,7 @@ from fundus_ml.data.record import MANIFEST, read_dataset_json
 from fundus_ml.evaluation.calibration import Calibration, fit_calibration
 from fundus_ml.evaluation.metrics import MEASURES
 from fundus_ml.evaluation.scores import per_person, predictions, score_of
-from tests.experiments.conftest import SMALL, flags
+from tests.experiments.conftest import SMALL, flags, own_client
 from tests.experiments.tiny_versions import newest
 from tests.fundus_ml.tiny_eyes import write_record
 from tracking import registry
@@ -86,14 +85,14 @@ def test_versions_carry_them_from_the_training_on(chain):
         assert tags["calibrated_on"] == open_dataset(chain.dataset).digest, name
         assert Calibration.from_tags(tags).temperature > 0
     clean = registry.resolve(chain.summary["models"]["clean"])
-    training = MlflowClient("sqlite:///mlflow.db").get_run(clean.run_id)
+    training = own_client().get_run(clean.run_id)
     trained, kept = artifact(training, "calibration.json"), Calibration.from_tags(clean.tags)
     assert kept.temperature == pytest.approx(trained["temperature"], rel=1e-3)
 
 
 def test_a_run_leaves_tables_and_figures(chain, capsys):
     run = start(chain, eps=SMALL["eps"], attack_steps=2)
-    client = MlflowClient("sqlite:///mlflow.db")
+    client = own_client()
     assert set(FIGURES) <= {file.path for file in client.list_artifacts(run.info.run_id)}
     table = artifact(run, "scores.json")
     rows = pd.DataFrame(table["data"], columns=table["columns"])

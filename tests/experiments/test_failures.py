@@ -2,11 +2,9 @@
 
 import csv
 import json
-from pathlib import Path
 
 import pytest
 import torchvision
-from mlflow import MlflowClient
 from safetensors.torch import save_file
 
 from experiments import evaluate, main, modulate, preprocess, robustify, train, tune
@@ -14,7 +12,7 @@ from experiments.recording.chain_page import HEADLINE, TITLE
 from fundus_ml.imaging.pictures import write_png
 from fundus_ml.sources.synthetic import synthetic_photographs
 from fundus_ml.synthesis.options import Population
-from tests.experiments.conftest import flags
+from tests.experiments.conftest import flags, own_client
 
 pytestmark = pytest.mark.usefixtures("unrendered", "unexported")
 
@@ -41,21 +39,15 @@ def fails(chain, capsys):  # noqa: ARG001 - it works there
     return run
 
 
-def _client():
-    # Both addresses: a registry that an earlier test opened would be asked otherwise.
-    store = f"sqlite:///{Path('mlflow.db').resolve()}"
-    return MlflowClient(store, store)
-
-
 def _newest_run():
-    experiments = [e.experiment_id for e in _client().search_experiments()]
+    experiments = [e.experiment_id for e in own_client().search_experiments()]
     newest_first = ["attributes.start_time DESC"]
-    (found,) = _client().search_runs(experiments, order_by=newest_first, max_results=1)
+    (found,) = own_client().search_runs(experiments, order_by=newest_first, max_results=1)
     return found
 
 
 def _versions():
-    return sorted(int(v.version) for v in _client().search_model_versions())
+    return sorted(int(v.version) for v in own_client().search_model_versions())
 
 
 @pytest.mark.parametrize(
@@ -157,6 +149,7 @@ def test_an_empty_source(fails, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_one_class_data(fails, tmp_path):
     write_release(
         tmp_path / "own",
@@ -164,7 +157,7 @@ def test_one_class_data(fails, tmp_path):
          ["c.png", "3", "f"]],
     )  # fmt: skip
     own = {"source": "folder", "root": tmp_path / "own", "out": tmp_path / "out", "workers": 1}
-    preprocess.main(flags(own | {"size": 32}))
+    preprocess.main(flags(own | {"size": 32, "regions": "no", "same_person": "false"}))
     small = {"dataset": tmp_path / "out", "arch": "test_resnet", "weights": "none", "batch_size": 2}
     said = fails(train, **small)
     assert said == (

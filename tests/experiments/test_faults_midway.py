@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from experiments import train
 from experiments.recording import registration as learning
 from tests.experiments import commands
-from tests.experiments.conftest import flags
+from tests.experiments.conftest import flags, own_client
 from tests.experiments.mounts import disk, fill
 
 pytestmark = pytest.mark.slow
@@ -40,7 +40,7 @@ def test_a_disk_that_fills_up_before_the_version_is_stored(chain, tmp_path, monk
             return registered(*args, **others)
 
         shutil.copy("mlflow.db", tmp_path / "mlflow.db")
-        client = MlflowClient(*[f"sqlite:///{tmp_path}/mlflow.db"] * 2)
+        client = own_client(tmp_path)
         client.create_experiment("small", f"{folder}/artifacts")
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
         monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "small")

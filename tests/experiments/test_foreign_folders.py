@@ -18,6 +18,8 @@ from tests.fundus_ml.tiny_eyes import write_folder
 from tests.fundus_ml.trees import plant, tree
 from tracking.runs import start_run
 
+pytestmark = pytest.mark.usefixtures("unrendered")
+
 IDENTITY = {"eps": [1]}
 """Everything that decides the pictures of these tests."""
 FOREIGN = ["run.json", "training.json", "step-notes/a.txt", "modulation/a.txt"]

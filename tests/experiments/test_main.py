@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from mlflow import MlflowClient
 
 from experiments import modulate
 from experiments.main import MainConfig
@@ -22,6 +21,7 @@ from fundus_ml.errors import InputError
 from fundus_ml.evaluation.calibration import Calibration, probabilities
 from fundus_ml.imaging.pictures import read_png, to_images
 from fundus_ml.imaging.regions.maps import PARTS
+from tests.experiments.conftest import own_client
 from tests.fundus_ml.trees import plant, tree
 from tracking import registry, results
 from tracking.lineage import ancestors
@@ -41,7 +41,7 @@ def runs(client):
 
 @pytest.fixture
 def client(chain):  # noqa: ARG001 - it lives there
-    return MlflowClient("sqlite:///mlflow.db")
+    return own_client()
 
 
 @pytest.fixture
@@ -134,7 +134,7 @@ def test_every_step_is_a_finished_child_of_one_parent(client, parent, children):
     assert {"summary.json", "summary.html"} <= artifacts
 
 
-def test_both_versions_are_registered_with_lineage_and_measures(chain):
+def test_both_versions_are_registered_with_lineage_and_measures(chain, client):
     clean = registry.resolve("models:/fundus-sex@candidate")
     robust = registry.resolve("models:/fundus-sex@robust")
     assert [clean.uri, robust.uri] == list(chain.summary["models"].values())
@@ -144,7 +144,7 @@ def test_both_versions_are_registered_with_lineage_and_measures(chain):
     assert (robust.tags["recipe"], robust.tags["constraint"], robust.tags["eps"]) == (
         "pgd", "l2", "1",
     )  # fmt: skip
-    measured = MlflowClient().get_logged_model(robust.model_id).metrics
+    measured = client.get_logged_model(robust.model_id).metrics
     names = {metric.key for metric in measured}
     assert {"test/auroc", "test/robust_auroc", "test/robust_auroc_low"} <= names
 

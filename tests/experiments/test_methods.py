@@ -2,16 +2,17 @@
 
 import pandas as pd
 import pytest
-from mlflow import MlflowClient
 from torch import nn
 
 from experiments import robustify
 from experiments.robustify import RobustifyConfig, monitor_tags
 from fundus_ml.robust_training import PGDTraining
 from fundus_ml.training import Fitted
-from tests.experiments.conftest import flags
+from tests.experiments.conftest import flags, own_client
 from tracking import registry
 from tracking.runs import start_run
+
+pytestmark = pytest.mark.usefixtures("unrendered")
 
 
 @pytest.mark.slow
@@ -24,7 +25,7 @@ def test_a_method_leaves_a_version_and_a_watched_curve(chain, method):
     }  # fmt: skip
     robustify.main(flags(small))
     version = registry.resolve(f"models:/by-{method}/1")
-    client = MlflowClient("sqlite:///mlflow.db")
+    client = own_client()
     assert client.get_model_version(f"by-{method}", "1").tags["recipe"] == method
     for name in ("val/robust_auroc", "val/pgd_balanced_accuracy", "val/one_step_balanced_accuracy"):
         curve = client.get_metric_history(version.run_id, name)
@@ -42,10 +43,7 @@ def test_what_the_overfitting_monitor_saw_stands_on_the_run(chain, capsys):  # n
     line = "catastrophic overfitting in epoch 3: …; epoch 2 is kept"
     assert tags == {"overfitting_monitor": line}
     assert capsys.readouterr().out == line + "\n"
-    assert (
-        MlflowClient("sqlite:///mlflow.db").get_run(run.run_id).data.tags["overfitting_monitor"]
-        == line
-    )
+    assert own_client().get_run(run.run_id).data.tags["overfitting_monitor"] == line
     whole = Fitted(
         model=nn.Identity(), history=pd.DataFrame(), best_epoch=2, criterion="robust_val_auroc",
         seconds_per_step=1.0,

@@ -11,7 +11,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
 from experiments import (
     audit,
@@ -29,7 +28,7 @@ from experiments import (
     train,
     tune,
 )
-from tests.experiments.conftest import flags
+from tests.experiments.conftest import flags, own_client
 from tests.experiments.mounts import disk, fill
 
 LONG = {"bootstrap": 10**9}
@@ -89,8 +88,8 @@ def kept_files():
     }  # fmt: skip
 
 
-def newest_run(uri="sqlite:///mlflow.db"):
-    client = MlflowClient(uri)
+def newest_run(folder="."):
+    client = own_client(folder)
     experiments = [each.experiment_id for each in client.search_experiments()]
     newest_first = ["attributes.start_time DESC"]
     (found,) = client.search_runs(experiments, order_by=newest_first, max_results=1)
@@ -110,7 +109,7 @@ def test_a_name_that_the_registry_does_not_take(refused, module, name):
 
 @pytest.mark.parametrize("module", EVERY, ids=name_of)
 def test_an_experiment_that_was_deleted(refused, monkeypatch, module):
-    client = MlflowClient("sqlite:///mlflow.db")
+    client = own_client()
     name = f"gone-{name_of(module)}"
     experiment = client.create_experiment(name)
     client.delete_experiment(experiment)
@@ -182,7 +181,7 @@ def test_a_read_only_results_database(refused, read_only, monkeypatch, module):
 @pytest.mark.parametrize("module", EVERY, ids=name_of)
 def test_an_artifact_store_that_is_read_only(refused, read_only, monkeypatch, module):
     name = f"read-only-{name_of(module)}"
-    MlflowClient("sqlite:///mlflow.db").create_experiment(name, f"{read_only}/artifacts")
+    own_client().create_experiment(name, f"{read_only}/artifacts")
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", name)
     line = refused(module)
     assert line.startswith(f"artifact store is '{read_only}/artifacts/")
@@ -194,15 +193,14 @@ def test_an_artifact_store_that_is_read_only(refused, read_only, monkeypatch, mo
 def test_a_disk_that_is_almost_full(refused, small_disk, monkeypatch, module):
     """The whole store stands on it: there is room for a run, and not for what it makes."""
     shutil.copy("mlflow.db", small_disk / "mlflow.db")
-    uri = f"sqlite:///{small_disk}/mlflow.db"
-    MlflowClient(uri).create_experiment("small", f"{small_disk}/artifacts")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    own_client(small_disk).create_experiment("small", f"{small_disk}/artifacts")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{small_disk}/mlflow.db")
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "small")
     line = refused(module)
     assert line.startswith(f"the disk of {small_disk}/artifacts/")
     assert " MB are needed, " in line
     assert line.endswith(" MB are free; make room and give the same command again")
-    assert newest_run(uri).data.tags["failure"] == line
+    assert newest_run(small_disk).data.tags["failure"] == line
 
 
 @pytest.mark.parametrize("module", EVERY, ids=name_of)
@@ -277,7 +275,7 @@ def damaged(path, damage):
     ],
 )
 def test_a_run_that_was_handed_over_and_is_no_more(refused, monkeypatch, state, said):
-    client = MlflowClient("sqlite:///mlflow.db")
+    client = own_client()
     run_id = client.create_run("0").info.run_id
     if state == "unknown":
         run_id = "f" * 32

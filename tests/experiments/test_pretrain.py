@@ -4,7 +4,6 @@ import re
 
 import pytest
 import torch
-from mlflow import MlflowClient
 
 from experiments import pretrain
 from experiments.pretrain import PretrainConfig
@@ -13,7 +12,7 @@ from experiments.running.start import start_classifier
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.data.training_eyes import read_training_eyes
 from fundus_ml.errors import InputError
-from tests.experiments.conftest import enter, flags, leave_unexported
+from tests.experiments.conftest import enter, flags, leave_unexported, leave_unrendered, own_client
 from tests.fundus_ml.tiny_learning import make_dataset
 from tests.tracking.conftest import end_all_runs
 from tracking import registry
@@ -39,6 +38,7 @@ def pretrained_once(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         enter(folder, patch)
         leave_unexported(patch)
+        leave_unrendered(patch)
         pretrain.main(flags(SMALL))
         start = "models:/fundus-pretrained@candidate"
         shorter = {"epochs": 1, "warmup": 0, "probe": "false", "pairs": "photograph"}
@@ -49,8 +49,7 @@ def pretrained_once(tmp_path_factory):
 @pytest.fixture
 def pretrained(pretrained_once, monkeypatch):
     enter(pretrained_once, monkeypatch)
-    # MLflow keeps one engine per address, so a relative one would mean another test's folder.
-    yield MlflowClient(f"sqlite:///{pretrained_once / 'mlflow.db'}")
+    yield own_client()
     end_all_runs()
 
 

@@ -11,10 +11,10 @@ import signal
 import time
 
 import pytest
-from mlflow import MlflowClient
 
 from tests.experiments import commands
 from tests.experiments.conftest import SMALL as CHAIN
+from tests.experiments.conftest import own_client
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +56,7 @@ def place(chain_once, tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("somebody's only copy")
     (tmp_path / "temporary").mkdir()
-    store = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    store = own_client(tmp_path)
     store.create_experiment("kills", str(tmp_path / "artifacts"))
     return tmp_path
 

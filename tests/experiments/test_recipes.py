@@ -98,6 +98,7 @@ def test_a_bag_trains_says_its_field_and_is_registered(chain, tmp_path, capsys, 
         shutil.rmtree(path)  # the chain is shared
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unrendered", "unexported")
 def test_a_probe_trains_and_is_registered(chain, tmp_path):
     """Frozen levels, features stored once, both flips: the version loads and scores."""

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from mlflow import MlflowClient
 from safetensors.numpy import load_file
 
 from experiments import train
@@ -19,7 +18,7 @@ from experiments.running.resuming import resumable
 from experiments.running.session import read_dataset
 from experiments.running.start import start_classifier
 from fundus_ml.training import fit
-from tests.experiments.conftest import flags
+from tests.experiments.conftest import flags, own_client
 from tracking import registry, results
 
 pytestmark = pytest.mark.usefixtures("unrendered", "unexported")
@@ -32,7 +31,7 @@ SMALL = {
 
 def weights_of(name):
     """Weights of a name's newest version."""
-    versions = MlflowClient("sqlite:///mlflow.db").search_model_versions(f"name = '{name}'")
+    versions = own_client().search_model_versions(f"name = '{name}'")
     newest = max(int(version.version) for version in versions)
     folder = registry.download_files(f"models:/{name}/{newest}", Path(f"weights-{name}-{newest}"))
     return load_file(folder / "weights.safetensors")
@@ -73,7 +72,7 @@ def test_the_same_command_goes_on_where_it_stood(chain, capsys):
     train.main(flags(small | {"register_as": "parts", "checkpoint_minutes": 1e-6}))
     assert "goes on with the training in checkpoints/train-" in capsys.readouterr().out
     assert_same_bits("whole", "parts")
-    client = MlflowClient("sqlite:///mlflow.db")
+    client = own_client()
     version = registry.resolve("models:/parts/1")
     run = client.get_run(version.run_id)
     assert run.data.tags["continues"] == earlier
@@ -162,7 +161,7 @@ def steps_kept():
 @pytest.mark.slow
 def test_two_processes_leave_one_run_and_one_version(chain):
     """The curve of one process, and every eye counted once."""
-    client = MlflowClient("sqlite:///mlflow.db")
+    client = own_client()
     small = SMALL | {"dataset": chain.dataset, "register_as": "shared", "optimizer": "sgd"}
     # At larger rates rounding alone, as between one thread and two, moves the losses by 1e-4.
     small |= {"lr": 1e-4}

@@ -8,7 +8,7 @@ import pytest
 
 from experiments import main
 from fundus_ml.imaging.pictures import read_png, write_png
-from tests.experiments.conftest import SMALL, enter, flags
+from tests.experiments.conftest import SMALL, enter, flags, leave_short
 from tests.experiments.photographs import write_photographs
 from tests.experiments.tiny_versions import logged_table, newest
 from tests.tracking.conftest import end_all_runs
@@ -31,7 +31,9 @@ def store(chain_once, tmp_path, monkeypatch):
 
 def steps(out, **changes):
     """Run the chain again; tell which of its steps ran."""
-    main.main(flags(ANY | changes | {"out": out}))
+    with pytest.MonkeyPatch.context() as patch:
+        leave_short(patch)
+        main.main(flags(ANY | changes | {"out": out}))
     table = logged_table(newest("main"), "steps.json")
     assert table["step"].tolist() == CHAIN
     return table["step"][~table["taken over"]].tolist()

@@ -5,14 +5,13 @@ import json
 import mlflow
 import optuna
 import pytest
-from mlflow import MlflowClient
 
 from experiments import train, tune
 from experiments.running.flags import parse
 from experiments.running.resuming import LATER_FLAGS
 from experiments.tune import TuneConfig
 from fundus_ml.errors import InputError
-from tests.experiments.conftest import flags
+from tests.experiments.conftest import flags, own_client
 from tracking.registry import resolve
 from tracking.studies import SETTINGS
 
@@ -39,7 +38,7 @@ def small(chain, tmp_path):  # noqa: ARG001 - it works there
 
 
 def runs(name, study):
-    client = MlflowClient("sqlite:///mlflow.db")
+    client = own_client()
     experiments = [e.experiment_id for e in client.search_experiments()]
     found = client.search_runs(
         experiments, f"run_name = '{name}'", order_by=["attributes.start_time"]
@@ -71,9 +70,7 @@ def test_the_best_of_a_resumed_study_trains(chain, small):
     assert tags["settings_chosen_from"] == "3 trials of study small on val"
     assert tags["epoch_chosen_from"] == "1 epochs by val_auroc on val"
     assert float(trained.data.tags["tuned.lr"]) == float(best["lr"])
-    history = MlflowClient("sqlite:///mlflow.db").get_metric_history(
-        trained.info.run_id, "learning_rate"
-    )
+    history = own_client().get_metric_history(trained.info.run_id, "learning_rate")
     assert history[0].value == pytest.approx(float(best["lr"]))
     assert (chain.folder / "optuna.db").is_file()
     page = mlflow.artifacts.load_text(f"runs:/{second.info.run_id}/study/index.html")

@@ -4,6 +4,7 @@ import os
 import shutil
 import warnings
 from dataclasses import dataclass
+from functools import cache
 
 import mlflow
 import pytest
@@ -16,12 +17,22 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import mlflow.pyfunc
     import mlflow.store.tracking.sqlalchemy_store
+    from mlflow.store.db import utils
+    from mlflow.utils import environment
 
 from tests.tracking.tiny_classifier import FORMAT, TinyClassifier, save_classifier
-from tracking import registry
+from tracking import opening, registry
+from tracking.code_version import code_version
 from tracking.runs import start_run
 from tracking.stores import initialise_tracking
 from tracking.versions import ModelVersion
+
+# Asked of every store that is opened, and read from a hundred files.
+utils._get_latest_schema_revision = cache(utils._get_latest_schema_revision)
+# Looks for every file of every package, to warn of versions that are not the installed ones.
+environment.warn_dependency_requirement_mismatches = lambda _: None
+# One checkout is at work here: tests of other checkouts name them.
+opening.code_version = cache(code_version)
 
 OURS = (
     "MLFLOW_TRACKING_URI",

@@ -1,5 +1,6 @@
 """From any thing of a small store to everything it came from, and back."""
 
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,6 +8,8 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
+from tests.tracking.conftest import end_all_runs, enter_store, make_network
+from tests.tracking.tiny_classifier import save_classifier
 from tracking import registry, results
 from tracking.errors import TrackingError
 from tracking.registry import register_classifier
@@ -17,11 +20,30 @@ DIGEST = "ab" * 32
 EYE = "site/1_left"
 
 
+@pytest.fixture(scope="module")
+def lineage_once(blank_database, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("lineage")
+    shutil.copy(blank_database, folder / "mlflow.db")
+    with pytest.MonkeyPatch.context() as patch:
+        enter_store(folder, patch)
+        patch.setattr("tracking.registry.log_program", lambda *_, **__: logged())
+        network = make_network()
+        return folder, leave_chain(network, save_classifier(network, folder / "classifier"))
+
+
 @pytest.fixture
-def lineage(store, files, network, monkeypatch):
-    """A chain: dataset, version, its child, and one picture by the child."""
-    monkeypatch.setattr("tracking.registry.log_program", lambda *_, **__: logged())
-    dataset = DatasetVersion("site", DIGEST, str(store / "data"), 3, "preprocess")
+def lineage(lineage_once, tmp_path, monkeypatch):
+    """A chain: dataset, version, its child, and one picture by the child; this test's own copy."""
+    folder, names = lineage_once
+    for database in ("mlflow.db", "results.db"):
+        shutil.copy(folder / database, tmp_path / database)
+    enter_store(tmp_path, monkeypatch)
+    yield names
+    end_all_runs()
+
+
+def leave_chain(network, files):
+    dataset = DatasetVersion("site", DIGEST, "data", 3, "preprocess")
     with start_run("main", {}) as main:
         with start_run("preprocess", {}) as writer:
             reading(writer, dataset)
@@ -187,13 +209,15 @@ def test_a_photograph_of_two_datasets_has_the_pictures_of_both(lineage):
     assert set(pictures) == {lineage["picture"], other}
 
 
-def test_the_source_of_a_photograph_is_told_while_its_dataset_is_there(lineage, store):
+def test_the_source_of_a_photograph_is_told_while_its_dataset_is_there(lineage, tmp_path):
     assert "whose folder is not here" in trace(EYE).start.words
-    (store / "data").mkdir()
+    (tmp_path / "data").mkdir()
     pd.DataFrame({"image_id": [EYE], "sha256": ["f00d"]}).to_parquet(
-        store / "data" / "manifest.parquet"
+        tmp_path / "data" / "manifest.parquet"
     )
-    (store / "data" / "dataset.json").write_text('{"recipe": {"source": "odir", "root": "/eyes"}}')
+    (tmp_path / "data" / "dataset.json").write_text(
+        '{"recipe": {"source": "odir", "root": "/eyes"}}'
+    )
     assert trace(EYE).start.words == "release odir /eyes, SHA-256 f00d"
     assert lineage["picture"] in trace(EYE).names("picture", direction="down")
 

@@ -10,6 +10,8 @@ from tests.experiments.running.test_null_models import say
 from tests.experiments.tiny_versions import newest
 from tracking.registry import resolve
 
+pytestmark = pytest.mark.usefixtures("unrendered")
+
 
 def family():
     """Version 2 was trained from 1, 3 averages 2 with one that is gone; 4 stands alone."""

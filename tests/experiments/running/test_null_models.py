@@ -17,6 +17,8 @@ from tests.experiments.conftest import flags
 from tracking.registry import resolve
 from tracking.stores import initialise_tracking
 
+pytestmark = pytest.mark.usefixtures("unrendered")
+
 
 def say(number, **tags):
     """Write on a version of ``eye`` what its training would have written; hand it back."""

@@ -43,7 +43,7 @@ def named(judged):
     "tie",
     [
         "none",
-        "age",
+        pytest.param("age", marks=pytest.mark.slow),
         pytest.param("camera", marks=pytest.mark.slow),
         pytest.param("row order", marks=pytest.mark.slow),
     ],

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fundus_ml.imaging.beside import size_beside
+from fundus_ml.imaging.beside import _channel_range, size_beside
 from fundus_ml.imaging.circles import Circle
 from fundus_ml.imaging.lit_area import measure_light
 from tests.fundus_ml.tiny_eyes import draw_field
@@ -90,3 +90,10 @@ def test_a_squashed_circle_is_measured_along_its_shorter_axis():
     both = np.maximum(first, draw_field(200, 300, x=200.0, y=100.0, radius=90.0, aspect=0.6))
     found = size_beside(Circle(60.0, 100.0, 90.0, 0.6), measure_light(both))
     assert found == pytest.approx(1.0, abs=0.06)
+
+
+def test_the_range_of_channels_is_that_of_each_pixel():
+    pixels = np.random.default_rng(0).integers(256, size=(20, 30, 3), dtype=np.uint8)
+    least, largest = _channel_range(pixels)
+    np.testing.assert_array_equal(least, pixels.min(axis=2))
+    np.testing.assert_array_equal(largest, pixels.max(axis=2))

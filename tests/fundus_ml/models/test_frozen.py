@@ -31,8 +31,25 @@ def both_views(frozen, images):
 
 
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("freeze", ["backbone", "1", "3"])
-@pytest.mark.parametrize("arch", ["test_resnet", "test_convnext", "test_efficientnet"])
+@pytest.mark.parametrize(
+    ("arch", "freeze"),
+    [
+        ("test_resnet", "backbone"),
+        ("test_resnet", "1"),
+        ("test_resnet", "3"),
+        ("test_convnext", "3"),
+        ("test_efficientnet", "1"),
+        *(
+            pytest.param(arch, freeze, marks=pytest.mark.slow)
+            for arch, freeze in (
+                ("test_convnext", "backbone"),
+                ("test_convnext", "1"),
+                ("test_efficientnet", "backbone"),
+                ("test_efficientnet", "3"),
+            )
+        ),
+    ],
+)
 def test_both_parts_compute_what_the_whole_does(arch, freeze, head):
     """For an image, and for it and its mirror image where these are averaged."""
     images = make_images(3, SIDE, SIDE)

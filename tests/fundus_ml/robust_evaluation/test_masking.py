@@ -14,14 +14,14 @@ def raised(attacked):
     return {s.name for s in masking_signs(attacked, resamples=200, seed=0) if s.raised}
 
 
-@pytest.mark.parametrize("name", ["plain", "robust"])
+@pytest.mark.parametrize("name", [pytest.param("plain", marks=pytest.mark.slow), "robust"])
 def test_an_honest_network_shows_no_sign(attacked, name):
     signs = masking_signs(attacked[name], resamples=200, seed=0)
     assert {sign.name for sign in signs} == set(TOLERANCES), "every sign was asked for"
     assert raised_names(signs) == "none"
 
 
-@pytest.mark.parametrize("name", ["saturated", "quantised"])
+@pytest.mark.parametrize("name", ["saturated", pytest.param("quantised", marks=pytest.mark.slow)])
 def test_a_network_that_masks_is_flagged(attacked, name):
     """Its gradient is gone, gradients flip next to nothing, and chance flips more."""
     assert {"gradient_vanishes", "unbounded_survives"} <= raised(attacked[name])

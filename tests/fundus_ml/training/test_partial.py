@@ -58,7 +58,7 @@ def test_it_ends_where_the_whole_training_does(eyes, tmp_path, head, changed):
     start = classifier(head=head)
     if head == BAG and "freeze" in changed:
         changed = changed | {"freeze": "1"}  # it keeps no more than two levels
-    how = options(**changed)
+    how = options(epochs=2, **changed)
     whole = fit(copy.deepcopy(start), eyes.split("train"), eyes.split("val"), how)
     part = above(copy.deepcopy(start), eyes, how, tmp_path)
     assert part.best_epoch == whole.best_epoch

@@ -8,6 +8,8 @@ edit alone is swapped. Every attribution method maps the same test eyes of each 
 of the maps' regions is fitted on the networks of the fitting seeds and states a cause for those of
 all others, on other people. Cells and maps that are finished are not made again.
 
+`--side 128` shrinks the eyes after the edit, so that networks see no trace of interpolation.
+
 `--robust 0 1` makes each network plain and robust to a change of 1 grey level RMS; the two have
 read-outs of their own. `--confounds hue:0.7` ties a second edit to the labels of the networks that
 are scored, `hue:0.7:train` among training eyes alone; a cell of that very edit is left out. The
@@ -30,6 +32,7 @@ from benchmarks.edited_cells import ACTIVE, Cell, Tie, add_flags, make_cell
 from benchmarks.edited_eyes import edit_strengths, first_people, parts_of
 from benchmarks.edited_networks import add_training_flags, new_network
 from benchmarks.stated_causes import Groups, ReadOut, most_used, ranking
+from experiments.running.memory import keep_freed_memory
 from fundus_ml.attribution import METHODS, cannot_serve
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.opening import open_dataset
@@ -42,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = _parser().parse_args(argv)
     if set(given.seeds) & set(given.fitting_seeds):
         _parser().error("seeds: none may be among the fitting seeds")
+    keep_freed_memory()
     cells = list(_cells(given))
     eyes = first_people(open_dataset(given.dataset), given.people)
     methods = _served(eyes, given)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.regions.structures import Mask
-from fundus_ml.synthesis.edits.catalogue import edit_of
+from fundus_ml.synthesis.edits.catalogue import Edit, edit_of
 from fundus_ml.synthesis.edits.parts import (
     EditedParts,
     Pixels,
@@ -44,11 +44,8 @@ def edit(name: str, pixels: Pixels, parts: EditedParts, *, strength: float) -> P
         InputError: The name or strength is not allowed, the eye abstains (:func:`cannot_edit`), or
             ``pixels`` and ``parts`` do not fit.
     """
-    chosen = edit_of(name)
-    check_eye(pixels, parts)
+    chosen = _possible(name, pixels, parts)
     check_strength(strength)
-    if why := cannot_edit(name, parts):
-        raise InputError(f"edit={name}: not possible on this eye: {why}")
     if strength == 0:
         return pixels.copy()
     return chosen.apply(pixels, parts, strength)
@@ -77,11 +74,7 @@ def quantity(name: str, pixels: Pixels, parts: EditedParts) -> float:
     Raises:
         InputError: The name is unknown, the eye abstains, or ``pixels`` and ``parts`` do not fit.
     """
-    chosen = edit_of(name)
-    check_eye(pixels, parts)
-    if why := cannot_edit(name, parts):
-        raise InputError(f"edit={name}: not possible on this eye: {why}")
-    return chosen.measure(pixels, parts)
+    return _possible(name, pixels, parts).measure(pixels, parts)
 
 
 def oracle_quantity(name: str, pixels: Pixels, parts: EditedParts, *, strength: float) -> float:
@@ -94,13 +87,10 @@ def oracle_quantity(name: str, pixels: Pixels, parts: EditedParts, *, strength: 
 
     Arguments and errors are those of :func:`edit`.
     """
-    chosen = edit_of(name)
+    chosen = _possible(name, pixels, parts)
+    check_strength(strength)
     if chosen.size is None:
         return quantity(name, edit(name, pixels, parts, strength=strength), parts)
-    check_eye(pixels, parts)
-    check_strength(strength)
-    if why := cannot_edit(name, parts):
-        raise InputError(f"edit={name}: not possible on this eye: {why}")
     return chosen.size(parts) + strength * chosen.per_strength
 
 
@@ -143,6 +133,15 @@ def check_strength(strength: float) -> None:
     """
     if not (math.isfinite(strength) and abs(strength) <= STRONGEST):
         raise InputError(f"strength={strength}: allowed: -{STRONGEST} to {STRONGEST}")
+
+
+def _possible(name: str, pixels: Pixels, parts: EditedParts) -> Edit:
+    """Look an edit up that is possible on this eye."""
+    chosen = edit_of(name)
+    check_eye(pixels, parts)
+    if why := cannot_edit(name, parts):
+        raise InputError(f"edit={name}: not possible on this eye: {why}")
+    return chosen
 
 
 def _share_seen(mask: Mask, parts: EditedParts) -> float:

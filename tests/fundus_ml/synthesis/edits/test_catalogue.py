@@ -16,6 +16,7 @@ from fundus_ml.synthesis.edits import (
     EditedParts,
     cannot_edit,
     edit,
+    oracle_quantity,
     parts_of_rows,
     quantity,
     region_of,
@@ -213,6 +214,7 @@ def test_an_eye_whose_part_is_not_known_abstains(name, changed, why):
     for ask in (
         lambda: edit(name, pixels, parts, strength=1),
         lambda: quantity(name, pixels, parts),
+        lambda: oracle_quantity(name, pixels, parts, strength=1),
         lambda: support(name, parts),
     ):
         with pytest.raises(InputError, match=f"not possible on this eye: {why}"):

@@ -10,7 +10,7 @@ from experiments.running.null_models import check_null_model, conditions_of
 from experiments.running.session import read_model
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import Classifier
-from fundus_ml.modulation.control_table import CLEAN_MODEL
+from fundus_ml.modulation.control_table import CLEAN_MODEL, MODULATION
 from fundus_ml.modulation.several_networks import replicate_conditions
 from tracking.registry import ModelVersion, find_alias, resolve
 from tracking.runs import Run
@@ -60,6 +60,12 @@ class Networks:
     model: Network
     evaluator: Network | None
     controls: dict[str, Network]
+
+    @property
+    def modules(self) -> dict[str, Classifier]:
+        """Everyone who makes pictures, by condition, the model first."""
+        named = {MODULATION: self.model, **self.controls}
+        return {condition: network.module for condition, network in named.items()}
 
     @property
     def identity(self) -> dict[str, str]:

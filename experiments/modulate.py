@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 MOVES_NOTHING = frozenset(
     {
         "dataset", "verify", "model", "evaluator", "clean_model", "null_model", "controls", "atlas",
-        "kept", "bootstrap", "verbose",
+        "ensemble", "kept", "bootstrap", "verbose",
     }
 )  # fmt: skip
 """Flags that do not decide what the networks make; eyes and versions count by content."""
@@ -85,6 +85,8 @@ class ModulateConfig(modulation.ModulationOptions, ConsoleOptions):
     """Null models: registered versions trained with labels=shuffled, with commas between them,
     which make pictures too; several give a null distribution. Versions that learned another real
     label (labels=eye, age …) stand beside them under their own names."""
+    ensemble: bool = False
+    """Push the eyes also by the mean logit of all versions of model and clean_model together."""
     controls: bool = True
     """Also change the eyes by the same length along one gradient of the model (gradient squared,
     smoothgrad squared) and in directions that ask no network."""
@@ -225,7 +227,7 @@ def modulate_eyes(config: ModulateConfig, run: "tracking.Run") -> Modulated:
 def _push(
     config: ModulateConfig, networks: "running.Networks", eyes: "running.ModulatedEyes", kept: Path
 ) -> "dict[str, modulation.ModulationResult]":
-    """Have the model, and every network that is a control, modulate the same eyes."""
+    """Have the model, and every other network that makes pictures, modulate the same eyes."""
     pushed = {}
     for condition, network in networks.modules.items():
         with console.progress(condition, "eye") as on_step:

@@ -21,7 +21,12 @@ from fundus_ml.data.record import read_dataset_json
 from fundus_ml.imaging.pictures import read_png, to_images, write_png
 from fundus_ml.imaging.regions.maps import REGION_FLAGS
 from fundus_ml.modulation import CONTRAST_BLEND, CONTROL_DIRECTIONS, GRADIENT, ORIGINAL, SALIENCY
-from fundus_ml.modulation.control_table import CLEAN_MODEL, MODULATION, SHUFFLED_MODEL
+from fundus_ml.modulation.control_table import (
+    CLEAN_MODEL,
+    ENSEMBLE,
+    MODULATION,
+    SHUFFLED_MODEL,
+)
 from fundus_ml.modulation.transfer_matrix import INDEPENDENT
 from tests.experiments.conftest import flags
 from tests.experiments.tiny_versions import artifact, logged_table, newest
@@ -279,6 +284,32 @@ def test_replicates_push_the_same_eyes(versions, tmp_path):
     assert set(results.modulations()["model_version"]) == {1}
 
 
+@pytest.mark.usefixtures("unrendered")
+def test_an_ensemble_is_one_more_network(versions):
+    """Its logit is the mean of the models' and the clean one's; it stands in every table."""
+    quick = {"eps": "1/4,1", "controls": "false", "bootstrap": 20, "ensemble": "true"}
+    named = {"model": "models:/eye/1,models:/eye/2", "clean_model": "models:/eye/4"}
+    modulate.main(flags(USUAL | quick | named | {"dataset": versions.a}))
+    run = newest("modulate")
+    networks = [MODULATION, f"{MODULATION} 2", CLEAN_MODEL, ENSEMBLE]
+    controls = logged_table(run, "controls.json").set_index("condition")
+    assert controls.index.tolist() == networks
+    assert controls["min_norm"].notna().all()
+    differences = logged_table(run, "paired_differences.json")
+    assert set(differences["other"]) | set(differences["condition"]) == set(networks)
+    rows = pd.read_parquet(artifact(run, "modulation/transfers.parquet"))
+    assert rows.groupby(["condition", "evaluator"]).size().tolist() == [4 * 2] * 16
+    logit = np.log(rows["prob_target"]) - np.log1p(-rows["prob_target"])
+    wide = rows.assign(logit=logit).pivot_table(
+        index=["condition", "image_id", "eps"], columns="evaluator", values="logit"
+    )
+    mean = wide[networks[:3]].mean(axis=1)
+    np.testing.assert_allclose(wide[ENSEMBLE], mean, rtol=1e-4, atol=1e-4)
+    assert mean.groupby("condition").mean().idxmax() == ENSEMBLE
+    assert set(results.modulations()["model_version"]) == {1}
+    assert not list(Path("checkpoints").glob("modulate-*"))
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("unrendered")
 def test_one_null_model_is_no_distribution(everything, versions, tmp_path):
@@ -348,6 +379,11 @@ def test_a_rerun_replaces_and_gives_the_same_pictures(versions, monkeypatch):
         ),
         ({"null_model": "models:/eye/3"}, "null_model=models:/eye/3: was not trained with"),
         ({"null_model": "models:/eye/3,models:/eye/3"}, "null_model=models:/eye/3,models:"),
+        ({"ensemble": "true"}, "ensemble=true: models:/eye/1 alone has nobody to be averaged"),
+        (
+            {"ensemble": "true", "clean_model": "models:/eye/3", "evaluator": "models:/eye/3"},
+            "evaluator=models:/eye/3: is clean_model, a part of the ensemble",
+        ),
         ({"attack_steps": "many"}, "attack_steps=many: must be auto, or a whole number"),
         ({"images": 99}, "images=99: needs 50 female people in this split"),
     ],

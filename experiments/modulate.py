@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 MOVES_NOTHING = frozenset(
     {
         "dataset", "verify", "model", "evaluator", "clean_model", "null_model", "controls", "atlas",
-        "kept", "bootstrap", "verbose",
+        "ensemble", "kept", "bootstrap", "verbose",
     }
 )  # fmt: skip
 """Flags that do not decide what the networks make; eyes and versions count by content."""
@@ -85,6 +85,8 @@ class ModulateConfig(modulation.ModulationOptions, ConsoleOptions):
     """Null models: registered versions trained with labels=shuffled, with commas between them,
     which make pictures too; several give a null distribution. Versions that learned another real
     label (labels=eye, age …) stand beside them under their own names."""
+    ensemble: bool = False
+    """Push the eyes also by the mean logit of all versions of model and clean_model together."""
     controls: bool = True
     """Also change the eyes by the same length along one gradient of the model (gradient squared,
     smoothgrad squared) and in directions that ask no network."""
@@ -166,14 +168,11 @@ def modulate_eyes(config: ModulateConfig, run: "tracking.Run") -> Modulated:
             independent=None if networks.evaluator is None else networks.evaluator.module,
             classes=split.contrast.classes,
         )
-        found = _measure(
-            config,
-            evaluator,
-            networks,
-            pushed,
-            pictures=modulation.read_pictures(paths),
-            split=split,
-        )
+        pictures = {condition: each.modulated for condition, each in pushed.items()}
+        pictures[modulation.MODULATION] = modulation.read_pictures(paths)
+        found = _measure(config, evaluator, networks, pushed, pictures, split=split)
+        transfers = _transfers(networks, evaluator, pictures, found)
+        matrix = modulation.transfer_matrix(transfers, resamples=config.bootstrap, seed=config.seed)
         compared = modulation.compare_conditions(
             evaluator, found, resamples=config.bootstrap, seed=config.seed
         )
@@ -190,6 +189,8 @@ def modulate_eyes(config: ModulateConfig, run: "tracking.Run") -> Modulated:
             found=found,
             compared=compared,
             effect=effect,
+            transfers=transfers,
+            matrix=matrix,
             independent=None if networks.evaluator is None else networks.evaluator.version,
             other=_clean_pictures(networks, pushed, found),
         )
@@ -213,6 +214,7 @@ def modulate_eyes(config: ModulateConfig, run: "tracking.Run") -> Modulated:
     console.table(compared.controls)
     console.table(compared.null)
     console.table(compared.confined)
+    console.table(matrix)
     console.table(modulation.beyond_one_gradient(compared.differences))
     console.say(record.conclusion)
     return Modulated(
@@ -225,12 +227,12 @@ def modulate_eyes(config: ModulateConfig, run: "tracking.Run") -> Modulated:
 def _push(
     config: ModulateConfig, networks: "running.Networks", eyes: "running.ModulatedEyes", kept: Path
 ) -> "dict[str, modulation.ModulationResult]":
-    """Have the model, and every network that is a control, modulate the same eyes."""
+    """Have the model, and every other network that makes pictures, modulate the same eyes."""
     pushed = {}
-    for condition, network in {modulation.MODULATION: networks.model, **networks.controls}.items():
+    for condition, network in networks.modules.items():
         with console.progress(condition, "eye") as on_step:
             pushed[condition] = modulation.push(
-                network.module,
+                network,
                 eyes.chosen,
                 config,
                 keep=running.batches_of(kept, condition),
@@ -244,25 +246,25 @@ def _measure(
     evaluator: "modulation.Evaluator",
     networks: "running.Networks",
     pushed: "dict[str, modulation.ModulationResult]",
+    pictures: "dict[str, NDArray[np.uint8]]",
     *,
-    pictures: "NDArray[np.uint8]",
     split: "data.FundusDataset",
 ) -> "dict[str, modulation.Measurements]":
     """Measure the saved pictures, and those of every control, by condition."""
-    own = evaluator.measure(
-        networks.model.module, pictures, pushed[modulation.MODULATION].min_norms
-    )
-    found = {modulation.MODULATION: own}
-    lengths = own.effects["l2"].to_numpy().reshape(len(config.eps), -1)
+    model, *others = networks.modules
+    found = {
+        model: evaluator.measure(networks.model.module, pictures[model], pushed[model].min_norms)
+    }
+    lengths = found[model].effects["l2"].to_numpy().reshape(len(config.eps), -1)
     if config.controls:
         found |= dict(
             modulation.saliency_controls(
                 evaluator, networks.model.module, lengths, seed=config.seed
             )
         )
-    for condition, network in networks.controls.items():
+    for condition in others:
         found[condition] = evaluator.measure(
-            network.module, pushed[condition].modulated, pushed[condition].min_norms
+            networks.modules[condition], pictures[condition], pushed[condition].min_norms
         )
     if config.controls:
         for condition, made in modulation.same_length_controls(
@@ -270,6 +272,24 @@ def _measure(
         ):
             found[condition] = evaluator.measure(networks.model.module, made)
     return found
+
+
+def _transfers(
+    networks: "running.Networks",
+    evaluator: "modulation.Evaluator",
+    pictures: "dict[str, NDArray[np.uint8]]",
+    found: "dict[str, modulation.Measurements]",
+) -> "pd.DataFrame":
+    """Ask every network what it sees in the pictures of every other."""
+    with console.progress("transfer matrix", "pair of networks") as on_step:
+        return modulation.transfer_rows(
+            networks.modules,
+            pictures,
+            {condition: each.effects for condition, each in found.items()},
+            evaluator.chosen.target,
+            batch_size=evaluator.options.batch_size,
+            on_step=on_step,
+        )
 
 
 def _clean_pictures(

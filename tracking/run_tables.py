@@ -20,7 +20,8 @@ def run_table(name: str, model: str | None = None, run_id: str | None = None) ->
     Args:
         name: ``scores`` or ``subgroups`` (of `train`, `robustify`, `evaluate`); ``attack_suite``,
             ``min_norm`` or ``masking`` (`evaluate` with a suite); ``effect_by_eps``, ``controls``,
-            ``region_enrichment``, ``minimal_perturbations`` or ``null_distribution`` (`modulate`).
+            ``region_enrichment``, ``minimal_perturbations``, ``null_distribution`` or
+            ``transfer_matrix`` (`modulate`).
         model: Of this version, ``models:/name@alias`` or ``models:/name/3``: of the newest run
             that measured it and kept such a table, else of the run that made it.
         run_id: Of this run.

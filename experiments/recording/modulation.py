@@ -49,6 +49,8 @@ class ModulationRecord:
         found: What was found in the pictures of each condition.
         compared: Tables over all conditions.
         effect: Rows of ``effect_by_eps`` of the modulation.
+        transfers: Rows of ``transfer_rows``.
+        matrix: Rows of ``transfer_matrix``.
         independent: Version of the independent evaluator, where there is one.
         other: What the gallery shows beside: another version's pictures of the same eyes.
     """
@@ -62,6 +64,8 @@ class ModulationRecord:
     found: Mapping[str, Measurements]
     compared: Compared
     effect: pd.DataFrame
+    transfers: pd.DataFrame
+    matrix: pd.DataFrame
     independent: ModelVersion | None
     other: OtherVersion | None = None
 
@@ -100,7 +104,13 @@ def record_modulation(
     evaluator, compared = record.evaluator, record.compared
     thumbnails = draw_panels(evaluator, record.modulated, effects, folder)
     draw_figures(
-        evaluator, record.modulated, effects, folder, found=record.found, compared=compared
+        evaluator,
+        record.modulated,
+        effects,
+        folder,
+        found=record.found,
+        compared=compared,
+        matrix=record.matrix,
     )
     draw_gallery(
         evaluator,
@@ -139,6 +149,7 @@ def _write_tables(record: ModulationRecord, effects: pd.DataFrame, folder: Path)
         "controls": pd.concat(controls, ignore_index=True) if controls else None,
         "region_shares": pd.concat(shares, ignore_index=True),
         "minimal_perturbations": _min_norm_rows(record),
+        "transfers": record.transfers if len(record.transfers) else None,
     }
     for name, table in tables.items():
         if table is not None:
@@ -181,6 +192,8 @@ def _log_measures(run: Run, record: ModulationRecord) -> None:
         run.log_table(success, "success_over_networks.json")
     if len(located):
         run.log_table(located, "enrichment_over_networks.json")
+    if len(record.matrix):
+        run.log_table(record.matrix, "transfer_matrix.json")
     if len(record.compared.min_norms):
         run.log_table(record.compared.min_norms, "minimal_perturbations.json")
         run.log_table(record.compared.flipped, "flipped_by_eps.json")

@@ -17,6 +17,7 @@ from fundus_ml.figures import (
     mean_change_figure,
     region_enrichment_figure,
     success_curve,
+    transfer_figure,
 )
 from fundus_ml.figures.mean_changes import SIDES
 from fundus_ml.figures.minimal_perturbations import min_norm_figure
@@ -86,8 +87,9 @@ def draw_figures(
     *,
     found: Mapping[str, Measurements],
     compared: Compared,
+    matrix: pd.DataFrame,
 ) -> None:
-    """Draw the curves of every condition, the contact sheet, enrichments and minimal norms."""
+    """Draw curves of every condition, contact sheet, enrichments, minimal norms and transfers."""
     curves = [
         effect_by_eps(rows, resamples=FIGURE_RESAMPLES, seed=0).assign(model=condition)
         for condition, rows in _null_models_as_one(found).items()
@@ -122,6 +124,9 @@ def draw_figures(
     if len(compared.min_norms):
         figure = min_norm_figure(compared.min_norms, constraint=evaluator.options.constraint)
         _save(figure, folder / "minimal_perturbations.png")
+    if len(matrix):
+        figure = transfer_figure(matrix, constraint=evaluator.options.constraint)
+        _save(figure, folder / "transfer_matrix.png")
 
 
 def _null_models_as_one(found: Mapping[str, Measurements]) -> dict[str, pd.DataFrame]:

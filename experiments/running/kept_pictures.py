@@ -8,7 +8,7 @@ from experiments.running.kept_folders import kept_folder, kind_of_batches
 from experiments.running.null_models import other_conditions
 from fundus_ml.data.options import OTHER_LABELS
 from fundus_ml.modulation import KeptBatches
-from fundus_ml.modulation.control_table import CLEAN_MODEL, MODULATION, SHUFFLED_MODEL
+from fundus_ml.modulation.control_table import CLEAN_MODEL, ENSEMBLE, MODULATION, SHUFFLED_MODEL
 from tracking.runs import Run
 
 
@@ -17,7 +17,8 @@ def _folder_of(condition: str) -> str:
 
 
 _OTHERS = [condition for labels in OTHER_LABELS for condition in other_conditions(labels, 1)]
-_CONDITIONS = "|".join(map(_folder_of, (MODULATION, CLEAN_MODEL, SHUFFLED_MODEL, *_OTHERS)))
+_NETWORKS = (MODULATION, CLEAN_MODEL, ENSEMBLE, SHUFFLED_MODEL, *_OTHERS)
+_CONDITIONS = "|".join(map(_folder_of, _NETWORKS))
 KEPT = kind_of_batches("modulation", rf"({_CONDITIONS})(-\d+)?/\d{{6,}}\.(npz|part)")
 """A folder of batches that are finished."""
 

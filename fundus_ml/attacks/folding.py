@@ -10,6 +10,8 @@ from torch.fx.proxy import TraceError
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
+from fundus_ml.models.ensembles import Ensemble
+
 FEWEST_STEPS = 10
 """Steps of an attack from which on folding is worth its time."""
 
@@ -20,7 +22,8 @@ _UNTRACEABLE = (TraceError, TypeError, ValueError, AttributeError, RuntimeError)
 def folded(model: nn.Module) -> nn.Module:
     """Fold each BatchNorm into the convolution before it.
 
-    timm's BatchNorm with an activation counts as a BatchNorm; its activation stays.
+    timm's BatchNorm with an activation counts as a BatchNorm; its activation stays. Each member of
+    an ensemble is folded by itself.
 
     Args:
         model: In evaluation mode, where BatchNorm is a fixed scale and shift of each channel.
@@ -33,6 +36,11 @@ def folded(model: nn.Module) -> nn.Module:
     """
     if not any(isinstance(module, _BatchNorm) for module in model.modules()):
         return model
+    if isinstance(model, Ensemble):
+        # Members look at what enters, which cannot be traced from outside them.
+        members = [folded(member) for member in model.members]
+        alike = all(new is old for new, old in zip(members, model.members, strict=True))
+        return model if alike else Ensemble(members).eval()
     copy = deepcopy(model)
     _part_activations(copy)
     try:

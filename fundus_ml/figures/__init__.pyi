@@ -40,3 +40,4 @@ from .style import make_figure as make_figure
 from .style import series_styles as series_styles
 from .style import tidy as tidy
 from .subgroups import subgroup_forest as subgroup_forest
+from .transfers import transfer_figure as transfer_figure

@@ -3,6 +3,7 @@ from .classifiers import ClassifierSpec as ClassifierSpec
 from .classifiers import make_classifier as make_classifier
 from .classifiers import two_logits as two_logits
 from .classifiers import weight_bytes as weight_bytes
+from .ensembles import Ensemble as Ensemble
 from .feature_extractor import FeatureExtractor as FeatureExtractor
 from .measured_precision import PrecisionChoice as PrecisionChoice
 from .measured_precision import resolved as resolved

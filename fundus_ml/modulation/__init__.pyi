@@ -6,6 +6,7 @@ from .budget_path import mask_of as mask_of
 from .budget_path import modulate as modulate
 from .confined_budgets import confined_table as confined_table
 from .control_table import CLEAN_MODEL as CLEAN_MODEL
+from .control_table import ENSEMBLE as ENSEMBLE
 from .control_table import MODULATION as MODULATION
 from .control_table import SHUFFLED_MODEL as SHUFFLED_MODEL
 from .controls import CONTRAST_BLEND as CONTRAST_BLEND
@@ -60,3 +61,6 @@ from .saliency import GRADIENT as GRADIENT
 from .saliency import SALIENCY as SALIENCY
 from .saliency import SMOOTHGRAD as SMOOTHGRAD
 from .saliency import saliency_directions as saliency_directions
+from .transfer_matrix import INDEPENDENT as INDEPENDENT
+from .transfer_matrix import transfer_matrix as transfer_matrix
+from .transfer_matrix import transfer_rows as transfer_rows

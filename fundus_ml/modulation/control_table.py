@@ -16,6 +16,8 @@ MODULATION = "modulation"
 CLEAN_MODEL, SHUFFLED_MODEL = "clean model", "shuffled model"
 """Conditions: the same search with a network not trained to be robust, and with one that learned
 shuffled labels."""
+ENSEMBLE = "ensemble"
+"""Condition: the same search with the mean logit of all models and the clean model."""
 
 
 def control_table(

@@ -21,7 +21,13 @@ from fundus_ml.data.record import read_dataset_json
 from fundus_ml.imaging.pictures import read_png, to_images, write_png
 from fundus_ml.imaging.regions.maps import REGION_FLAGS
 from fundus_ml.modulation import CONTRAST_BLEND, CONTROL_DIRECTIONS, GRADIENT, ORIGINAL, SALIENCY
-from fundus_ml.modulation.control_table import CLEAN_MODEL, MODULATION, SHUFFLED_MODEL
+from fundus_ml.modulation.control_table import (
+    CLEAN_MODEL,
+    ENSEMBLE,
+    MODULATION,
+    SHUFFLED_MODEL,
+)
+from fundus_ml.modulation.transfer_matrix import INDEPENDENT
 from tests.experiments.conftest import flags
 from tests.experiments.tiny_versions import artifact, logged_table, newest
 from tests.fundus_ml.tiny_eyes import write_record
@@ -117,6 +123,37 @@ def more_than_one_gradient(run, kept, others, out):
     assert logged_table(run, "flipped_by_eps.json")["eps"].tolist() == [0.25, 0.5, 1.0] * 5
 
 
+def all_see_all(run, kept, dataset):
+    """The transfer matrix: the model's row from its saved files, the diagonal as the tables say."""
+    matrix = logged_table(run, "transfer_matrix.json")
+    networks = [MODULATION, CLEAN_MODEL, SHUFFLED_MODEL]
+    assert list(dict.fromkeys(matrix["condition"])) == networks
+    assert list(dict.fromkeys(matrix["evaluator"])) == [*networks, INDEPENDENT]
+    assert len(matrix) == 3 * 4 * 3
+    cells = matrix.set_index(["condition", "evaluator", "eps"])
+    for evaluator, number in zip([*networks, INDEPENDENT], (1, 3, 2, 4), strict=True):
+        network = load_classifier(f"models:/eye/{number}")
+        for eps, rows in kept.groupby("eps"):
+            female = rows["target"].eq("female").to_numpy()
+            for name, pixels in (
+                ("", [read_png(artifact(run, f"modulation/{path}")) for path in rows["picture"]]),
+                ("_before", [eye(dataset, image_id)[0] for image_id in rows["image_id"]]),
+            ):
+                male = np.array([prob_male(network, each[None]) for each in pixels])
+                seen = np.where(female, 1 - male, male)
+                cell = cells.loc[(MODULATION, evaluator, eps)]
+                assert cell[f"prob_target{name}"] == pytest.approx(seen.mean(), abs=1e-3)
+                assert cell[f"success{name}"] == pytest.approx((seen > 0.5).mean())
+    controls = logged_table(run, "controls.json").set_index("condition")
+    for condition in networks:
+        for measure, evaluator in (("success", condition), ("transferred", INDEPENDENT)):
+            for end in ("", "_low", "_high"):
+                own = cells.loc[(condition, evaluator, 1.0), f"success{end}"]
+                assert own == pytest.approx(controls.loc[condition, f"{measure}{end}"])
+    rows = pd.read_parquet(artifact(run, "modulation/transfers.parquet"))
+    assert len(rows) == 3 * 4 * 3 * 4
+
+
 def test_everything_is_measured_and_tied(versions, everything, capsys):
     """Pictures, tables, rows in the database, and what a notebook gets back of them."""
     modulate.main(flags(everything))
@@ -155,16 +192,17 @@ def test_everything_is_measured_and_tied(versions, everything, capsys):
     assert controls["min_norm"].notna().tolist() == [True] * 5 + [False] * 5
     assert {"transferred", "evaluator_area"} <= set(controls)
     same = controls["condition"].isin([*SALIENCY, *CONTROL_DIRECTIONS])
-    own_length = controls.loc[0, "l2"]
-    np.testing.assert_allclose(controls.loc[same, "l2"], own_length, rtol=0.02)
+    np.testing.assert_allclose(controls.loc[same, "l2"], controls.loc[0, "l2"], rtol=0.02)
     others = pd.read_parquet(artifact(run, "modulation/controls.parquet"))
     assert len(others) == 9 * 4 * 3
     more_than_one_gradient(run, kept, others, out)
+    all_see_all(run, kept, dataset)
     for name in (
         "gallery.html",
         "contact_sheet.png",
         "success_by_eps.png",
         "minimal_perturbations.png",
+        "transfer_matrix.png",
     ):
         assert artifact(run, f"modulation/{name}").stat().st_size > 1000
     gallery = data_of(artifact(run, "modulation/gallery.html").read_text())
@@ -246,6 +284,32 @@ def test_replicates_push_the_same_eyes(versions, tmp_path):
     assert set(results.modulations()["model_version"]) == {1}
 
 
+@pytest.mark.usefixtures("unrendered")
+def test_an_ensemble_is_one_more_network(versions):
+    """Its logit is the mean of the models' and the clean one's; it stands in every table."""
+    quick = {"eps": "1/4,1", "controls": "false", "bootstrap": 20, "ensemble": "true"}
+    named = {"model": "models:/eye/1,models:/eye/2", "clean_model": "models:/eye/4"}
+    modulate.main(flags(USUAL | quick | named | {"dataset": versions.a}))
+    run = newest("modulate")
+    networks = [MODULATION, f"{MODULATION} 2", CLEAN_MODEL, ENSEMBLE]
+    controls = logged_table(run, "controls.json").set_index("condition")
+    assert controls.index.tolist() == networks
+    assert controls["min_norm"].notna().all()
+    differences = logged_table(run, "paired_differences.json")
+    assert set(differences["other"]) | set(differences["condition"]) == set(networks)
+    rows = pd.read_parquet(artifact(run, "modulation/transfers.parquet"))
+    assert rows.groupby(["condition", "evaluator"]).size().tolist() == [4 * 2] * 16
+    logit = np.log(rows["prob_target"]) - np.log1p(-rows["prob_target"])
+    wide = rows.assign(logit=logit).pivot_table(
+        index=["condition", "image_id", "eps"], columns="evaluator", values="logit"
+    )
+    mean = wide[networks[:3]].mean(axis=1)
+    np.testing.assert_allclose(wide[ENSEMBLE], mean, rtol=1e-4, atol=1e-4)
+    assert mean.groupby("condition").mean().idxmax() == ENSEMBLE
+    assert set(results.modulations()["model_version"]) == {1}
+    assert not list(Path("checkpoints").glob("modulate-*"))
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("unrendered")
 def test_one_null_model_is_no_distribution(everything, versions, tmp_path):
@@ -271,6 +335,8 @@ def test_a_modulation_that_changes_nothing_ends_well(versions):
     run = newest("modulate")
     assert run.info.status == "FINISHED"
     assert logged_table(run, "effect_by_eps.json")["unchanged"].tolist() == [2]
+    files = [path.name for path in artifact(run, "").rglob("transfer*")]
+    assert files == []  # one network alone
     assert not artifact(run, "modulation").joinpath("mean_change.png").exists()
 
 
@@ -313,6 +379,11 @@ def test_a_rerun_replaces_and_gives_the_same_pictures(versions, monkeypatch):
         ),
         ({"null_model": "models:/eye/3"}, "null_model=models:/eye/3: was not trained with"),
         ({"null_model": "models:/eye/3,models:/eye/3"}, "null_model=models:/eye/3,models:"),
+        ({"ensemble": "true"}, "ensemble=true: models:/eye/1 alone has nobody to be averaged"),
+        (
+            {"ensemble": "true", "clean_model": "models:/eye/3", "evaluator": "models:/eye/3"},
+            "evaluator=models:/eye/3: is clean_model, a part of the ensemble",
+        ),
         ({"attack_steps": "many"}, "attack_steps=many: must be auto, or a whole number"),
         ({"images": 99}, "images=99: needs 50 female people in this split"),
     ],

@@ -41,12 +41,19 @@ def test_others_are_taken():
     check_independent(sibling, second, named="evaluator=X")
 
 
-def test_modulate_ends_before_its_first_picture(versions, capsys):
+@pytest.mark.parametrize(
+    "networks",
+    [
+        {"model": "models:/eye/2"},
+        {"model": "models:/eye/4", "clean_model": "models:/eye/2", "ensemble": "true"},
+    ],
+)
+def test_modulate_ends_before_its_first_picture(versions, capsys, networks):
     """Exit code 2 and the line; no folder of finished batches."""
     family()
-    values = {"dataset": versions.a, "model": "models:/eye/2", "evaluator": "models:/eye/1"}
+    values = {"dataset": versions.a, "evaluator": "models:/eye/1", "images": 2}
     with pytest.raises(SystemExit) as ended:
-        modulate.main(flags(values | {"images": 2}))
+        modulate.main(flags(values | networks))
     assert ended.value.code == 2
     last = capsys.readouterr().err.strip().splitlines()[-1]
     assert last.startswith("modulate: evaluator=models:/eye/1: models:/eye/2 was made from it")

@@ -13,6 +13,7 @@ from fundus_ml.attacks import ThreatModel, apgd, frozen, minimum_norm, pgd
 from fundus_ml.attacks.folding import folded
 from fundus_ml.attacks.search import Problem
 from fundus_ml.models.classifiers import ClassifierSpec, make_classifier
+from fundus_ml.models.ensembles import Ensemble
 from tests.fundus_ml.tiny_learning import SmallNetwork, make_images
 
 
@@ -96,6 +97,29 @@ def test_a_network_that_is_called_twice_is_folded_once(arch):
     with torch.no_grad():
         wanted = (one(images) + one(images.flip(3))) / 2
         torch.testing.assert_close(quick(images), wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_every_member_of_an_ensemble_is_folded():
+    """Once: what is folded, or has nothing to fold, comes back as it is."""
+    members, images = (
+        [make_network("resnet18"), make_network("test_resnet")],
+        make_images(4, 32, 32),
+    )
+    ensemble = Ensemble(members).eval()
+    before = deepcopy(ensemble.state_dict())
+    quick = folded(ensemble)
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in quick.modules())
+    assert folded(quick) is quick
+    x = images.clone().requires_grad_()
+    wanted, found = (
+        (logit.detach(), torch.autograd.grad(logit.sum(), x)[0])
+        for logit in (ensemble(x), quick(x))
+    )
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+    assert list(ensemble.members) == members
+    stuck = Ensemble([nn.Sequential(nn.BatchNorm2d(3), Undecided()) for _ in range(2)]).eval()
+    assert folded(stuck) is stuck
+    assert all(torch.equal(value, before[name]) for name, value in ensemble.state_dict().items())
 
 
 class Shared(nn.Module):

@@ -8,6 +8,7 @@ import torch
 
 from fundus_ml.attacks import ThreatModel, pgd
 from fundus_ml.imaging.pictures import to_images
+from fundus_ml.models.ensembles import Ensemble
 from fundus_ml.modulation import modulate
 from tests.fundus_ml.modulation.tiny_modulations import LABELS, make_pixels, options
 from tests.fundus_ml.tiny_learning import LinearNetwork, SmallNetwork
@@ -28,6 +29,22 @@ def sizes(pixels, slab, constraint):
     if constraint == "l2":
         return np.sqrt((change**2).sum(axis=(1, 2, 3)))
     return np.abs(change).max(axis=(1, 2, 3))
+
+
+@pytest.mark.parametrize("engine", ["native", "robustness"])
+def test_an_ensemble_moves_every_member_towards_the_target(engine):
+    """And the one that gains least more than the picture of either member alone moves the other."""
+    members = [LinearNetwork(6, 7, seed=seed, scale=0.05) for seed in (0, 1)]
+    pixels, how = make_pixels(low=90, high=160), options(attack_engine=engine)
+    gains = {}
+    for name, model in {0: members[0], 1: members[1], "both": Ensemble(members)}.items():
+        slab = modulate(model, pixels, TARGET, how)[-1]
+        gains[name] = [
+            (2 * TARGET - 1) * (logits(member, slab) - logits(member, pixels)) for member in members
+        ]
+    assert np.min(gains["both"]) > 0
+    assert (np.min(gains["both"], axis=0) > gains[0][1]).all()
+    assert (np.min(gains["both"], axis=0) > gains[1][0]).all()
 
 
 @pytest.mark.parametrize("engine", ["native", "robustness"])

@@ -1,5 +1,8 @@
 import multiprocessing
+import os
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 from sqlalchemy import NullPool, create_engine, text
@@ -156,3 +159,20 @@ def test_reading_where_nothing_is_creates_nothing(nothing_set, read, said):
     with pytest.raises(TrackingError, match=said):
         read()
     assert list(nothing_set.iterdir()) == []
+
+
+def test_mlflow_reports_nothing_to_its_makers():
+    """In a process of its own, as MLflow decides while it is imported, and never under pytest."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in {"CI", "MLFLOW_DISABLE_TELEMETRY"} and not name.startswith("PYTEST")
+    }
+    asked = (
+        "from tracking import registry; registry.load_classifier; "
+        "from mlflow.telemetry import client; print(client.get_telemetry_client())"
+    )
+    told = subprocess.run(
+        [sys.executable, "-c", asked], env=environment, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.strip() == "None"

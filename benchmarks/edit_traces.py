@@ -76,9 +76,9 @@ def trace_row(
     Args:
         name: The edit.
         pixels: ``(N, H, W, 3)`` uint8.
-        parts: Of each eye.
-        strength: Of the edit.
-        side: To which the eyes are shrunk after it.
+        parts: Parts of each eye.
+        strength: Strength of the edit.
+        side: Side to which the eyes are shrunk after it, pixels.
     """
     kept = [at for at, each in enumerate(parts) if cannot_edit(name, each) is None]
     where = shrunk_masks(np.stack([support(name, parts[at]) for at in kept]), side)

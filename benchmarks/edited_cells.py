@@ -254,7 +254,7 @@ def explain(
         cell: Whose folder takes the files.
         model: The network.
         shown: The eyes.
-        parts: Of each eye, at the size at which it was edited.
+        parts: Parts of each eye, at the size at which it was edited.
         methods: Attribution methods.
     """
     every = np.arange(len(shown))

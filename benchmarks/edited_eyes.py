@@ -1,7 +1,7 @@
 """Real eyes whose pixels are edited, who they belong to, and how strong each edit must be.
 
 Eyes are edited at the dataset's size and shrunk afterwards: a warp interpolates, which blurs what
-it enlarges and sharpens what it makes smaller, and a network reads that before it reads a size.
+it enlarges and sharpens what it makes smaller, and a network might read that in a size's place.
 """
 
 import dataclasses

@@ -8,7 +8,7 @@ edit alone is swapped. Every attribution method maps the same test eyes of each 
 of the maps' regions is fitted on the networks of the fitting seeds and states a cause for those of
 all others, on other people. Cells and maps that are finished are not made again.
 
-`--side 128` shrinks the eyes after the edit, so that networks see no trace of interpolation.
+`--side 128` shrinks the eyes after the edit, so that interpolation leaves less of a trace.
 
 `--robust 0 1` makes each network plain and robust to a change of 1 grey level RMS; the two have
 read-outs of their own. `--confounds hue:0.7` ties a second edit to the labels of the networks that

@@ -51,11 +51,11 @@ class Planted:
         pixels: ``(N, H, W, 3)`` uint8 RGB, every planted edit made.
         labels: ``(N,)`` 0 or 1.
         kept: ``(N,)`` positions of these eyes among those given.
-        signs: Of each planted edit, ``(N,)``: 1 rendered as the second class, -1 as the first, 0
-            left as it is, since that edit abstains there.
-        strengths: Of each planted edit.
+        signs: Classes of each planted edit, ``(N,)``: 1 rendered as the second class, -1 as the
+            first, 0 left as it is, since that edit abstains there.
+        strengths: Strength of each planted edit.
         originals: ``(N, H, W, 3)`` uint8 RGB, nothing edited.
-        parts: Of each eye.
+        parts: Parts of each eye.
         abstained: Eyes left out, by reason.
     """
 

@@ -39,9 +39,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     test = test.select(~test.frame["person_group"].duplicated().to_numpy())
     pixels, parts = test.pixels(np.arange(len(test))), parts_of(test)
     rows = [
-        trace_row(name, pixels, parts, strength=strengths[given.auroc][name], side=side)
+        row
         for name in tqdm(EDITS[:-1], desc="traces")
-        for side in (eyes.size, given.side)
+        for row in trace_rows(
+            name,
+            pixels,
+            parts,
+            strength=strengths[given.auroc][name],
+            sides=(eyes.size, given.side),
+        )
     ]
     table = pd.DataFrame(rows).assign(oracle_auroc=given.auroc)
     print(table.to_string(index=False, float_format="%.3g"))
@@ -63,47 +69,46 @@ def _given(argv: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def trace_row(
+def trace_rows(
     name: str,
     pixels: NDArray[np.uint8],
     parts: Sequence[EditedParts],
     *,
     strength: float,
-    side: int,
-) -> dict[str, object]:
-    """Say how well sharpness tells the classes of one edit.
+    sides: Sequence[int],
+) -> list[dict[str, object]]:
+    """Say how well sharpness tells the classes of one edit, a row per side.
 
     Args:
         name: The edit.
         pixels: ``(N, H, W, 3)`` uint8.
         parts: Parts of each eye.
         strength: Strength of the edit.
-        side: Side to which the eyes are shrunk after it, pixels.
+        sides: Sides to which the eyes are shrunk after it, pixels.
     """
     kept = [at for at, each in enumerate(parts) if cannot_edit(name, each) is None]
-    where = shrunk_masks(np.stack([support(name, parts[at]) for at in kept]), side)
-    first, second = (
-        sharpness(
-            shrunk(
-                np.stack(
-                    [edit(name, pixels[at], parts[at], strength=sign * strength) for at in kept]
-                ),
-                side,
-            ),
-            where,
-        )
+    where = np.stack([support(name, parts[at]) for at in kept])
+    rendered = [
+        np.stack([edit(name, pixels[at], parts[at], strength=sign * strength) for at in kept])
         for sign in CLASSES
-    )
+    ]
     labels = np.repeat([0.0, 1.0], len(kept)).astype(np.float32)
-    apart = float(auroc(labels, np.concatenate([first, second]).astype(np.float32)))
-    paired = float(np.mean(second > first) + np.mean(second == first) / 2)
-    return {
-        "edit": name,
-        "side": side,
-        "eyes": len(kept),
-        "auroc": max(apart, 1 - apart),
-        "paired": max(paired, 1 - paired),
-    }
+    rows: list[dict[str, object]] = []
+    for side in sides:
+        masks = shrunk_masks(where, side)
+        first, second = (sharpness(shrunk(each, side), masks) for each in rendered)
+        apart = float(auroc(labels, np.concatenate([first, second]).astype(np.float32)))
+        paired = float(np.mean(second > first) + np.mean(second == first) / 2)
+        rows.append(
+            {
+                "edit": name,
+                "side": side,
+                "eyes": len(kept),
+                "auroc": max(apart, 1 - apart),
+                "paired": max(paired, 1 - paired),
+            }
+        )
+    return rows
 
 
 def sharpness(pixels: NDArray[np.uint8], where: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -165,7 +165,7 @@ def make_cell(
         cell: The cell.
         eyes: All eyes, N.
         parts: Parts of each eye.
-        strengths: Of every edit, at the cell's AUROC.
+        strengths: Strength of every edit, at the cell's AUROC.
         methods: Attribution methods that can serve the network.
     """
     began = time.perf_counter()

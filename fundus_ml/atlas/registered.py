@@ -31,7 +31,7 @@ class RegisteredEyes:
 
     Attributes:
         kept: ``(M,)`` positions of the aligned eyes.
-        alignments: Of each.
+        alignments: Alignment of each.
         photographed: ``(M, H, W)`` retina of each, where its change counts.
         retinas: ``(M, S, S)`` share of each aligned pixel that is retina.
         disc_diameter: Mean disc diameter in the aligned square, pixels.

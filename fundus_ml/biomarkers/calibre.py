@@ -34,7 +34,7 @@ def knudtson(widths: Sequence[float], coefficient: float) -> float:
     one is left; an odd one in the middle waits.
 
     Args:
-        widths: Of six vessels, in any unit.
+        widths: Widths of six vessels, in any unit.
         coefficient: :data:`ARTERY` or :data:`VEIN`.
 
     Source:

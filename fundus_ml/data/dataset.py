@@ -168,7 +168,7 @@ class FundusDataset(Dataset[tuple[Tensor, float]]):
         digest stay those of all eyes.
 
         Args:
-            answers: Of this dataset's ``frame``.
+            answers: Answers to the contrast, one per row of this dataset's ``frame``.
         """
         kept = self.select(answers.label.notna().to_numpy())
         label = answers.label.dropna().to_numpy(np.int64)

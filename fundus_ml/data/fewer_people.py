@@ -16,7 +16,7 @@ def fewer_people(eyes: D, share: float, *, seed: int) -> D:
     A smaller share of the same seed is part of a larger one, as along a learning curve.
 
     Args:
-        eyes: Of one split.
+        eyes: Eyes of one split.
         share: Share of the people of each class, above 0 and at most 1; at least one of each stays.
         seed: Seed of the draw.
 

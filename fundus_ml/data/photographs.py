@@ -56,7 +56,7 @@ def own_columns(table: pd.DataFrame) -> list[str]:
     """List the columns of a release's table that nothing here understands.
 
     Args:
-        table: Of :class:`Photographs`.
+        table: Table of :class:`Photographs`.
     """
     ours = {*OFFERED_COLUMNS, "path"}
     return [

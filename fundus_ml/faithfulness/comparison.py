@@ -23,21 +23,6 @@ TABLE_COLUMNS = (
     "value_low",
     "value_high",
 )
-DIFFERENCE_COLUMNS = (
-    "method",
-    "other",
-    "score",
-    "part",
-    "better",
-    "eyes",
-    "abstained",
-    "people",
-    "difference",
-    "low",
-    "high",
-    "p",
-    "q",
-)
 
 
 def method_table(
@@ -122,11 +107,10 @@ def method_differences(
         permutations=permutations,
         seed=seed,
     ).rename(columns={"condition": "method", "measure": "score"})
-    rows = found.assign(
-        better=found["score"].map(lambda score: SCORES[score].better),
-        abstained=len(eyes) - found["eyes"],
-    )
-    return rows[list(DIFFERENCE_COLUMNS)]
+    better = found["score"].map(lambda score: SCORES[score].better)
+    found.insert([*found].index("eyes"), "better", better)
+    found.insert([*found].index("people"), "abstained", len(eyes) - found["eyes"])
+    return found
 
 
 def _by_key(scores: Mapping[str, pd.DataFrame], count: int) -> dict[str, dict[Measure, Floats]]:

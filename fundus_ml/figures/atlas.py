@@ -65,7 +65,7 @@ def atlas_figure(
         biomarkers: :data:`COLUMNS`; NaN where one was not measured.
         classes: What labels 0 and 1 are called.
         disc: Column and row of the disc's centre, pixels of the maps.
-        fovea: Of the fovea.
+        fovea: Column and row of the fovea.
         disc_diameter: Mean disc diameter, pixels of the maps.
         eyes: What was measured, for the title.
 

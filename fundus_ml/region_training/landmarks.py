@@ -35,7 +35,7 @@ class LandmarkTraining:
         small_size: Side before that, which is quicker.
         lr: Largest learning rate of the decoder; the trunk, which begins with ImageNet, gets a
             fifth.
-        weight_decay: Of AdamW.
+        weight_decay: Weight decay of AdamW.
         marked: Share of the variants that come from marked photographs; the others are painted.
         no_eye: Share of the variants that show no eye.
         seed: Seed of the first weights and of every variant.

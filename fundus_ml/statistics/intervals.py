@@ -74,7 +74,7 @@ def widened(interval: Interval, *, among: int) -> Interval:
     """Stretch a 95 % interval so that it holds for the best of several alike.
 
     Args:
-        interval: Of one of them.
+        interval: Interval of one of them.
         among: How many there were to choose from, 1 or more; 1 leaves the interval as it is.
 
     Returns:

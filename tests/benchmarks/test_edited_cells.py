@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.edit_traces import trace_row
+from benchmarks.edit_traces import trace_rows
 from benchmarks.edited_cells import Cell, Tie, _planted, make_cell
 from benchmarks.edited_eyes import EditedEyes, first_people, parts_of, shrunk, shrunk_masks
 from benchmarks.edited_networks import new_network
@@ -166,9 +166,8 @@ def test_sharpness_tells_what_a_warp_enlarges_and_less_so_once_shrunk():
     pixels = np.clip(np.array([150, 100, 60]) + noise, 0, 255).astype(np.uint8)
     discs = [Ellipse(x=x, y=40, width=16, height=16) for x in range(35, 41)]
     parts = [EditedParts(retina=np.ones((80, 80), np.bool_), disc=disc) for disc in discs]
-    rows = [
-        trace_row("disc_magnification", pixels, parts, strength=0.8, side=side) for side in (80, 20)
-    ]
+    rows = trace_rows("disc_magnification", pixels, parts, strength=0.8, sides=(80, 20))
     assert rows[0]["paired"] == 1
     assert rows[0]["auroc"] > rows[1]["auroc"] + 0.1
-    assert trace_row("hue", pixels, parts, strength=0.0, side=80)["paired"] == 0.5
+    unchanged = trace_rows("hue", pixels, parts, strength=0.0, sides=[80])
+    assert unchanged[0]["paired"] == 0.5

@@ -83,7 +83,7 @@ def notch_weight(parts: EditedParts, *, upper: bool) -> Plane:
     """``(H, W)`` 1 in the notch at the rim of the field of view, 0 elsewhere.
 
     Args:
-        parts: Of the eye.
+        parts: Parts of the eye.
         upper: Above the middle row; below it otherwise.
     """
     rows, columns = np.nonzero(parts.retina)
@@ -105,7 +105,7 @@ def shifted(pixels: Pixels, weight: Plane, shift: Sequence[float]) -> Pixels:
     Args:
         pixels: ``(H, W, 3)`` uint8.
         weight: ``(H, W)``; where it is 0 the bytes stay.
-        shift: Of red, green and blue.
+        shift: Shift of red, green and blue.
     """
     window = window_of(weight > 0)
     gain = np.exp(weight[window][..., None] * np.asarray(shift, np.float32))

@@ -34,7 +34,7 @@ def edit(name: str, pixels: Pixels, parts: EditedParts, *, strength: float) -> P
     Args:
         name: One of :data:`.catalogue.EDITS`.
         pixels: ``(H, W, 3)`` uint8 RGB; not changed.
-        parts: Of that eye.
+        parts: Parts of that eye.
         strength: From -:data:`STRONGEST` to :data:`STRONGEST`; 0 gives the same bytes.
 
     Returns:

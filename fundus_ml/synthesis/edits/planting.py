@@ -74,7 +74,7 @@ class Planted:
         Args:
             name: An edit, planted or not.
             sign: 1 for the second class, -1 for the first; 0 leaves the edit out.
-            strength: Of an edit that is not planted.
+            strength: Strength of an edit that is not planted.
 
         Returns:
             ``(N, H, W, 3)`` uint8 RGB; eyes where the edit abstains are as in ``pixels``.
@@ -142,11 +142,11 @@ def planted_photographs(
 
     Args:
         pixels: ``(M, H, W, 3)`` uint8 RGB.
-        parts: Of each eye.
+        parts: Parts of each eye.
         people: ``(M,)`` person of each eye.
         edit: The cause. Of ``none``, labels have no cause in the pixels.
-        strength: Of the edit.
-        seed: Of the coins.
+        strength: Strength of the edit.
+        seed: Seed of the coins.
         confounds: Further edits tied to the label.
 
     Returns:

@@ -36,7 +36,7 @@ class Calibrated:
         edit: Its name.
         asked_auroc: AUROC that the oracle shall reach.
         auroc: AUROC that it reaches on the eyes given, edited at ``strength``.
-        strength: Of the edit.
+        strength: Strength of the edit.
         between_classes: Mean shift of what the oracle reads from the first class to the second,
             in standard deviations between eyes.
         eyes: Eyes that were edited.
@@ -87,9 +87,9 @@ def strengths_for_all(
     :func:`fundus_ml.parallel.processes`, if any.
 
     Args:
-        aurocs: Of the oracle, each from .5 to below 1.
+        aurocs: AUROCs of the oracle, each from .5 to below 1.
         pixels: ``(N, H, W, 3)`` uint8 RGB.
-        parts: Of each eye.
+        parts: Parts of each eye.
         people: ``(N,)`` person of each eye.
         edits: Names of the edits. ``none`` gets strength 0 and AUROC .5.
 

@@ -48,9 +48,10 @@ class NetworkOptions(TrainingOptions):
     """Backbone, by its name in torchvision or timm."""
     head: str = "last"
     """What the logit is read from: last, the backbone's last layer; of networks of timm also
-    multiscale, means and maxima over the picture of its last three levels of resolution; attention,
-    the mean of a level (stride 16) weighted by an attention map; or bag, the mean of what patches
-    of about 33 pixels say each by itself. The last two say where their evidence lies."""
+    multiscale, means and maxima over the picture of its last three levels of resolution; grid,
+    their means over the cells of a grid too, each with its mirror image; attention, the mean of a
+    level (stride 16) weighted by an attention map; or bag, the mean of what patches of about 33
+    pixels say each by itself. The last two say where their evidence lies."""
     head_hidden: int = 256
     """Width of the layer before the logit, and of the one before the attention."""
     dropout: float = 0.0

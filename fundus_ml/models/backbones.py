@@ -95,7 +95,7 @@ def make_backbone(
     if outputs is None:
         if head in MAP_HEADS:
             return cut_for(network, head, arch=arch)
-        return _up_to_last_level(network, arch)
+        return _up_to_last_level(network, arch, head=head)
     if not isinstance(_configuration(network)["classifier"], str):
         raise InputError(f"arch={arch}: has several last layers; allowed are networks with one")
     return network
@@ -192,11 +192,11 @@ def _of_timm(arch: str, *, outputs: int, size: int) -> nn.Module:
     raise InputError(f"arch={arch}: timm does not build it with {outputs} outputs")
 
 
-def _up_to_last_level(network: nn.Module, arch: str) -> nn.Module:
+def _up_to_last_level(network: nn.Module, arch: str, *, head: str) -> nn.Module:
     """Leave out what none of the levels needs."""
     prune: Any = getattr(network, "prune_intermediate_layers", None)
     if prune is None or len(network.feature_info) < LEVELS:  # type: ignore[arg-type]
-        raise InputError(f"head=multiscale: arch={arch} has no {LEVELS} levels to read")
+        raise InputError(f"head={head}: arch={arch} has no {LEVELS} levels to read")
     prune(LEVELS, prune_norm=True)
     return network
 

@@ -11,7 +11,7 @@ from fundus_ml.errors import InputError, check_seed
 from fundus_ml.models.backbones import check_backbone, make_backbone, on_meta, takes_any_size
 from fundus_ml.models.heads import EvidenceHead, make_head, pooled_levels
 from fundus_ml.models.levels import level_map
-from fundus_ml.models.options import LAST, MAP_HEADS, MULTISCALE, check_head
+from fundus_ml.models.options import LAST, LEVEL_HEADS, MAP_HEADS, check_head
 
 LARGEST = 65_536
 """Largest ``head_hidden`` and ``size``: more is a slip of the pen, and no memory holds it."""
@@ -28,8 +28,9 @@ class ClassifierSpec:
         std: Per-channel standard deviation of the training pixels, each above 0.
         size: Side of the training images, pixels.
         head: ``last`` reads the backbone's last layer, ``multiscale`` the means and maxima
-            over the picture of its last three levels of resolution, ``attention`` the mean of a
-            level weighted by an attention map, ``bag`` a local level position by position.
+            over the picture of its last three levels of resolution, ``grid`` their means over the
+            cells of a grid too, ``attention`` the mean of a level weighted by an attention map,
+            ``bag`` a local level position by position.
         dropout: Share of features and hidden units that all heads but ``last`` drop in training.
         both_flips: In evaluation mode, whether the logit is the mean over an image and its mirror
             image.
@@ -158,8 +159,8 @@ class Classifier(nn.Module):
         normalised = (images - self.mean) / self.std
         if self.spec.head in MAP_HEADS:
             return level_map(self.backbone, normalised)
-        if self.spec.head == MULTISCALE:
-            return pooled_levels(self.backbone, normalised)
+        if self.spec.head in LEVEL_HEADS:
+            return pooled_levels(self.backbone, normalised, self.spec.head)
         features: Tensor = self.backbone(normalised)
         return features
 

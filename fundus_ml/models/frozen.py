@@ -12,7 +12,7 @@ from fundus_ml.models.classifiers import Classifier
 from fundus_ml.models.feature_extractor import FeatureExtractor, last_layer
 from fundus_ml.models.heads import pooled_levels, pools
 from fundus_ml.models.levels import level_map
-from fundus_ml.models.options import BACKBONE, LAST, MAP_HEADS, MULTISCALE
+from fundus_ml.models.options import BACKBONE, LAST, LEVEL_HEADS, MAP_HEADS
 
 TOLERANCE = 1e-3
 """Largest difference between the logits of the whole and of its two parts."""
@@ -62,7 +62,9 @@ class FrozenPart(nn.Module):
             normalised, indices=list(range(self._levels)), intermediates_only=True, stop_early=True
         )
         read = levels[-1 - _earlier(network, self._levels) : -1]
-        return torch.cat([images.new_empty(len(images), 0), *pools(read)], dim=1), levels[-1]
+        return torch.cat(
+            [images.new_empty(len(images), 0), *pools(read, network.spec.head)], dim=1
+        ), levels[-1]
 
 
 class TrainedPart(nn.Module):
@@ -123,8 +125,8 @@ class TrainedPart(nn.Module):
             return activation
         if self.spec.head in MAP_HEADS:
             return level_map(self.backbone, activation)
-        if self.spec.head == MULTISCALE:
-            above = pooled_levels(self.backbone, activation, skip=self._earlier)
+        if self.spec.head in LEVEL_HEADS:
+            above = pooled_levels(self.backbone, activation, self.spec.head, skip=self._earlier)
             return torch.cat([stored[:, :first], above], dim=1)
         last: Tensor = self.backbone(activation)
         return last
@@ -169,7 +171,7 @@ def _above(backbone: nn.Module, levels: int) -> nn.Module:
 
 def _earlier(classifier: Classifier, levels: int) -> int:
     """Count the levels that the head reads before the last frozen one."""
-    if classifier.spec.head != MULTISCALE:
+    if classifier.spec.head not in LEVEL_HEADS:
         return 0
     every: Any = classifier.backbone.feature_info
     return max(0, levels - 1 - (len(every) - LEVELS))

@@ -1,15 +1,19 @@
 """What turns a backbone's features into one logit."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F  # noqa: N812 (as PyTorch calls it)
 from torch import Tensor, nn
 
 from fundus_ml.models.backbones import LEVELS
 from fundus_ml.models.levels import level_width
-from fundus_ml.models.options import ATTENTION, BAG, MULTISCALE
+from fundus_ml.models.options import ATTENTION, BAG, GRID, LEVEL_HEADS
+
+CELLS = 4
+"""Rows and columns of cells over which ``head=grid`` averages a level."""
 
 
 class LastLayerHead(nn.Sequential):
@@ -139,8 +143,9 @@ def make_head(kind: str, backbone: nn.Module, *, hidden: int, dropout: float) ->
         hidden: Width of the layer before the logit, and of the one before the attention.
         dropout: Share of features and hidden units that all but ``last`` drop in training.
     """
-    if kind == MULTISCALE:
-        return MultiscaleHead(2 * sum(level_widths(backbone)), hidden, dropout=dropout)
+    if kind in LEVEL_HEADS:
+        width = pools_per_channel(kind) * sum(level_widths(backbone))
+        return MultiscaleHead(width, hidden, dropout=dropout)
     if kind == ATTENTION:
         return AttentionHead(level_width(backbone), hidden, dropout=dropout)
     if kind == BAG:
@@ -154,23 +159,42 @@ def level_widths(backbone: nn.Module) -> list[int]:
     return [int(level["num_chs"]) for level in levels[-LEVELS:]]
 
 
-def pooled_levels(backbone: nn.Module, images: Tensor, *, skip: int = 0) -> Tensor:
+def pooled_levels(backbone: nn.Module, images: Tensor, head: str, *, skip: int = 0) -> Tensor:
     """Pool the last levels of one of timm's networks over the picture, side by side.
 
     Args:
-        backbone: Made for ``head=multiscale``.
+        backbone: Made for ``head``.
         images: ``(N, 3, H, W)``, normalised.
+        head: One of :data:`fundus_ml.models.options.LEVEL_HEADS`.
         skip: Levels to leave out, the finest first.
 
     Returns:
-        ``(N, 2·F)``: mean and maximum of each channel of each level, the coarsest level last; F is
-        the sum of their :func:`level_widths`.
+        ``(N, P·F)``: the :func:`pools` of each level, the coarsest level last; P is
+        :func:`pools_per_channel`, F the sum of their :func:`level_widths`.
     """
     read: Any = backbone.forward_intermediates
     levels = read(images, indices=LEVELS, intermediates_only=True)
-    return torch.cat(pools(levels[skip:]), dim=1)
+    return torch.cat(pools(levels[skip:], head), dim=1)
 
 
-def pools(levels: Sequence[Tensor]) -> list[Tensor]:
-    """Give the mean and the maximum over the picture of each ``(N, C, H, W)``, ``(N, C)`` each."""
-    return [pool for level in levels for pool in (level.mean((2, 3)), level.amax((2, 3)))]
+def pools_per_channel(head: str) -> int:
+    """Count what a head of several levels reads of every channel."""
+    return 2 + (CELLS * CELLS // 2 if head == GRID else 0)
+
+
+def pools(levels: Sequence[Tensor], head: str) -> list[Tensor]:
+    """Pool each ``(N, C, H, W)`` over the picture.
+
+    Mean and maximum, ``(N, C)`` each; for ``grid`` after them the means over the cells of a grid,
+    each with its mirror image, ``(N, C·8)``: they tell how high a thing lies and how far from the
+    middle, not on which side, so a left eye reads as a right one.
+    """
+    return [pool for level in levels for pool in _pools_of(level, head)]
+
+
+def _pools_of(level: Tensor, head: str) -> Iterator[Tensor]:
+    yield level.mean((2, 3))
+    yield level.amax((2, 3))
+    if head == GRID:
+        cells = F.adaptive_avg_pool2d(level, CELLS)
+        yield ((cells + cells.flip(3)) / 2)[..., : CELLS // 2].flatten(1)

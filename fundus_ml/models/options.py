@@ -5,9 +5,12 @@ from fundus_ml.errors import InputError
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 LAST = "last"
 MULTISCALE = "multiscale"
+GRID = "grid"
 ATTENTION = "attention"
 BAG = "bag"
-HEADS = (LAST, MULTISCALE, ATTENTION, BAG)
+HEADS = (LAST, MULTISCALE, GRID, ATTENTION, BAG)
+LEVEL_HEADS = (MULTISCALE, GRID)
+"""Heads that read several levels of resolution, pooled."""
 MAP_HEADS = (ATTENTION, BAG)
 """Heads that read a map of features, and say where their evidence lies."""
 BACKBONE = "backbone"

@@ -31,6 +31,7 @@ def own_weights(folder):
         ("vit_small_patch16_224", "last"),
         ("convnext_tiny", "multiscale"),
         ("efficientnet_lite0", "multiscale"),
+        ("efficientnet_lite0", "grid"),
         ("efficientnet_lite0", "attention"),
         ("efficientnet_lite0", "bag"),
     ],

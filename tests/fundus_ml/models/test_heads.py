@@ -9,6 +9,7 @@ import torch
 from fundus_ml.errors import InputError
 from fundus_ml.models import load_classifier, load_start_weights, save_classifier
 from fundus_ml.models.classifiers import ClassifierSpec, make_classifier, weight_bytes
+from fundus_ml.models.heads import pools
 from fundus_ml.models.imagenet import imagenet_weights
 from fundus_ml.models.weights import SPEC_FILE
 from tests.fundus_ml.tiny_learning import make_images
@@ -45,6 +46,42 @@ def test_the_features_are_means_and_maxima_of_the_last_three_levels(arch):
         wanted = torch.cat([p for m in wanted for p in (m.mean((2, 3)), m.amax((2, 3)))], dim=1)
         found = classifier.features(images)
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=1e-5)
+
+
+def test_a_grid_adds_means_of_cells_each_with_its_mirror_image():
+    level = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    mean, maximum, cells = pools([level], "grid")
+    torch.testing.assert_close(mean, level.mean((2, 3)))
+    torch.testing.assert_close(maximum, level.amax((2, 3)))
+    row, column = 3, 1
+    rows = slice(2 * row, 2 * row + 2)
+    both = torch.cat([level[0, 2, rows, 2:4], level[0, 2, rows, 4:6]])
+    torch.testing.assert_close(cells.view(2, 3, 4, 2)[0, 2, row, column], both.mean())
+    for pooled, wanted in zip(pools([level], "multiscale"), (mean, maximum), strict=True):
+        torch.testing.assert_close(pooled, wanted)
+
+
+@pytest.mark.parametrize("side", [8, 7, 5, 2])
+def test_a_grid_knows_how_high_a_thing_lies_not_on_which_side(side):
+    level = torch.zeros(1, 1, side, side)
+    level[0, 0, 0, -1] = 1.0
+    mirrored, upside_down = level.flip(3), level.flip(2)
+    for wanted, found in zip(pools([level], "grid"), pools([mirrored], "grid"), strict=True):
+        torch.testing.assert_close(found, wanted)
+    assert (pools([upside_down], "grid")[2] - pools([level], "grid")[2]).abs().max() > 0.05
+
+
+def test_a_grid_changes_nothing_but_what_is_read():
+    """The backbone is that of multiscale, and what multiscale reads stands among the features."""
+    grid = make_classifier(spec(head="grid"), seed=0).eval()
+    multiscale = make_classifier(spec(), seed=0).eval()
+    grid.backbone.load_state_dict(multiscale.backbone.state_dict())
+    images = make_images(2, 64, 64)
+    with torch.no_grad():
+        found, wanted = grid.features(images), multiscale.features(images)
+    assert found.shape[1] == 5 * wanted.shape[1]
+    first = wanted.shape[1] // 2 - 1  # the mean of the last channel of some level
+    assert torch.isin(wanted[:, first], found).all()
 
 
 def test_the_head_standardises_and_has_one_hidden_layer():
@@ -119,7 +156,7 @@ def test_a_file_says_what_it_said_before_where_the_head_is_the_last_layer(tmp_pa
 @pytest.mark.parametrize(
     ("changed", "line"),
     [
-        ({"head": "first"}, "head=first: allowed: last, multiscale, attention, bag"),
+        ({"head": "first"}, "head=first: allowed: last, multiscale, grid, attention, bag"),
         ({"dropout": 1.0}, "dropout=1.0: must be 0 or more and below 1"),
         ({"dropout": 0.1, "head": "last"}, "dropout=0.1: head=last drops nothing"),
     ],

@@ -124,8 +124,8 @@ def _fold_scores(
     people = stored.frame["person_group"].to_numpy()
     folds = [rows for _, rows in dealt.split(people, stored.labels, people)]
     options = TrainingOptions(
-        epochs=variant.epochs, batch_size=given.batch_size, lr=1e-3, weight_decay=0.05, label_smoothing=0.1,
-        ema=0.98, seed=seed, freeze=BACKBONE, precision="fp32",
+        epochs=variant.epochs, batch_size=given.batch_size, lr=1e-3, weight_decay=0.05,
+        label_smoothing=0.1, ema=0.98, seed=seed, freeze=BACKBONE, precision="fp32",
     )  # fmt: skip
     found = np.empty(len(stored), np.float32)
     for place, tested in enumerate(tqdm(folds, desc="folds")):

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fundus_ml.imaging.opencv import cv2
+from fundus_ml.imaging.pictures import brightest_channel
 from fundus_ml.imaging.regions.structures import Ellipse, Mask
 from fundus_ml.imaging.regions.vessel_segments import Segments, cut_segments
 
@@ -94,13 +95,13 @@ def _darkness(square: NDArray[np.uint8], mask: Mask, segments: Segments) -> Floa
     """How much darker than others of its width each piece is, in robust standard deviations."""
     light = np.log(square[..., :2].astype(np.float32) + 4)
     vessel = cv2.dilate(mask.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
-    beside = (~vessel & (square.max(axis=2) > DARK)).astype(np.float32)
+    beside = (~vessel & (brightest_channel(square) > DARK)).astype(np.float32)
     # What lies around is smooth: a quarter of the size is enough.
     small = (square.shape[1] // 4, square.shape[0] // 4)
     weight = cv2.resize(beside, small, interpolation=cv2.INTER_AREA)
     total = cv2.resize(light * beside[..., None], small, interpolation=cv2.INTER_AREA)
     weight = np.maximum(cv2.GaussianBlur(weight, (0, 0), AROUND / 4), 1e-3)
-    ground = cv2.GaussianBlur(total, (0, 0), AROUND / 4) / weight[..., None]
+    ground = np.asarray(cv2.GaussianBlur(total, (0, 0), AROUND / 4) / weight[..., None], np.float32)
     density = cv2.resize(ground, square.shape[1::-1], interpolation=cv2.INTER_LINEAR) - light
     count = len(segments.lengths)
     owner = segments.owner

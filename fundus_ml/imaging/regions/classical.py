@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fundus_ml.imaging.opencv import cv2
+from fundus_ml.imaging.pictures import brightest_channel
 
 Plane = NDArray[np.float32]
 
@@ -80,7 +81,7 @@ def look_without_learning(pixels: NDArray[np.uint8]) -> ClassicalEye:
     full = pixels.shape[0]
     pixels = np.asarray(cv2.resize(pixels, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
     side = SIDE
-    retina = (pixels.max(2) > DARK).astype(np.float32)
+    retina = (brightest_channel(pixels) > DARK).astype(np.float32)
     retina = np.asarray(cv2.erode(retina, np.ones((5, 5), np.uint8)), np.float32)
     green, red = (pixels[..., place].astype(np.float32) for place in (1, 0))
     flat_green, flat_red = (_flattened(plane, retina) for plane in (green, red))

@@ -34,7 +34,7 @@ def ridge_strength(brightness: Floats) -> Floats:
         mixed = _slope(across, 0, 1)
         across, down = _slope(across, 1, 0), _slope(down, 0, 1)
         half = (across + down) / 2
-        largest = half + np.hypot((across - down) / 2, mixed)
+        largest = half + np.asarray(cv2.magnitude((across - down) / 2, mixed), np.float32)
         np.maximum(strongest, np.float32(width**2) * largest, out=strongest)
     return strongest
 

@@ -11,6 +11,7 @@ from fundus_ml.errors import InputError
 from fundus_ml.imaging.field import FieldOfView
 from fundus_ml.imaging.field_of_view import crop_to_field_of_view, rectangle_around
 from fundus_ml.imaging.opencv import cv2
+from fundus_ml.imaging.pictures import brightest_channel
 from fundus_ml.imaging.quality import VIEW_SIDE, measure_quality
 from fundus_ml.imaging.regions.arteries import tell_arteries
 from fundus_ml.imaging.regions.ridges import ridge_agreement
@@ -85,7 +86,7 @@ def find_vessels(
     """
     weights = weights or load_vessel_network()
     eye = _look(image, field, weights)
-    lit = eye.seen & (eye.square.pixels.max(axis=2) > DARK)
+    lit = eye.seen & (brightest_channel(eye.square.pixels) > DARK)
     if lit.sum() < LEAST_SEEN * eye.seen.sum() or not lit.any():
         return None, f"too dark: {lit.sum() / max(eye.seen.sum(), 1):.0%} of the field is lit"
     mask = lit & (eye.probability >= weights.threshold)

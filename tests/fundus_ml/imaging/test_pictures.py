@@ -6,7 +6,13 @@ import torch
 from PIL import Image
 
 from fundus_ml.errors import InputError
-from fundus_ml.imaging.pictures import read_png, to_images, to_uint8, write_png
+from fundus_ml.imaging.pictures import (
+    brightest_channel,
+    read_png,
+    to_images,
+    to_uint8,
+    write_png,
+)
 
 
 @pytest.fixture
@@ -67,3 +73,10 @@ def test_a_missing_or_broken_picture_is_refused(tmp_path):
         (tmp_path / "a.png").write_bytes(content)
         with pytest.raises(InputError, match=r"a.png: not a picture"):
             read_png(tmp_path / "a.png")
+
+
+def test_the_brightest_channel_is_the_maximum_of_three():
+    pixels = np.random.default_rng(0).integers(0, 256, (7, 5, 3), np.uint8)
+    found = brightest_channel(pixels)
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, pixels.max(axis=2))

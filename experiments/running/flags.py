@@ -29,6 +29,7 @@ from experiments.running.help_text import help_formatter, usage
 from experiments.running.identity import Flags
 from experiments.running.launch import is_first_process, process_group
 from experiments.running.memory import keep_freed_memory
+from experiments.running.run_names import run_name
 from experiments.running.stopping import Stopped, stoppable
 from experiments.running.temporary import temporary_folder
 from fundus_ml import models, training
@@ -206,10 +207,10 @@ def execute(
         function: What it does.
         config: Its flags.
         step: What stands before its lines on the console where it is a step of another run.
-        called: Name of its run; the entry point's when omitted.
+        called: Name of its run; :func:`.run_names.run_name` when omitted.
     """
     with console.speaking(verbose=config.verbose, step=step) as said:
-        return _recorded(name, function, config, said, called=called or name)
+        return _recorded(name, function, config, said, called=called or run_name(name, config))
 
 
 def _recorded(

@@ -46,7 +46,7 @@ def client(chain):  # noqa: ARG001 - it lives there
 
 @pytest.fixture
 def parent(client):
-    (found,) = [run for run in runs(client) if run.info.run_name == "main"]
+    (found,) = [run for run in runs(client) if run.data.tags.get("stage") == "main"]
     return found
 
 

@@ -454,7 +454,7 @@ def test_two_at_once_on_one_version(everything):
     runs = [
         client.get_run(run.info.run_id)
         for run in client.search_runs(ids, "params.seed = '4'")
-        if run.info.run_name == "modulate"
+        if run.data.tags["stage"] == "modulate"
     ]
     by_mode = {}
     for run in runs:

@@ -77,7 +77,7 @@ def begin(place, entry_point):
 
 
 def finished_modulation(place):
-    found = [run for run in commands.runs(place) if run.info.run_name == "modulate"]
+    found = [run for run in commands.runs(place) if run.data.tags["stage"] == "modulate"]
     return max(found, key=lambda run: run.info.start_time).info.run_id
 
 

@@ -41,7 +41,7 @@ def runs(name, study):
     client = own_client()
     experiments = [e.experiment_id for e in client.search_experiments()]
     found = client.search_runs(
-        experiments, f"run_name = '{name}'", order_by=["attributes.start_time"]
+        experiments, f"run_name LIKE '{name}%'", order_by=["attributes.start_time"]
     )
     return [run for run in found if run.data.tags.get("study") == study]
 

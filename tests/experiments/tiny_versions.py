@@ -97,7 +97,10 @@ def newest(name):
     client = initialise_tracking()
     experiments = [each.experiment_id for each in client.search_experiments()]
     (found,) = client.search_runs(
-        experiments, f"run_name = '{name}'", order_by=["attributes.start_time DESC"], max_results=1
+        experiments,
+        f"run_name LIKE '{name}%'",
+        order_by=["attributes.start_time DESC"],
+        max_results=1,
     )
     return client.get_run(found.info.run_id)  # a search leaves out the models that a run read
 

@@ -97,7 +97,7 @@ def _given(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--arch", default="efficientnet_lite0")
     parser.add_argument("--variants", type=Variant.parse, nargs="+", required=True)
     parser.add_argument("--contrasts", nargs="+", default=["sex"])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of folds and heads")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of folds and training")
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--batch_size", type=int, default=64)
     return parser.parse_args(argv)

@@ -11,6 +11,7 @@ are stored in `--out` and computed once for a head.
 """
 
 import argparse
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,15 +128,19 @@ def _fold_scores(
         epochs=variant.epochs, batch_size=given.batch_size, lr=1e-3, weight_decay=0.05,
         label_smoothing=0.1, ema=0.98, seed=seed, freeze=BACKBONE, precision="fp32",
     )  # fmt: skip
+    start = variant.classifier(stored, given.arch)
+    parts = cut(start, BACKBONE, side=stored.size)
+    assert parts is not None
     found = np.empty(len(stored), np.float32)
     for place, tested in enumerate(tqdm(folds, desc="folds")):
         choosing = folds[(place + 1) % len(folds)]
         learned = np.setdiff1d(np.arange(len(stored)), np.concatenate([tested, choosing]))
-        classifier = variant.classifier(stored, given.arch)
-        parts = cut(classifier, BACKBONE, side=stored.size)
-        assert parts is not None
-        above = Above(trained=parts[1], train=stored.select(learned), val=stored.select(choosing))
-        fit_above(classifier, above, options)
+        above = Above(
+            trained=copy.deepcopy(parts[1]),
+            train=stored.select(learned),
+            val=stored.select(choosing),
+        )
+        fit_above(start, above, options)
         found[tested] = predict(
             above.trained, stored.select(tested), batch_size=256, precision="fp32"
         ).numpy()

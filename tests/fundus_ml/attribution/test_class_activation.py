@@ -87,7 +87,7 @@ def test_grad_cam_of_a_network_that_is_no_classifier():
 
 @pytest.mark.parametrize("method", CAMS)
 def test_tokens_lie_on_their_grid(method):
-    """Of a transformer the last block's first norm; the class token has no place."""
+    """The layer of a transformer is its last block's first norm; the class token has no place."""
     network, images = classifier("test_vit").eval(), eyes(2)[..., :40, :40]
     images = interpolate(images, (48, 48))
     level = ExplainedLogit.of(network, images, many_passes=False).level

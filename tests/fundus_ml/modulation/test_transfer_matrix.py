@@ -45,7 +45,7 @@ def networks():
 
 @pytest.fixture
 def pictures():
-    """Of each network, ``(2, 5, 6, 7, 3)``."""
+    """Pictures of each network, ``(2, 5, 6, 7, 3)``."""
     return {
         name: np.stack([make_pixels(seed=10 * place + budget) for budget in (1, 2)])
         for place, name in enumerate(NAMES)

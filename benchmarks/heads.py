@@ -3,7 +3,7 @@
     python -m benchmarks.heads --dataset data/odir --out heads --csv heads.csv \
         --variants multiscale:256:.5:30 grid:32:.5:10 --contrasts sex glaucoma amd --seeds 0 1
 
-A variant is HEAD:HIDDEN:DROPOUT:EPOCHS, otherwise as the recipe `probe`. The people of the training
+A variant is HEAD:HIDDEN:DROPOUT:EPOCHS, all else is the recipe `probe`. The people of the training
 and validation split are dealt into folds; each fold is scored by a head that learned from the
 others, save the next one, which chose its epoch. One row per variant and contrast: AUROC over all
 scored eyes, and over people whose eyes are averaged, means over the seeds of the folds. Features
@@ -15,13 +15,16 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import yaml
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedGroupKFold
 from tqdm import tqdm
 
+from experiments.running.recipes import RECIPES
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.evaluation.scores import per_person
@@ -35,6 +38,9 @@ from fundus_ml.training.partial import Above, fit_above
 from fundus_ml.training.stored_features import FeatureDataset, store_features
 
 Floats = NDArray[np.float32]
+PROBE: dict[str, Any] = yaml.safe_load((RECIPES / "probe.yaml").read_text(encoding="utf-8"))
+LEARNING = ("freeze", "batch_size", "lr", "weight_decay", "label_smoothing", "ema")
+"""What the recipe says of the training, beside the epochs."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,8 @@ class Variant:
         """Make the network, its backbone from ImageNet."""
         spec = ClassifierSpec(
             arch=arch, head=self.head, head_hidden=self.hidden, dropout=self.dropout,
-            both_flips=True, mean=eyes.channel_mean, std=eyes.channel_std, size=eyes.size,
+            both_flips=PROBE["both_flips"], size=eyes.size, mean=eyes.channel_mean,
+            std=eyes.channel_std,
         )  # fmt: skip
         model = make_classifier(spec, seed=0)
         load_start_weights(model, "imagenet")
@@ -100,7 +107,6 @@ def _given(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--contrasts", nargs="+", default=["sex"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of folds and training")
     parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--batch_size", type=int, default=64)
     return parser.parse_args(argv)
 
 
@@ -112,7 +118,7 @@ def _stored(variant: Variant, eyes: FundusDataset, given: argparse.Namespace) ->
             parts[0],
             eyes,
             within=given.out,
-            batch_size=given.batch_size,
+            batch_size=PROBE["batch_size"],
             on_stored=lambda done, _: bar.update(done - bar.n),
         )
 
@@ -124,10 +130,8 @@ def _fold_scores(
     dealt = StratifiedGroupKFold(given.folds, shuffle=True, random_state=seed)
     people = stored.frame["person_group"].to_numpy()
     folds = [rows for _, rows in dealt.split(people, stored.labels, people)]
-    options = TrainingOptions(
-        epochs=variant.epochs, batch_size=given.batch_size, lr=1e-3, weight_decay=0.05,
-        label_smoothing=0.1, ema=0.98, seed=seed, freeze=BACKBONE, precision="fp32",
-    )  # fmt: skip
+    learning = {name: PROBE[name] for name in LEARNING}
+    options = TrainingOptions(**learning, epochs=variant.epochs, seed=seed, precision="fp32")
     start = variant.classifier(stored, given.arch)
     parts = cut(start, BACKBONE, side=stored.size)
     assert parts is not None

@@ -8,9 +8,11 @@ the end: the garbage collector never walks it.
 import gc
 import os
 import sqlite3
+import tempfile
 from contextlib import suppress
 from functools import cache
 
+import pytest
 from alembic.util import pyfiles
 from sqlalchemy import Engine, event, util
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
@@ -58,3 +60,13 @@ def pytest_collection_finish():
     gc.freeze()
     gc.set_threshold(7_000, 10, 100)
     gc.enable()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_files_go_with_the_tests(tmp_path_factory):
+    """Have killed processes leave their files where pytest deletes those of earlier sessions."""
+    folder = str(tmp_path_factory.mktemp("temporary"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", folder)
+        patch.setattr(tempfile, "tempdir", folder)
+        yield

@@ -65,43 +65,46 @@ def refuse_known_people(run: Run, version: ModelVersion, dataset: FundusDataset)
     """
     paths = ",".join(map(str, dataset.paths))
     compared = {*BY_TABLE, *BY_PHOTOGRAPH}
-    unknown, notes, settled = [], [], set()
+    unknown, notes, linked, known = [], [], set(), False
     for uri, maker in made_from(version).items():
         of = uri if maker == version else f"{uri}, which {version.uri} was made from"
         digest = UNKNOWN if maker is None else maker.tags.get("dataset_digest", UNKNOWN)
-        if digest in settled:
-            continue  # The same eyes.
         if digest in dataset.digests:
             raise InputError(
                 f"dataset={paths}: is what {of} was trained on; an external validation needs "
                 "others, split=test scores the people held out of this one"
             )
-        training = _training_of(maker, digest)
+        training = _training_of(maker, digest, reopen=digest not in linked)
         if training.eyes is None:
             unknown.append(uri)
             notes.append(f"{of}: {training.lacking}: nobody was compared with its training")
             continue
-        settled.add(digest)
+        known = True
         _refuse(find_overlap(dataset.frame, training.eyes), paths, of)
+        if digest in linked:
+            continue  # The photographs of one folder; each version has a table of its own.
+        linked.add(digest)
         gaps = _compare_photographs(run, dataset, training, paths, of)
         compared -= set(BY_PHOTOGRAPH) if gaps else set()
         notes += gaps
-    by = ", ".join(sorted(compared)) if settled else "nothing"
+    by = ", ".join(sorted(compared)) if known else "nothing"
     tag = "; ".join([by, *(f"nothing of {uri}" for uri in unknown if settled)])
     run.set_tags({COMPARED: tag})
     if run.silent:
         return
     for note in notes:
         warn(note)
-    if settled:
+    if known:
         remark(f"no one of {paths} is in the training of {version.uri}; compared: {tag}")
 
 
-def _training_of(version: ModelVersion | None, digest: str) -> _Training:
+def _training_of(version: ModelVersion | None, digest: str, *, reopen: bool) -> _Training:
     if version is None:
         lacking = "is not in the registry any more"
         return _Training(eyes=None, photographs=None, lacking=lacking)
     eyes = _kept_eyes(version)
+    if eyes is not None and not reopen:
+        return _Training(eyes=eyes, photographs=None, lacking="")
     photographs, lacking = _reopened(version, digest)
     if eyes is None and photographs is not None:
         eyes = training_eyes(photographs.frame)

@@ -241,12 +241,16 @@ def _interval(
     resamples: int,
     seed: int,
 ) -> Interval:
-    """95 % of the bootstrap over people of the change; NaN where a class is too small for one."""
+    """95 % of the bootstrap over people, each of whom counts once in a class.
+
+    NaN where a class is too small for one.
+    """
     nothing = Interval(value, np.nan, np.nan)
     if np.isnan(value):
         return nothing
     signed = np.where(second, moved, -moved)
-    sides = np.stack([side for side in (second, ~second) if side.any()], axis=1).astype(float)
+    eyes = pd.Series(second).groupby([people, second]).transform("size").to_numpy()
+    sides = np.stack([side / eyes for side in (second, ~second) if side.any()], axis=1)
 
     def change(counts: Counts) -> Floats:
         total = counts @ sides
@@ -259,6 +263,6 @@ def _interval(
         return np.asarray(means.mean(axis=1))
 
     replicates = row_replicates(change, people, resamples=resamples, seed=seed)
-    if np.isnan(replicates).mean() > MOST_DROPPED:
+    if not len(replicates) or np.isnan(replicates).mean() > MOST_DROPPED:
         return nothing
     return percentile_interval(value, replicates)

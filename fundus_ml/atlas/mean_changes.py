@@ -191,8 +191,8 @@ def _mapped(
         each: quick(changes.mean(axis=3).reshape(len(changes), -1)).largest
         for each, changes in nulls.items()
     }
-    reached = np.array([value >= np.abs(found.statistic) for value in largest.values()])
-    null_p = (1 + reached.sum(axis=0)) / (len(largest) + 1)
+    reached = [value >= np.abs(found.statistic) for value in largest.values()]
+    null_p = (1 + np.sum(reached, axis=0)) / (len(largest) + 1)
     return ChangeMap(
         name=name,
         eyes=len(own),
@@ -202,7 +202,5 @@ def _mapped(
         statistic=found.statistic.reshape(shape),
         p=found.pvalue.reshape(shape),
         null_largest=largest,
-        null_p=np.broadcast_to(null_p, found.pvalue.shape).reshape(shape)
-        if largest
-        else np.ones(shape),
+        null_p=np.where(np.isnan(found.statistic), np.nan, null_p).reshape(shape),
     )

@@ -63,8 +63,8 @@ def rank_pvalues(own: Floats, null_models: Floats) -> tuple[Floats, Floats]:
 
     Args:
         own: ``(C,)`` numbers, larger where more of the change lies there; NaN where not measured.
-        null_models: ``(K, C)`` the same of the null models; one that has no number at all counts
-            as the most extreme.
+        null_models: ``(K, C)`` the same of the null models; one without a number in a cell counts
+            as at least as large there, one without any as the largest of all.
 
     Returns:
         ``(C,)`` each, NaN where ``own`` is: ``(1 + k)/(K + 1)`` with ``k`` null models at least as
@@ -83,7 +83,7 @@ def rank_pvalues(own: Floats, null_models: Floats) -> tuple[Floats, Floats]:
     standard = np.divide(gap, spread, where=spread > 0, out=np.zeros_like(gap))
     largest = np.where(known, standard, -np.inf).max(axis=1)[1:]
     largest[~known[1:].any(axis=1)] = np.inf
-    as_large = (null_models >= own) | (~known[1:]).all(axis=1)[:, None]
+    as_large = (null_models >= own) | ~known[1:]
     over_all = largest[:, None] >= standard[0]
     missing = np.isnan(own)
     p, p_max = ((1 + found.sum(axis=0)) / (networks + 1) for found in (as_large, over_all))

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from experiments import evaluate, preprocess
+from experiments.recording.registration import register_model
 from experiments.running.external import refuse_known_people
 from fundus_ml.data.manifest import read_manifest, write_manifest
 from fundus_ml.data.opening import open_dataset
@@ -263,6 +264,34 @@ def test_what_its_parents_learned_counts(chain, other, tmp_path, capsys):
     of = "training of models:/fundus-sex/1, which models:/eye/1 was made from"
     with start_run("evaluate", {}) as run, pytest.raises(InputError, match=of):
         refuse_known_people(run, child, open_dataset(str(known)))
+
+
+def test_a_parent_that_learned_from_other_eyes_of_the_same_folder_counts(chain, other, tmp_path):
+    """A contrast takes some eyes of a dataset, its parent took all."""
+    dataset = open_dataset(chain.dataset)
+    learned = dataset.split("train").frame
+    some, rest = learned[learned["sex"] == "male"], learned[learned["sex"] == "female"]
+    model = registry.load_classifier("models:/fundus-sex/1")
+    tags = {"dataset_digest": dataset.digest}
+    versions = []
+    with start_run("train", {}) as run:
+        for eyes in (learned, some):
+            versions.append(
+                register_model(
+                    run, "fundus-folder", model, metrics={}, tags=tags, alias=None, eyes=eyes,
+                    parent=versions[-1] if versions else None,
+                )
+            )  # fmt: skip
+    child = versions[-1]
+    person, named = rest["patient_id"].iloc[0], "fundus-folder/1, which models:/fundus-folder/2"
+
+    def met(frame):
+        return frame.assign(patient_id=[person, *frame["patient_id"][1:]], source="synthetic")
+
+    with start_run("evaluate", {}) as run:
+        refuse_known_people(run, child, open_dataset(str(other)))
+        with pytest.raises(InputError, match=named):
+            refuse_known_people(run, child, open_dataset(str(changed(tmp_path, other, met))))
 
 
 def test_a_version_of_before_is_compared_with_the_folder_of_its_run(chain, other, tmp_path, clean):

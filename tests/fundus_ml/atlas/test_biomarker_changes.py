@@ -140,6 +140,25 @@ def test_people_are_what_is_counted():
         compared(frame(0.0), after, target, groups=target)
 
 
+def test_the_interval_counts_each_person_once_as_the_change_does():
+    """Three people with three eyes that moved, three with one that did not."""
+    people = np.repeat(np.arange(6), [3, 3, 3, 1, 1, 1])
+    moved = frame(np.where(people < 3, 2.0, 0.0))
+    found = compared(frame(0.0), moved, np.ones(EYES), groups=people).loc["hue"]
+    assert found["change"] == pytest.approx(0.5)
+    sixths = 6 * found[["change_low", "change_high"]].to_numpy(float)
+    assert sixths == pytest.approx([0.5, 5], abs=0.51)
+
+
+def test_a_biomarker_of_one_person_has_no_interval(recwarn):
+    after = frame(np.where(np.arange(EYES) < 2, 1.0, np.nan))
+    people = np.maximum(np.arange(EYES), 1)
+    found = compared(frame(0.0), after, np.ones(EYES), groups=people).loc["hue"]
+    assert (found["people"], found["change"]) == (1, 0.5)
+    assert np.isnan(found["change_low"])
+    assert not recwarn.list
+
+
 def test_eyes_lost_by_the_modulation_are_counted():
     after = frame(np.where(np.arange(EYES) < 4, np.nan, 1.0))
     found = compared(frame(0.0), after, np.arange(EYES) % 2).loc["hue"]

@@ -114,6 +114,9 @@ def test_a_null_version_that_shows_as_much_anywhere_takes_the_finding_away(given
     assert both.null_largest["b"] > np.nanmax(np.abs(both.statistic)) > both.null_largest["a"]
     at = np.unravel_index(np.nanargmax(np.abs(both.statistic)), both.p.shape)
     assert alone.null_p[at] == 1 / 2
+    outside = np.isnan(alone.statistic)
+    assert outside.any()
+    assert (np.isnan(alone.null_p) == outside).all()
     assert both.null_p[at] == 2 / 3
 
 

@@ -38,6 +38,8 @@ def test_what_is_not_known_counts_against_the_finding():
     p, p_max = rank_pvalues(np.array([9.0, np.nan]), nulls)
     assert p[0] == p_max[0] == 2 / 4
     assert np.isnan([p[1], p_max[1]]).all()
+    p, p_max = rank_pvalues(np.array([0.5, 0.1]), np.array([[np.nan, 0.2], [0.1, 0.0], [0.2, 0.3]]))
+    assert p.tolist() == [2 / 4, 3 / 4]
     p, p_max = rank_pvalues(np.ones(2), np.ones((19, 2)))
     assert p.tolist() == p_max.tolist() == [1, 1]
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from scipy.special import expit
@@ -81,15 +82,38 @@ class Compared:
 
     @property
     def conclusion(self) -> str:
-        """Which method says most in the known place, or which stands first by insertion."""
-        if len(self.known):
-            best = self.known.sort_values("first", ascending=False).iloc[0]
-            return (
-                f"{best['method']} puts the {best['part']} first in {best['first']:.0%} of "
-                f"{best['eyes']} eyes ({best['first_low']:.0%} to {best['first_high']:.0%})"
-            )
-        rows = self.scores[self.scores["score"] == RANKED[0][0]].sort_values("value")
-        return f"highest insertion: {rows['method'].iloc[-1]}" if len(rows) else ""
+        """Which method says most in the known place, or stands first by insertion.
+
+        A map that asks no network explains none: the best of those is named beside it.
+        """
+        if not len(self.known):
+            rows = self.scores[self.scores["score"] == RANKED[0][0]]
+            best, rival = _best(rows, "value")
+            if best is None:
+                return ""
+            beside = f" (without a network: {rival['method']})" if rival is not None else ""
+            return f"highest insertion: {best['method']}{beside}"
+        best, rival = _best(self.known, "first")
+        if best is None:
+            return f"no eye shows the {self.known['part'].iloc[0]}: every one abstained"
+        beside = (
+            "" if rival is None else f"; without a network: {rival['method']} {rival['first']:.0%}"
+        )
+        return (
+            f"{best['method']} puts the {best['part']} first in {best['first']:.0%} of "
+            f"{best['eyes']} eyes ({best['first_low']:.0%} to {best['first_high']:.0%}){beside}"
+        )
+
+
+def _best(rows: pd.DataFrame, column: str) -> "tuple[pd.Series[Any] | None, pd.Series[Any] | None]":
+    """Rows of the best method and of the best map that asks no network; None without a number."""
+    ranked = rows.dropna(subset=column).sort_values(column, ascending=False, kind="stable")
+    no_network = ranked["method"].isin(CONTROLS)
+    method, control = (ranked[kind].head(1) for kind in (~no_network, no_network))
+    return (
+        None if method.empty else method.iloc[0],
+        None if control.empty else control.iloc[0],
+    )
 
 
 def compare_methods(record: ExplanationRecord) -> Compared:

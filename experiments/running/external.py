@@ -88,7 +88,7 @@ def refuse_known_people(run: Run, version: ModelVersion, dataset: FundusDataset)
         compared -= set(BY_PHOTOGRAPH) if gaps else set()
         notes += gaps
     by = ", ".join(sorted(compared)) if known else "nothing"
-    tag = "; ".join([by, *(f"nothing of {uri}" for uri in unknown if settled)])
+    tag = "; ".join([by, *(f"nothing of {uri}" for uri in unknown if known)])
     run.set_tags({COMPARED: tag})
     if run.silent:
         return

@@ -1,11 +1,11 @@
 """Replace flags of a config by the best values that a ``tune`` run found."""
 
-import dataclasses
 import json
 from typing import Protocol, TypeVar
 
+from experiments.running.flag_values import check_values, with_values
 from experiments.running.flags import Config
-from fundus_ml.errors import InputError
+from fundus_ml.errors import InputError, first_line
 from tracking.runs import Run
 from tracking.stores import fetch
 
@@ -32,19 +32,22 @@ def with_tuned(config: C, run: Run) -> C:
     many trials they did best.
 
     Raises:
-        InputError: The file is missing, no JSON object, or names an unknown parameter.
+        InputError: The file is missing, no JSON object, names an unknown flag, or a value that the
+            flag refuses.
     """
     if not config.tuned:
         return config
+    named = f"tuned={config.tuned}"
     try:
-        values = json.loads(fetch(config.tuned).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise InputError(f"tuned={config.tuned}: not a readable JSON file ({error})") from error
-    known = {field.name for field in dataclasses.fields(config)}
-    if not isinstance(values, dict) or not set(values) <= known | {CHOSEN_FROM}:
-        raise InputError(f"tuned={config.tuned}: must be an object with keys among {sorted(known)}")
-    chosen_from = values.pop(CHOSEN_FROM, f"an unknown number, by {config.tuned}")
+        found = json.loads(fetch(config.tuned).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{named}: not a readable JSON file ({first_line(error)})") from error
+    chosen_from = f"an unknown number, by {config.tuned}"
+    if isinstance(found, dict):
+        chosen_from = found.pop(CHOSEN_FROM, chosen_from)
+    values = check_values(config, found, named=named)
+    replaced = with_values(config, values, named=named)
     run.log_json(values, "tuned_parameters.json")
     run.set_tags({"settings_chosen_from": str(chosen_from)})
     run.set_tags({f"tuned.{name}": str(value) for name, value in values.items()})
-    return dataclasses.replace(config, **values)
+    return replaced

@@ -1,12 +1,14 @@
 """`explain` from the command line: maps and scores tied to the version, every way it ends."""
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from experiments import explain
+from experiments.recording.explanation import Compared
 from experiments.running import explained
 from fundus_ml.attribution import AttributionOptions, attribute
 from fundus_ml.data.opening import open_dataset
@@ -31,6 +33,36 @@ pytestmark = pytest.mark.usefixtures("unrendered")
 def enter(**changed):
     explain.main(flags(USUAL | changed))
     return newest("explain")
+
+
+def compared(known=(), scores=()):
+    none = pd.DataFrame()
+    return Compared(scores=pd.DataFrame(scores, columns=["method", "score", "value"]),
+                    known=pd.DataFrame(known), differences=none, literature=none,
+                    costs=none)  # fmt: skip
+
+
+def first_in(method, share, eyes=10):
+    return {"method": method, "part": "vessels", "eyes": eyes, "first": share,
+            "first_low": share, "first_high": share}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (
+            compared([first_in("vessels", 1.0), first_in("gradient", 0.4), first_in("xrai", 0.5)]),
+            r"xrai puts the vessels first in 50% of 10 eyes .*; without a network: vessels 100%",
+        ),
+        (compared([first_in("gradient", np.nan, 0)]),
+         "no eye shows the vessels: every one abstained"),
+        (compared(scores=[("centre", "insertion_mean", 0.9), ("xrai", "insertion_mean", 0.5)]),
+         r"highest insertion: xrai \(without a network: centre\)"),
+        (compared(), ""),
+    ],
+)  # fmt: skip
+def test_a_map_that_asks_no_network_is_no_conclusion(found, said):
+    assert re.fullmatch(said, found.conclusion)
 
 
 @pytest.fixture

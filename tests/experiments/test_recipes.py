@@ -63,10 +63,10 @@ def test_the_projects_own_are_accepted(name):
         ("dataset: elsewhere\n", r"own.yaml: unknown key dataset"),
         ("epochs: many\n", r"own.yaml: epochs=many: must be a whole number"),
         ("epochs: 0\n", r"own.yaml: epochs=0: must be at least 1"),
-        ("- epochs\n", r"own.yaml: must be lines of flag: value"),
-        ("epochs: [1, 2]\n", r"own.yaml: must be lines of flag: value"),
+        ("- epochs\n", r"own.yaml: must be flags and their values"),
+        ("epochs: [1, 2]\n", r"own.yaml: must be flags and their values"),
         ("epochs: {\n", r"own.yaml: not YAML"),
-        ("", r"own.yaml: must be lines of flag: value"),
+        ("", r"own.yaml: must be flags and their values"),
     ],
 )
 def test_a_file_that_is_no_recipe_is_refused_in_one_line(tmp_path, text, line):

@@ -8,23 +8,28 @@ from fundus_ml.attribution.options import BASELINES
 from fundus_ml.errors import InputError
 
 BLUR = 1 / 16
-"""Standard deviation of the blur, in sides of the picture."""
+"""Standard deviation of the blur, share of the longer side of the picture."""
 REACH = 3
 """Standard deviations after which a blur ends."""
 
 
-def baseline_of(images: Tensor, baseline: str) -> Tensor:
+def baseline_of(images: Tensor, baseline: str, *, blur: float = BLUR) -> Tensor:
     """Replace each eye by what it is compared with.
 
     Args:
         images: ``(N, 3, H, W)`` in [0, 1].
         baseline: ``mean`` (each eye's own mean colour within the square), ``black``, or ``blur``.
+        blur: Standard deviation of the Gaussian, share of the longer side.
 
     Returns:
-        ``(N, 3, H, W)``.
+        ``(N, 3, H, W)`` in [0, 1].
 
     Raises:
         InputError: No such baseline.
+
+    Source:
+        Fong & Vedaldi 2017, arXiv:1704.03296 (constant and blur); Petsiuk et al. 2018,
+        arXiv:1806.07421.
     """
     if baseline not in BASELINES:
         raise InputError(f"baseline={baseline}: allowed: {', '.join(BASELINES)}")
@@ -32,7 +37,7 @@ def baseline_of(images: Tensor, baseline: str) -> Tensor:
         return images.mean((2, 3), keepdim=True).expand_as(images)
     if baseline == "black":
         return torch.zeros_like(images)
-    return blurred(images, BLUR * images.shape[2])
+    return blurred(images, blur * max(images.shape[2:]))
 
 
 def blurred(images: Tensor, sigma: float) -> Tensor:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fundus_ml.attribution.baselines import baseline_of
 from fundus_ml.faithfulness.explained import Explained
-from fundus_ml.faithfulness.fills import filled
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def deletion_insertion(
     shares = ends.float() / (height * width)
     curves = {}
     for fill in fills:
-        ground = filled(explained.images, fill, blur=blur)
+        ground = baseline_of(explained.images, fill, blur=blur)
         found = explained.logits_of(_changed(explained, ground, ends)).view(len(explained), -1)
         gone, shown = found[:, :levels], found[:, levels:]
         whole = explained.logits[:, None]

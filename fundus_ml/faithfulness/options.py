@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import inf
 
+from fundus_ml.attribution.options import BASELINES
 from fundus_ml.errors import InputError, check_seed, refuse_outside
 
-FILLS = ("mean", "blur", "black")
-"""What stands in for removed pixels: the eye's mean colour, the blurred eye, or 0."""
 ENERGIES = ("square", "magnitude")
 """How a map becomes an energy: squared, as a gradient or a change is, or in absolute value."""
 
@@ -19,9 +18,10 @@ class FaithfulnessOptions:
     Attributes:
         batch_size: Images per forward pass.
         levels: Steps of a deletion or insertion curve, each of the same number of pixels.
-        fills: Fills of the deletion and insertion curves, names among :data:`FILLS`.
+        fills: What deletion and insertion curves put in place of pixels, names among
+            :data:`fundus_ml.attribution.options.BASELINES`.
         blur: Standard deviation of the fill ``blur``, share of the longer side.
-        removal_fill: Fill of sensitivity-n and infidelity, a name among :data:`FILLS`.
+        removal_fill: What sensitivity-n and infidelity put there, one of the same names.
         patch: Side of the square patches that sensitivity-n and infidelity remove, pixels.
         removed_shares: Shares of the patches that are removed at once, each above 0, below 1.
         subsets: Random subsets of patches per share, at least 3.
@@ -59,12 +59,12 @@ class FaithfulnessOptions:
         refuse_outside(
             self,
             at_least=least | {"subsets": 3, "repeats": 2, "tolerance": 0},
-            one_of={"removal_fill": FILLS, "energy": ENERGIES},
+            one_of={"removal_fill": BASELINES, "energy": ENERGIES},
         )
         if not self.fills:
-            raise InputError(f"fills: empty; allowed: {', '.join(FILLS)}")
-        if unknown := [name for name in self.fills if name not in FILLS]:
-            raise InputError(f"fills={unknown[0]}: allowed: {', '.join(FILLS)}")
+            raise InputError(f"fills: empty; allowed: {', '.join(BASELINES)}")
+        if unknown := [name for name in self.fills if name not in BASELINES]:
+            raise InputError(f"fills={unknown[0]}: allowed: {', '.join(BASELINES)}")
         for name in ("blur", "noise_radius"):
             if not 0 < (value := getattr(self, name)) < inf:
                 raise InputError(f"{name}={value}: must be a finite number above 0")

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
+from fundus_ml.attribution.baselines import baseline_of
 from fundus_ml.errors import InputError
 from fundus_ml.faithfulness.explained import Explained
-from fundus_ml.faithfulness.fills import filled
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def remove_subsets(
         )
     drawn = _drawn(rows * columns, removed_shares, subsets, seed)
     drawn = drawn.view(len(removed_shares), subsets, rows, columns).to(explained.images.device)
-    ground = filled(explained.images, fill, blur=blur)
+    ground = baseline_of(explained.images, fill, blur=blur)
     logits = explained.logits_of(_changed(explained, ground, drawn.flatten(0, 1), patch))
     losses = explained.logits[:, None] - logits.view(len(explained), -1)
     return Removals(drawn, losses.view(len(explained), *drawn.shape[:2]), patch)

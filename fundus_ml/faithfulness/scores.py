@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from fundus_ml.faithfulness.options import FILLS
+from fundus_ml.attribution.options import BASELINES
 
 ENRICHMENT = "enrichment"
 Better = Literal["more", "less"]
@@ -31,11 +31,11 @@ SCORES: Mapping[str, Score] = MappingProxyType(
     {
         **{
             f"deletion_{fill}": Score("less", "", f"mean logit while pixels leave ({fill} fill)")
-            for fill in FILLS
+            for fill in BASELINES
         },
         **{
             f"insertion_{fill}": Score("more", "", f"mean logit while pixels return ({fill} fill)")
-            for fill in FILLS
+            for fill in BASELINES
         },
         "sensitivity_n": Score("more", "", "correlation of sums with losses of the logit"),
         "infidelity": Score("less", "", "mean squared error of sums as losses, squared logits"),

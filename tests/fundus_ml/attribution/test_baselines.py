@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter
 
 from fundus_ml.attribution.baselines import BLUR, REACH, baseline_of, blurred
 from fundus_ml.errors import InputError
-from tests.fundus_ml.attribution.tiny_explanations import HEIGHT, eyes
+from tests.fundus_ml.attribution.tiny_explanations import WIDTH, eyes
 
 
 def test_baselines():
@@ -17,7 +17,7 @@ def test_baselines():
         np.testing.assert_allclose(mean[place, :, 7, 9], colour, rtol=1e-5)
     assert mean.shape == images.shape
     assert (baseline_of(images, "black") == 0).all()
-    sigma = BLUR * HEIGHT
+    sigma = BLUR * WIDTH
     assert torch.equal(baseline_of(images, "blur"), blurred(images, sigma))
     wanted = gaussian_filter(
         images.numpy(), sigma, axes=(2, 3), mode="nearest", radius=round(REACH * sigma)

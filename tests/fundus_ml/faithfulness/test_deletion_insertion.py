@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from fundus_ml.attribution.baselines import baseline_of
 from fundus_ml.errors import InputError
 from fundus_ml.faithfulness.deletion_insertion import deletion_insertion
-from fundus_ml.faithfulness.fills import filled
 from tests.fundus_ml.faithfulness.tiny_maps import (
     COUNT,
     HEIGHT,
@@ -30,7 +30,7 @@ def test_curves_equal_a_loop(batch_size):
         signs = torch.where(model(images) >= 0, 1, -1)
         assert set(signs.tolist()) == {-1, 1}
         for fill in FILLS:
-            ground = filled(images, fill, blur=0.1)
+            ground = baseline_of(images, fill, blur=0.1)
             for place in range(COUNT):
                 order = np.argsort(-(signs[place] * maps[place]).flatten().numpy())
                 gone, shown = [], []
@@ -78,5 +78,5 @@ def test_one_level_is_a_line_between_the_ends():
 
 
 def test_an_unknown_fill_is_refused():
-    with pytest.raises(InputError, match=r"^fill=noise: allowed: mean, blur, black$"):
+    with pytest.raises(InputError, match=r"^baseline=noise: allowed: mean, black, blur$"):
         deletion_insertion(make_explained(), fills=("noise",), levels=2, blur=0.1)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from fundus_ml.attribution.baselines import baseline_of
 from fundus_ml.errors import InputError
-from fundus_ml.faithfulness.fills import filled
 from fundus_ml.faithfulness.perturbation import infidelity, scaled_infidelity, sensitivity_n
 from fundus_ml.faithfulness.removals import Removals, remove_subsets
 from tests.fundus_ml.faithfulness.tiny_maps import (
@@ -30,7 +30,7 @@ def test_losses_and_scores_equal_a_loop(fill):
     assert removals.subsets.shape == (2, 9, 4, 5)
     assert removals.subsets.sum((2, 3)).tolist() == [[4] * 9, [12] * 9]
     assert len({tuple(each.flatten().tolist()) for each in removals.subsets[0]}) > 5
-    ground = filled(images, fill, blur=0.1)
+    ground = baseline_of(images, fill, blur=0.1)
     scores = [score(removals, explained.directed) for score in (infidelity, scaled_infidelity)]
     correlations = sensitivity_n(removals, explained.directed)
     with torch.no_grad():
@@ -59,7 +59,7 @@ def test_losses_and_scores_equal_a_loop(fill):
 @pytest.mark.parametrize("fill", ["mean", "blur", "black"])
 def test_a_linear_network_is_explained_by_weights_times_what_is_removed(fill):
     model, images = Weighted(bias=0.3), make_images()
-    removed = images - filled(images, fill, blur=0.1)
+    removed = images - baseline_of(images, fill, blur=0.1)
     maps = (model.weight * removed).sum(1).detach()
     explained = make_explained(model, maps)
     removals = remove_subsets(explained, **HOW, fill=fill)

@@ -3,18 +3,21 @@
 from collections import defaultdict
 from copy import deepcopy
 
+import torch
 from timm.layers.norm_act import BatchNormAct2d
-from torch import nn
+from torch import Tensor, nn
 from torch.fx import Node, symbolic_trace
 from torch.fx.proxy import TraceError
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from fundus_ml.models.ensembles import Ensemble
+from fundus_ml.models.precision import autocast
 
 FEWEST_STEPS = 10
 """Steps of an attack from which on folding is worth its time."""
-
+AGREEMENT = 1e-3
+"""Difference of logits, relative and absolute, up to which a folded network is the same one."""
 _UNTRACEABLE = (TraceError, TypeError, ValueError, AttributeError, RuntimeError)
 """What tracing raises where ``forward`` decides by what it sees."""
 
@@ -48,6 +51,27 @@ def folded(model: nn.Module) -> nn.Module:
     except _UNTRACEABLE:
         return model
     return quick.eval()
+
+
+def folded_where_equal(model: nn.Module, images: Tensor) -> nn.Module:
+    """Fold a network, as :func:`folded`, where its logit of the first image stays in fp32.
+
+    Args:
+        model: In evaluation mode, its parameters frozen.
+        images: ``(N, 3, H, W)`` in [0, 1].
+
+    Returns:
+        The folded network; ``model`` itself where there is nothing to fold, no image, or where the
+        folded one says something else.
+    """
+    quick = folded(model)
+    if quick is model or not len(images):
+        return model
+    first = images[:1]
+    with torch.no_grad(), autocast("fp32", first.device):
+        wanted, found = model(first), quick(first)
+    same = torch.allclose(found, wanted, rtol=AGREEMENT, atol=AGREEMENT)
+    return quick if same else model
 
 
 def _fused(model: nn.Module) -> nn.Module:

@@ -8,15 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from fundus_ml.attacks.folding import folded
+from fundus_ml.attacks.folding import folded_where_equal
 from fundus_ml.attacks.options import LOSSES, Loss
 from fundus_ml.attacks.threat_models import ThreatModel
 from fundus_ml.errors import InputError
 from fundus_ml.models.measured_precision import resolved
 from fundus_ml.models.precision import autocast
-
-AGREEMENT = 1e-3
-"""Difference of logits, relative and absolute, up to which a folded network is the same one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,13 +97,8 @@ class Problem:
         Where the folded network scores the first image otherwise in fp32, the search keeps the
         network itself.
         """
-        quick = folded(self.model)
-        if quick is self.model or not len(self):
-            return self
-        with torch.no_grad(), autocast("fp32", self.images.device):
-            wanted, found = self.model(self.images[:1]), quick(self.images[:1])
-        agrees = torch.allclose(found, wanted, rtol=AGREEMENT, atol=AGREEMENT)
-        return replace(self, quick=quick) if agrees else self
+        quick = folded_where_equal(self.model, self.images)
+        return self if quick is self.model else replace(self, quick=quick)
 
     def margins(self, x_adv: Tensor, *, exact: bool = False) -> Tensor:
         """Score points without a gradient; ``exact`` by the network itself, in fp32."""
@@ -254,13 +246,22 @@ def check_restarts(restarts: int, *, random_start: bool) -> None:
         raise InputError(f"restarts={restarts}: need random_start, without it all are the same")
 
 
-def _check(images: Tensor, labels: Tensor, target: Tensor | None) -> None:
+def check_images(images: Tensor) -> None:
+    """Refuse what are no pictures.
+
+    Raises:
+        InputError: The shape is not ``(N, 3, H, W)``, or a value leaves [0, 1].
+    """
     if images.ndim != 4 or images.shape[1] != 3:  # noqa: PLR2004 (N, 3, H, W)
         raise InputError(f"images: shape must be (N, 3, H, W), not {tuple(images.shape)}")
     if images.numel() and not (images.min() >= 0 and images.max() <= 1):
         raise InputError(
             f"images: pixels must lie in [0, 1], found {images.min():.3g} to {images.max():.3g}"
         )
+
+
+def _check(images: Tensor, labels: Tensor, target: Tensor | None) -> None:
+    check_images(images)
     for name, classes in (("labels", labels), ("target", target)):
         if classes is None:
             continue

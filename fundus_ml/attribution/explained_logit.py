@@ -10,14 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fundus_ml.attacks.search import Problem
-from fundus_ml.attacks.threat_models import ThreatModel
+from fundus_ml.attacks.folding import folded_where_equal
+from fundus_ml.attacks.search import check_images
 from fundus_ml.attribution.spatial_levels import SpatialLevel, last_level
 from fundus_ml.errors import InputError
 from fundus_ml.models.classifiers import Classifier, TwoLogits
 from fundus_ml.models.precision import autocast
-
-ANYWHERE = ThreatModel(constraint="linf", eps=1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +50,8 @@ class ExplainedLogit:
         """
         viewed = isinstance(classifier, TwoLogits)
         model: nn.Module = classifier.model if viewed else classifier  # type: ignore[assignment]
-        second = torch.ones(len(images), device=images.device)
-        problem = Problem.make(
-            model, images, second, threat=ANYWHERE, target=second, precision="fp32"
-        )
-        if many_passes:
-            problem = problem.quickened()
-        quick = model if problem.quick is None else problem.quick
+        check_images(images)
+        quick = folded_where_equal(model, images) if many_passes else model
         return cls(model=model, quick=quick, first=images[:1], scale=0.5 if viewed else 1.0)
 
     def logit(self, images: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fundus_ml.attacks.search import frozen
+from fundus_ml.attacks.search import check_images, frozen
 from fundus_ml.attribution.class_activation import grad_cam, grad_cam_plus_plus, upsampled
 from fundus_ml.attribution.controls import VESSELS, control
 from fundus_ml.attribution.explained_logit import ExplainedLogit
@@ -121,7 +121,7 @@ def attribute(
         InputError: There is no such method, it cannot serve this classifier, or ``images`` or
             ``regions`` are of another shape, type or range.
     """
-    _check_images(images)
+    _check_pixels(images)
     if regions is not None and regions.shape != (len(images), *images.shape[2:]):
         raise InputError(
             f"regions: shape must be {(len(images), *images.shape[2:])}, not {regions.shape}"
@@ -217,12 +217,7 @@ def _evidence_of(model: nn.Module) -> Callable[[Tensor], Tensor] | None:
     return own if callable(own) else None
 
 
-def _check_images(images: Tensor) -> None:
-    if images.ndim != 4 or images.shape[1] != 3 or images.dtype != torch.float32:  # noqa: PLR2004
-        raise InputError(
-            f"images: must be (N, 3, H, W) float32, not {tuple(images.shape)} {images.dtype}"
-        )
-    if images.numel() and not (images.min() >= 0 and images.max() <= 1):
-        raise InputError(
-            f"images: pixels must lie in [0, 1], found {images.min():.3g} to {images.max():.3g}"
-        )
+def _check_pixels(images: Tensor) -> None:
+    check_images(images)
+    if images.dtype != torch.float32:
+        raise InputError(f"images: must be float32, not {images.dtype}")

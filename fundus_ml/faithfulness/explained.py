@@ -7,8 +7,8 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from fundus_ml.attacks.folding import folded
-from fundus_ml.attacks.search import AGREEMENT, frozen
+from fundus_ml.attacks.folding import folded_where_equal
+from fundus_ml.attacks.search import check_images, frozen
 from fundus_ml.errors import InputError
 
 Explain = Callable[[nn.Module, Tensor], Tensor]
@@ -71,7 +71,9 @@ class Explained:
             InputError: Shapes do not match, an image leaves [0, 1], a map is not finite, or the
                 network gives no ``(N,)`` logits.
         """
-        _check_images(images)
+        check_images(images)
+        if not len(images):
+            raise InputError("images: none; one or more are needed")
         attributions = checked_maps("attributions", attributions, images)
         images = images.detach().float()
         if quick is None:
@@ -154,19 +156,10 @@ def quickened(model: nn.Module, images: Tensor) -> nn.Module:
     Returns:
         A network for :class:`Explained` of any images; ``model`` itself where it has no BatchNorm,
         cannot be folded or would say something else.
-
-    Raises:
-        InputError: The network gives no ``(N,)`` logits.
     """
     with frozen(model):
-        quick = folded(model)
-        if quick is model:
-            return model
-        first = images[:1].detach().float()
-        with torch.inference_mode():
-            found, wanted = _asked(quick, first), _asked(model, first)
-    same = torch.allclose(found, wanted, rtol=AGREEMENT, atol=AGREEMENT)
-    return quick.to(memory_format=torch.channels_last) if same else model
+        quick = folded_where_equal(model, images.float())
+    return model if quick is model else quick.to(memory_format=torch.channels_last)
 
 
 def checked_maps(name: str, maps: Tensor, images: Tensor) -> Tensor:
@@ -205,16 +198,6 @@ def explained_again(
     with frozen(model):
         parts = (images[first : first + batch_size] for first in range(0, len(images), batch_size))
         return torch.cat([checked_maps("explain", explain(model, part), part) for part in parts])
-
-
-def _check_images(images: Tensor) -> None:
-    if images.ndim != 4 or images.shape[1] != 3 or not len(images):  # noqa: PLR2004 (N, 3, H, W)
-        raise InputError(
-            f"images: shape must be (N, 3, H, W) with N 1 or more, not {tuple(images.shape)}"
-        )
-    low, high = images.aminmax()
-    if not (low >= 0 and high <= 1):
-        raise InputError(f"images: pixels must lie in [0, 1], found {low:.3g} to {high:.3g}")
 
 
 def _scored(model: nn.Module, images: Tensor, batch_size: int) -> Iterator[Tensor]:

@@ -184,7 +184,7 @@ def test_only_long_attacks_fold(monkeypatch, attack, precision, steps, folds):
     labels = (model(images) > 0).float().detach()
     made = []
     monkeypatch.setattr(
-        "fundus_ml.attacks.search.folded", lambda net: made.append(folded(net)) or made[-1]
+        "fundus_ml.attacks.folding.folded", lambda net: made.append(folded(net)) or made[-1]
     )
     how = {"attack_steps": steps, "precision": precision}
     ball = ThreatModel(constraint="l2", eps=0.2)
@@ -212,7 +212,7 @@ def test_a_folded_network_that_scores_otherwise_is_not_used(monkeypatch):
     other = folded(SmallNetwork(seed=7).eval())
     with frozen(model):
         assert make_problem(model, images).quickened().quick is not None
-        monkeypatch.setattr("fundus_ml.attacks.search.folded", lambda _: other)
+        monkeypatch.setattr("fundus_ml.attacks.folding.folded", lambda _: other)
         assert make_problem(model, images).quickened().quick is None
 
 

@@ -78,7 +78,7 @@ def test_a_network_is_folded_once(monkeypatch):
     model = Curved()
     whole = scored(model=model)
     quick = quickened(model, make_images())
-    monkeypatch.delattr(explained, "folded")
+    monkeypatch.delattr(explained, "folded_where_equal")
     assert scored(model=model, quick=quick).equals(whole)
     removals = removals_of(model, make_images(), options=OPTIONS, quick=quick)
     assert scored(model=model, quick=quick, removals=removals).equals(whole)

@@ -216,10 +216,7 @@ def _metrics(table: pd.DataFrame, medians: dict[str, Interval], *, split: str) -
 def _tell(signs: Sequence[Sign], medians: dict[str, Interval], *, eyes: int, split: str) -> None:
     lines = [f"attack suite on {eyes} eyes, {words_of(split)}"]
     for name, median in medians.items():
-        lines.append(
-            f"half of the {name} eyes are flipped by a change of {median.value:.3g} "
-            f"({median.low:.3g} to {median.high:.3g}) or less"
-        )
+        lines.append(f"half of the {name} eyes are flipped by a change of {median:.3g} or less")
     raised = [sign for sign in signs if sign.raised]
     lines += [f"gradient masking: {sign}" for sign in raised] or ["no sign of gradient masking"]
     for line in lines:

@@ -86,14 +86,10 @@ def _of_scorers(scorers: pd.DataFrame) -> str:
     rows = {str(row["scorer"]): row for row in scorers.to_dict("records")}
     said = []
     for scorer, row in rows.items():
-        auroc = Interval.of(row, "auroc")
-        said.append(f"{scorer} {auroc.value:.3f} ({auroc.low:.3f} to {auroc.high:.3f})")
+        said.append(f"{scorer} {Interval.of(row, 'auroc'):.3f}")
     told = f"AUROC of {', '.join(said)}"
     if NETWORK in rows:
-        apart = Interval.of(rows[BIOMARKERS], "difference")
-        told += (
-            f"; network less biomarkers {apart.value:+.3f} ({apart.low:+.3f} to {apart.high:+.3f})"
-        )
+        told += f"; network less biomarkers {Interval.of(rows[BIOMARKERS], 'difference'):+.3f}"
     return told
 
 
@@ -103,9 +99,7 @@ def _markdown(table: pd.DataFrame) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in table.to_dict("records"):
-        apart = Interval.of(row, "difference")
-        size = f"{apart.value:+.2f} ({apart.low:+.2f} to {apart.high:+.2f})"
-        size = str(row["reason"]) or size
+        size = str(row["reason"]) or f"{Interval.of(row, 'difference'):+.2f}"
         q = "" if pd.isna(row["q"]) else f"{row['q']:.3f}"
         said = {1: "larger", -1: "smaller", 0: ""}[int(row["direction"])]
         cells = (

@@ -266,8 +266,7 @@ def _score(step: Step, measure: str, *, eps: str = "0") -> Interval:
 
 
 def _said(step: Step, measure: str, *, eps: str = "0") -> str:
-    found = _score(step, measure, eps=eps)
-    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
+    return f"{_score(step, measure, eps=eps):.3f}"
 
 
 def _radii(answer: Answer) -> pd.DataFrame:

@@ -120,8 +120,8 @@ def readable_scores(table: pd.DataFrame) -> pd.DataFrame:
     text = {
         "column": [f"{name}, per {per}" for name, per in zip(attack, rows["per"], strict=True)],
         "cell": [
-            f"{row['value']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
-            for row in rows.to_dict("records")
+            f"{Interval(*ends):.3f}"
+            for ends in rows[["value", "low", "high"]].itertuples(index=False)
         ],
     }
     columns = list(dict.fromkeys(text["column"]))
@@ -135,8 +135,7 @@ def under_attack(table: pd.DataFrame) -> str:
     """Say the AUROC at each budget, to follow that of clean eyes; empty without attacks."""
     attacked = table[table["attack"] != CLEAN]
     return "".join(
-        f"; {_name(row)}: {row['auroc']:.3f} ({row['auroc_low']:.3f} to {row['auroc_high']:.3f})"
-        for row in attacked.to_dict("records")
+        f"; {_name(row)}: {Interval.of(row, 'auroc'):.3f}" for row in attacked.to_dict("records")
     )
 
 
@@ -164,7 +163,7 @@ def _curves(
     for row in table.to_dict("records"):
         eyes = predicted[(predicted["eps"] == row["eps"]) & (predicted["attack"] == row["attack"])]
         curves[_name(row)] = (eyes["label"].to_numpy(), eyes["logit"].to_numpy())
-        intervals[_name(row)] = Interval(row["auroc"], row["auroc_low"], row["auroc_high"])
+        intervals[_name(row)] = Interval.of(row, "auroc")
     return curves, intervals
 
 

@@ -68,7 +68,7 @@ def log_audit(run: Run, audit: Audit) -> None:
 
 def against_shortcut_baseline(auroc: Interval, audit: Audit) -> str:
     """Say in words whether an AUROC shows more than the shortcuts of its dataset."""
-    reached = f"AUROC {auroc.value:.3f} ({auroc.low:.3f} to {auroc.high:.3f})"
+    reached = f"AUROC {auroc:.3f}"
     bar = (
         f"the shortcut baseline of this dataset, {audit.shortcut_baseline:.3f} "
         f"({audit.shortcut_baseline_by})"

@@ -69,11 +69,10 @@ class NetworkGain:
         """Say it in a line."""
         if self.gain is None:
             return f"network beside shortcuts: not measured ({self.reason})"
-        found = self.gain
         verdict = "adds" if self.adds else "is not shown to add"
         return (
-            f"the network {verdict} to the fitted shortcuts: AUROC per person {found.value:+.3f} "
-            f"({found.low:+.3f} to {found.high:+.3f}), {self.people} people"
+            f"the network {verdict} to the fitted shortcuts: AUROC per person {self.gain:+.3f}, "
+            f"{self.people} people"
         )
 
 

@@ -46,11 +46,7 @@ class WithinAge:
         if self.auroc is None:
             return f"within age bands: not measured ({self.reason})"
         left_out = f"; {self.ageless} eyes without an age left out" if self.ageless else ""
-        found = self.auroc
-        return (
-            f"within age bands: AUROC {found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
-            f"{left_out}"
-        )
+        return f"within age bands: AUROC {self.auroc:.3f}{left_out}"
 
 
 def auroc_within_age(

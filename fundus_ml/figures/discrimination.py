@@ -101,8 +101,7 @@ def roc_figure(
         false_positives, true_positives, _thresholds = roc_curve(
             np.asarray(labels), np.asarray(scores), drop_intermediate=False
         )
-        found = intervals[name]
-        label = f"{name}: {found.value:.3f} ({found.low:.3f} to {found.high:.3f})"
+        label = f"{name}: {intervals[name]:.3f}"
         axes.plot(false_positives, true_positives, color=colour, linewidth=1.8, label=label)
     axes.plot([0, 1], [0, 1], color=FAINT, linewidth=1, linestyle="dotted", label="chance")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), aspect="equal")

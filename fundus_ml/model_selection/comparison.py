@@ -85,7 +85,7 @@ def auroc_of(table: pd.DataFrame, model: str, *, per: str = "eye") -> Interval:
 
 def what_is_shown(difference: Interval, first: str, second: str) -> str:
     """Say in words what the difference ``first`` minus ``second`` shows and what not."""
-    figures = f"{difference.value:+.3f} ({difference.low:+.3f} to {difference.high:+.3f})"
+    figures = f"{difference:+.3f}"
     if difference.low > 0:
         return f"{figures}, so {first} is shown to score higher"
     if difference.high < 0:

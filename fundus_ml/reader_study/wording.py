@@ -30,14 +30,11 @@ def what_readers_show(
         place = f" at eps {eps:g}" if row["condition"] == MODULATED else ""
         said.append(
             f"{SHOWN[row['condition']]}{place}: {row['trials']} answers of {_readers(row)}, "
-            f"accuracy {_interval(row, 'accuracy', 3)}, d' {_interval(row, 'd_prime', 2)}, "
+            f"accuracy {Interval.of(row, 'accuracy'):.3f}, d' {Interval.of(row, 'd_prime'):.2f}, "
             f"{_verdict(row['accuracy_low'], row['accuracy_high'])}"
         )
     if difference is not None:
-        said.append(
-            f"modulated minus real {difference.value:+.3f} "
-            f"({difference.low:+.3f} to {difference.high:+.3f})"
-        )
+        said.append(f"modulated minus real {difference:+.3f}")
     return f"{ASKED[question]} " + "; ".join(said)
 
 
@@ -62,11 +59,6 @@ def _verdict(low: float, high: float) -> str:
     if high < GUESSING:
         return "worse than guessing"
     return "not shown to be better or worse than guessing, nor to equal it"
-
-
-def _interval(row: Mapping[Hashable, Any], name: str, digits: int) -> str:
-    value, low, high = (f"{row[name + end]:.{digits}f}" for end in ("", "_low", "_high"))
-    return f"{value} ({low} to {high})"
 
 
 def _readers(row: Mapping[Hashable, Any]) -> str:

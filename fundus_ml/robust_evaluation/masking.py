@@ -79,9 +79,8 @@ class Sign:
     @property
     def brief(self) -> str:
         """Name and figures."""
-        share = self.measured
         budget = "" if self.eps == NO_BUDGET else f" at eps {self.eps:g}"
-        return f"{self.name}{budget} {share.value:.1%} ({share.low:.1%} to {share.high:.1%})"
+        return f"{self.name}{budget} {self.measured:.1%}"
 
     def __str__(self) -> str:
         """Write the sign as a sentence with its figures."""

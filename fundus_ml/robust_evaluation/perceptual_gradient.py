@@ -55,13 +55,9 @@ class EdgeAlignment:
 
     def __str__(self) -> str:
         """Write the correlations in one line."""
-        own, others, gain = (
-            f"{each.value:.3f} ({each.low:.3f} to {each.high:.3f})"
-            for each in (self.own, self.others, self.gain)
-        )
         return (
-            f"gradients correlate with edges of their own eye {own}, of other people's {others}, "
-            f"gain {gain}, {self.eyes} eyes"
+            f"gradients correlate with edges of their own eye {self.own:.3f}, of other people's "
+            f"{self.others:.3f}, gain {self.gain:.3f}, {self.eyes} eyes"
         )
 
     def metrics(self) -> dict[str, float]:

@@ -35,6 +35,15 @@ class Interval:
     low: float
     high: float
 
+    def __format__(self, form: str) -> str:
+        """Write the value and, in brackets, its ends, each in the form that is given.
+
+        >>> f"{Interval(0.8, 0.7, 0.85):.2f}"
+        '0.80 (0.70 to 0.85)'
+        """
+        value, low, high = (format(each, form) for each in (self.value, self.low, self.high))
+        return f"{value} ({low} to {high})"
+
     def columns(self, name: str) -> dict[str, float]:
         """Spread over three columns of a table: ``name``, ``name_low``, ``name_high``."""
         return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high}

@@ -28,9 +28,5 @@ class Criterion:
 
     def __str__(self) -> str:
         """Write the criterion with its figures."""
-        measured = self.measured
         lies = "lies above" if self.passed else "does not lie above"
-        return (
-            f"{self.name} {measured.value:.3f} ({measured.low:.3f} to {measured.high:.3f}) "
-            f"{lies} {self.bar:.3f} ({self.against})"
-        )
+        return f"{self.name} {self.measured:.3f} {lies} {self.bar:.3f} ({self.against})"

@@ -143,7 +143,7 @@ def _registered(
 ) -> "tracking.ModelVersion":
     return recording.register_model(
         run,
-        running.registered_name(config.register_as, dataset.contrast),
+        running.registered_name(config.register_as, dataset),
         averaged.model,
         metrics=measured.metrics,
         tags={

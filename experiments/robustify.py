@@ -219,7 +219,7 @@ def robustify_one(
         passed, asked = ask_or_skip(run, fitted, dataset, config)
         trained = recording.register_fitted(
             run,
-            running.registered_name(config.register_as, dataset.contrast),
+            running.registered_name(config.register_as, dataset),
             fitted,
             dataset,
             measure=measure,

@@ -118,7 +118,7 @@ def train_one(
             )
         return recording.register_fitted(
             run,
-            running.registered_name(config.register_as, dataset.contrast),
+            running.registered_name(config.register_as, dataset),
             fitted,
             dataset,
             scored=scored_from(config, fitted, dataset) if from_features else None,

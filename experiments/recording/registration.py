@@ -12,7 +12,7 @@ from torch import nn
 from experiments.recording.measuring import check_splits_to_measure, measure_split
 from experiments.recording.model_card import refresh_card
 from experiments.recording.options import Measure
-from experiments.recording.serving import photograph_service, scoring_options
+from experiments.recording.serving import AROUND_TAG, photograph_service, scoring_options
 from experiments.running.console import say
 from fundus_ml.data.contrasts import Contrast
 from fundus_ml.data.dataset import FundusDataset
@@ -20,6 +20,7 @@ from fundus_ml.data.options import TRUE
 from fundus_ml.data.training_eyes import training_eyes, write_training_eyes
 from fundus_ml.evaluation.scores import CLEAN
 from fundus_ml.figures import training_curves
+from fundus_ml.imaging.options import WHOLE
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.models.weights import save_classifier
 from fundus_ml.training import Fitted
@@ -159,14 +160,16 @@ def register_model(
         parent: The version it was made from.
         answers: What it was asked, and how its eyes were cut: lets MLflow answer raw photographs
             with it. None for a network whose logit means nothing yet. A null model, which nobody
-            serves, answers none and carries no exported program.
+            serves, answers none and carries no exported program; nor does one that knows a part
+            of the eye answer photographs, for that part has to be found first.
     """
     assert isinstance(model, Classifier)
     learned = tags.get("labels", TRUE)
+    around = WHOLE if answers is None else answers.crop.around
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         service = None
-        if answers is not None and learned == TRUE:
+        if answers is not None and learned == TRUE and around == WHOLE:
             service = stack.enter_context(photograph_service(scoring_options(answers, tags)))
         save_classifier(model, Path(folder))
         write_training_eyes(training_eyes(eyes), Path(folder) / Path(TRAINING_EYES).name)
@@ -176,7 +179,12 @@ def register_model(
             model=model,
             files=Path(folder),
             metrics=metrics,
-            tags={"arch": model.spec.arch, "size": str(model.spec.size), **tags},
+            tags={
+                "arch": model.spec.arch,
+                "size": str(model.spec.size),
+                **({} if around == WHOLE else {AROUND_TAG: around}),
+                **tags,
+            },
             aliases=[] if alias is None else [alias],
             parent=parent,
             side=model.only_side,

@@ -31,6 +31,8 @@ from tracking.programs import PhotographService
 from tracking.registry import service_config
 from tracking.versions import ModelVersion
 
+AROUND_TAG = "around"
+"""Tag of a version that learned from a part of the eye: which one."""
 ROOT = Path(__file__).parents[2]
 LOADER = "experiments.recording.served_model"
 SHIPPED = (
@@ -111,7 +113,15 @@ def scoring_options_of(version: ModelVersion, classifier: Classifier) -> Scoring
     """Say how a photograph becomes an answer of a registered version.
 
     One that was registered before versions answered photographs takes eyes cut as by default.
+
+    Raises:
+        InputError: It learned from a part of the eye, which has to be found first.
     """
+    if around := version.tags.get(AROUND_TAG):
+        raise InputError(
+            f"model={version.uri}: knows the surroundings of the {around}, not photographs; "
+            f"preprocess them with around={around}, then evaluate it on that dataset"
+        )
     kept = service_config(version)
     if kept is not None:
         return ScoringOptions.from_plain(kept)

@@ -15,6 +15,7 @@ from fundus_ml import biomarkers, imaging
 from fundus_ml.biomarkers.measuring import VERSION
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
+from fundus_ml.imaging.options import WHOLE
 from fundus_ml.modulation import KeptBatches
 from fundus_ml.parallel import processes
 from tracking.runs import Run
@@ -53,8 +54,14 @@ def measured_eyes(dataset: FundusDataset, run: Run, *, kept: str, workers: int) 
         workers: Processes; 0 is one per core.
 
     Raises:
-        InputError: The dataset's regions know none of its eyes, or as :func:`kept_folder`.
+        InputError: The dataset shows parts of eyes, its regions know none of its eyes, or as
+            :func:`kept_folder`.
     """
+    if (around := dataset.crop.around) != WHOLE:
+        raise InputError(
+            f"dataset={dataset.paths[0]}: shows the surroundings of the {around}; biomarkers are "
+            "measured on whole eyes (preprocess with around=whole)"
+        )
     stored = set(imaging.REGION_COLUMNS) <= set(dataset.frame) and dataset.regions([0]) is not None
     if stored:
         _refuse_unknown(dataset)

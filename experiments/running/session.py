@@ -6,11 +6,11 @@ from pathlib import Path
 
 from experiments.running.console import stages, warn
 from experiments.running.places import out_place
-from fundus_ml.data.contrasts import Contrast
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.data.options import SEX, Verify
 from fundus_ml.errors import InputError
+from fundus_ml.imaging.options import WHOLE
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.models.precision import best_device
 from tracking.registry import ModelVersion, load_classifier, resolve
@@ -119,14 +119,17 @@ def contrast_of(*uris: str) -> str:
     return next(iter(asked.values()))
 
 
-def registered_name(name: str, contrast: Contrast) -> str:
+def registered_name(name: str, dataset: FundusDataset) -> str:
     """Name of the registered model: the default one is about sex, others say what they are about.
 
     Args:
         name: What the flag says.
-        contrast: What the network answers.
+        dataset: What the network learned from: its contrast, and the part of the eye it shows.
     """
-    return f"fundus-{contrast.slug}" if name == DEFAULT_NAME else name
+    if name != DEFAULT_NAME:
+        return name
+    around = dataset.crop.around
+    return f"fundus-{dataset.contrast.slug}" + ("" if around == WHOLE else f"-{around}")
 
 
 def make_folder(path: str) -> Path:

@@ -30,7 +30,7 @@ from fundus_ml.errors import InputError
 from fundus_ml.imaging.options import CropOptions
 from fundus_ml.imaging.pictures import to_images
 
-CROPPING = ("padding", "surround", "min_quality")
+CROPPING = ("padding", "surround", "min_quality", "around", "around_width")
 """What of a recipe says how an eye is cut out of its photograph, beside its size."""
 
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,18 +14,20 @@ from fundus_ml.imaging.field_of_view import (
     SURE,
     FieldOfView,
     crop_to_field_of_view,
+    cut_rectangle,
     find_field_of_view,
     rectangle_around,
 )
 from fundus_ml.imaging.keypoints import VIEW_SIZE, describe_eye
 from fundus_ml.imaging.opencv import cv2
-from fundus_ml.imaging.options import CropOptions
+from fundus_ml.imaging.options import WHOLE, CropOptions
 from fundus_ml.imaging.photographs import Photograph
 from fundus_ml.imaging.quality import Quality, measure_quality
-from fundus_ml.imaging.regions.columns import moved, region_columns
+from fundus_ml.imaging.regions.columns import moved, region_columns, seen_inside
 from fundus_ml.imaging.regions.maps import region_map
 from fundus_ml.imaging.regions.masks import read_masks, with_masks
 from fundus_ml.imaging.regions.squares import field_on_square
+from fundus_ml.imaging.regions.structures import Regions
 
 FINDING_SIZE = 640
 """Side of the square on which regions are looked for, pixels: what the vessels' network sees."""
@@ -73,28 +75,75 @@ def crop_eye(
     # Processes share the cores already.
     cv2.setNumThreads(1)
     try:
-        photograph, field = _found(load, max(options.size, VIEW_SIZE))
+        photograph, field = _found(load, max(options.whole_size, VIEW_SIZE))
         view = crop_to_field_of_view(photograph.image, field, size=VIEW_SIZE, surround="black")
         doubtful = check_colours(view)
         quality = measure_quality(view)
         if quality.quality < options.min_quality:
             detail = f"{quality.quality:.3f} of 1, {options.min_quality:g} is needed"
             return Refused("low quality", detail)
-        regions, parts = _regions(load, photograph, field, options, drawn)
+        square = _Square(
+            pixels=crop_to_field_of_view(
+                photograph.image,
+                field,
+                size=options.whole_size,
+                padding=options.padding,
+                surround=options.surround,
+            ),
+            **_regions(load, photograph, field, options, drawn),
+        )
+        if options.around != WHOLE:
+            square = _around(square, options)
     except Refused as refused:
         return refused
+    parts = {} if square.parts is None else region_columns(square.parts)
+    if parts and photograph.regions is not None:
+        parts["region_vessels_confidence"] = 1.0  # the map is the truth
     return CroppedEye(
-        pixels=crop_to_field_of_view(
-            photograph.image,
-            field,
-            size=options.size,
-            padding=options.padding,
-            surround=options.surround,
-        ),
-        regions=regions,
+        pixels=square.pixels,
+        regions=square.regions,
         keypoints=describe_eye(view) if options.same_person else None,
         measured=_measured(photograph, field, quality, flags=flags, doubtful=doubtful) | parts,
     )
+
+
+class _Found(TypedDict):
+    """Regions of a square, as far as they are known."""
+
+    regions: NDArray[np.uint8] | None
+    parts: Regions | None
+
+
+class _Square(NamedTuple):
+    """Pixels, region map and the places of the parts on one square."""
+
+    pixels: NDArray[np.uint8]
+    regions: NDArray[np.uint8] | None
+    parts: Regions | None
+
+
+def _around(square: _Square, options: CropOptions) -> _Square:
+    """Cut a square around a part, as fine as it is; black beyond the field of view.
+
+    Raises:
+        Refused: The part was not found.
+    """
+    parts = square.parts
+    place = None
+    if parts is not None:
+        place = parts.disc if options.around == "disc" else parts.fovea
+    if parts is None or place is None:
+        doubts = {} if parts is None else dict(parts.doubts)
+        name = "disc" if options.around == "disc" else "fovea"
+        raise Refused(f"{options.around} not found", doubts.get(name, "no place of it is known"))
+    left, top = (round(centre - (options.size - 1) / 2) for centre in (place.x, place.y))
+    pixels, regions = (
+        None if each is None else cut_rectangle(each, left, top, options.size, options.size)
+        for each in (square.pixels, square.regions)
+    )
+    assert pixels is not None
+    shown = seen_inside(moved(parts, 1.0, left=left, top=top), options.size)
+    return _Square(pixels=pixels, regions=regions, parts=shown)
 
 
 def _regions(
@@ -103,13 +152,13 @@ def _regions(
     field: FieldOfView,
     options: CropOptions,
     drawn: Mapping[str, Path] | None,
-) -> tuple[NDArray[np.uint8] | None, dict[str, object]]:
-    """Map and columns of the regions on the square.
+) -> _Found:
+    """Map of the regions on the square, and where its parts lie.
 
     Raises:
         Refused: A mask does not fit its photograph.
     """
-    size = options.size
+    size = options.whole_size
     if photograph.regions is not None:
         cut = crop_to_field_of_view(
             photograph.regions,
@@ -119,12 +168,12 @@ def _regions(
             surround=options.surround,
         )
         if drawn is None or photograph.parts is None:
-            return cut, {}
+            return {"regions": cut, "parts": None}
         left, top, _, high = rectangle_around(field)
-        told = region_columns(moved(photograph.parts, size / high, left=left, top=top))
-        return cut, told | {"region_vessels_confidence": 1.0}  # the map is the truth
+        parts = moved(photograph.parts, size / high, left=left, top=top)
+        return {"regions": cut, "parts": parts}
     if drawn is None:
-        return None, {}
+        return {"regions": None, "parts": None}
     # Its networks need packages that a served version, which only crops, is installed without.
     from fundus_ml.imaging.regions.finding import find_regions  # noqa: PLC0415
 
@@ -137,7 +186,7 @@ def _regions(
     on_square = field_on_square(fine_field, frame=(height, width), size=FINDING_SIZE)
     found = with_masks(find_regions(square, field=on_square), masks, whole)
     on_map = crop_to_field_of_view(region_map(found), on_square, size=size, interpolation="nearest")
-    return on_map, region_columns(moved(found, size / FINDING_SIZE))
+    return {"regions": on_map, "parts": moved(found, size / FINDING_SIZE)}
 
 
 def _finer(

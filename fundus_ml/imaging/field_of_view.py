@@ -22,6 +22,7 @@ __all__ = [
     "FieldOfView",
     "NoFieldOfView",
     "crop_to_field_of_view",
+    "cut_rectangle",
     "find_field_of_view",
 ]
 
@@ -122,7 +123,7 @@ def crop_to_field_of_view(
     left, top, wide, high = rectangle_around(field)
     if size < 1 or min(wide, high) < 1:
         raise InputError(f"size={size}, radius={field.radius}: both must be at least 1 pixel")
-    rectangle = _rectangle(image, left, top, wide, high, border=BORDERS[padding])
+    rectangle = cut_rectangle(image, left, top, wide, high, border=BORDERS[padding])
     square = _resized(rectangle, size, interpolation)
     if surround == "keep":
         return square
@@ -201,9 +202,16 @@ def _cut(field: FieldOfView, height: int, width: int) -> tuple[str, ...]:
     )
 
 
-def _rectangle(
-    image: NDArray[np.uint8], left: int, top: int, wide: int, high: int, *, border: int
+def cut_rectangle(
+    image: NDArray[np.uint8],
+    left: int,
+    top: int,
+    wide: int,
+    high: int,
+    *,
+    border: int = cv2.BORDER_CONSTANT,
 ) -> NDArray[np.uint8]:
+    """Cut ``(high, wide)`` pixels, which may leave the image: there as OpenCV's ``border`` says."""
     height, width = image.shape[:2]
     rows = slice(max(0, top), max(0, min(height, top + high)))
     columns = slice(max(0, left), max(0, min(width, left + wide)))

@@ -7,6 +7,8 @@ from fundus_ml.errors import InputError, refuse_outside
 
 PADDINGS = ("black", "mirror")
 SURROUNDS = ("black", "keep")
+WHOLE = "whole"
+AROUND = (WHOLE, "disc", "macula")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,6 +17,11 @@ class CropOptions:
 
     size: int = 300
     """Side of the square eyes, pixels."""
+    around: Literal["whole", "disc", "macula"] = "whole"
+    """What the square shows: the whole field of view, or a part of it, finer: the surroundings of
+    the disc or of the macula. An eye on which that part is not found is rejected."""
+    around_width: float = 0.35
+    """Side of the square around disc or macula, in diameters of the field of view."""
     padding: Literal["black", "mirror"] = "black"
     """What fills the square where the circle leaves the frame: black or mirror."""
     surround: Literal["black", "keep"] = "black"
@@ -24,6 +31,11 @@ class CropOptions:
     same_person: bool = True
     """Look for the same eye under several ids, and let the ids count as one person."""
 
+    @property
+    def whole_size(self) -> int:
+        """Side of a square of the whole field of view as fine as what is shown, pixels."""
+        return self.size if self.around == WHOLE else round(self.size / self.around_width)
+
     def plain(self) -> "CropOptions":
         """Leave out what a subclass adds: a process that crops need not import the subclass."""
         return CropOptions(**{f.name: getattr(self, f.name) for f in fields(CropOptions)})
@@ -31,7 +43,11 @@ class CropOptions:
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         refuse_outside(
-            self, at_least={"size": 1}, one_of={"padding": PADDINGS, "surround": SURROUNDS}
+            self,
+            at_least={"size": 1},
+            one_of={"padding": PADDINGS, "surround": SURROUNDS, "around": AROUND},
         )
+        if not 0 < self.around_width <= 1:
+            raise InputError(f"around_width={self.around_width}: must be above 0 and at most 1")
         if not 0 <= self.min_quality <= 1:
             raise InputError(f"min_quality={self.min_quality}: must be from 0 to 1")

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fundus_ml.data.options import check_factors, check_fractions
-from fundus_ml.errors import check_seed, refuse_outside
-from fundus_ml.imaging.options import CropOptions
+from fundus_ml.errors import InputError, check_seed, refuse_outside
+from fundus_ml.imaging.options import WHOLE, CropOptions
 
 CONTRADICTING = ("reject", "keep")
 SPLITTINGS = ("by_person", "by_file")
@@ -46,6 +46,8 @@ class PreprocessingOptions(CropOptions):
             at_least={"permutations": 1},
             one_of={"contradicting": CONTRADICTING, "split": SPLITTINGS, "stratify": STRATA},
         )
+        if self.around != WHOLE and self.regions == "no":
+            raise InputError(f"around={self.around}: needs regions=yes, which finds it")
         check_fractions(val_fraction=self.val_fraction, test_fraction=self.test_fraction)
         check_factors(self.balance_factors)
         check_seed(self.seed)

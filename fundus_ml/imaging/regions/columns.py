@@ -91,6 +91,17 @@ def moved(found: Regions, factor: float, *, left: float = 0.0, top: float = 0.0)
     return replace(found, **parts)  # type: ignore[arg-type]
 
 
+def seen_inside(found: Regions, size: int) -> Regions:
+    """Leave out disc, cup or fovea whose centre lies outside a square of ``size`` pixels."""
+    outside = {
+        part: None
+        for part, value in (("disc", found.disc), ("cup", found.cup), ("fovea", found.fovea))
+        if value and not (0 <= value.x < size and 0 <= value.y < size)
+    }
+    doubts = tuple((part, "outside the square") for part in outside)
+    return replace(found, **outside, doubts=(*found.doubts, *doubts))  # type: ignore[arg-type]
+
+
 def _known(row: Mapping[str, object], part: str, names: tuple[str, ...]) -> dict[str, float]:
     values = {name: _number(row, f"region_{part}_{name}") for name in names}
     return {} if math.isnan(values["x"]) else values

@@ -21,7 +21,7 @@ from fundus_ml.imaging.regions.columns import (
     regions_of_row,
     shares_found,
 )
-from fundus_ml.imaging.regions.maps import region_map
+from fundus_ml.imaging.regions.maps import REGION_FLAGS, region_map
 from fundus_ml.imaging.regions.structures import Ellipse, Landmark, Laterality, Regions, Vessels
 from fundus_ml.sources.synthetic import synthetic_photographs
 from fundus_ml.synthesis.options import Population
@@ -124,6 +124,43 @@ def test_painted_eyes_bring_their_own_regions_to_the_square():
     assert found.disc.diameter == pytest.approx(scale * truth.disc.diameter, rel=0.02)
     assert found.vessels.mask.any()
     assert shares_found(pd.DataFrame([eye.measured]))["vessels"] == 1
+
+
+@pytest.mark.parametrize(("around", "part"), [("disc", "disc"), ("macula", "fovea")])
+def test_a_square_around_a_part_is_a_piece_of_the_finer_whole(around, part):
+    row = draw_population(Population(patients=1, seed=2)).to_dict("records")[0]
+    load = partial(synthetic_photographs(Population(patients=1, seed=2)).load, row)
+    options = CropOptions(size=80, around=around, around_width=0.4, same_person=False)
+    assert options.whole_size == 200
+    eye = crop_eye(load, options, drawn={})
+    whole = crop_eye(load, CropOptions(size=200, same_person=False), drawn={})
+    there = regions_of_row(whole.measured, whole.regions)
+    left, top = (round(getattr(getattr(there, part), axis) - 39.5) for axis in "xy")
+    seen = np.pad(whole.pixels, ((80, 80), (80, 80), (0, 0)))[top + 80 : top + 160, left + 80 :]
+    np.testing.assert_array_equal(eye.pixels, seen[:, :80])
+    found = regions_of_row(eye.measured, eye.regions)
+    assert getattr(found, part).x == pytest.approx(39.5, abs=0.51)
+    assert getattr(found, part).y == pytest.approx(39.5, abs=0.51)
+    assert (eye.regions & REGION_FLAGS["vessels"] > 0).any()
+    other = "fovea" if part == "disc" else "disc"
+    assert getattr(found, other) is None
+    assert dict(found.doubts)[other] == "outside the square"
+
+
+def test_an_eye_whose_part_is_not_found_is_refused():
+    _, content = cv2.imencode(".png", grey_retina())
+    load = partial(read_photograph, content.tobytes())
+    options = CropOptions(size=64, around="disc", same_person=False)
+    found = crop_eye(load, options, drawn={})
+    assert found.reason == "disc not found"
+    assert found.detail
+
+
+def grey_retina():
+    """A lit circle on which there is nothing."""
+    image = np.zeros((400, 400, 3), np.uint8)
+    cv2.circle(image, (200, 200), 190, (40, 80, 150), -1)
+    return image
 
 
 def test_the_pixels_of_an_eye_do_not_depend_on_its_regions():

@@ -1,0 +1,65 @@
+"""Squares around a part of the eye, from photographs to a version that says what it knows."""
+
+import numpy as np
+import pytest
+
+from experiments import measure, preprocess, score, train
+from fundus_ml.data.opening import open_dataset
+from fundus_ml.imaging.pictures import write_png
+from fundus_ml.imaging.regions.columns import REGION_COLUMNS
+from tests.experiments.conftest import SMALL, enter, flags
+from tracking.registry import resolve, service_config
+
+pytestmark = pytest.mark.usefixtures("unrendered", "unexported")
+
+PEOPLE = {k: SMALL[k] for k in ("source", "size", "workers")} | {"patients": 50, "permutations": 2}
+
+
+@pytest.fixture(scope="module")
+def around_disc(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("around")
+    with pytest.MonkeyPatch.context() as patch:
+        enter(folder, patch)
+        preprocess.main(flags(PEOPLE | {"around": "disc", "out": "discs"}))
+    return folder
+
+
+def last_line(capsys):
+    return capsys.readouterr().err.replace("\r", "\n").splitlines()[-1]
+
+
+def test_every_eye_has_its_disc_in_the_middle_and_is_not_measured(around_disc, monkeypatch, capsys):
+    enter(around_disc, monkeypatch)
+    discs = open_dataset("discs")
+    assert (discs.crop.around, discs.crop.around_width) == ("disc", 0.35)
+    middle = (discs.size - 1) / 2
+    assert np.abs(discs.frame[["region_disc_x", "region_disc_y"]] - middle).to_numpy().max() < 0.51
+    assert set(REGION_COLUMNS) <= set(discs.frame)
+    with pytest.raises(SystemExit, match="2"):
+        measure.main(flags({"dataset": "discs"}))
+    assert "shows the surroundings of the disc; biomarkers are measured on whole" in last_line(
+        capsys
+    )
+
+
+def test_the_part_must_be_looked_for(tmp_path, monkeypatch, capsys):
+    enter(tmp_path, monkeypatch)
+    with pytest.raises(SystemExit, match="2"):
+        preprocess.main(flags(PEOPLE | {"around": "macula", "regions": "no"}))
+    assert last_line(capsys).endswith("around=macula: needs regions=yes, which finds it")
+
+
+@pytest.mark.slow
+def test_a_version_of_a_part_has_its_name_and_answers_no_photographs(
+    around_disc, monkeypatch, capsys
+):
+    enter(around_disc, monkeypatch)
+    small = {"arch": "test_resnet", "weights": "none", "epochs": 1, "bootstrap": 20}
+    train.main(flags({"dataset": "discs", **small}))
+    version = resolve("models:/fundus-sex-disc@candidate")
+    assert version.tags["around"] == "disc"
+    assert service_config(version) is None
+    write_png(np.zeros((64, 64, 3), np.uint8), around_disc / "photographs/one.png")
+    with pytest.raises(SystemExit, match="2"):
+        score.main(flags({"photographs": "photographs", "model": version.uri}))
+    assert "knows the surroundings of the disc, not photographs" in last_line(capsys)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fundus_ml.data.ages import age_bands
 from fundus_ml.data.manifest import SPLITS
 from fundus_ml.data.options import check_fractions
-from fundus_ml.errors import InputError
+from fundus_ml.errors import InputError, listed
 
 FEWEST_PEOPLE = 3
 """From this many people on, a stratum gives at least one to every split asked for."""
@@ -73,6 +73,31 @@ def assign_splits(
             f"leave no eye of {len(people)} people for train"
         )
     return split
+
+
+def kept_splits(frame: pd.DataFrame, dealt: pd.Series, earlier: pd.DataFrame) -> pd.Series:
+    """Let people keep the split they have in another dataset of the same photographs.
+
+    Args:
+        frame: One row per eye with ``image_id`` and ``person_group``.
+        dealt: Split of each, for people who have none there.
+        earlier: ``image_id`` and ``split`` of the other dataset.
+
+    Returns:
+        Split of each, on the index of ``frame``.
+
+    Raises:
+        InputError: None of the eyes is there, or a person has eyes in two of its splits.
+    """
+    there = frame["image_id"].map(earlier.set_index("image_id")["split"])
+    if there.isna().all():
+        raise InputError("holds none of these eyes")
+    splits = there.groupby(frame["person_group"])
+    torn = splits.nunique().loc[lambda count: count > 1]
+    if len(torn):
+        named = listed([str(person) for person in torn.index])
+        raise InputError(f"{len(torn)} people have eyes in two of its splits: {named}")
+    return splits.transform("first").fillna(dealt).rename("split")
 
 
 def person_leakage(frame: pd.DataFrame, split: pd.Series) -> float:

@@ -13,10 +13,11 @@ import pandas as pd
 from fundus_ml.auditing.audit import Audit, audit_dataset, write_audit
 from fundus_ml.data.balance import balance_weights
 from fundus_ml.data.contrasts import finding_columns
+from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.manifest import SEXES, SPLITS
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.data.photographs import Photographs
-from fundus_ml.data.splits import assign_splits
+from fundus_ml.data.splits import assign_splits, kept_splits
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.parallel import alone
@@ -81,10 +82,12 @@ def preprocess(
         on_progress: Told how far each stage is.
 
     Raises:
-        InputError: No eye is left, ``out`` cannot be written, or another process is writing it.
+        InputError: No eye is left, ``out`` cannot be written, another process is writing it, or
+            ``splits_of`` is no dataset of these eyes.
     """
     drawn = drawn_masks(options.regions, photographs)
-    with staged(out, key=_key(photographs, options, recipe, drawn)) as stage:
+    earlier = open_dataset(options.splits_of) if options.splits_of else None
+    with staged(out, key=_key(photographs, options, recipe, drawn, earlier)) as stage:
         read = read_eyes(
             photographs,
             stage.work,
@@ -108,7 +111,7 @@ def preprocess(
         assemble(
             stage.work,
             stage.whole,
-            _split(joined.eyes, options),
+            _split(joined.eyes, options, earlier),
             kinds=tuple(sorted(read.kinds)),
             name=photographs.name,
             split_by=options.split.removeprefix("by_"),
@@ -141,12 +144,15 @@ def _key(
     options: PreprocessingOptions,
     recipe: Mapping[str, object],
     drawn: DrawnMasks | None,
+    earlier: FundusDataset | None,
 ) -> str:
     """Fingerprint of all that decides the content, files included as far as a glance can tell."""
     digest = hashlib.sha256(
         json.dumps([VERSION, cv2.__version__, asdict(options), recipe], default=str).encode()
     )
     digest.update(photographs.table.to_csv(index=False).encode("utf-8"))
+    if earlier is not None:
+        digest.update(earlier.digest.encode())
     paths = [*map(as_path, photographs.table.get("path", [])), *(drawn.paths() if drawn else [])]
     for path in paths:
         seen = path.stat() if path.is_file() else None
@@ -171,7 +177,9 @@ def _refuse_none(
         )
 
 
-def _split(eyes: pd.DataFrame, options: PreprocessingOptions) -> pd.DataFrame:
+def _split(
+    eyes: pd.DataFrame, options: PreprocessingOptions, earlier: FundusDataset | None
+) -> pd.DataFrame:
     eyes = eyes.assign(label=eyes["sex"].map(SEXES.index))
     eyes["split"] = assign_splits(
         eyes,
@@ -181,4 +189,9 @@ def _split(eyes: pd.DataFrame, options: PreprocessingOptions) -> pd.DataFrame:
         by=options.split.removeprefix("by_"),
         findings=finding_columns(eyes) if options.stratify == "findings" else (),
     )
+    if earlier is not None:
+        try:
+            eyes["split"] = kept_splits(eyes, eyes["split"], earlier.frame)
+        except InputError as error:
+            raise InputError(f"splits_of={options.splits_of}: {error}") from error
     return eyes.assign(weight=balance_weights(eyes, by=options.balance_factors))

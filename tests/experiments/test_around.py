@@ -42,6 +42,24 @@ def test_every_eye_has_its_disc_in_the_middle_and_is_not_measured(around_disc, m
     )
 
 
+def test_people_keep_the_split_of_another_cut(around_disc, monkeypatch, capsys):
+    """Of other eyes, and dealt by another seed: everyone stands where they stood."""
+    enter(around_disc, monkeypatch)
+    own = {"out": "whole", "seed": 0, "size": 32, "splits_of": "discs", "val_fraction": 0.4}
+    preprocess.main(flags(PEOPLE | own | {"patients": 60}))
+    there = open_dataset("discs").frame.set_index("image_id")["split"]
+    frame = open_dataset("whole").frame.set_index("image_id")
+    kept = frame.index.intersection(there.index)
+    assert len(kept) > 60
+    assert (frame.loc[kept, "split"] == there[kept]).all()
+    new = frame[~frame["person_group"].isin(frame.loc[kept, "person_group"])]
+    assert new["split"].nunique() > 1
+    assert frame.groupby("person_group")["split"].nunique().max() == 1
+    with pytest.raises(SystemExit, match="2"):
+        preprocess.main(flags(PEOPLE | {"splits_of": "nowhere"}))
+    assert "nowhere: no such folder" in last_line(capsys)
+
+
 def test_the_part_must_be_looked_for(tmp_path, monkeypatch, capsys):
     enter(tmp_path, monkeypatch)
     with pytest.raises(SystemExit, match="2"):

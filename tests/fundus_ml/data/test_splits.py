@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 
 from fundus_ml.data.ages import age_bands
 from fundus_ml.data.options import check_fractions
-from fundus_ml.data.splits import FEWEST_PEOPLE, assign_splits, person_leakage
+from fundus_ml.data.splits import (
+    FEWEST_PEOPLE,
+    assign_splits,
+    kept_splits,
+    person_leakage,
+)
 from fundus_ml.errors import InputError
 
 
@@ -274,3 +279,22 @@ def test_too_few_people_for_train_are_refused():
     """One person cannot be held out and trained on."""
     with pytest.raises(InputError, match=r"test_fraction=0.6: leave no eye of 1 people for train"):
         assign_splits(make_people([2]), val_fraction=0.0, test_fraction=0.6)
+
+
+def test_people_keep_the_split_they_have_elsewhere():
+    """Seen there by one eye or by both; the third is new and is dealt."""
+    frame = make_people([2, 2, 2])
+    earlier = pd.DataFrame({"image_id": ["a/0", "a/2", "a/3"], "split": ["test", "val", "val"]})
+    found = kept_splits(frame, pd.Series("train", frame.index), earlier)
+    assert found.tolist() == ["test", "test", "val", "val", "train", "train"]
+    assert found.name == "split"
+
+
+def test_splits_of_other_eyes_or_of_torn_people_are_refused():
+    frame = make_people([2, 2])
+    dealt = pd.Series("train", frame.index)
+    with pytest.raises(InputError, match="holds none of these eyes"):
+        kept_splits(frame, dealt, pd.DataFrame({"image_id": ["b/0"], "split": ["test"]}))
+    torn = pd.DataFrame({"image_id": ["a/0", "a/1"], "split": ["test", "train"]})
+    with pytest.raises(InputError, match="1 people have eyes in two of its splits: a/0"):
+        kept_splits(frame, dealt, torn)

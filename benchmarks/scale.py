@@ -1,7 +1,8 @@
 """Does preprocessing use the cores it is given, and does its memory stay bounded?
 
-A release of `--eyes` rows is made of links to the photographs of `--root`, or to painted eyes where
-no root is given, and preprocessed with one and with two processes in turn; medians are compared:
+A release of `--eyes` rows is made of copies of the photographs of `--root`, or of painted eyes
+where no root is given, and preprocessed with one and with two processes in turn; medians are
+compared:
 
     python -m benchmarks.scale --root ../photographs --eyes 400 --rounds 3
 

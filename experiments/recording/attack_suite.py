@@ -44,9 +44,9 @@ from tracking.runs import Run
 
 SHOWN = ("attack", "eps", "accuracy", "balanced_accuracy", "auroc", "auroc_low", "auroc_high")
 FLAGS_TAG = "masking_flags"
+"""Names of the signs of gradient masking that are up, or ``none``."""
 NOT_IN_A_METRIC = re.compile(r"[^\w.-]+")
 """Characters of a class that no store takes in the name of a metric."""
-"""Names of the signs of gradient masking that are up, or ``none``."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Which versions may judge a model's pictures: none that it was made from, none made from it."""
+"""Which versions may evaluate a model's pictures: none that it was made from, none made from it."""
 
 from fundus_ml.errors import InputError
 from tracking.exposure import made_from

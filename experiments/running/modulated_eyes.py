@@ -13,7 +13,7 @@ from experiments.running.console import warn
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.regions.maps import REGION_FLAGS
-from fundus_ml.imaging.regions.shams import sham_regions
+from fundus_ml.imaging.regions.shams import SHAM, sham_regions
 from fundus_ml.modulation import (
     VERSION,
     WHOLE,
@@ -26,7 +26,6 @@ from fundus_ml.modulation import (
     targets_for,
 )
 from fundus_ml.modulation.effects import logits_of
-from fundus_ml.modulation.null_distribution import SHAM
 from tracking.runs import Run
 
 AUTO, NONE = "auto", "none"

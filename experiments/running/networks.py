@@ -1,4 +1,4 @@
-"""The networks of a modulation: who makes the pictures, who judges them, who is the control."""
+"""The networks of a modulation: who makes the pictures, who evaluates them, who is the control."""
 
 from dataclasses import dataclass
 from typing import Protocol

@@ -13,11 +13,10 @@ from fundus_ml.attribution.baselines import blurred
 from fundus_ml.attribution.explained_logit import generators
 from fundus_ml.attribution.options import AttributionOptions
 from fundus_ml.imaging.regions.maps import REGION_FLAGS
+from fundus_ml.modulation.controls import centre_prior
 
 VESSELS = "vessels"
 GREEN = 1
-CENTRE_SPREAD = 0.25
-"""Standard deviation of the centre prior, in sides of the picture, as in modulation's control."""
 SMOOTHED = 1 / 16
 """Standard deviation of the smoothing of the noise, in sides of the picture."""
 
@@ -43,11 +42,8 @@ def _random(images: Tensor, options: AttributionOptions) -> Tensor:
 
 
 def _centre(images: Tensor, _options: AttributionOptions) -> Tensor:
-    """Gaussian about the middle of the picture."""
-    height, width = images.shape[2:]
-    y = (torch.arange(height, device=images.device) + 0.5) / height - 0.5
-    x = (torch.arange(width, device=images.device) + 0.5) / width - 0.5
-    prior = torch.exp(-(y[:, None].square() + x.square()) / (2 * CENTRE_SPREAD**2))
+    """Gaussian about the middle of the picture, as modulation's control."""
+    prior = torch.from_numpy(centre_prior(*images.shape[2:]))
     return prior.to(images).repeat(len(images), 1, 1)
 
 

@@ -8,7 +8,6 @@ from .explained import SeededExplain as SeededExplain
 from .explained import quickened as quickened
 from .known_places import KNOWN_PLACES as KNOWN_PLACES
 from .known_places import known_place_table as known_place_table
-from .localisation import first_part as first_part
 from .options import FaithfulnessOptions as FaithfulnessOptions
 from .randomisation import cascade as cascade
 from .randomisation import repeatability as repeatability

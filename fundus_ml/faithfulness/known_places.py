@@ -8,10 +8,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fundus_ml.errors import InputError
-from fundus_ml.faithfulness.localisation import SHAM
 from fundus_ml.faithfulness.scores import ENRICHMENT
 from fundus_ml.imaging.regions.energy_shares import OUTSIDE
 from fundus_ml.imaging.regions.maps import PARTS
+from fundus_ml.imaging.regions.shams import SHAM
 from fundus_ml.imaging.regions.zones import RING
 from fundus_ml.statistics.clustered import clustered_mean
 

@@ -3,7 +3,6 @@
 from functools import cached_property
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -13,9 +12,8 @@ from fundus_ml.faithfulness.explained import Explained
 from fundus_ml.faithfulness.scores import ENRICHMENT
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.regions.energy_shares import OUTSIDE, PartAreas
-from fundus_ml.imaging.regions.maps import PARTS
+from fundus_ml.imaging.regions.shams import SHAM
 
-SHAM = "sham "
 """Before the name of a part where the row is about its sham."""
 
 
@@ -135,29 +133,3 @@ class Localised:
 def _within(values: Tensor, masks: Tensor) -> Tensor:
     """Add up ``(N, P)`` values inside ``(N, M, P)`` masks, ``(N, M)``."""
     return torch.stack([(values * mask).sum(dim=1) for mask in masks.unbind(1)], dim=1)
-
-
-def first_part(scores: pd.DataFrame) -> pd.DataFrame:
-    """Name the part of the retina with the greatest enrichment of each image.
-
-    Args:
-        scores: Rows of :func:`fundus_ml.faithfulness.scoring.score_maps`, ``enrichment`` among
-            them.
-
-    Returns:
-        One row per image: ``row part enrichment``; the surround and shams do not take part, of
-        equals the first in the order of the parts. An empty ``part`` and NaN where none has one.
-
-    Raises:
-        InputError: There is no row of ``enrichment``.
-    """
-    rows = scores[(scores["score"] == ENRICHMENT) & scores["part"].isin(set(PARTS) - {OUTSIDE})]
-    if rows.empty:
-        raise InputError(f"scores: no row of {ENRICHMENT}; score_maps needs regions for it")
-    wide = rows.pivot_table(index="row", columns="part", values="value", dropna=False)
-    wide = wide[[part for part in PARTS if part in wide]]
-    largest = wide.max(axis=1)
-    part = wide.eq(largest, axis=0).idxmax(axis=1).where(largest.notna(), "")
-    return pd.DataFrame(
-        {"row": wide.index, "part": part.to_numpy(), ENRICHMENT: largest.to_numpy()}
-    )

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fundus_ml.modulation.null_distribution import SHAM
+from fundus_ml.imaging.regions.shams import SHAM
 from fundus_ml.statistics.clustered import clustered_median
 
 CHANNELS = 3

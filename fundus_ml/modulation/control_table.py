@@ -12,7 +12,7 @@ from fundus_ml.modulation.norm_tables import asked_of
 from fundus_ml.statistics.clustered import clustered_mean, clustered_median
 
 MODULATION = "modulation"
-"""Origin of the pictures that the model itself made."""
+"""Condition: pictures that the model itself made."""
 CLEAN_MODEL, SHUFFLED_MODEL = "clean model", "shuffled model"
 """Conditions: the same search with a network not trained to be robust, and with one that learned
 shuffled labels."""

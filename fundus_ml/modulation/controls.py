@@ -155,13 +155,17 @@ def _everywhere(eye: NDArray[np.uint8]) -> Floats:
     return np.ones(eye.shape[:2], np.float32)
 
 
-def _centre(eye: NDArray[np.uint8]) -> Floats:
-    height, width = eye.shape[:2]
+def centre_prior(height: int, width: int) -> Floats:
+    """Gaussian about the middle of a picture, ``(height, width)``, 1 there."""
     y = (np.arange(height, dtype=np.float32) + 0.5) / height - 0.5
     x = (np.arange(width, dtype=np.float32) + 0.5) / width - 0.5
     squared: Floats = y[:, None] ** 2 + x[None] ** 2
     prior: Floats = np.exp(-squared / (2 * CENTRE_SPREAD**2))
     return prior
+
+
+def _centre(eye: NDArray[np.uint8]) -> Floats:
+    return centre_prior(*eye.shape[:2])
 
 
 def _edges(eye: NDArray[np.uint8]) -> Floats:

@@ -76,7 +76,7 @@ def effect_rows(
     return pd.concat(rows, ignore_index=True)
 
 
-def judged(
+def evaluated(
     independent: nn.Module,
     pixels: NDArray[np.uint8],
     pictures: NDArray[np.uint8],

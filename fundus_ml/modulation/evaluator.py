@@ -27,7 +27,7 @@ from fundus_ml.modulation import (
 )
 from fundus_ml.modulation.confined_budgets import confined_table
 from fundus_ml.modulation.control_table import MODULATION, control_table
-from fundus_ml.modulation.effects import effect_rows, judged
+from fundus_ml.modulation.effects import effect_rows, evaluated
 from fundus_ml.modulation.localisation import enrichment_by_part, region_shares
 from fundus_ml.modulation.norm_tables import flipped_table, min_norm_table
 from fundus_ml.modulation.null_distribution import null_table
@@ -93,7 +93,7 @@ class Evaluator:
             classes=self.classes,
         )
         if self.independent is not None:
-            seen = judged(
+            seen = evaluated(
                 self.independent,
                 pixels,
                 pictures,

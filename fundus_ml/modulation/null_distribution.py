@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fundus_ml.imaging.regions.shams import SHAMMED
+from fundus_ml.imaging.regions.shams import SHAM, SHAMMED
 from fundus_ml.modulation.control_table import MODULATION, SHUFFLED_MODEL
 from fundus_ml.modulation.localisation import LEAST_SHARE
 from fundus_ml.statistics.bootstrap import CONFIDENCE, Floats
@@ -20,8 +20,6 @@ FEWEST_NETWORKS = 2
 """Null models that differ from one another at all."""
 ENOUGH_NETWORKS = 20
 """Null models from which on a p-value below 0.05 can be reached: 1/21."""
-SHAM = "sham "
-"""Begins the name of a sham in the column ``part``."""
 NULL_COLUMNS = (
     "condition",
     "eps",

@@ -11,6 +11,8 @@ from fundus_ml.imaging.regions.maps import REGION_FLAGS
 
 SHAMMED = ("disc", "macula", "vessels")
 """Structures that have a sham; the periphery is a ring, and no other place has its shape."""
+SHAM = "sham "
+"""Begins the name of a sham among those of parts."""
 LEAST_LEFT = 0.5
 """Share of a structure's area that its sham must keep, or the eye has none."""
 MACULA_SHIFT = 1.25

@@ -1,12 +1,11 @@
 """Localisation against plain loops; planted maps; parts that an eye does not show."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
 from fundus_ml.errors import InputError
-from fundus_ml.faithfulness.localisation import Localised, first_part
+from fundus_ml.faithfulness.localisation import Localised
 from fundus_ml.imaging.regions.energy_shares import PartAreas
 from fundus_ml.imaging.regions.maps import PARTS, part_masks
 from fundus_ml.imaging.regions.shams import sham_regions
@@ -139,25 +138,3 @@ def test_several_largest_values_count_by_their_share():
 def test_regions_of_another_shape_are_refused():
     with pytest.raises(InputError, match=r"^regions: shape must be \(5, 20, 26\), not \(4, 20"):
         Localised(make_explained(), make_regions()[:4])
-
-
-def test_the_first_part_is_the_most_enriched():
-    enriched = {
-        "disc": [1.0, 2.0, np.nan, np.nan],
-        "sham disc": [9.0, 9.0, 9.0, 9.0],
-        "vessels": [0.5, 3.0, 0.2, np.nan],
-        "background": [1.0, 1.0, 0.1, np.nan],
-        "outside": [8.0, 8.0, 8.0, 8.0],
-    }
-    rows = [
-        {"row": row, "score": score, "part": part, "value": value}
-        for part, values in enriched.items()
-        for row, value in enumerate(values)
-        for score in ("enrichment", "relevance_mass")
-    ]
-    found = first_part(pd.DataFrame(rows))
-    assert found["row"].tolist() == [0, 1, 2, 3]
-    assert found["part"].tolist() == ["disc", "vessels", "vessels", ""]
-    assert found["enrichment"].tolist() == pytest.approx([1.0, 3.0, 0.2, np.nan], nan_ok=True)
-    with pytest.raises(InputError, match=r"^scores: no row of enrichment"):
-        first_part(pd.DataFrame(rows)[lambda frame: frame["score"] != "enrichment"])

@@ -9,7 +9,7 @@ from torch import nn
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.pictures import write_png
 from fundus_ml.modulation import ModulationOptions, read_pictures, write_pictures
-from fundus_ml.modulation.effects import area_under_path, effect_by_eps, effect_rows, judged
+from fundus_ml.modulation.effects import area_under_path, effect_by_eps, effect_rows, evaluated
 from fundus_ml.statistics.clustered import clustered_mean
 from tests.fundus_ml.tiny_learning import LinearNetwork
 
@@ -165,7 +165,7 @@ def test_an_evaluator_says_what_it_sees(pixels, modulated, frame):
     model, independent = LinearNetwork(6, 7, scale=0.05), LinearNetwork(6, 7, scale=0.05, seed=4)
     target = np.float32(1 - LABELS)
     effects = effect_rows(model, pixels, modulated, frame=frame, target=target, options=options())
-    seen = judged(independent, pixels, modulated, target, batch_size=2)
+    seen = evaluated(independent, pixels, modulated, target, batch_size=2)
     own = effect_rows(independent, pixels, modulated, frame=frame, target=target, options=options())
     assert seen["evaluator_prob_before"].tolist() == own["prob_target_before"].tolist()
     assert seen["evaluator_prob_target"].tolist() == own["prob_target"].tolist()

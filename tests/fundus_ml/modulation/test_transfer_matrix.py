@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from fundus_ml.modulation.effects import effect_rows, judged
+from fundus_ml.modulation.effects import effect_rows, evaluated
 from fundus_ml.modulation.transfer_matrix import INDEPENDENT, transfer_matrix, transfer_rows
 from fundus_ml.statistics.clustered import clustered_mean
 from tests.fundus_ml.modulation.tiny_modulations import LABELS, make_pixels, options
@@ -60,7 +60,7 @@ def effects_of(networks, pictures, independent=None):
             network, pixels, pictures[name], frame=FRAME, target=TARGET, options=OPTIONS
         )
         if independent is not None:
-            seen = judged(independent, pixels, pictures[name], TARGET, batch_size=2)
+            seen = evaluated(independent, pixels, pictures[name], TARGET, batch_size=2)
             own = pd.concat([own, seen], axis=1)
         found[name] = own
     return found

@@ -157,8 +157,10 @@ def _everywhere(eye: NDArray[np.uint8]) -> Floats:
 
 def centre_prior(height: int, width: int) -> Floats:
     """Gaussian about the middle of a picture, ``(height, width)``, 1 there."""
-    y = (np.arange(height, dtype=np.float32) + 0.5) / height - 0.5
-    x = (np.arange(width, dtype=np.float32) + 0.5) / width - 0.5
+    y, x = (
+        (np.arange(side, dtype=np.float32) + 0.5) / np.float32(side) - 0.5
+        for side in (height, width)
+    )
     squared: Floats = y[:, None] ** 2 + x[None] ** 2
     prior: Floats = np.exp(-squared / (2 * CENTRE_SPREAD**2))
     return prior

@@ -7,7 +7,7 @@ from itertools import combinations, pairwise
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from fundus_ml.errors import InputError
 from fundus_ml.faithfulness.explained import Explain, Explained, SeededExplain, explained_again
@@ -53,8 +53,8 @@ def cascade(explained: Explained, explain: Explain, *, stages: int, seed: int) -
                     "stage": stage,
                     "layer": layer,
                     "layers": layers,
-                    "rank_correlation": rank_correlation(original, again).cpu().numpy(),
-                    "ssim": structural_similarity(original, again).cpu().numpy(),
+                    "rank_correlation": rank_correlation(original, again),
+                    "ssim": structural_similarity(original, again),
                 }
             )
         )
@@ -95,18 +95,14 @@ def repeatability(
     return pd.DataFrame(
         {
             "row": np.arange(len(explained)),
-            "rank_correlation": _mean([rank_correlation(*pair) for pair in pairs]),
-            "ssim": _mean([structural_similarity(*pair) for pair in pairs]),
+            "rank_correlation": np.mean([rank_correlation(*pair) for pair in pairs], axis=0),
+            "ssim": np.mean([structural_similarity(*pair) for pair in pairs], axis=0),
         }
     )
 
 
 def _seeded(explain: SeededExplain, seed: int) -> Explain:
     return lambda model, images: explain(model, images, seed)
-
-
-def _mean(found: list[Tensor]) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    return torch.stack(found).mean(dim=0).cpu().numpy()
 
 
 def _randomised(

@@ -16,6 +16,7 @@ from experiments.running.identity import identity_of
 from experiments.running.kept_folders import kept_folder, kind_of_batches
 from experiments.running.session import read_model
 from fundus_ml.attribution import METHODS, AttributionOptions, attribute, cannot_serve
+from fundus_ml.attribution.methods import VERSION
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.pictures import to_images
@@ -115,6 +116,7 @@ def kept_explanations(
 ) -> Iterator[Path]:
     """Hand out the folder of maps that outlives a killed run: see :func:`kept_folder`."""
     identity = identity_of(options, ignoring=frozenset()) | {
+        "attribution": VERSION,
         "eyes": [eyes.digest, *eyes.frame["image_id"]],
         "versions": [version.content for _, version in networks],
     }

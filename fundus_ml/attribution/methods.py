@@ -75,6 +75,8 @@ _OF_NETWORKS: Mapping[str, _Method] = MappingProxyType(
         EVIDENCE: _Method(make=_evidence),
     }
 )
+VERSION = 1
+"""Rises where the same options give another map: a killed `explain` then begins anew."""
 CONTROLS = ("random", "centre", "edges", VESSELS, "area")
 """Maps that ask no network."""
 METHODS: tuple[str, ...] = (*_OF_NETWORKS, *CONTROLS)

@@ -20,13 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.edited_eyes import EditedEyes, shrunk, shrunk_masks, write_whole
-from benchmarks.edited_networks import logits_of, plain_network, robust_network
+from benchmarks.edited_networks import plain_network, robust_network
 from benchmarks.map_features import map_features, sham_masks
 from fundus_ml.attribution import AttributionOptions, attribute
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.pictures import to_images
 from fundus_ml.models.classifiers import Classifier
+from fundus_ml.modulation.effects import logits_of
 from fundus_ml.statistics.clustered import auroc
 from fundus_ml.synthesis.edits import (
     EDITS,
@@ -180,7 +181,7 @@ def make_cell(
     rows = test[first][: cell.given.images]
     shown = _some(planted, rows)
     if "truth.json" in cell.missing([]):
-        whole = logits_of(model, edited.pixels(test), cell.given.batch_size)
+        whole = logits_of(model, edited.pixels(test), batch_size=cell.given.batch_size)
         told = {
             "edit": cell.edit,
             "auroc": cell.auroc,
@@ -217,7 +218,7 @@ def what_it_uses(
         standard deviation ``sd`` of the logit between eyes, and ``eyes``; NaN of fewer than two
         eyes.
     """
-    spread = float(np.std(logits_of(model, shrunk(shown.pixels, side), batch_size)))
+    spread = float(np.std(logits_of(model, shrunk(shown.pixels, side), batch_size=batch_size)))
     found = {}
     for name in ACTIVE:
         possible = [cannot_edit(name, each) is None for each in shown.parts]
@@ -227,7 +228,9 @@ def what_it_uses(
         own = _some(shown, np.flatnonzero(possible))
         first, second = (
             logits_of(
-                model, shrunk(own.as_class(name, sign, strength=strengths[name]), side), batch_size
+                model,
+                shrunk(own.as_class(name, sign, strength=strengths[name]), side),
+                batch_size=batch_size,
             )
             for sign in (-1, 1)
         )

@@ -5,14 +5,11 @@ import math
 import shutil
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from benchmarks.edited_eyes import EditedEyes
 from fundus_ml.attacks import ThreatModel, step_length
 from fundus_ml.data.dataset import FundusDataset
-from fundus_ml.imaging.pictures import to_images
 from fundus_ml.models.classifiers import Classifier, ClassifierSpec, make_classifier
 from fundus_ml.models.precision import best_device
 from fundus_ml.models.start_weights import load_start_weights
@@ -142,17 +139,6 @@ def robust_network(
     folder.mkdir(parents=True, exist_ok=True)
     torch.save(fitted.model.state_dict(), file)
     return fitted.model.eval()
-
-
-def logits_of(model: Classifier, pixels: NDArray[np.uint8], batch_size: int) -> NDArray[np.float32]:
-    """Score ``(N, H, W, 3)`` uint8 eyes, ``(N,)``."""
-    device = next(model.parameters()).device
-    with torch.inference_mode():
-        parts = [
-            model(to_images(pixels[first : first + batch_size], device)).float().cpu().numpy()
-            for first in range(0, len(pixels), batch_size)
-        ]
-    return np.concatenate(parts)
 
 
 def _read(model: Classifier, file: Path) -> Classifier:

@@ -28,15 +28,14 @@ from benchmarks.painted import painted
 from benchmarks.rows import append_rows
 from fundus_ml.data.dataset import FundusDataset, batches
 from fundus_ml.data.opening import open_dataset
-from fundus_ml.imaging.regions.maps import PARTS, part_masks
-from fundus_ml.imaging.regions.shams import sham_regions
+from fundus_ml.imaging.regions.energy_shares import PartAreas
+from fundus_ml.imaging.regions.maps import PARTS
 from fundus_ml.models import load_start_weights
 from fundus_ml.models.classifiers import Classifier, ClassifierSpec, make_classifier
 from fundus_ml.models.levels import receptive_field
 from fundus_ml.models.options import BAG, HEADS, LAST
 from fundus_ml.modulation.localisation import enrichment_by_part
 from fundus_ml.statistics.clustered import clustered_auroc
-from fundus_ml.statistics.ranking import divide
 from fundus_ml.synthesis.options import CUES, Population
 from fundus_ml.training import TrainingOptions, fit, predict
 
@@ -189,29 +188,9 @@ def evidence_shares(maps: Tensor, eyes: FundusDataset, part: str) -> pd.DataFram
     regions = eyes.regions(np.arange(len(eyes)))
     if regions is None:
         return pd.DataFrame()
-    masks = part_masks(regions)
-    retina, mask = ~masks["outside"], masks[part]
-    energy = _energy(maps, eyes.size)
-    sham = sham_regions(regions).get(part, np.zeros_like(mask))
-    within = {
-        name: (np.where(place, energy, 0).sum((1, 2)), place.sum((1, 2)).astype(np.float64))
-        for name, place in (("retina", retina), ("part", mask), ("sham", sham))
-    }
-    share = divide(within["part"][0], within["retina"][0])
-    area = divide(within["part"][1], within["retina"][1])
-    sham_share = divide(within["sham"][0], within["retina"][0])
-    return pd.DataFrame(
-        {
-            "image_id": eyes.frame["image_id"].to_numpy(),
-            "eps": 0.0,
-            "part": part,
-            "energy_share": share,
-            "area_share": area,
-            "enrichment": divide(share, area),
-            "sham_energy_share": np.where(within["sham"][1] > 0, sham_share, np.nan),
-            "sham_area_share": divide(within["sham"][1], within["retina"][1]),
-        }
-    )
+    found = PartAreas(regions).shares(_energy(maps, eyes.size))
+    own = found[found["part"] == part]
+    return own.assign(image_id=eyes.frame["image_id"].to_numpy()[own["position"]], eps=0.0)
 
 
 def _energy(maps: Tensor, size: int) -> NDArray[np.float64]:

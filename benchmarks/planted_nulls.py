@@ -38,8 +38,8 @@ from benchmarks.planted_cells import (
     test_eyes,
 )
 from fundus_ml.data.dataset import FundusDataset
-from fundus_ml.imaging.regions.energy_shares import OUTSIDE
-from fundus_ml.imaging.regions.maps import PARTS, REGION_FLAGS, part_masks
+from fundus_ml.imaging.regions.energy_shares import PartAreas
+from fundus_ml.imaging.regions.maps import PARTS, REGION_FLAGS
 from fundus_ml.imaging.regions.shams import SHAMMED, sham_regions
 from fundus_ml.models.classifiers import make_classifier
 from fundus_ml.modulation import ModulationOptions, minimal_perturbations
@@ -160,13 +160,13 @@ def _beside_gradient(
     part: str,
 ) -> dict[str, float]:
     """Rank of the squared gradient of the network, and the modulation's share less its share."""
-    masks, asked = part_masks(regions), PARTS.index(part)
-    shares = np.stack([_shares(file["gradient_squared"], masks) for file in files])
+    areas, asked = PartAreas(regions), PARTS.index(part)
+    shares = np.stack([_shares(file["gradient_squared"], areas) for file in files])
     pooled = shares.mean(axis=1)
     logits = np.log(pooled + LEAST_SHARE) - np.log(1 - pooled + LEAST_SHARE)
     p, p_max = rank_pvalues(logits[0], logits[1:])
-    area = _shares(np.ones(regions.shape), masks)[:, asked]
-    own = _shares((change**2).sum(axis=3), masks)[:, asked]
+    area = _shares(np.ones(regions.shape), areas)[:, asked]
+    own = _shares((change**2).sum(axis=3), areas)[:, asked]
     gap = np.log(own + LEAST_SHARE) - np.log(shares[0, :, asked] + LEAST_SHARE)
     minus = paired_means(gap[:, None], people, permutations=999, seed=0)
     return {
@@ -217,17 +217,11 @@ def _confined(
     }
 
 
-def _shares(energy: NDArray[np.generic], masks: dict[str, NDArray[np.bool_]]) -> Floats:
+def _shares(energy: NDArray[np.generic], areas: PartAreas) -> Floats:
     """Shares of energy ``(N, parts)`` within the retina; of ``outside`` within the square."""
-    whole = energy.sum(axis=(1, 2), dtype=np.float64)
-    found = {
-        name: np.where(mask, energy, 0).sum(axis=(1, 2), dtype=np.float64)
-        for name, mask in masks.items()
-    }
-    retina = whole - found[OUTSIDE]
-    return np.stack(
-        [found[name] / (whole if name == OUTSIDE else retina) for name in PARTS], axis=1
-    )
+    found = areas.shares(np.asarray(energy, np.float64))
+    wide = found.pivot_table(index="position", columns="part", values="energy_share", dropna=False)
+    return wide[list(PARTS)].to_numpy()
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ from robustness.attacker import Attacker
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from benchmarks.library import StaysHere
 from benchmarks.machine import machine
 from benchmarks.rows import append_rows
 from experiments.running.memory import keep_freed_memory
@@ -65,14 +66,6 @@ class Taken:
 
     seconds: list[float] = field(default_factory=list)
     cpu_seconds: list[float] = field(default_factory=list)
-
-
-class StaysHere(Tensor):
-    """A tensor whose ``.cuda()`` is itself: `robustness` asks for it, GPU or not."""
-
-    def cuda(self) -> Tensor:  # type: ignore[override]
-        """Return the plain tensor."""
-        return self.as_subclass(Tensor)
 
 
 class Counted(nn.Module):

@@ -8,19 +8,15 @@ from pathlib import Path
 import torch
 
 from benchmarks.edited_eyes import EditedEyes
-from fundus_ml.attacks import ThreatModel, step_length
+from benchmarks.robust_networks import fit_by_long_steps
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.models.classifiers import Classifier, ClassifierSpec, make_classifier
 from fundus_ml.models.precision import best_device
 from fundus_ml.models.start_weights import load_start_weights
-from fundus_ml.robust_training import FastTraining, PGDTraining, fit_robust
 from fundus_ml.training import TrainingOptions, fit
 from fundus_ml.training.partial import fit_above, store_below
 
 LEVELS = 255
-LONG_STEP = 1.25
-"""Length of the one attack step, in radii."""
-VALIDATION_STEPS = 3
 
 
 def add_training_flags(parser: argparse.ArgumentParser) -> None:
@@ -113,8 +109,7 @@ def robust_network(
     if file.is_file():
         return _read(start, file)
     eps = rms / LEVELS * math.sqrt(3 * edited.size**2)
-    threat = ThreatModel(constraint="l2", eps=eps)
-    fitted = fit_robust(
+    fitted = fit_by_long_steps(
         start,
         edited.split("train"),
         edited.split("val"),
@@ -127,12 +122,7 @@ def robust_network(
             ema=0.95,
             seed=seed,
         ),
-        method=FastTraining(threat=threat, step_size=LONG_STEP * eps),
-        validation_attack=PGDTraining(
-            threat=threat,
-            step_size=step_length("auto", eps=eps, attack_steps=VALIDATION_STEPS),
-            attack_steps=VALIDATION_STEPS,
-        ),
+        eps=eps,
         eps_warmup=min(1.0, given.robust_epochs / 2),
     )
     assert isinstance(fitted.model, Classifier)

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.painted import painted
-from fundus_ml.attacks import ThreatModel, step_length
+from benchmarks.robust_networks import fit_by_long_steps
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.options import SHUFFLED, TRUE
 from fundus_ml.data.shuffled_labels import labels_to_learn
@@ -31,7 +31,6 @@ from fundus_ml.modulation import (
     saliency_directions,
 )
 from fundus_ml.modulation.saliency import GRADIENT
-from fundus_ml.robust_training import FastTraining, PGDTraining, fit_robust
 from fundus_ml.synthesis.options import Population
 from fundus_ml.training import TrainingOptions
 
@@ -158,20 +157,14 @@ def _trained(cell: Cell, dataset: FundusDataset, number: int) -> tuple[Classifie
     """Train network ``number``, 0 on the true labels; last its AUROC under PGD-3 on validation."""
     given, seed = cell.given, 1000 * cell.seed + number
     learned = labels_to_learn(dataset, SHUFFLED if number else TRUE, seed=seed)
-    threat = ThreatModel(constraint="l2", eps=given.eps)
-    fitted = fit_robust(
+    fitted = fit_by_long_steps(
         make_classifier(spec_of(cell, dataset), seed=seed).to(best_device()),
         learned.split("train"),
         learned.split("val"),
         TrainingOptions(epochs=given.epochs, lr=given.lr, seed=seed, precision="fp32"),
-        method=FastTraining(threat=threat, step_size=1.25 * given.eps, precision="fp32"),
-        validation_attack=PGDTraining(
-            threat=threat,
-            step_size=step_length("auto", eps=given.eps, attack_steps=3),
-            attack_steps=3,
-            precision="fp32",
-        ),
+        eps=given.eps,
         eps_warmup=given.eps_warmup,
+        precision="fp32",
     )
     assert isinstance(fitted.model, Classifier)
     return fitted.model, float(fitted.history["robust_val_auroc"].max())

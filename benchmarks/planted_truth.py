@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.painted import painted
-from fundus_ml.attacks import ThreatModel, step_length
+from benchmarks.robust_networks import fit_by_long_steps
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.options import SHUFFLED, TRUE
 from fundus_ml.data.shuffled_labels import labels_to_learn
@@ -47,7 +47,6 @@ from fundus_ml.modulation.control_table import (
 )
 from fundus_ml.modulation.effects import change_sizes
 from fundus_ml.modulation.localisation import enrichment_by_condition
-from fundus_ml.robust_training import FastTraining, PGDTraining, fit_robust
 from fundus_ml.synthesis.options import Population
 from fundus_ml.training import TrainingOptions, fit
 
@@ -164,21 +163,14 @@ def trained_pair(
     model = make_classifier(spec, seed=seed).to(best_device())
     clean = fit(model, train, val, TrainingOptions(epochs=given.epochs, lr=1e-3, seed=seed))
     assert isinstance(clean.model, Classifier)
-    threat = ThreatModel(constraint="l2", eps=given.eps)
-    validation_attack = PGDTraining(
-        threat=threat,
-        step_size=step_length("auto", eps=given.eps, attack_steps=3),
-        attack_steps=3,
-    )
     again = make_classifier(spec, seed=seed).to(best_device())
     again.load_state_dict(clean.model.state_dict())
-    robust = fit_robust(
+    robust = fit_by_long_steps(
         again,
         train,
         val,
         TrainingOptions(epochs=given.robust_epochs, lr=1e-3, seed=seed),
-        method=FastTraining(threat=threat, step_size=1.25 * given.eps),
-        validation_attack=validation_attack,
+        eps=given.eps,
         eps_warmup=given.eps_warmup,
     )
     assert isinstance(robust.model, Classifier)

@@ -27,6 +27,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 from robustness.attacker import Attacker
 from torch import Tensor, nn
 
+from benchmarks.library import StaysHere
 from fundus_ml.attacks import ThreatModel, step_length
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.opening import open_dataset
@@ -48,14 +49,6 @@ REPLAYS = 4
 """Replays of free, unless there are fewer epochs."""
 CLOSE = 0.01
 """AUROC below the library's best that counts as having come to it."""
-
-
-class StaysHere(Tensor):
-    """A tensor whose ``.cuda()`` is a plain one where it is: `robustness` asks for it."""
-
-    def cuda(self) -> Tensor:  # type: ignore[override]
-        """Return the plain tensor."""
-        return self.as_subclass(Tensor)
 
 
 class RowMajor(nn.Module):
@@ -129,8 +122,8 @@ class EpochOverError(Exception):
     """Leaves the training until the others have learned their epoch."""
 
 
-class Evaluator:
-    """What all contestants share."""
+class EpochRunner:
+    """Lets contestants learn in turn, an epoch each, from one start and on the same eyes."""
 
     def __init__(
         self, start: nn.Module, dataset: FundusDataset, validation_attack: PGDTraining, kept: Path
@@ -201,11 +194,11 @@ def main() -> None:
         folder = given.dataset or str(_synthetic(given, Path(scratch) / "eyes"))
         dataset = open_dataset(folder)
         contestants = _contestants(given)
-        bench = Evaluator(_start(given, dataset), dataset, _judge(given), Path(scratch) / "kept")
+        runner = EpochRunner(_start(given, dataset), dataset, _judge(given), Path(scratch) / "kept")
         for turn in range(given.epochs):
             order = list(contestants.items())
             for name, one in order if turn % 2 == 0 else reversed(order):
-                bench.epoch(name, one)
+                runner.epoch(name, one)
                 print(f"{name:16}epoch {turn + 1}: {one.aurocs[-1]:.3f} at {one.seconds[-1]:.1f} s")
     _report(contestants)
     _draw(contestants, given)

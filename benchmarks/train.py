@@ -121,15 +121,15 @@ def main() -> None:
             folder = Path(scratch) / f"eyes-{case.size}"
             if not folder.exists():
                 _preprocess(Path(scratch) / "release", folder, case.size)
-            bench = Evaluator(case, given, open_dataset(str(folder)), paths, device)
-            taken = _run(bench, given.rounds)
-            _report(bench, taken)
+            entered = Contestants(case, given, open_dataset(str(folder)), paths, device)
+            taken = _run(entered, given.rounds)
+            _report(entered, taken)
             if given.csv is not None:
-                rows = [_row(bench, taken, name) for name in (ENGINE, PREDICT) if name in taken]
+                rows = [_row(entered, taken, name) for name in (ENGINE, PREDICT) if name in taken]
                 append_rows(given.csv, rows)
 
 
-class Evaluator:
+class Contestants:
     """The contestants of one case."""
 
     def __init__(
@@ -317,22 +317,22 @@ class Clock:
             self.peak = max(self.peak, process.memory_info().rss)
 
 
-def _run(bench: Evaluator, rounds: int) -> dict[str, Taken]:
-    taken = {name: Taken() for name in bench.contestants}
+def _run(entered: Contestants, rounds: int) -> dict[str, Taken]:
+    taken = {name: Taken() for name in entered.contestants}
     for turn in range(rounds):
-        order = list(bench.contestants.items())
+        order = list(entered.contestants.items())
         for name, run in order if turn % 2 == 0 else reversed(order):
-            with Clock(bench.device) as clock:
+            with Clock(entered.device) as clock:
                 run(clock)
-            taken[name].seconds.append((clock.ended - clock.started) / bench.steps)
-            taken[name].cpu_seconds.append(clock.cpu_seconds / bench.steps)
+            taken[name].seconds.append((clock.ended - clock.started) / entered.steps)
+            taken[name].cpu_seconds.append(clock.cpu_seconds / entered.steps)
             taken[name].peak = max(taken[name].peak, clock.peak)
     return taken
 
 
-def _report(bench: Evaluator, taken: dict[str, Taken]) -> None:
-    case = bench.case
-    print(f"\n{case}, {bench.precision}, augment={bench.options.augment}")
+def _report(entered: Contestants, taken: dict[str, Taken]) -> None:
+    case = entered.case
+    print(f"\n{case}, {entered.precision}, augment={entered.options.augment}")
     print(
         f"{'':16}{'s/step':>9}{'CPU s':>8}{'images/s':>10}{'share':>8}{'spread':>14}"
         f"{'CPU share':>11}{'peak GB':>9}"
@@ -352,7 +352,7 @@ def _report(bench: Evaluator, taken: dict[str, Taken]) -> None:
         share_of_time = saving / (60 * MINUTES)
         print(f"a checkpoint takes {saving:.2f} s, {share_of_time:.2%} of {MINUTES} minutes")
     bare = median(taken[BARE].seconds)
-    for name, seconds in _augmenting(bench).items():
+    for name, seconds in _augmenting(entered).items():
         print(f"augment={name}: {1000 * seconds:.2f} ms, {seconds / bare:.2%} of a bare step")
 
 
@@ -366,8 +366,8 @@ def _shares(taken: dict[str, Taken], name: str) -> tuple[list[float], list[float
     )
 
 
-def _row(bench: Evaluator, taken: dict[str, Taken], name: str) -> dict[str, str]:
-    case, times = bench.case, taken[name]
+def _row(entered: Contestants, taken: dict[str, Taken], name: str) -> dict[str, str]:
+    case, times = entered.case, taken[name]
     share, cpu_share = _shares(taken, name)
     plain: list[float] = []
     if name == ENGINE and PLAIN in taken:
@@ -375,7 +375,7 @@ def _row(bench: Evaluator, taken: dict[str, Taken], name: str) -> dict[str, str]
     pass_over = "training" if name == ENGINE else "inference"
     return {
         "case": f"{case.arch}, {case.size} px, batch {case.batch_size}, {pass_over}",
-        "precision": bench.precision if name == ENGINE else bench.predicted_in,
+        "precision": entered.precision if name == ENGINE else entered.predicted_in,
         "images_per_s": f"{case.batch_size / median(times.seconds):.3g}",
         "of_bare_loop": f"{median(share):.3f}",
         "of_bare_loop_low": f"{min(share):.3f}",
@@ -385,18 +385,18 @@ def _row(bench: Evaluator, taken: dict[str, Taken], name: str) -> dict[str, str]
         "times_plain_loop_low": f"{min(plain):.2f}" if plain else "",
         "times_plain_loop_high": f"{max(plain):.2f}" if plain else "",
         "peak_gb": f"{times.peak / 1e9:.2f}",
-        "setting": machine(bench.device),
+        "setting": machine(entered.device),
     }
 
 
-def _augmenting(bench: Evaluator) -> dict[str, float]:
+def _augmenting(entered: Contestants) -> dict[str, float]:
     """Seconds that each augmentation takes of one batch."""
-    images, _ = next(batches(bench.train, bench.case.batch_size, device=bench.device))
+    images, _ = next(batches(entered.train, entered.case.batch_size, device=entered.device))
     generator = torch.Generator().manual_seed(0)
     found: dict[str, list[float]] = {name: [] for name in AUGMENTATIONS}
     for _ in range(10):
         for name, seconds in found.items():
-            with Clock(bench.device) as clock:
+            with Clock(entered.device) as clock:
                 for step in range(3):
                     augment(images, name, generator=generator)
                     clock.on_step(step + 1, 3)

@@ -204,8 +204,12 @@ def _modulated(each: Measurement) -> str:
     if "success" not in each.metrics:
         return ""
     words = f"{each.metrics['success']:.0%} seen as the target at the largest budget"
+    # Called density up to release 0.9.0.
     dense = {
-        part: each.metrics[f"density_{part}"] for part in PARTS if f"density_{part}" in each.metrics
+        part: each.metrics[f"{name}_{part}"]
+        for name in ("density", "enrichment")
+        for part in PARTS
+        if f"{name}_{part}" in each.metrics
     }
     if dense:
         part = max(dense, key=dense.__getitem__)

@@ -98,7 +98,7 @@ def record_modulation(
         region=record.evaluator.chosen.region,
         seed=record.seed,
         dataset_digest=record.dataset_digest,
-        min_norm=_least_of_each(record),
+        min_norm=_min_norm_of_each(record),
         picture=[path.relative_to(folder).as_posix() for path in record.pictures],
     )
     evaluator, compared = record.evaluator, record.compared
@@ -171,7 +171,7 @@ def _log_measures(run: Run, record: ModulationRecord) -> None:
     for step, row in enumerate(record.effect.to_dict("records"), start=1):
         measured = {name: float(row[name]) for name in CURVES if name in row}
         measured |= {
-            f"density_{part}": float(own[row["eps"], part])
+            f"enrichment_{part}": float(own[row["eps"], part])
             for part in PARTS
             if (row["eps"], part) in own.index
         }
@@ -231,7 +231,7 @@ def _share_rows(record: ModulationRecord, effects: pd.DataFrame) -> pd.DataFrame
     return record.found[MODULATION].shares.merge(effects[keys + details], on=keys)
 
 
-def _least_of_each(record: ModulationRecord) -> NDArray[np.float64]:
+def _min_norm_of_each(record: ModulationRecord) -> NDArray[np.float64]:
     """Repeat each eye's minimal perturbation norm per picture; NaN where none was searched."""
     min_norms = record.found[MODULATION].min_norms.get(record.evaluator.chosen.region)
     if min_norms is None:

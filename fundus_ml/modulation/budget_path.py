@@ -14,11 +14,11 @@ from fundus_ml.attacks.threat_models import ThreatModel
 from fundus_ml.imaging.pictures import to_images, to_uint8
 from fundus_ml.modulation.options import OBJECTIVES, ModulationOptions
 
-VERSION = "2"
+VERSION = "3"
 """Raised when the same options make other pictures: a killed modulation is then begun anew."""
 CLOSE = 0.25
 """Share of the way to the boundary: an eye that lacks no more is run from the image
-too, which elsewhere could not turn it."""
+too, which elsewhere could not flip it."""
 
 
 def modulate(

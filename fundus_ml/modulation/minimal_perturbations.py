@@ -42,7 +42,7 @@ def minimal_perturbations(
         target: ``(N,)`` float32, 0 female, 1 male.
         options: Constraint, ``min_norm_steps``, precision.
         allowed: ``(N, H, W)`` where each eye may change; None is everywhere.
-        pictures: ``(E, N, H, W, 3)`` uint8 modulations of the eyes: where one turns its eye and the
+        pictures: ``(E, N, H, W, 3)`` uint8 modulations of the eyes: where one flips its eye and the
             search found no change as small, the size of that one counts.
         on_step: Called with (eyes searched, eyes in all).
 
@@ -134,7 +134,7 @@ def _no_larger_than(  # noqa: PLR0917 (one tensor each)
     towards: Tensor,
     constraint: str,
 ) -> Tensor:
-    """Take the size of each change that is smaller than ``eps``, ``(N,)``, and turns its image."""
+    """Take the size of each change that is smaller than ``eps``, ``(N,)``, and flips its image."""
     size = sizes(x_adv - images, constraint)
     rows = (size < eps).nonzero().squeeze(1)
     if not len(rows):

@@ -43,7 +43,7 @@ class ModulationOptions:
     """Length of one step. With auto each is shorter than the last, and all of one budget add up to
     2.5·eps less 1.25 times the budget before, which the path has behind it."""
     min_norm_steps: int = 40
-    """Gradient steps of the search for the minimal perturbation norm that turns each eye; 0 does
+    """Gradient steps of the search for the minimal perturbation norm that flips each eye; 0 does
     not search."""
     batch_size: int = 16
     """Eyes per pass."""

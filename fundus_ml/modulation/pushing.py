@@ -45,7 +45,7 @@ class ModulationResult:
         modulated: ``(E, N, H, W, 3)`` uint8.
         min_norms: ``(N,)`` minimal perturbation norms by region, as :func:`minimal_perturbations`;
             empty where none was searched. Of the eyes' own region they are no larger than the first
-            picture that turns.
+            picture that flips.
     """
 
     modulated: NDArray[np.uint8]
@@ -81,7 +81,7 @@ def push(
         batch = keep(f"{first:06d}", make)
         modulated[:, rows] = batch["modulated"]
         for region in regions:
-            min_norms[region][rows] = batch[f"least {region}"]
+            min_norms[region][rows] = batch[f"min_norm {region}"]
         if on_step is not None:
             on_step(min(first + options.batch_size, len(eyes)), len(eyes))
     return ModulationResult(modulated=modulated, min_norms=min_norms)
@@ -100,7 +100,7 @@ def _batch(
     made: dict[str, NDArray[np.generic]] = {"modulated": modulated}
     for region in regions:
         own = region == eyes.region
-        made[f"least {region}"] = minimal_perturbations(
+        made[f"min_norm {region}"] = minimal_perturbations(
             model,
             pixels,
             target,

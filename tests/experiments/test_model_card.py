@@ -93,7 +93,7 @@ def test_runs_that_measured_it_are_lines():
     )  # fmt: skip
     modulated = Measurement(
         name="modulate", run_id="abcdefghij", dataset="odir",
-        metrics={"success": 0.9, "density_disc": 7.0, "density_macula": 1.0},
+        metrics={"success": 0.9, "enrichment_disc": 7.0, "enrichment_macula": 1.0},
     )  # fmt: skip
     audited = Measurement(name="score", run_id="9", dataset="", metrics={"scored": 3.0})
     training = Measurement(name="robustify", run_id="8", dataset="", metrics={"val/auroc": 0.8})

@@ -2,7 +2,8 @@
 
     mlflow run . -e preprocess -P source=odir -P root=… -P out=data/odir
     mlflow run . -e preprocess -P source=odir -P root=… -P around=disc -P splits_of=data/odir …
-    mlflow run . -e train …            (one version of each, of one contrast)
+    mlflow run . -e train …                                (one version of each, of one contrast)
+    mlflow run . -e evaluate -P attacks=none …             (each on its own dataset)
     python -m benchmarks.views --datasets data/odir data/odir-disc \
         --models models:/fundus-sex/1 models:/fundus-sex-disc/1 --csv views.csv
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.recording.network_gain import AUROC_GAIN
+from experiments.recording.serving import AROUND_TAG
 from experiments.recording.shortcut_baseline import BASELINE, BASELINE_BY
 from fundus_ml.data.options import TRUE
 from fundus_ml.evaluation.scores import CLEAN, score_of
@@ -89,6 +90,8 @@ def card_of(
     tags, metrics = version.tags, made.metrics
     low, high = _classes(tags)
     contrast = tags.get("contrast", "sex")
+    around = tags.get(AROUND_TAG, "")
+    shown = f"The surroundings of the {around} of an eye" if around else "One fundus photograph"
     data = (
         f"{made.dataset.name}, {made.dataset.rows:,} eyes in all splits, "
         f"digest {made.dataset.digest[:12]}"
@@ -100,10 +103,11 @@ def card_of(
         uri=version.uri,
         verdict=_verdict(contrast, tags, made, scores),
         asked=(
-            f"Question: {contrast}. One fundus photograph in, the probability of {high} "
-            f"against {low} out. Learned from {data}, people apart by split."
+            f"Question: {contrast}. {shown} in, the probability of {high} against {low} out. "
+            f"Learned from {data}, people apart by split."
         ),
         positive=high,
+        answers_photographs=not around and tags.get("labels", TRUE) == TRUE,
         scores=_shown(scores, metrics),
         lines=_lines(version, metrics, measured),
         limits=[*_limits(tags), *LIMITS],

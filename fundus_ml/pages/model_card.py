@@ -36,6 +36,8 @@ class ModelCard:
         verdict: One sentence: does it read what it is asked, more than a shortcut would.
         asked: The question, and the data it was learned from.
         positive: The class whose probability it gives.
+        answers_photographs: Whether MLflow answers raw photographs with it, or only pixels cut as
+            its dataset's are can be scored.
         scores: In order.
         lines: What else is known, by name.
         limits: Sentences.
@@ -46,6 +48,7 @@ class ModelCard:
     verdict: str
     asked: str
     positive: str
+    answers_photographs: bool
     scores: Sequence[Score]
     lines: Mapping[str, str]
     limits: Sequence[str]

@@ -57,6 +57,21 @@ def test_the_verdict_follows_the_interval_and_the_labels(low, labels, said):
 
 
 @pytest.mark.usefixtures("made")
+@pytest.mark.parametrize(
+    ("tags", "answers", "shown"),
+    [
+        ({}, True, "One fundus photograph in"),
+        ({"around": "disc"}, False, "The surroundings of the disc of an eye in"),
+        ({"labels": "shuffled"}, False, "One fundus photograph in"),
+    ],
+)
+def test_only_networks_of_whole_eyes_and_true_labels_answer_photographs(tags, answers, shown):
+    found = card(tags)
+    assert found.answers_photographs == answers
+    assert shown in found.asked
+
+
+@pytest.mark.usefixtures("made")
 def test_a_version_whose_scores_are_gone_says_so():
     found = card(scores=SCORES[:0])
     assert found.verdict == "Not measured on a test split."

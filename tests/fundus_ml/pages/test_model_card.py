@@ -8,6 +8,7 @@ CARD = ModelCard(
     verdict="Reads amd beyond what shortcuts reach (0.686, age).",
     asked="Question: amd.",
     positive="amd",
+    answers_photographs=True,
     scores=[Score("AUROC, per eye", "0.859", "0.725 to 0.954")],
     lines={"Training": "clean, labels true", "evaluate 1234": "<b>odir</b>"},
     limits=["No medical device.", "One release."],
@@ -26,6 +27,12 @@ def test_markdown_holds_every_part_once():
         "**Limits.** No medical device. One release.",
     ):
         assert text.count(part) == 1, part
+
+
+def test_a_version_that_answers_no_photographs_is_loaded_as_a_classifier():
+    text = card_markdown(ModelCard(**{**vars(CARD), "answers_photographs": False}))
+    assert 'tracking.load_classifier("models:/fundus-amd/3")' in text
+    assert "pyfunc" not in text
 
 
 def test_the_page_says_it_too_and_escapes():

@@ -68,9 +68,8 @@ def average(config: AverageConfig, run: "tracking.Run") -> "tracking.ModelVersio
     Returns:
         The new version; None where ``greedy`` kept one parent, which stands in the registry.
     """
-    contrast = running.contrast_of(*addresses(config.models))
-    dataset = running.read_dataset(
-        run, config.dataset, context="average", verify="full", contrast=contrast
+    dataset = running.read_dataset_for(
+        run, config.dataset, addresses(config.models), context="average", verify="full"
     )
     recording.check_splits(dataset, bootstrap=config.bootstrap)
     versions = running.read_versions(run, config.models)

@@ -56,9 +56,12 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def compare(config: CompareConfig, run: "tracking.Run") -> "pd.DataFrame":
     """Score a split with both versions, record the difference and say what it shows."""
-    contrast = running.contrast_of(*addresses(config.models, least=2, most=2))
-    dataset = running.read_dataset(
-        run, config.dataset, context="compare", verify=config.verify, contrast=contrast
+    dataset = running.read_dataset_for(
+        run,
+        config.dataset,
+        addresses(config.models, least=2, most=2),
+        context="compare",
+        verify=config.verify,
     )
     eyes = dataset.split(config.split)
     evaluation.check_measurable(eyes, resamples=config.bootstrap)

@@ -109,9 +109,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def evaluate(config: EvaluateConfig, run: "tracking.Run") -> "pd.DataFrame":
     """Score a split clean and attacked, record every prediction and the measures."""
-    contrast = running.contrast_of(config.model)
-    dataset = running.read_dataset(
-        run, config.dataset, context="evaluate", verify=config.verify, contrast=contrast
+    dataset = running.read_dataset_for(
+        run, config.dataset, [config.model], context="evaluate", verify=config.verify
     )
     fits = config.calibration == "validation"
     recording.check_splits_to_measure(dataset, config.split, bootstrap=config.bootstrap, fits=fits)

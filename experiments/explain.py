@@ -82,9 +82,8 @@ def explain_eyes(config: ExplainConfig, run: "tracking.Run") -> "dict[str, pd.Da
     """
     uris = [uri.strip() for uri in config.model.split(",")]
     methods = running.methods_of(config.methods)
-    contrast = running.contrast_of(*uris)
-    split = running.read_dataset(
-        run, config.dataset, context="explain", verify=config.verify, contrast=contrast
+    split = running.read_dataset_for(
+        run, config.dataset, uris, context="explain", verify=config.verify
     ).split(config.split)
     networks = running.read_explained(run, uris)
     eyes = running.explained_eyes(split, images=config.images, seed=config.seed)
@@ -107,7 +106,7 @@ def explain_eyes(config: ExplainConfig, run: "tracking.Run") -> "dict[str, pd.Da
                     classifier, eyes, maps, scoring, attributions,
                     sanity_images=config.sanity_images,
                 ),
-                contrast=contrast,
+                contrast=split.contrast.name,
                 split=config.split,
                 seed=config.seed,
                 bootstrap=config.bootstrap,

@@ -128,9 +128,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def modulate_eyes(config: ModulateConfig, run: "tracking.Run") -> Modulated:
     """Modulate chosen eyes, measure the change from the saved pictures, tie all to the version."""
-    contrast = running.contrast_of(*chain(*running.named_versions(config).values()))
-    split = running.read_dataset(
-        run, config.dataset, context="modulate", verify=config.verify, contrast=contrast
+    named = running.named_versions(config)
+    split = running.read_dataset_for(
+        run, config.dataset, [*chain(*named.values())], context="modulate", verify=config.verify
     ).split(config.split)
     networks = running.read_networks(run, config)
     eyes = running.choose(

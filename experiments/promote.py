@@ -63,9 +63,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def promote(config: PromoteConfig, run: "tracking.Run") -> "model_selection.Decision":
     """Ask whether a version has earned the alias, move it or not, and say why."""
-    contrast = running.contrast_of(config.model)
-    dataset = running.read_dataset(
-        run, config.dataset, context="promote", verify=config.verify, contrast=contrast
+    dataset = running.read_dataset_for(
+        run, config.dataset, [config.model], context="promote", verify=config.verify
     )
     eyes = dataset.split(config.split)
     evaluation.check_measurable(eyes, resamples=config.bootstrap)

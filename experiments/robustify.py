@@ -153,9 +153,8 @@ def robustify(
     Hands back the first of several replicates.
     """
     config = running.with_recipe(config, run)
-    contrast = running.contrast_of(*config.starts)
-    dataset = running.read_dataset(
-        run, config.dataset, context="robustify", verify="full", contrast=contrast
+    dataset = running.read_dataset_for(
+        run, config.dataset, config.starts, context="robustify", verify="full"
     )
     recording.check_splits(dataset, bootstrap=config.bootstrap)
     recording.log_augmentation(run, dataset.split("train"), config)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.recording.network_gain import AUROC_GAIN
-from experiments.recording.serving import AROUND_TAG
 from experiments.recording.shortcut_baseline import BASELINE, BASELINE_BY
+from experiments.running.session import AROUND_TAG
 from fundus_ml.data.options import TRUE
 from fundus_ml.evaluation.scores import CLEAN, score_of
 from fundus_ml.evaluation.within_age import WITHIN_AGE

@@ -12,8 +12,9 @@ from torch import nn
 from experiments.recording.measuring import check_splits_to_measure, measure_split
 from experiments.recording.model_card import refresh_card
 from experiments.recording.options import Measure
-from experiments.recording.serving import AROUND_TAG, photograph_service, scoring_options
+from experiments.recording.serving import photograph_service, scoring_options
 from experiments.running.console import say
+from experiments.running.session import AROUND_TAG
 from fundus_ml.data.contrasts import Contrast
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.options import TRUE

@@ -15,6 +15,7 @@ from mlflow.models import ModelSignature
 from mlflow.types.schema import ColSpec, DataType, Schema
 from numpy.typing import NDArray
 
+from experiments.running.session import AROUND_TAG
 from fundus_ml.data.contrasts import SEX_CONTRAST
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
@@ -31,8 +32,6 @@ from tracking.programs import PhotographService
 from tracking.registry import service_config
 from tracking.versions import ModelVersion
 
-AROUND_TAG = "around"
-"""Tag of a version that learned from a part of the eye: which one."""
 ROOT = Path(__file__).parents[2]
 LOADER = "experiments.recording.served_model"
 SHIPPED = (

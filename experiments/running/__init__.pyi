@@ -48,6 +48,7 @@ from .scored_maps import scored_maps as scored_maps
 from .session import contrast_of as contrast_of
 from .session import make_folder as make_folder
 from .session import read_dataset as read_dataset
+from .session import read_dataset_for as read_dataset_for
 from .session import read_model as read_model
 from .session import registered_name as registered_name
 from .space_files import SpaceFile as SpaceFile

@@ -1,6 +1,7 @@
 """What every entry point does around its science: open inputs, make the folder of its results."""
 
 import tempfile
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from tracking.runs import DatasetVersion, Run
 LINKS = Path("data") / ".links"
 """Where pairs of alike eyes are kept, beside the datasets of a project folder."""
 LINK = "link"
+AROUND_TAG = "around"
+"""Tag of a version that learned from a part of the eye: which one."""
+_SHOWN = {WHOLE: "whole eyes", "disc": "discs alone", "macula": "maculas alone"}
 DEFAULT_NAME = "fundus-sex"
 
 
@@ -47,6 +51,32 @@ def read_dataset(
     if not run.silent:
         for line in said:
             warn(line)
+    return dataset
+
+
+def read_dataset_for(
+    run: Run, paths: str, uris: Sequence[str], *, context: str, verify: Verify
+) -> FundusDataset:
+    """Open dataset folders with the question that registered versions answer.
+
+    Args:
+        run: As in :func:`read_dataset`, likewise ``paths``, ``context`` and ``verify``.
+        paths: One folder, or several with commas.
+        uris: The versions.
+        context: What the run uses it for.
+        verify: How the folders are checked.
+
+    Raises:
+        InputError: The versions answer different questions, or one learned from another part of
+            the eye than the dataset shows.
+    """
+    dataset = read_dataset(run, paths, context=context, verify=verify, contrast=contrast_of(*uris))
+    for uri in uris:
+        known = resolve(uri).tags.get(AROUND_TAG, WHOLE)
+        if known != dataset.crop.around:
+            raise InputError(
+                f"dataset={paths}: shows {_SHOWN[dataset.crop.around]}; {uri} knows {_SHOWN[known]}"
+            )
     return dataset
 
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from experiments import measure, preprocess, score, train
+from experiments import evaluate, measure, preprocess, score, train
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.imaging.pictures import write_png
 from fundus_ml.imaging.regions.columns import REGION_COLUMNS
-from tests.experiments.conftest import SMALL, enter, flags
+from tests.experiments.conftest import SMALL, enter, flags, own_client
 from tracking.registry import resolve, service_config
 
 pytestmark = pytest.mark.usefixtures("unrendered", "unexported")
@@ -77,6 +77,12 @@ def test_a_version_of_a_part_has_its_name_and_answers_no_photographs(
     version = resolve("models:/fundus-sex-disc@candidate")
     assert version.tags["around"] == "disc"
     assert service_config(version) is None
+    preprocess.main(flags(PEOPLE | {"out": "whole-eyes"}))
+    with pytest.raises(SystemExit, match="2"):
+        evaluate.main(flags({"dataset": "whole-eyes", "model": version.uri}))
+    assert "shows whole eyes; models:/fundus-sex-disc/1 knows discs alone" in last_line(capsys)
+    page = own_client().get_model_version(version.name, "1").description
+    assert "The surroundings of the disc of an eye in" in page
     write_png(np.zeros((64, 64, 3), np.uint8), around_disc / "photographs/one.png")
     with pytest.raises(SystemExit, match="2"):
         score.main(flags({"photographs": "photographs", "model": version.uri}))

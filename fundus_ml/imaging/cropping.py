@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +28,13 @@ from fundus_ml.imaging.regions.columns import moved, region_columns, seen_inside
 from fundus_ml.imaging.regions.maps import region_map
 from fundus_ml.imaging.regions.masks import read_masks, with_masks
 from fundus_ml.imaging.regions.squares import field_on_square
-from fundus_ml.imaging.regions.structures import Regions
+from fundus_ml.imaging.regions.structures import Ellipse, Landmark, Regions
 
 FINDING_SIZE = 640
 """Side of the square on which regions are looked for, pixels: what the vessels' network sees."""
+
+PLACED_BY = {"disc": "disc", "macula": "fovea"}
+"""Part whose centre is the middle of a square around disc or macula."""
 
 LoadPhotograph = Callable[[int], Photograph]
 """Least pixels of the shorter side → one photograph, decoded no further down than that; raises
@@ -82,6 +86,7 @@ def crop_eye(
         if quality.quality < options.min_quality:
             detail = f"{quality.quality:.3f} of 1, {options.min_quality:g} is needed"
             return Refused("low quality", detail)
+        regions, found = _regions(load, photograph, field, options, drawn)
         square = _Square(
             pixels=crop_to_field_of_view(
                 photograph.image,
@@ -90,7 +95,8 @@ def crop_eye(
                 padding=options.padding,
                 surround=options.surround,
             ),
-            **_regions(load, photograph, field, options, drawn),
+            regions=regions,
+            parts=found,
         )
         if options.around != WHOLE:
             square = _around(square, options)
@@ -107,13 +113,6 @@ def crop_eye(
     )
 
 
-class _Found(TypedDict):
-    """Regions of a square, as far as they are known."""
-
-    regions: NDArray[np.uint8] | None
-    parts: Regions | None
-
-
 class _Square(NamedTuple):
     """Pixels, region map and the places of the parts on one square."""
 
@@ -128,22 +127,18 @@ def _around(square: _Square, options: CropOptions) -> _Square:
     Raises:
         Refused: The part was not found.
     """
-    parts = square.parts
-    place = None
-    if parts is not None:
-        place = parts.disc if options.around == "disc" else parts.fovea
+    name, parts = PLACED_BY[options.around], square.parts
+    place: Ellipse | Landmark | None = getattr(parts, name, None)
     if parts is None or place is None:
         doubts = {} if parts is None else dict(parts.doubts)
-        name = "disc" if options.around == "disc" else "fovea"
         raise Refused(f"{options.around} not found", doubts.get(name, "no place of it is known"))
     left, top = (round(centre - (options.size - 1) / 2) for centre in (place.x, place.y))
-    pixels, regions = (
-        None if each is None else cut_rectangle(each, left, top, options.size, options.size)
-        for each in (square.pixels, square.regions)
+    cut = partial(cut_rectangle, left=left, top=top, wide=options.size, high=options.size)
+    return _Square(
+        pixels=cut(square.pixels),
+        regions=None if square.regions is None else cut(square.regions),
+        parts=seen_inside(moved(parts, 1.0, left=left, top=top), options.size),
     )
-    assert pixels is not None
-    shown = seen_inside(moved(parts, 1.0, left=left, top=top), options.size)
-    return _Square(pixels=pixels, regions=regions, parts=shown)
 
 
 def _regions(
@@ -152,7 +147,7 @@ def _regions(
     field: FieldOfView,
     options: CropOptions,
     drawn: Mapping[str, Path] | None,
-) -> _Found:
+) -> tuple[NDArray[np.uint8] | None, Regions | None]:
     """Map of the regions on the square, and where its parts lie.
 
     Raises:
@@ -168,12 +163,11 @@ def _regions(
             surround=options.surround,
         )
         if drawn is None or photograph.parts is None:
-            return {"regions": cut, "parts": None}
+            return cut, None
         left, top, _, high = rectangle_around(field)
-        parts = moved(photograph.parts, size / high, left=left, top=top)
-        return {"regions": cut, "parts": parts}
+        return cut, moved(photograph.parts, size / high, left=left, top=top)
     if drawn is None:
-        return {"regions": None, "parts": None}
+        return None, None
     # Its networks need packages that a served version, which only crops, is installed without.
     from fundus_ml.imaging.regions.finding import find_regions  # noqa: PLC0415
 
@@ -186,7 +180,7 @@ def _regions(
     on_square = field_on_square(fine_field, frame=(height, width), size=FINDING_SIZE)
     found = with_masks(find_regions(square, field=on_square), masks, whole)
     on_map = crop_to_field_of_view(region_map(found), on_square, size=size, interpolation="nearest")
-    return {"regions": on_map, "parts": moved(found, size / FINDING_SIZE)}
+    return on_map, moved(found, size / FINDING_SIZE)
 
 
 def _finer(

@@ -15,6 +15,7 @@ of the first version less that row.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ from tracking import results
 TOGETHER = "together"
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Print and keep a row per version and unit."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -39,7 +40,7 @@ def main() -> None:
     parser.add_argument("--split", default="test")
     parser.add_argument("--resamples", type=int, default=2000)
     parser.add_argument("--csv", type=Path)
-    given = parser.parse_args()
+    given = parser.parse_args(argv)
     eyes = stored_logits(given.models, given.datasets, split=given.split)
     table = compare_views(eyes, given.models, resamples=given.resamples)
     print(table.to_string(index=False))

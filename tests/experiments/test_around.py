@@ -98,7 +98,7 @@ def test_a_version_of_a_part_has_its_name_and_answers_no_photographs(
 @pytest.mark.slow
 def test_versions_of_both_cuts_are_compared_on_the_same_people(around_disc, monkeypatch, capsys):
     enter(around_disc, monkeypatch)
-    preprocess.main(flags(PEOPLE | {"out": "both", "splits_of": "discs", "patients": 60}))
+    preprocess.main(flags(PEOPLE | {"out": "both", "splits_of": "discs"}))
     small = {"arch": "test_resnet", "weights": "none", "epochs": 1, "bootstrap": 20}
     datasets = ["both", "discs"]
     for dataset in datasets:

@@ -30,10 +30,11 @@ def test_no_person_is_scored_by_a_head_that_saw_them(folder, tmp_path, monkeypat
 
     monkeypatch.setattr(heads, "fit_above", fit)
     monkeypatch.setattr(heads, "predict", score)
+    monkeypatch.setitem(heads.PROBE, "batch_size", 8)
     heads.main(
         [
             "--dataset", str(folder), "--out", str(tmp_path / "features"), "--folds", "3",
-            "--csv", str(tmp_path / "heads.csv"), "--batch_size", "8",
+            "--csv", str(tmp_path / "heads.csv"),
             "--variants", "multiscale:4:.5:1", "grid:4:0:2",
         ]
     )  # fmt: skip

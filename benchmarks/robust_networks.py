@@ -29,7 +29,7 @@ def fit_by_long_steps(
         model: Is changed.
         train: Eyes to learn from.
         val: Eyes to choose the epoch by.
-        options: Of the training.
+        options: Options of the training.
         eps: Radius; pixels lie in [0, 1].
         eps_warmup: Epochs in which the radius grows to that.
         precision: Precision of the attacks.

@@ -49,7 +49,7 @@ def test_every_eye_has_its_disc_in_the_middle_and_is_not_measured(around_disc, m
 
 
 def test_people_keep_the_split_of_another_cut(around_disc, monkeypatch, capsys):
-    """Of other eyes, and dealt by another seed: everyone stands where they stood."""
+    """Another size and other shares of the splits: everyone stands where they stood."""
     enter(around_disc, monkeypatch)
     own = {"out": "whole", "seed": 0, "size": 32, "splits_of": "discs", "val_fraction": 0.4}
     preprocess.main(flags(PEOPLE | own | {"patients": 60}))

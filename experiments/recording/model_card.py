@@ -12,6 +12,7 @@ from experiments.running.session import AROUND_TAG
 from fundus_ml.data.options import TRUE
 from fundus_ml.evaluation.scores import CLEAN, score_of
 from fundus_ml.evaluation.within_age import WITHIN_AGE
+from fundus_ml.imaging.options import SHOWS, WHOLE
 from fundus_ml.imaging.regions.maps import PARTS
 from fundus_ml.pages.model_card import ModelCard, Score, card_markdown, card_page
 from fundus_ml.statistics.bootstrap import Interval
@@ -90,8 +91,8 @@ def card_of(
     tags, metrics = version.tags, made.metrics
     low, high = _classes(tags)
     contrast = tags.get("contrast", "sex")
-    around = tags.get(AROUND_TAG, "")
-    shown = f"The surroundings of the {around} of an eye" if around else "One fundus photograph"
+    around = tags.get(AROUND_TAG, WHOLE)
+    shown = "One fundus photograph" + ("" if around == WHOLE else f" ({SHOWS[around]})")
     data = (
         f"{made.dataset.name}, {made.dataset.rows:,} eyes in all splits, "
         f"digest {made.dataset.digest[:12]}"
@@ -107,7 +108,7 @@ def card_of(
             f"Learned from {data}, people apart by split."
         ),
         positive=high,
-        answers_photographs=not around and tags.get("labels", TRUE) == TRUE,
+        answers_photographs=around == WHOLE and tags.get("labels", TRUE) == TRUE,
         scores=_shown(scores, metrics),
         lines=_lines(version, metrics, measured),
         limits=[*_limits(tags), *LIMITS],

@@ -20,7 +20,7 @@ from fundus_ml.data.contrasts import SEX_CONTRAST
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.evaluation.calibration import Calibration
-from fundus_ml.imaging.options import CropOptions
+from fundus_ml.imaging.options import SHOWS, CropOptions
 from fundus_ml.imaging.pictures import png_bytes, to_images
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.serving.options import ScoringOptions
@@ -118,8 +118,8 @@ def scoring_options_of(version: ModelVersion, classifier: Classifier) -> Scoring
     """
     if around := version.tags.get(AROUND_TAG):
         raise InputError(
-            f"model={version.uri}: knows the surroundings of the {around}, not photographs; "
-            f"preprocess them with around={around}, then evaluate it on that dataset"
+            f"model={version.uri}: knows {SHOWS[around]}, not photographs; preprocess them with "
+            f"around={around}, then evaluate it on that dataset"
         )
     kept = service_config(version)
     if kept is not None:

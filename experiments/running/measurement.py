@@ -15,7 +15,7 @@ from fundus_ml import biomarkers, imaging
 from fundus_ml.biomarkers.measuring import VERSION
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
-from fundus_ml.imaging.options import WHOLE
+from fundus_ml.imaging.options import SHOWS, WHOLE
 from fundus_ml.modulation import KeptBatches
 from fundus_ml.parallel import processes
 from tracking.runs import Run
@@ -59,8 +59,8 @@ def measured_eyes(dataset: FundusDataset, run: Run, *, kept: str, workers: int) 
     """
     if (around := dataset.crop.around) != WHOLE:
         raise InputError(
-            f"dataset={dataset.paths[0]}: shows the surroundings of the {around}; biomarkers are "
-            "measured on whole eyes (preprocess with around=whole)"
+            f"dataset={dataset.paths[0]}: shows {SHOWS[around]}; biomarkers are measured on whole "
+            "eyes (preprocess with around=whole)"
         )
     stored = set(imaging.REGION_COLUMNS) <= set(dataset.frame) and dataset.regions([0]) is not None
     if stored:

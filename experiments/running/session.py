@@ -11,7 +11,7 @@ from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.data.options import SEX, Verify
 from fundus_ml.errors import InputError
-from fundus_ml.imaging.options import WHOLE
+from fundus_ml.imaging.options import SHOWS, WHOLE
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.models.precision import best_device
 from tracking.registry import ModelVersion, load_classifier, resolve
@@ -22,7 +22,6 @@ LINKS = Path("data") / ".links"
 LINK = "link"
 AROUND_TAG = "around"
 """Tag of a version that learned from a part of the eye: which one."""
-_SHOWN = {WHOLE: "whole eyes", "disc": "discs alone", "macula": "maculas alone"}
 DEFAULT_NAME = "fundus-sex"
 
 
@@ -75,7 +74,7 @@ def read_dataset_for(
         known = resolve(uri).tags.get(AROUND_TAG, WHOLE)
         if known != dataset.crop.around:
             raise InputError(
-                f"dataset={paths}: shows {_SHOWN[dataset.crop.around]}; {uri} knows {_SHOWN[known]}"
+                f"dataset={paths}: shows {SHOWS[dataset.crop.around]}; {uri} knows {SHOWS[known]}"
             )
     return dataset
 

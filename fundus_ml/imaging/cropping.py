@@ -21,7 +21,7 @@ from fundus_ml.imaging.field_of_view import (
 )
 from fundus_ml.imaging.keypoints import VIEW_SIZE, describe_eye
 from fundus_ml.imaging.opencv import cv2
-from fundus_ml.imaging.options import WHOLE, CropOptions
+from fundus_ml.imaging.options import BORDER, CropOptions
 from fundus_ml.imaging.photographs import Photograph
 from fundus_ml.imaging.quality import Quality, measure_quality
 from fundus_ml.imaging.regions.columns import moved, region_columns, seen_inside
@@ -33,6 +33,8 @@ from fundus_ml.imaging.regions.structures import Ellipse, Landmark, Regions
 FINDING_SIZE = 640
 """Side of the square on which regions are looked for, pixels: what the vessels' network sees."""
 
+PAINTED = 128
+"""Grey level of a retina that is not shown."""
 PLACED_BY = {"disc": "disc", "macula": "fovea"}
 """Part whose centre is the middle of a square around disc or macula."""
 
@@ -87,18 +89,18 @@ def crop_eye(
             detail = f"{quality.quality:.3f} of 1, {options.min_quality:g} is needed"
             return Refused("low quality", detail)
         regions, found = _regions(load, photograph, field, options, drawn)
-        square = _Square(
-            pixels=crop_to_field_of_view(
-                photograph.image,
-                field,
-                size=options.whole_size,
-                padding=options.padding,
-                surround=options.surround,
-            ),
-            regions=regions,
-            parts=found,
+        pixels = crop_to_field_of_view(
+            photograph.image,
+            field,
+            size=options.whole_size,
+            padding=options.padding,
+            surround=options.surround,
         )
-        if options.around != WHOLE:
+        if options.around == BORDER:
+            retina = _retina(photograph.image, field, options)
+            pixels = np.where(retina[..., None], np.uint8(PAINTED), pixels)
+        square = _Square(pixels=pixels, regions=regions, parts=found)
+        if options.around_part:
             square = _around(square, options)
     except Refused as refused:
         return refused
@@ -119,6 +121,23 @@ class _Square(NamedTuple):
     pixels: NDArray[np.uint8]
     regions: NDArray[np.uint8] | None
     parts: Regions | None
+
+
+def _retina(
+    image: NDArray[np.uint8], field: FieldOfView, options: CropOptions
+) -> NDArray[np.bool_]:
+    """Which pixels of the square show anything of the field of view, ``(size, size)``."""
+    frame = np.full(image.shape[:2], np.iinfo(np.uint8).max, np.uint8)
+    inside = crop_to_field_of_view(
+        frame,
+        field,
+        size=options.size,
+        interpolation="nearest",
+        padding=options.padding,
+        surround="black",
+    )
+    # The square's pixels are averages: those next to the circle hold some of it.
+    return np.asarray(cv2.dilate(inside, np.ones((3, 3), np.uint8)) > 0)
 
 
 def _around(square: _Square, options: CropOptions) -> _Square:

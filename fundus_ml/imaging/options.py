@@ -8,7 +8,14 @@ from fundus_ml.errors import InputError, refuse_outside
 PADDINGS = ("black", "mirror")
 SURROUNDS = ("black", "keep")
 WHOLE = "whole"
-AROUND = (WHOLE, "disc", "macula")
+BORDER = "border"
+SHOWS = {
+    WHOLE: "whole eyes",
+    "disc": "discs alone",
+    "macula": "maculas alone",
+    BORDER: "borders alone",
+}
+"""What squares of each kind show."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,9 +24,10 @@ class CropOptions:
 
     size: int = 300
     """Side of the square eyes, pixels."""
-    around: Literal["whole", "disc", "macula"] = "whole"
-    """What the square shows: the whole field of view, or a part of it, finer: the surroundings of
-    the disc or of the macula. An eye on which that part is not found is rejected."""
+    around: Literal["whole", "disc", "macula", "border"] = "whole"
+    """What the square shows: the whole field of view; a part of it, finer: the surroundings of the
+    disc or of the macula, an eye on which it is not found is rejected; or border: the whole square
+    with the retina painted grey, so that what a network reads there is no anatomy."""
     around_width: float = 0.35
     """Side of the square around disc or macula, in diameters of the field of view."""
     padding: Literal["black", "mirror"] = "black"
@@ -34,7 +42,12 @@ class CropOptions:
     @property
     def whole_size(self) -> int:
         """Side of a square of the whole field of view as fine as what is shown, pixels."""
-        return self.size if self.around == WHOLE else round(self.size / self.around_width)
+        return round(self.size / self.around_width) if self.around_part else self.size
+
+    @property
+    def around_part(self) -> bool:
+        """Whether the square is cut around a part of the eye, which has to be found."""
+        return self.around not in (WHOLE, BORDER)
 
     def plain(self) -> "CropOptions":
         """Leave out what a subclass adds: a process that crops need not import the subclass."""
@@ -45,7 +58,7 @@ class CropOptions:
         refuse_outside(
             self,
             at_least={"size": 1},
-            one_of={"padding": PADDINGS, "surround": SURROUNDS, "around": AROUND},
+            one_of={"padding": PADDINGS, "surround": SURROUNDS, "around": SHOWS},
         )
         if not 0 < self.around_width <= 1:
             raise InputError(f"around_width={self.around_width}: must be above 0 and at most 1")

@@ -5,7 +5,7 @@ from typing import Literal
 
 from fundus_ml.data.options import check_factors, check_fractions
 from fundus_ml.errors import InputError, check_seed, refuse_outside
-from fundus_ml.imaging.options import WHOLE, CropOptions
+from fundus_ml.imaging.options import CropOptions
 
 CONTRADICTING = ("reject", "keep")
 SPLITTINGS = ("by_person", "by_file")
@@ -49,7 +49,7 @@ class PreprocessingOptions(CropOptions):
             at_least={"permutations": 1},
             one_of={"contradicting": CONTRADICTING, "split": SPLITTINGS, "stratify": STRATA},
         )
-        if self.around != WHOLE and self.regions == "no":
+        if self.around_part and self.regions == "no":
             raise InputError(f"around={self.around}: needs regions=yes, which finds it")
         check_fractions(val_fraction=self.val_fraction, test_fraction=self.test_fraction)
         check_factors(self.balance_factors)

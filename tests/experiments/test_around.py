@@ -43,9 +43,7 @@ def test_every_eye_has_its_disc_in_the_middle_and_is_not_measured(around_disc, m
     assert set(REGION_COLUMNS) <= set(discs.frame)
     with pytest.raises(SystemExit, match="2"):
         measure.main(flags({"dataset": "discs"}))
-    assert "shows the surroundings of the disc; biomarkers are measured on whole" in last_line(
-        capsys
-    )
+    assert "shows discs alone; biomarkers are measured on whole" in last_line(capsys)
 
 
 def test_people_keep_the_split_of_another_cut(around_disc, monkeypatch, capsys):
@@ -88,11 +86,11 @@ def test_a_version_of_a_part_has_its_name_and_answers_no_photographs(
         evaluate.main(flags({"dataset": "whole-eyes", "model": version.uri}))
     assert "shows whole eyes; models:/fundus-sex-disc/1 knows discs alone" in last_line(capsys)
     page = own_client().get_model_version(version.name, "1").description
-    assert "The surroundings of the disc of an eye in" in page
+    assert "One fundus photograph (discs alone) in" in page
     write_png(np.zeros((64, 64, 3), np.uint8), around_disc / "photographs/one.png")
     with pytest.raises(SystemExit, match="2"):
         score.main(flags({"photographs": "photographs", "model": version.uri}))
-    assert "knows the surroundings of the disc, not photographs" in last_line(capsys)
+    assert "knows discs alone, not photographs" in last_line(capsys)
 
 
 @pytest.mark.slow

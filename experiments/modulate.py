@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 MOVES_NOTHING = frozenset(
     {
         "dataset", "verify", "model", "evaluator", "clean_model", "null_model", "controls", "atlas",
-        "ensemble", "kept", "bootstrap", "verbose",
+        "disc_ring", "ensemble", "kept", "bootstrap", "verbose",
     }
 )  # fmt: skip
 """Flags that do not decide what the networks make; eyes and versions count by content."""
@@ -76,6 +76,9 @@ class ModulateConfig(modulation.ModulationOptions, ConsoleOptions):
     min_norm_shams: bool = True
     """Search the minimal perturbation norm also in a sham of each of those regions (disc, macula,
     vessels): a place of its shape where no structure lies."""
+    disc_ring: bool = False
+    """Account for the change also in the ring half a disc diameter around the disc, where the
+    atrophy of pathologic myopia lies; it overlaps the other parts of the retina."""
     evaluator: str = ""
     """Independent evaluator: registered version, trained independently, that scores every picture
     again."""
@@ -167,6 +170,7 @@ def modulate_eyes(config: ModulateConfig, run: "tracking.Run") -> Modulated:
             options=config,
             independent=None if networks.evaluator is None else networks.evaluator.module,
             classes=split.contrast.classes,
+            disc_ring=config.disc_ring,
         )
         pictures = {condition: each.modulated for condition, each in pushed.items()}
         pictures[modulation.MODULATION] = modulation.read_pictures(paths)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from experiments.recording.model_card import refresh_card
 from experiments.recording.modulation_figures import draw_figures, draw_gallery, draw_panels
 from fundus_ml.imaging.regions.maps import PARTS
+from fundus_ml.imaging.regions.zones import RING
 from fundus_ml.modulation import file_stem
 from fundus_ml.modulation.control_table import MODULATION
 from fundus_ml.modulation.evaluator import Compared, Evaluator, Measurements
@@ -171,8 +172,8 @@ def _log_measures(run: Run, record: ModulationRecord) -> None:
     for step, row in enumerate(record.effect.to_dict("records"), start=1):
         measured = {name: float(row[name]) for name in CURVES if name in row}
         measured |= {
-            f"enrichment_{part}": float(own[row["eps"], part])
-            for part in PARTS
+            f"enrichment_{part}".replace(" ", "_"): float(own[row["eps"], part])
+            for part in (*PARTS, RING)
             if (row["eps"], part) in own.index
         }
         run.log_metrics(measured, step)

@@ -23,6 +23,7 @@ from fundus_ml.figures.mean_changes import SIDES
 from fundus_ml.figures.minimal_perturbations import min_norm_figure
 from fundus_ml.figures.panel_files import PanelFile, draw_panel_file
 from fundus_ml.imaging.regions.maps import PARTS
+from fundus_ml.imaging.regions.zones import RING
 from fundus_ml.modulation import file_stem
 from fundus_ml.modulation.control_table import MODULATION
 from fundus_ml.modulation.effects import effect_by_eps
@@ -149,7 +150,7 @@ def _with_null(compared: Compared) -> pd.DataFrame:
     enrichment, null = compared.enrichment, compared.null
     if null.empty:
         return enrichment
-    parts = null[null["part"].isin(PARTS) & null["null"].notna()]
+    parts = null[null["part"].isin([*PARTS, RING]) & null["null"].notna()]
     expected = parts.assign(
         condition=f"{null['networks'].max()} null models (median, range)",
         enrichment=parts["null"],

@@ -10,6 +10,9 @@ from .changes import SIGNED_MAP as SIGNED_MAP
 from .changes import change_limit as change_limit
 from .changes import signed_change as signed_change
 from .comparisons import comparison_forest as comparison_forest
+from .contrast_enrichment import (
+    enrichment_by_contrast_figure as enrichment_by_contrast_figure,
+)
 from .discrimination import roc_figure as roc_figure
 from .discrimination import training_curves as training_curves
 from .enrichment import region_enrichment_figure as region_enrichment_figure

@@ -61,6 +61,7 @@ class Evaluator:
         options: Options of the modulation.
         independent: Scores everything again; None where nobody does.
         classes: Names of label 0 and 1.
+        disc_ring: Whether the ring around the disc counts as a part too.
     """
 
     eyes: pd.DataFrame
@@ -69,6 +70,7 @@ class Evaluator:
     options: ModulationOptions
     independent: nn.Module | None
     classes: tuple[str, str] = SEXES
+    disc_ring: bool = False
 
     @cached_property
     def _shams(self) -> dict[str, NDArray[np.bool_]]:
@@ -108,6 +110,7 @@ class Evaluator:
             image_ids=self.eyes["image_id"].tolist(),
             eps=self.options.eps,
             shams=self._shams,
+            with_ring=self.disc_ring,
         )
         return Measurements(effects=effects, shares=shares, min_norms=min_norms)
 

@@ -54,6 +54,7 @@ def region_shares(
     image_ids: Sequence[str],
     eps: Sequence[float],
     shams: Mapping[str, NDArray[np.bool_]] | None = None,
+    with_ring: bool = False,
 ) -> pd.DataFrame:
     """Account for the energy of every change, part by part, and for that in each part's sham.
 
@@ -71,6 +72,8 @@ def region_shares(
         image_ids: N names.
         eps: E budgets.
         shams: ``sham_regions`` of the maps, where they are placed already.
+        with_ring: Account for the ring around the disc too, which overlaps other parts (see
+            :class:`~fundus_ml.imaging.regions.energy_shares.PartAreas`).
 
     Returns:
         One row per budget, eye and part: ``image_id eps part energy_share area_share enrichment
@@ -89,7 +92,7 @@ def region_shares(
             f"modulated {modulated.shape}, regions {regions.shape} and {len(image_ids)} image_ids "
             f"do not fit {len(eps)} budgets of {pixels.shape} pixels"
         )
-    areas = PartAreas(regions, shams)
+    areas = PartAreas(regions, shams, with_ring=with_ring)
     rows = []
     for budget, slab in zip(eps, modulated, strict=True):
         found = areas.shares(((slab.astype(np.float32) - pixels) ** 2).sum(axis=3))

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from fundus_ml.imaging.regions.shams import SHAM, SHAMMED
+from fundus_ml.imaging.regions.shams import SHAM
 from fundus_ml.modulation.control_table import MODULATION, SHUFFLED_MODEL
 from fundus_ml.modulation.localisation import LEAST_SHARE
 from fundus_ml.statistics.bootstrap import CONFIDENCE, Floats
@@ -187,7 +187,7 @@ def _ranked(enrichment: pd.DataFrame, condition: str, null_names: Sequence[str])
 
 def _shams_as_parts(enrichment: pd.DataFrame) -> pd.DataFrame:
     """Rows of the shams, with their names and shares in the columns of parts."""
-    rows = enrichment[enrichment["part"].isin(SHAMMED) & enrichment["sham"].notna()]
+    rows = enrichment[enrichment["sham"].notna()]
     return rows.assign(
         part=SHAM + rows["part"],
         energy_share=rows["sham_energy_share"],

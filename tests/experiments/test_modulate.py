@@ -225,7 +225,7 @@ def test_several_networks_at_chance(versions, tmp_path, capsys):
     shuffled = "models:/eye/2, models:/eye/3,models:/eye/4"
     dataset = with_regions(versions.a, tmp_path / "mapped")
     quick = {"images": 4, "min_norm_steps": 0, "controls": "false", "bootstrap": 20}
-    asked = {"dataset": dataset, "null_model": shuffled, "verbose": "true"}
+    asked = {"dataset": dataset, "null_model": shuffled, "disc_ring": "true", "verbose": "true"}
     modulate.main(flags(USUAL | quick | asked))
     said = capsys.readouterr().out
     assert "null_high" in said
@@ -236,11 +236,14 @@ def test_several_networks_at_chance(versions, tmp_path, capsys):
     assert controls["condition"].tolist()[:4] == [MODULATION, *null_models]
     enrichment = logged_table(run, "region_enrichment.json").set_index(["condition", "eps", "part"])
     null = logged_table(run, "null_distribution.json")
-    assert set(null["part"]) == {"disc", "background", "sham disc"}
-    assert len(null) == 3 * 3
+    shams = ["sham disc", "sham disc ring"]
+    assert set(null["part"]) == {"disc", "disc ring", "background", *shams}
+    assert len(null) == 3 * 5
+    ringed = enrichment.loc[(MODULATION, 1.0, "disc ring"), "enrichment"]
+    assert run.data.metrics["enrichment_disc_ring"] == pytest.approx(ringed)
     assert set(null["least_p"]) == {0.25}
     assert null["p_max"].min() >= 0.25
-    null = null[null["part"] != "sham disc"]
+    null = null[~null["part"].isin(shams)]
     for row in null.to_dict("records"):
         found = [
             enrichment.loc[(condition, row["eps"], row["part"]), "enrichment"]

@@ -6,6 +6,7 @@ import pytest
 
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.regions.maps import PARTS, REGION_FLAGS
+from fundus_ml.imaging.regions.zones import RING
 from fundus_ml.modulation.localisation import (
     enrichment_by_condition,
     enrichment_by_part,
@@ -246,3 +247,22 @@ def test_origins_stand_below_one_another_as_each_alone(pixels, modulated, region
         )
         pd.testing.assert_frame_equal(own, alone)
     assert list(found["condition"].unique()) == ["one", "other"]
+
+
+def test_the_ring_around_the_disc_is_one_more_part_with_a_sham(discs):
+    """Energy on the ring alone: it is found there, what the other parts get stays as it was."""
+    regions, frame = discs
+    ring = np.roll((regions & REGION_FLAGS["disc"]) > 0, -4, axis=2) & ((regions & 6) == 0)
+    pixels = np.zeros((*regions.shape, 3), np.uint8)
+    change = (10 + 50 * ring[..., None]).repeat(3, axis=3).astype(np.uint8)[None]
+    plain, ringed = (
+        region_shares(pixels, change, regions, image_ids=list(frame["image_id"]), eps=(1.0,), **how)
+        for how in ({}, {"with_ring": True})
+    )
+    pd.testing.assert_frame_equal(
+        ringed[ringed["part"] != RING].reset_index(drop=True), plain, check_like=True
+    )
+    found = ringed[ringed["part"] == RING]
+    assert len(found) == len(frame)
+    assert (found["enrichment"] > 2).all()
+    assert (found["sham_energy_share"] / found["sham_area_share"] < 1).all()

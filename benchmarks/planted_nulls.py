@@ -117,6 +117,8 @@ def verdict(cell: Cell) -> dict[str, object]:
     return {
         "cue": cell.cue,
         "seed": cell.seed,
+        "training_eps": cell.given.eps,
+        "epochs": cell.given.epochs,
         "null_models": len(files) - 1,
         "attacked_auroc": float(files[0]["attacked"]),
         "null_attacked_auroc": float(np.median([file["attacked"] for file in files[1:]])),

@@ -8,8 +8,8 @@ With ``check`` it reads the table and the headers of the files, and says what it
 """
 
 import math
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -161,7 +161,17 @@ def _read(config: PreprocessConfig, run: "tracking.Run") -> tuple[Path, "data.Ph
     if config.source != "synthetic":
         refuse_overlap("out", out, "root", config.root)
     salt = sources.read_salt(user_path(config.hash_ids)) if config.hash_ids else b""
-    photographs = _release(config)
+    with _unnamed(config, "why the release is not read"):
+        photographs = sources.read_release(
+            config.source,
+            config.root,
+            table=config.table,
+            name=config.name,
+            healthy_only=config.healthy_only,
+            population=config.population(),
+        )
+    with _unnamed(config, "which masks do not fit"):
+        preprocessing.drawn_masks(config.regions, photographs)
     if salt:
         photographs = sources.pseudonymised(photographs, salt)
     running.check_space([_space(out, config, len(photographs.table))])
@@ -172,23 +182,17 @@ def _read(config: PreprocessConfig, run: "tracking.Run") -> tuple[Path, "data.Ph
     return out, photographs
 
 
-def _release(config: PreprocessConfig) -> "data.Photographs":
+@contextmanager
+def _unnamed(config: PreprocessConfig, what: str) -> Iterator[None]:
+    """Tell the user an error that may name people, and keep it out of a run of hashed ids."""
     try:
-        return sources.read_release(
-            config.source,
-            config.root,
-            table=config.table,
-            name=config.name,
-            healthy_only=config.healthy_only,
-            population=config.population(),
-        )
+        yield
     except InputError as error:
         if not config.hash_ids:
             raise
         console.warn(str(error))
         raise InputError(
-            "hash_ids: the line above says why the release is not read; it may name people, so "
-            "the run does not keep it"
+            f"hash_ids: the line above says {what}; it may name people, so the run does not keep it"
         ) from None
 
 

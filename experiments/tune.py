@@ -143,9 +143,7 @@ def tune(config: TuneConfig, run: "tracking.Run") -> Mapping[str, Any]:
     run.set_tags({"study": config.study})
     base = _pinned(config.training())
     file = running.read_space(config.space, base, default=_entry_point(base))
-    dataset = running.read_dataset(
-        run, config.dataset, context="tune", verify="full", contrast=_contrast(base)
-    )
+    dataset = _dataset(config, base, run)
     if config.retrain:
         recording.check_splits(dataset, bootstrap=config.bootstrap)
     objective = _objective(base, dataset, run, metric=config.sought)
@@ -173,9 +171,15 @@ def _pinned(base: Training) -> Training:
     return base
 
 
-def _contrast(base: Training) -> str:
-    """What the training answers, by itself or by the version it starts from."""
-    return base.contrast if isinstance(base, TrainConfig) else running.contrast_of(base.model)
+def _dataset(config: TuneConfig, base: Training, run: "tracking.Run") -> "data.FundusDataset":
+    """Open what the trials learn from, with the question of the training or of its start."""
+    if isinstance(base, TrainConfig):
+        return running.read_dataset(
+            run, config.dataset, context="tune", verify="full", contrast=base.contrast
+        )
+    return running.read_dataset_for(
+        run, config.dataset, [base.model], context="tune", verify="full"
+    )
 
 
 def _objective(
@@ -262,7 +266,8 @@ def _retrain(
     epochs = config.retrain_epochs or config.epochs
 
     def once(values: Mapping[str, Any]) -> "tracking.ModelVersion":
-        whole = dataclasses.replace(base, **values, epochs=epochs)
+        # Its recipe is in the values already; once more it would overrule drawn ones.
+        whole = dataclasses.replace(base, **values, epochs=epochs, recipe="")
         if isinstance(whole, TrainConfig):
             return execute("train", train, whole, step="retrain").version
         return execute("robustify", robustify, whole, step="retrain").version

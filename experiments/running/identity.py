@@ -1,8 +1,11 @@
 """Flags as values: what identifies a job, and what the steps of a job take over from it."""
 
 import dataclasses
+import hashlib
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+
+from experiments.running.places import user_path
 
 if TYPE_CHECKING:
     from dataclasses import Field
@@ -24,6 +27,20 @@ def identity_of(config: Flags, *, ignoring: AbstractSet[str]) -> dict[str, objec
         for field in dataclasses.fields(config)
         if field.name not in ignoring
     }
+
+
+def file_digest(named: object) -> str:
+    """SHA-256 of the file that a flag names; empty for any other value."""
+    if not isinstance(named, str) or not named or not (path := user_path(named)).is_file():
+        return ""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def weights_file(config: Flags) -> dict[str, object]:
+    """Tell start weights in a file by their content too: another file may take their place."""
+    digest = file_digest(getattr(config, "weights", ""))
+    return {"weights_sha256": digest} if digest else {}
 
 
 def adopted(config: Flags, config_class: type[C], **own: object) -> C:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from experiments.running.console import say
 from experiments.running.flags import execute
-from experiments.running.identity import identity_of
+from experiments.running.identity import identity_of, weights_file
 from experiments.running.kept_folders import kept_folder, kind_of_batches
 from experiments.running.null_models import check_own_starts
 from experiments.running.options import ReplicatedOptions
@@ -121,6 +121,7 @@ def replicates(
         "entry_point": name,
         "dataset_digest": dataset.digest,
         "starts": [version.content for version in starts],
+        **weights_file(config),
     }
     kept = f"{config.checkpoints}-replicates" if config.checkpoints else ""
 

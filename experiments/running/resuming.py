@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from experiments.running.console import say, warn
-from experiments.running.identity import identity_of
+from experiments.running.identity import identity_of, weights_file
 from experiments.running.options import ResumableOptions
 from experiments.running.places import place, refuse_inside
 from fundus_ml.data.dataset import FundusDataset
@@ -81,6 +81,7 @@ def resumable(
         "entry_point": name,
         "dataset_digest": dataset.digest,
         "parent": parent.content if parent is not None else "",
+        **weights_file(config),
     }
     folder = _folder(name, config.checkpoints, identity)
     refuse_inside("checkpoints", folder, dataset.paths)

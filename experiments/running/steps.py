@@ -13,7 +13,7 @@ import pandas as pd
 
 from experiments.running.console import say, speaking
 from experiments.running.flags import Config, execute
-from experiments.running.identity import identity_of
+from experiments.running.identity import file_digest, identity_of
 from experiments.running.options import ANY, NO
 from experiments.running.places import user_path
 from fundus_ml.data.opening import open_dataset
@@ -176,8 +176,8 @@ def _content_of(value: object) -> str:
         return ""
     if value.startswith("models:/"):
         return f" {resolve(value).content}"
-    path = user_path(value)
-    return f" {hashlib.sha256(path.read_bytes()).hexdigest()}" if path.is_file() else ""
+    digest = file_digest(value)
+    return f" {digest}" if digest else ""
 
 
 def _rows_stand(config: Config) -> bool:

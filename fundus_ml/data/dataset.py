@@ -24,14 +24,11 @@ from fundus_ml.data.channels import (
 from fundus_ml.data.contrasts import SEX_CONTRAST, Answers
 from fundus_ml.data.linkage import Linkage
 from fundus_ml.data.manifest import SEXES, SPLITS
-from fundus_ml.data.record import DatasetRecord
+from fundus_ml.data.record import DatasetRecord, crop_of
 from fundus_ml.data.shards import read_shard
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.options import CropOptions
 from fundus_ml.imaging.pictures import to_images
-
-CROPPING = ("padding", "surround", "min_quality", "around", "around_width")
-"""What of a recipe says how an eye is cut out of its photograph, beside its size."""
 
 
 class FundusDataset(Dataset[tuple[Tensor, float]]):
@@ -119,13 +116,8 @@ class FundusDataset(Dataset[tuple[Tensor, float]]):
 
     @property
     def crop(self) -> CropOptions:
-        """How its eyes were cut out of their photographs; of several folders, those of the first.
-
-        What a folder of an older version does not say is as it was then: the defaults.
-        """
-        recipe = next(iter(self._records.values()))["recipe"]
-        said: dict[str, Any] = {name: recipe[name] for name in CROPPING if name in recipe}
-        return CropOptions(**{**said, "size": self.size})
+        """How its eyes were cut out of their photographs; of several folders, the first's."""
+        return crop_of(next(iter(self._records.values())))
 
     def by_folder(self) -> Iterator[tuple[Path, DatasetRecord, pd.DataFrame]]:
         """Yield each folder, what it says of itself, and those of its eyes that are left here."""

@@ -18,10 +18,17 @@ from fundus_ml.data.integrity import (
 )
 from fundus_ml.data.manifest import read_manifest
 from fundus_ml.data.options import Verify
-from fundus_ml.data.record import KEYPOINTS, MANIFEST, DatasetRecord, read_dataset_json
+from fundus_ml.data.record import (
+    KEYPOINTS,
+    MANIFEST,
+    DatasetRecord,
+    crop_of,
+    read_dataset_json,
+)
 from fundus_ml.data.shards import read_shard
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.keypoints import FEATURE_SHAPE
+from fundus_ml.imaging.options import SHOWS
 
 
 class Member(NamedTuple):
@@ -57,7 +64,8 @@ def read_members(paths: str, *, verify: Verify) -> list[Member]:
 
     Raises:
         InputError: No folder is named, one is named twice under whatever path, is missing,
-            half-written, changed since, or no dataset folder, or two hold eyes of different sizes.
+            half-written, changed since, or no dataset folder, or two hold eyes of different sizes
+            or show different parts of the eye.
     """
     check_verify(verify)
     typed = [path.strip() for path in paths.split(",") if path.strip()]
@@ -69,6 +77,7 @@ def read_members(paths: str, *, verify: Verify) -> list[Member]:
     records = {folder: read_dataset_json(folder) for folder in folders}
     _refuse_same(paths, records)
     _refuse_sizes(paths, records)
+    _refuse_parts(paths, records)
     return [
         Member(folder, record, _read_whole(folder, record, verify))
         for folder, record in records.items()
@@ -95,6 +104,24 @@ def _refuse_sizes(paths: str, records: Mapping[Path, DatasetRecord]) -> None:
             raise InputError(
                 f"dataset={paths}: {first} holds eyes of size {size}, {folder} of size "
                 f"{records[folder]['size']}; preprocess them with one size"
+            )
+
+
+def _refuse_parts(paths: str, records: Mapping[Path, DatasetRecord]) -> None:
+    """Refuse folders that show different parts of the eye, or parts of different widths."""
+    crops = {folder: crop_of(record) for folder, record in records.items()}
+    first, *others = crops
+    for folder in others:
+        one, other = crops[first], crops[folder]
+        if one.around != other.around:
+            raise InputError(
+                f"dataset={paths}: {first} shows {SHOWS[one.around]}, {folder} shows "
+                f"{SHOWS[other.around]}"
+            )
+        if one.around_part and one.around_width != other.around_width:
+            raise InputError(
+                f"dataset={paths}: squares of {first} are {one.around_width} fields of view wide, "
+                f"of {folder} {other.around_width}"
             )
 
 

@@ -3,13 +3,16 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import NotRequired, TypedDict, cast
+from typing import Any, NotRequired, TypedDict, cast
 
 from fundus_ml.errors import InputError
+from fundus_ml.imaging.options import CropOptions
 
 MANIFEST = "manifest.parquet"
 RECORD = "dataset.json"
 REJECTED = "rejected.csv"
+CROPPING = ("padding", "surround", "min_quality", "around", "around_width")
+"""What of a recipe says how an eye is cut out of its photograph, beside its size."""
 KEYPOINTS = "keypoints"
 """Kind of the shards that tell eyes apart, one row of ``FEATURE_SHAPE`` per eye."""
 
@@ -109,3 +112,13 @@ def _seal(record: DatasetRecord) -> str:
     # Through JSON first: what is read back is sealed as what was written.
     plain = json.loads(json.dumps({k: v for k, v in record.items() if k != "seal"}))
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def crop_of(record: DatasetRecord) -> CropOptions:
+    """Say how the eyes of a folder were cut out of their photographs.
+
+    What a folder of an older version does not say is as it was then: the defaults.
+    """
+    recipe = record["recipe"]
+    said: dict[str, Any] = {name: recipe[name] for name in CROPPING if name in recipe}
+    return CropOptions(**{**said, "size": record["size"]})

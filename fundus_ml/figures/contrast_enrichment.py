@@ -1,15 +1,17 @@
 """Where the change of several contrasts goes: each part against null models, sham and gradient."""
 
 from collections.abc import Hashable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from fundus_ml.figures.inputs import check_columns
 from fundus_ml.figures.style import BODY_SIZE, COLOURS, FAINT, GRID, INK, make_figure, tidy
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
 
 MARKERS = ("o", "D", "v")
 """Networks of one contrast, in their order."""

@@ -20,6 +20,7 @@ from fundus_ml.imaging.field_of_view import (
     rectangle_around,
 )
 from fundus_ml.imaging.keypoints import VIEW_SIZE, describe_eye
+from fundus_ml.imaging.margins import BLACK
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.options import BORDER, CropOptions
 from fundus_ml.imaging.photographs import Photograph
@@ -35,6 +36,8 @@ FINDING_SIZE = 640
 
 PAINTED = 128
 """Grey level of a retina that is not shown."""
+TAB = 1.15
+"""Radii of the field of view up to which what is lit beside it may belong to it."""
 PLACED_BY = {"disc": "disc", "macula": "fovea"}
 """Part whose centre is the middle of a square around disc or macula."""
 
@@ -97,7 +100,7 @@ def crop_eye(
             surround=options.surround,
         )
         if options.around == BORDER:
-            retina = _retina(photograph.image, field, options)
+            retina = _retina(pixels, photograph.image, field)
             pixels = np.where(retina[..., None], np.uint8(PAINTED), pixels)
         square = _Square(pixels=pixels, regions=regions, parts=found)
         if options.around_part:
@@ -124,20 +127,27 @@ class _Square(NamedTuple):
 
 
 def _retina(
-    image: NDArray[np.uint8], field: FieldOfView, options: CropOptions
+    pixels: NDArray[np.uint8], image: NDArray[np.uint8], field: FieldOfView
 ) -> NDArray[np.bool_]:
-    """Which pixels of the square show anything of the field of view, ``(size, size)``."""
+    """Which pixels of the square may show retina, ``(size, size)``.
+
+    The inside of the field of view, and what is lit and hangs together with it: the tab of an
+    aperture, and its halo.
+    """
+    size = len(pixels)
     frame = np.full(image.shape[:2], np.iinfo(np.uint8).max, np.uint8)
     inside = crop_to_field_of_view(
-        frame,
-        field,
-        size=options.size,
-        interpolation="nearest",
-        padding=options.padding,
-        surround="black",
+        frame, field, size=size, interpolation="nearest", surround="black"
     )
-    # The square's pixels are averages: those next to the circle hold some of it.
-    return np.asarray(cv2.dilate(inside, np.ones((3, 3), np.uint8)) > 0)
+    # A pixel of the square mixes those of the photograph on both sides of the circle, whose edge
+    # is a pixel or two wide there.
+    reach = 1 + math.ceil(size / field.radius)
+    wider = cv2.dilate(inside, np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
+    along = (2 * np.arange(size) + 1 - size) / size
+    near = np.hypot(along[:, None], along) < TAB
+    lit = wider | (near & (pixels.max(axis=2) > BLACK))
+    _, pieces = cv2.connectedComponents(lit.astype(np.uint8), connectivity=8)
+    return np.isin(pieces, np.unique(pieces[wider]))
 
 
 def _around(square: _Square, options: CropOptions) -> _Square:

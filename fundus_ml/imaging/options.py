@@ -60,6 +60,8 @@ class CropOptions:
             at_least={"size": 1},
             one_of={"padding": PADDINGS, "surround": SURROUNDS, "around": SHOWS},
         )
+        if self.around == BORDER and self.padding != "black":
+            raise InputError(f"padding={self.padding}: mirrors retina; around=border needs black")
         if not 0 < self.around_width <= 1:
             raise InputError(f"around_width={self.around_width}: must be above 0 and at most 1")
         if not 0 <= self.min_quality <= 1:

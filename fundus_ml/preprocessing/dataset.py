@@ -87,6 +87,8 @@ def preprocess(
     """
     drawn = drawn_masks(options.regions, photographs)
     earlier = open_dataset(options.splits_of) if options.splits_of else None
+    if earlier is not None:
+        _refuse_strangers(photographs, earlier, options)
     with staged(out, key=_key(photographs, options, recipe, drawn, earlier)) as stage:
         read = read_eyes(
             photographs,
@@ -175,6 +177,14 @@ def _refuse_none(
             f"source {photographs.name}: no eye is left "
             f"({counted or 'the table offers none'}){advice}"
         )
+
+
+def _refuse_strangers(
+    photographs: Photographs, earlier: FundusDataset, options: PreprocessingOptions
+) -> None:
+    """Refuse a dataset of other photographs before any is read."""
+    if not photographs.table["image_id"].isin(earlier.frame["image_id"]).any():
+        raise InputError(f"splits_of={options.splits_of}: holds none of these eyes")
 
 
 def _split(

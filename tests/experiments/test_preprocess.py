@@ -2,11 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from experiments import preprocess
 from fundus_ml.errors import InputError
+from fundus_ml.imaging.pictures import write_png
 from tests.experiments.conftest import enter, flags
 from tests.fundus_ml.preprocessing.test_dataset import write_release
 from tracking.stores import initialise_tracking
@@ -141,6 +143,25 @@ def test_neither_names_nor_salt_nor_exif_reach_what_is_written(tmp_path, monkeyp
     assert not any(word in console.out + console.err for word in ("Castorp", "MRN", SALT))
     assert {"manifest.parquet", "rejected.csv", "mlflow.db"} <= {file.name for file in written}
     assert "truncated" in (tmp_path / "work/out/rejected.csv").read_text()
+
+
+def test_masks_that_name_people_are_said_and_not_recorded(tmp_path, monkeypatch, capsys):
+    """A mask of nobody, as an error; one that does not fit, as the reason of a rejected eye."""
+    enter(tmp_path, monkeypatch)
+    with_names(tmp_path / "own")
+    (tmp_path / "salt").write_text(SALT)
+    own = {"root": tmp_path / "own", "out": tmp_path / "out", "hash_ids": tmp_path / "salt"}
+    for name in ("Castorp_nobody", "Castorp0_L"):
+        (tmp_path / "masks/disc").mkdir(parents=True, exist_ok=True)
+        write_png(np.full((4, 4, 3), 255, np.uint8), tmp_path / f"masks/disc/{name}.png")
+    lines, failure = refused(SMALL | own | {"regions": tmp_path / "masks"}, capsys)
+    assert "Castorp_nobody.png" in lines[-2]
+    assert failure.startswith("hash_ids: the line above says which masks do not fit")
+    (tmp_path / "masks/disc/Castorp_nobody.png").unlink()
+    preprocess.main(flags(SMALL | own | {"regions": tmp_path / "masks"}))
+    assert 'mask,"disc: 4 x 4 pixels' in (tmp_path / "out/rejected.csv").read_text()
+    stored = {"store": (tmp_path / "mlflow.db").read_bytes()} | everything_below(tmp_path / "out")
+    assert found_in(stored, "astorp") == set()
 
 
 def test_a_line_that_names_people_is_said_and_not_recorded(tmp_path, monkeypatch, capsys):

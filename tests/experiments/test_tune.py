@@ -96,6 +96,20 @@ def test_the_best_is_retrained_once(small, capsys):
     assert "trial 0 was retrained before: models:/retrained/1" in capsys.readouterr().out
 
 
+@pytest.mark.slow
+def test_the_retraining_keeps_drawn_values_that_its_recipe_would_change(small, tmp_path):
+    """The best value is the flag's default, for which the recipe says another."""
+    (tmp_path / "own.yaml").write_text("ema: 0.9\nepochs: 3\n")
+    space = {"ema": {"choices": [0.0, 0.5]}, "start": [{"ema": 0.0}]}
+    (tmp_path / "ema.json").write_text(json.dumps(space))
+    given = small | {"study": "recipe", "recipe": tmp_path / "own.yaml", "trials": 1}
+    given |= {"space": tmp_path / "ema.json", "bootstrap": 50, "retrain_epochs": 1}
+    tune.main(flags(given | {"retrain": "true", "register_as": "mixed"}))
+    trained = mlflow.get_run(resolve("models:/mixed@candidate").run_id)
+    assert (trained.data.params["ema"], trained.data.params["epochs"]) == ("0.0", "1")
+    assert not {name for name in trained.data.tags if name.startswith("recipe.")}
+
+
 def test_another_question_is_refused_in_one_line(small, capsys):
     tune.main(flags(small | {"study": "asked", "trials": 1}))
     capsys.readouterr()

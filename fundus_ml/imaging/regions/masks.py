@@ -1,6 +1,7 @@
 """Masks that people drew, in files named like photographs: they go before what is found."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,8 +37,8 @@ class MaskFolder:
         files: By name of the photograph, by part.
 
     Raises:
-        InputError: The folder holds none of the subfolders, or a mask belongs to no photograph or
-            to one that has another mask of that part.
+        InputError: The folder holds none of the subfolders, or a mask belongs to no photograph, to
+            several of one name, or to one that has another mask of that part.
     """
 
     def __init__(self, folder: Path, stems: Iterable[str]) -> None:
@@ -47,16 +48,21 @@ class MaskFolder:
                 f"regions={folder}: holds no folder {', '.join(PARTS_DRAWN)}; allowed: yes, no, or "
                 "a folder with these, masks named like their photographs"
             )
-        known = set(stems)
+        named = Counter(stems)
         self.files: dict[str, dict[str, Path]] = {}
         strays: list[str] = []
         for part in there:
             for file in sorted((folder / part).iterdir()):
                 if file.suffix.lower() not in PICTURES:
                     continue
-                stem = _belonging(file.stem, known)
+                stem = _belonging(file.stem, named)
                 if stem is None:
                     strays.append(f"{part}/{file.name}")
+                elif named[stem] > 1:
+                    raise InputError(
+                        f"regions={folder}: {part}/{file.name} belongs to {named[stem]} "
+                        f"photographs named {stem}; give these names of their own"
+                    )
                 elif part in self.files.setdefault(stem, {}):
                     raise InputError(
                         f"regions={folder}: {part}/{file.name} and {self.files[stem][part].name} "
@@ -68,7 +74,7 @@ class MaskFolder:
             raise InputError(f"regions={folder}: masks of no photograph here: {listed(strays)}")
 
 
-def _belonging(name: str, stems: set[str]) -> str | None:
+def _belonging(name: str, stems: Container[str]) -> str | None:
     """The longest name of a photograph that begins a mask's name."""
     while name:
         if name in stems:
@@ -97,14 +103,14 @@ def read_masks(files: Mapping[str, Path], *, width: int, height: int) -> dict[st
         drawn = _grey_levels(part, file)
         if drawn.shape != (height, width):
             told = f"{drawn.shape[1]} x {drawn.shape[0]} pixels, its photograph {width} x {height}"
-            raise Refused(REASON, f"{part}/{file.name}: {told}")
+            raise Refused(REASON, f"{part}: {told}")
         mask = drawn > int(drawn.max()) / 2
         share = float(mask.mean())
         if not share:
-            raise Refused(REASON, f"{part}/{file.name}: marks nothing")
+            raise Refused(REASON, f"{part}: marks nothing")
         if share > PARTS_DRAWN[part]:
             told = f"marks {share:.0%} of the frame, at most {PARTS_DRAWN[part]:.0%} are allowed"
-            raise Refused(REASON, f"{part}/{file.name}: {told}; white is the part, black the rest")
+            raise Refused(REASON, f"{part}: {told}; white is the part, black the rest")
         masks[part] = mask
     return masks
 
@@ -116,7 +122,7 @@ def _grey_levels(part: str, file: Path) -> NDArray[np.uint8]:
     except cv2.error:  # an empty file, more pixels than OpenCV reads
         drawn = None
     if drawn is None:
-        raise Refused(REASON, f"{part}/{file.name}: no picture")
+        raise Refused(REASON, f"{part}: no picture")
     return np.asarray(drawn, np.uint8)
 
 

@@ -163,6 +163,8 @@ def test_chance_level_is_that_of_the_rank_sum():
     assert chance_level(labels, np.arange(160), seed=0) == pytest.approx(expected, abs=0.006)
     two_eyes = chance_level(np.repeat(labels, 2), np.repeat(np.arange(160), 2), seed=0)
     assert two_eyes == pytest.approx(expected, abs=0.006)
+    eyes_differ = chance_level(labels, np.tile(np.arange(80), 2), seed=0)
+    assert eyes_differ == pytest.approx(expected, abs=0.006)
 
 
 def test_chance_is_certain_where_one_sex_is_absent():

@@ -171,6 +171,39 @@ def test_folders_that_do_not_go_together_are_refused(tmp_path):
         open_dataset(paths)
 
 
+@pytest.mark.parametrize(
+    ("recipes", "said"),
+    [
+        (({}, {"around": "disc"}), "a shows whole eyes, .*b shows discs alone"),
+        (({"around": "border"}, {"around": "whole"}), "a shows borders alone, .*b shows whole"),
+        (
+            ({"around": "disc", "around_width": 0.5}, {"around": "disc"}),
+            "a are 0.5 fields of view wide, of .*b 0.35",
+        ),
+    ],
+)
+def test_folders_that_show_different_parts_are_refused(tmp_path, recipes, said):
+    for name, recipe in zip("ab", recipes, strict=True):
+        write_folder(tmp_path / name, source=name)
+        record = read_dataset_json(tmp_path / name)
+        write_dataset_json(tmp_path / name, {**record, "recipe": recipe})
+    with pytest.raises(InputError, match=said):
+        open_dataset(f"{tmp_path / 'a'},{tmp_path / 'b'}")
+
+
+def test_the_sources_of_a_composite_weigh_the_same(composite, tmp_path):
+    """Seven eyes and five; balance=sex leaves the sources as large as they are."""
+    train = composite[0].frame.query("split == 'train'")
+    tiny, other = train.groupby("source")["weight"].sum()
+    assert tiny == pytest.approx(other)
+    for name in "ab":
+        record = read_dataset_json(tmp_path / name)
+        write_dataset_json(tmp_path / name, {**record, "recipe": {"balance": "sex"}})
+    frame = open_dataset(f"{tmp_path / 'a'},{tmp_path / 'b'}").frame.query("split == 'train'")
+    sums = frame.groupby("source")["weight"].sum()
+    assert sums.to_dict() == pytest.approx(frame["source"].value_counts().to_dict())
+
+
 @pytest.mark.parametrize("other", ["a/../a", "link", "copy"])
 def test_a_folder_under_two_paths_is_refused(folder, other):
     """Spelled otherwise, through a link, or copied."""

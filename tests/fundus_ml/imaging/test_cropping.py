@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from fundus_ml.errors import InputError
 from fundus_ml.imaging.cropping import PAINTED, crop_eye
 from fundus_ml.imaging.options import CropOptions
 from fundus_ml.imaging.photographs import read_photograph
@@ -42,3 +43,29 @@ def test_a_border_shows_what_the_camera_wrote_and_where_the_frame_cuts_the_field
     assert (written[SIZE // 2, SIZE // 2] == PAINTED).all()
     assert (written[-1, SIZE // 2] == 0).all()
     assert (written[1, SIZE // 2] == PAINTED).all()
+
+
+def test_the_tab_of_an_aperture_is_no_border():
+    """Lit, beside the circle and one with it; what stands apart stays."""
+    tabbed = photograph(written=240)
+    cv2.rectangle(tabbed, (330, 50), (352, 72), (40, 80, 150), -1)
+    there = np.s_[11:13, 84:86]
+    assert (crop(photograph())[there] == 0).all()
+    assert (crop(tabbed, around="whole")[there] > 0).any()
+    assert (crop(tabbed)[there] == PAINTED).all()
+    assert (crop(tabbed)[1:4, 1:10] == 240).all()
+
+
+@pytest.mark.parametrize("across", [60, 120])
+def test_a_photograph_that_is_enlarged_shows_no_retina_beside_the_circle(across):
+    """Its pixels are mixed over several of the square."""
+    small, other = (
+        cv2.resize(photograph(brightness=brightness), (across, across * 19 // 20))
+        for brightness in (150, 230)
+    )
+    np.testing.assert_array_equal(crop(small), crop(other))
+
+
+def test_a_border_is_not_filled_with_mirrored_retina():
+    with pytest.raises(InputError, match="padding=mirror: mirrors retina; around=border needs"):
+        CropOptions(around="border", padding="mirror")

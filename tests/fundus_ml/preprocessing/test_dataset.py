@@ -28,7 +28,7 @@ from fundus_ml.sources.files import load_file
 from fundus_ml.sources.folder import folder_photographs
 from fundus_ml.sources.synthetic import synthetic_photographs
 from fundus_ml.synthesis.options import Population
-from tests.fundus_ml.tiny_eyes import draw_field
+from tests.fundus_ml.tiny_eyes import draw_field, write_folder
 
 SIZE = 16
 ROWS = 12
@@ -434,3 +434,16 @@ def test_a_place_that_holds_other_things_is_refused(tmp_path, release):
     with pytest.raises(InputError, match="holds other things than a dataset"):
         run(release, tmp_path / "release")
     assert len(folder_photographs(tmp_path / "release").table) == len(release.table)
+
+
+def test_splits_of_other_eyes_are_refused_before_any_is_read(release_once, tmp_path):
+    write_folder(tmp_path / "other")
+    options = PreprocessingOptions(size=SIZE, splits_of=str(tmp_path / "other"))
+
+    def load(*_):
+        raise AssertionError
+
+    unread = replace(release_once, load=load)
+    with pytest.raises(InputError, match=r"splits_of=.*other: holds none of these eyes"):
+        preprocess(unread, tmp_path / "out", options, recipe={})
+    assert not (tmp_path / "out").exists()

@@ -55,6 +55,14 @@ def test_two_masks_of_one_part_are_refused(tmp_path):
         MaskFolder(tmp_path, ["1_left"])
 
 
+def test_a_mask_of_two_photographs_of_one_name_is_refused(tmp_path):
+    """P1/left.png and P2/left.png: nobody knows whose disc it is."""
+    drawn(tmp_path, "disc/left.png")
+    with pytest.raises(InputError, match=r"disc/left\.png belongs to 2 photographs named left"):
+        MaskFolder(tmp_path, ["left", "left", "right"])
+    assert MaskFolder(tmp_path, ["left", "right", "right"]).files
+
+
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
@@ -72,7 +80,7 @@ def test_a_mask_that_cannot_be_one_is_refused(tmp_path, changed, told):
 def test_a_file_that_is_no_picture_is_refused(tmp_path):
     file = tmp_path / "1.png"
     file.write_bytes(b"text")
-    with pytest.raises(Refused, match=r"mask: disc/1\.png: no picture"):
+    with pytest.raises(Refused, match="mask: disc: no picture"):
         read_masks({"disc": file}, width=WIDTH, height=HEIGHT)
 
 

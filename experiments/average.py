@@ -16,7 +16,8 @@ from experiments.running.addresses import addresses
 from experiments.running.flags import run_entry_point
 from experiments.running.options import ConsoleOptions
 from fundus_ml import data, figures, model_selection
-from fundus_ml.errors import check_seed, refuse_outside
+from fundus_ml.data.options import TRUE
+from fundus_ml.errors import InputError, check_seed, refuse_outside
 from fundus_ml.model_selection.options import METHODS
 from fundus_ml.models.options import check_precision
 
@@ -73,6 +74,10 @@ def average(config: AverageConfig, run: "tracking.Run") -> "tracking.ModelVersio
     )
     recording.check_splits(dataset, bootstrap=config.bootstrap)
     versions = running.read_versions(run, config.models)
+    for version in versions.entries:
+        learned = version.tags.get("labels", TRUE)
+        if learned != TRUE:
+            raise InputError(f"models: {version.uri} learned {learned} labels; it is a control")
     running.possibly_trained_on(run, versions.entries, dataset, split="test")
     with console.progress("average", "eye") as on_step:
         averaged = model_selection.average_classifiers(

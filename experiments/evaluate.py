@@ -123,6 +123,8 @@ def evaluate(config: EvaluateConfig, run: "tracking.Run") -> "pd.DataFrame":
     classifier, version = running.read_model(run, config.model)
     if config.split == ALL:
         running.refuse_known_people(run, version, dataset)
+    else:
+        running.possibly_trained_on(run, [version], dataset, split=config.split)
     calibration = None if fits else stored_calibration(version)
     measured = recording.measure_split(
         run,

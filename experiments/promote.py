@@ -63,17 +63,22 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def promote(config: PromoteConfig, run: "tracking.Run") -> "model_selection.Decision":
     """Ask whether a version has earned the alias, move it or not, and say why."""
-    dataset = running.read_dataset_for(
-        run, config.dataset, [config.model], context="promote", verify=config.verify
-    )
-    eyes = dataset.split(config.split)
-    evaluation.check_measurable(eyes, resamples=config.bootstrap)
-    classifier, version = running.read_model(run, config.model)
+    version = tracking.resolve(config.model)
     learned = version.tags.get("labels", TRUE)
     if learned != TRUE:
         raise InputError(f"model={config.model}: learned {learned} labels; no champion, a control")
     champion = tracking.find_alias(version.name, CHAMPION)
     rivals = _rivals(champion, version)
+    dataset = running.read_dataset_for(
+        run,
+        config.dataset,
+        [each.uri for each in (version, *rivals)],
+        context="promote",
+        verify=config.verify,
+    )
+    eyes = dataset.split(config.split)
+    evaluation.check_measurable(eyes, resamples=config.bootstrap)
+    classifier, _ = running.read_model(run, version.uri)
     models = {version.uri: classifier} | {
         rival.uri: running.read_model(run, rival.uri)[0] for rival in rivals
     }
@@ -97,7 +102,14 @@ def promote(config: PromoteConfig, run: "tracking.Run") -> "model_selection.Deci
         holds_already=_uri(champion) == version.uri,
     )
     run.log_table(table, "comparison.json")
+    if decision.promoted and _uri(tracking.find_alias(version.name, CHAMPION)) != _uri(champion):
+        raise InputError(
+            f"model={config.model}: {version.name}@{CHAMPION} was given to another version "
+            "meanwhile; compare with that one"
+        )
     _carry_out(decision, run, version, dataset, split=config.split)
+    if rivals and config.least_gain >= 0:
+        console.say("of versions that are no better it promotes at most one in forty")
     return decision
 
 
@@ -141,10 +153,7 @@ def _carry_out(
         tracking.set_alias(version, CHAMPION)
     verdict = "promoted to champion" if decision.promoted else "not promoted"
     console.say(f"{version.uri} {verdict}: {decision.reason}")
-    console.say(
-        f"decision {made} made on the {place}; of versions that are no better it promotes at most "
-        "one in forty"
-    )
+    console.say(f"decision {made} made on the {place}")
 
 
 if __name__ == "__main__":

@@ -110,8 +110,9 @@ def flags_of(first: "tracking.Repeatable") -> list[str]:
             values[flag] = first.model
     if first.start:
         values["weights"] = first.start
-    if first.registered:
-        values["register_as"] = first.registered + ENDING
+    if "register_as" in values:
+        # The version itself may be gone by now; its name must stay as it is all the same.
+        values["register_as"] = (first.registered or values["register_as"]) + ENDING
     return [part for name, value in _given(values) for part in (f"--{name}", value)]
 
 

@@ -46,8 +46,8 @@ def versions_to_choose_from(
 ) -> int:
     """Count the versions that whoever names a candidate could have chosen from by their scores.
 
-    Every training measures its version on the test split, so each version of the dataset could
-    have been named for that score.
+    Every training measures its version on the test split, so each version of the dataset, or of
+    the one that the candidate learned from, could have been named for that score.
 
     Args:
         digests: Digests of the dataset and of its folders.
@@ -59,7 +59,8 @@ def versions_to_choose_from(
     """
     client = initialise_tracking()
     found = {candidate.uri}
-    for digest in sorted(digests):
+    own = {candidate.tags.get("dataset_digest", "")} - {""}
+    for digest in sorted({*digests, *own}):
         if '"' in digest or "'" in digest:
             continue  # no digest of ours; a quote would end the filter
         for entry in find_versions(client, f"tags.dataset_digest = '{digest}'"):

@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +17,7 @@ from experiments.running.options import ANY, NO
 from experiments.running.places import user_path
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.errors import InputError
+from fundus_ml.sources.files import files_below
 from tracking.registry import resolve
 from tracking.runs import Run
 from tracking.steps import STEP_TAG, TOOK_OVER, Step, find_step, read_step
@@ -150,24 +150,12 @@ def folder_fingerprint(folder: Path) -> str:
     try:
         seen = [
             (str(path.relative_to(folder)), stat.st_size, stat.st_mtime_ns)
-            for path in sorted(_files_below(folder, frozenset()))
+            for path in sorted(files_below(folder))
             for stat in [path.stat()]
         ]
     except OSError as error:
         raise InputError(f"root={folder}: cannot be read ({error.strerror})") from error
     return hashlib.sha256(json.dumps(seen).encode()).hexdigest()
-
-
-def _files_below(folder: Path, around: frozenset[str]) -> Iterator[Path]:
-    """Every file, through linked folders too, but for links back to a folder around them."""
-    here = os.path.realpath(folder)
-    if here in around:
-        return
-    for path in folder.iterdir():
-        if path.is_dir():
-            yield from _files_below(path, around | {here})
-        elif path.is_file():
-            yield path
 
 
 def _content_of(value: object) -> str:

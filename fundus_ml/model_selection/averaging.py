@@ -2,7 +2,7 @@
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -167,6 +167,7 @@ def reestimate_statistics(
     batch_size: int,
     precision: str = "auto",
     seed: int = 0,
+    kept: Collection[str] = (),
     on_step: Callable[[int], None] | None = None,
 ) -> None:
     """Replace BatchNorm statistics in place by their mean over shuffled batches of ``train``.
@@ -181,6 +182,7 @@ def reestimate_statistics(
         batch_size: Eyes per pass.
         precision: Precision of the passes.
         seed: Seed of the order.
+        kept: Names of layers whose statistics stay as they are.
         on_step: Called with the eyes of each pass.
     """
     if not any(isinstance(module, _BatchNorm) for module in model.modules()):
@@ -197,15 +199,20 @@ def reestimate_statistics(
 
     few, _ = next(batches(train, TINY, device=device))
     with autocast(resolved(model, few, precision), device):
-        update_bn(images(), _StatisticsOnly(model.eval()).eval())
+        update_bn(images(), _StatisticsOnly(model.eval(), kept=kept).eval())
 
 
 class _StatisticsOnly(nn.Module):
-    """A network in which training mode reaches BatchNorm alone."""
+    """A network in which training mode reaches BatchNorm alone, and not that which is kept."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, *, kept: Collection[str]) -> None:
         super().__init__()
         self.network = network
+        self._kept = {
+            module: copy.deepcopy(module.state_dict())
+            for name, module in network.named_modules()
+            if name in kept
+        }
 
     def forward(self, images: Tensor) -> Tensor:
         logit: Tensor = self.network(images)
@@ -214,7 +221,9 @@ class _StatisticsOnly(nn.Module):
     def train(self, mode: bool = True) -> "_StatisticsOnly":  # noqa: FBT001, FBT002 (torch's)
         self.training = mode
         for module in self.network.modules():
-            if isinstance(module, _BatchNorm):
+            if module in self._kept:  # torch has reset its statistics by now
+                module.load_state_dict(self._kept[module])
+            elif isinstance(module, _BatchNorm):
                 module.train(mode)
         return self
 
@@ -257,13 +266,15 @@ class _Averaging:
         return Average(model=model, members=tuple(members), trail=trail)
 
     def _average(self, names: Sequence[str]) -> Classifier:
-        model = mean_weights([self.parents[name] for name in names])
+        parents = [self.parents[name] for name in names]
+        model = mean_weights(parents)
         reestimate_statistics(
             model,
             self.train,
             batch_size=self.batch_size,
             precision=self.precision,
             seed=self.seed,
+            kept=_frozen_statistics(parents),
             on_step=self._advance,
         )
         return model
@@ -279,9 +290,36 @@ class _Averaging:
             self.on_step(min(self.passed, self.total), self.total)
 
 
+def _frozen_statistics(parents: Sequence[Classifier]) -> set[str]:
+    """Names of BatchNorm layers whose statistics no parent's training moved: all hold the same.
+
+    What the parents learned rests on them, and their mean too. None where the parents normalise
+    pixels differently: what the first layer sees changes with that.
+    """
+    first, *others = parents
+    if any((each.spec.mean, each.spec.std) != (first.spec.mean, first.spec.std) for each in others):
+        return set()
+    layers = [dict(parent.named_modules()) for parent in parents]
+    return {
+        name
+        for name, layer in layers[0].items()
+        if isinstance(layer, _BatchNorm)
+        and layer.running_mean is not None
+        and all(
+            torch.equal(buffer, each[name].get_buffer(key))
+            for each in layers[1:]
+            for key, buffer in layer.named_buffers()
+            if key != "num_batches_tracked"
+        )
+    }
+
+
 def _shape(model: Classifier) -> str:
     spec = model.spec
-    return f"arch={spec.arch} head={spec.head} head_hidden={spec.head_hidden} size={spec.size}"
+    return (
+        f"arch={spec.arch} head={spec.head} head_hidden={spec.head_hidden} size={spec.size} "
+        f"both_flips={spec.both_flips}"
+    )
 
 
 def _channel_means(constants: Sequence[tuple[float, ...]]) -> tuple[float, ...]:

@@ -3,7 +3,7 @@
 import os
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pandas as pd
@@ -57,16 +57,42 @@ def image_files(root: Path) -> list[str]:
         What :func:`~fundus_ml.sources.listing.as_path` turns back into a path.
 
     Raises:
-        InputError: ``root`` is no folder.
+        InputError: ``root`` is no folder, or one below it cannot be read.
     """
     if not root.is_dir():
         raise InputError(f"photographs={root}: no such folder")
+    try:
+        below = [path.relative_to(root) for path in files_below(root)]
+    except OSError as error:
+        raise InputError(
+            f"photographs={error.filename}: cannot be read ({error.strerror})"
+        ) from error
     return sorted(
-        as_text(Path(folder, name).relative_to(root))
-        for folder, _, names in os.walk(root)
-        for name in names
-        if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith(".")
+        as_text(path)
+        for path in below
+        if path.name.lower().endswith(IMAGE_SUFFIXES)
+        and not any(part.startswith(".") for part in path.parts)
     )
+
+
+def files_below(folder: Path, around: frozenset[str] = frozenset()) -> Iterator[Path]:
+    """Every file, through linked folders too, but for links back to a folder around them.
+
+    Args:
+        folder: Where to look.
+        around: Real paths of the folders it lies in.
+
+    Raises:
+        OSError: A folder cannot be read.
+    """
+    here = os.path.realpath(folder)
+    if here in around:
+        return
+    for path in folder.iterdir():
+        if path.is_dir():
+            yield from files_below(path, around | {here})
+        elif path.is_file():
+            yield path
 
 
 def find_files(root: Path, named: Sequence[Sequence[str]]) -> list[Path | Refused]:

@@ -11,6 +11,7 @@ from tests.experiments.conftest import flags
 from tests.experiments.tiny_versions import artifact, logged_table, newest
 from tracking.exposure import datasets_seen, download_training_eyes
 from tracking.registry import find_alias, load_classifier, resolve
+from tracking.stores import initialise_tracking
 
 PARENTS = ["models:/eye/1", "models:/eye/2"]
 # Twelve pixels leave the audit of a composite no rim to measure.
@@ -80,7 +81,7 @@ def test_greedy_that_keeps_one_registers_nothing(versions, capsys):
         ({"models": "models:/eye/1"}, "1 given, 2 or more needed"),
         (
             {"models": "models:/eye/1,models:/eye/4"},
-            "head_hidden=6 size=12, models:/eye/4 is arch=test_resnet head=last head_hidden=5",
+            "head_hidden=6 size=12 both_flips=False, models:/eye/4 is arch=test_resnet head=last",
         ),
         ({"method": "best"}, "method=best: allowed: uniform, greedy"),
         ({"batch_size": 1}, "batch_size=1: must be at least 2"),
@@ -93,3 +94,11 @@ def test_mistakes_end_in_one_line(versions, capsys, changed, line):
         enter(versions, **changed)
     assert line in capsys.readouterr().err
     assert newest("average").info.status == "FAILED"
+
+
+def test_a_control_is_not_averaged(versions, capsys):
+    """The average would count as having learned true labels."""
+    initialise_tracking().set_model_version_tag("eye", "3", "labels", "shuffled")
+    with pytest.raises(SystemExit, match="2"):
+        enter(versions, models="models:/eye/1,models:/eye/3")
+    assert "models:/eye/3 learned shuffled labels; it is a control" in capsys.readouterr().err

@@ -37,6 +37,13 @@ def test_the_command_names_the_version_and_leaves_its_aliases_alone(versions):
     ]  # fmt: skip
 
 
+def test_aliases_stay_where_the_version_is_gone(versions):
+    """Only its registry entry said under which name it was registered."""
+    asked = {"dataset": versions.a, "register_as": "fundus-sex"}
+    gone = repeatable(versions.a, parameters=asked, model="", registered="")
+    assert flags_of(gone)[2:] == ["--register_as", "fundus-sex-reproduced"]
+
+
 def test_every_address_is_the_version_it_was(versions):
     """Aliases may have moved since; `compare` takes several, a training its start weights."""
     given = {"dataset": versions.a, "models": "models:/eye@a,models:/eye@b"}

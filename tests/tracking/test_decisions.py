@@ -51,4 +51,5 @@ def test_versions_that_a_split_measured_are_counted(store):  # noqa: ARG001 - it
     assert count({"d1"}, candidate=first, champion=None) == 3
     assert count({"d1", "d2"}, candidate=first, champion=resolve("models:/b/1")) == 3
     assert count({"d1"}, candidate=other, champion=None) == 4
-    assert count({"it's"}, candidate=first, champion=first) == 1
+    assert count({"it's"}, candidate=first, champion=first) == 2
+    assert count({"d1-and-d2"}, candidate=first, champion=None) == 3

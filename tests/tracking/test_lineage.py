@@ -137,3 +137,13 @@ def test_a_deleted_ancestor_is_told():
     orphan = ModelVersion("fundus-sex", 9, "m", "r", {"parent_version": "models:/fundus-sex/4"})
     with pytest.raises(TrackingError, match="no such version, there is: 1"):
         lineage.ancestors(orphan)
+
+
+def test_what_measured_a_deleted_version_of_the_same_name_is_not_counted(version):
+    with start_run("evaluate", {}) as run:
+        run.log_inputs(models=[version])
+        run.set_tags({"model_version": version.uri})
+    assert [each.run_id for each in lineage.measurements_of(version)] == [run.run_id]
+    again = ModelVersion(version.name, version.version, "m-other", "other", {})
+    assert again.uri == version.uri
+    assert lineage.measurements_of(again) == []

@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(table.round(3).to_string(index=False))
     file = given.results / "odir_enrichment.csv"
     table.to_csv(file, index=False, lineterminator="\n", float_format="%.4f")
-    figure = enrichment_by_contrast_figure(table)
+    figure = enrichment_by_contrast_figure(table, parts=PARTS)
     (given.pictures / "real_eyes_enrichment.png").write_bytes(figure_png(figure))
 
 

@@ -1,6 +1,6 @@
 """Where the change of several contrasts goes: each part against null models, sham and gradient."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -34,16 +34,17 @@ COLUMNS = (
 )
 
 
-def enrichment_by_contrast_figure(frame: pd.DataFrame) -> Figure:
+def enrichment_by_contrast_figure(frame: pd.DataFrame, *, parts: Sequence[str]) -> Figure:
     """Enrichment of change per contrast, part and network, on a logarithmic axis.
 
     Args:
         frame: One row per contrast, part and network: ``contrast part known network enrichment
             low high sham gradient null_low null_high p_max``; a network's sham, and the range of
             the null models, may be NaN. ``known`` marks the place where the disease shows.
+        parts: Parts from top to bottom; one that no contrast has is left out.
 
     Returns:
-        A panel per contrast, parts from top to bottom: the null models' range as a grey bar, each
+        A panel per contrast, and in each part: the null models' range as a grey bar, each
         network with its interval, its sham hollow, the squared gradient as a triangle, the p-value
         of the first network on the right, the known place shaded.
 
@@ -52,13 +53,13 @@ def enrichment_by_contrast_figure(frame: pd.DataFrame) -> Figure:
     """
     check_columns(frame, COLUMNS)
     contrasts = list(dict.fromkeys(frame["contrast"]))
-    parts = list(dict.fromkeys(frame["part"]))
-    figure = make_figure(2.1 * len(contrasts) + 1.6, 0.62 * len(parts) + 1.5)
+    drawn = [part for part in parts if part in set(frame["part"])]
+    figure = make_figure(2.1 * len(contrasts) + 1.6, 0.62 * len(drawn) + 1.5)
     panels = figure.subplots(1, len(contrasts), sharex=True, sharey=True, squeeze=False)[0]
     for axes, contrast in zip(panels, contrasts, strict=True):
         rows = frame[frame["contrast"] == contrast]
         for row in rows.to_dict("records"):
-            _draw(axes, row, parts.index(row["part"]))
+            _draw(axes, row, drawn.index(row["part"]))
         axes.plot([], [], color=FAINT, marker="o", fillstyle="none", ls="none", label="its sham")
         axes.axvline(1, color=FAINT, linewidth=1, linestyle="dashed", label="spread evenly (1)")
         axes.set_xscale("log")
@@ -66,8 +67,8 @@ def enrichment_by_contrast_figure(frame: pd.DataFrame) -> Figure:
         axes.minorticks_off()
         tidy(axes, xlabel="", ylabel="", title=str(contrast))
         axes.grid(visible=False, axis="y")
-    panels[0].set_yticks(range(len(parts)), parts)
-    panels[0].set_ylim(len(parts) - 0.5, -0.5)
+    panels[0].set_yticks(range(len(drawn)), drawn)
+    panels[0].set_ylim(len(drawn) - 0.5, -0.5)
     figure.supxlabel(
         "enrichment of change (share of energy / share of area)", fontsize=BODY_SIZE, color=INK
     )

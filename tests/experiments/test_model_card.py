@@ -61,7 +61,7 @@ def test_the_verdict_follows_the_interval_and_the_labels(low, labels, said):
     ("tags", "answers", "shown"),
     [
         ({}, True, "One fundus photograph in"),
-        ({"around": "disc"}, False, "The surroundings of the disc of an eye in"),
+        ({"around": "disc"}, False, "One fundus photograph (discs alone) in"),
         ({"labels": "shuffled"}, False, "One fundus photograph in"),
     ],
 )

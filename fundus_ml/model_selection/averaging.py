@@ -89,8 +89,9 @@ def check_averageable(parents: Mapping[str, Classifier]) -> None:
     """Refuse networks whose weights do not correspond.
 
     Raises:
-        InputError: Fewer than two, or two of them differ in architecture, width of the head or
-            size of the images they were trained on; names both.
+        InputError: Fewer than two, or two of them differ in architecture, width of the head, size
+            of the images they were trained on or whether they see both flips; names both. Or they
+            normalise pixels differently and :func:`renormalised` does not hold for them.
     """
     if len(parents) < 2:  # noqa: PLR2004 (a mean of one is itself)
         raise InputError(f"models: {len(parents)} given, an average needs two or more")
@@ -102,6 +103,21 @@ def check_averageable(parents: Mapping[str, Classifier]) -> None:
                 f"models: {first} is {shapes[first]}, {other} is {shapes[other]}; "
                 "only networks of one kind can be averaged"
             )
+    constants = {(model.spec.mean, model.spec.std) for model in parents.values()}
+    if len(constants) > 1 and not _takes_other_constants(parents[first]):
+        raise InputError(
+            f"models: {first} and others subtract and divide by different constants; networks of "
+            f"arch={parents[first].spec.arch} cannot be rewritten to one (its first convolution "
+            "standardises its weights, or has neither a bias nor BatchNorm behind it)"
+        )
+
+
+def _takes_other_constants(model: Classifier) -> bool:
+    """Whether the first convolution, or BatchNorm behind it, can take up other constants."""
+    modules = list(model.backbone.modules())
+    first = next((module for module in modules if isinstance(module, nn.Conv2d)), None)
+    behind = any(isinstance(module, _BatchNorm) for module in modules)
+    return type(first) is nn.Conv2d and (first.bias is not None or behind)
 
 
 def mean_weights(members: Sequence[Classifier]) -> Classifier:

@@ -300,6 +300,15 @@ def test_what_cannot_be_averaged_is_named():
         check_averageable({"a": small, "b": wide})
 
 
+@pytest.mark.parametrize("arch", ["test_efficientnet_gn", "test_nfnet"])
+def test_networks_that_cannot_take_other_constants_are_refused(arch):
+    """Without BatchNorm the shift would be lost; standardised weights undo the factor."""
+    own, other = make(arch), make(arch, constants={"mean": (0.4,) * 3, "std": (0.3,) * 3})
+    with pytest.raises(InputError, match=f"arch={arch} cannot be rewritten"):
+        check_averageable({"a": own, "b": other})
+    check_averageable({"a": own, "b": copy.deepcopy(own)})
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

@@ -18,12 +18,12 @@ import pandas as pd
 from fundus_ml.faithfulness.known_places import KNOWN_PLACES
 from fundus_ml.figures import enrichment_by_contrast_figure
 from fundus_ml.figures.style import figure_png
-from fundus_ml.modulation.control_table import MODULATION
+from fundus_ml.imaging.regions.zones import RING
 from fundus_ml.modulation.saliency import GRADIENT
 from fundus_ml.modulation.several_networks import is_replicate
 
 RESULTS = Path("docs/results")
-PARTS = ("disc", "disc ring", "macula", "vessels")
+PARTS = ("disc", RING, "macula", "vessels")
 LEVEL = 0.05
 
 
@@ -67,8 +67,8 @@ def parts_of(folder: Path, contrast: str, *, eps: float) -> pd.DataFrame:
     rows = own[["part", "enrichment", "low", "high", "sham", "over_sham", "over_sham_p"]].copy()
     rows.insert(0, "contrast", contrast)
     rows.insert(2, "known", own["part"] == KNOWN_PLACES.get(contrast))
-    rows.insert(3, "network", own["condition"].str.removeprefix(MODULATION).str.strip())
-    rows["network"] = rows["network"].replace("", "1").astype(int)
+    number = own["condition"].str.extract(r"(\d+)$", expand=False).fillna("1")
+    rows.insert(3, "network", number.astype(int))
     first = rows["network"] == 1
     rows["gradient"] = rows["part"].map(gradient).where(first)
     for name in ("networks", "null_low", "null_high", "p", "p_max"):

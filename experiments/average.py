@@ -75,7 +75,7 @@ def average(config: AverageConfig, run: "tracking.Run") -> "tracking.ModelVersio
     recording.check_splits(dataset, bootstrap=config.bootstrap)
     versions = running.read_versions(run, config.models)
     for version in versions.entries:
-        learned = version.tags.get("labels", TRUE)
+        learned = running.learned_labels(version)
         if learned != TRUE:
             raise InputError(f"models: {version.uri} learned {learned} labels; it is a control")
     running.possibly_trained_on(run, versions.entries, dataset, split="test")

@@ -170,9 +170,9 @@ def _read(config: PreprocessConfig, run: "tracking.Run") -> tuple[Path, "data.Ph
             healthy_only=config.healthy_only,
             population=config.population(),
         )
-    with _unnamed(config, "which masks do not fit"):
-        preprocessing.drawn_masks(config.regions, photographs)
     if salt:
+        with _unnamed(config, "which masks do not fit"):
+            preprocessing.drawn_masks(config.regions, photographs)
         photographs = sources.pseudonymised(photographs, salt)
     running.check_space([_space(out, config, len(photographs.table))])
     for line in photographs.assumed:

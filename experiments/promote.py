@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def promote(config: PromoteConfig, run: "tracking.Run") -> "model_selection.Decision":
     """Ask whether a version has earned the alias, move it or not, and say why."""
     version = tracking.resolve(config.model)
-    learned = version.tags.get("labels", TRUE)
+    learned = running.learned_labels(version)
     if learned != TRUE:
         raise InputError(f"model={config.model}: learned {learned} labels; no champion, a control")
     champion = tracking.find_alias(version.name, CHAMPION)

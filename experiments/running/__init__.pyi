@@ -30,6 +30,7 @@ from .networks import Networks as Networks
 from .networks import named_versions as named_versions
 from .networks import read_networks as read_networks
 from .null_models import check_null_start as check_null_start
+from .null_models import learned_labels as learned_labels
 from .options import ReplicatedOptions as ReplicatedOptions
 from .options import ResumableOptions as ResumableOptions
 from .places import out_place as out_place

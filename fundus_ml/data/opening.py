@@ -10,7 +10,7 @@ from fundus_ml.data.contrasts import answers, check_people
 from fundus_ml.data.dataset import FundusDataset, split_by_of
 from fundus_ml.data.manifest import validate_manifest
 from fundus_ml.data.members import read_members
-from fundus_ml.data.options import SEX, Verify
+from fundus_ml.data.options import SEX, Verify, factors_of
 from fundus_ml.data.record import DatasetRecord
 from fundus_ml.data.record_linkage import settle
 from fundus_ml.errors import InputError
@@ -62,11 +62,8 @@ def open_dataset(
 
 def _common_factors(records: Iterable[DatasetRecord]) -> list[str]:
     """What every folder balances, which the composite does anew: it has sources to balance."""
-    said = [
-        [name.strip() for name in str(record["recipe"].get("balance", _USUAL)).split(",")]
-        for record in records
-    ]
-    return [name for name in said[0] if name and all(name in others for others in said)]
+    said = [factors_of(str(record["recipe"].get("balance", _USUAL))) for record in records]
+    return [name for name in said[0] if all(name in others for others in said)]
 
 
 def _asked(dataset: FundusDataset, contrast: str) -> FundusDataset:

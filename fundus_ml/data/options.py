@@ -51,6 +51,11 @@ def check_share(train_people: float) -> None:
         raise InputError(f"train_people={train_people}: must be above 0 and at most 1")
 
 
+def factors_of(balance: str) -> tuple[str, ...]:
+    """Read names with commas between them."""
+    return tuple(name.strip() for name in balance.split(",") if name.strip())
+
+
 def check_factors(by: Sequence[str]) -> None:
     """Refuse factors that no weight can balance.
 

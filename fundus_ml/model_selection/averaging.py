@@ -103,13 +103,17 @@ def check_averageable(parents: Mapping[str, Classifier]) -> None:
                 f"models: {first} is {shapes[first]}, {other} is {shapes[other]}; "
                 "only networks of one kind can be averaged"
             )
-    constants = {(model.spec.mean, model.spec.std) for model in parents.values()}
-    if len(constants) > 1 and not _takes_other_constants(parents[first]):
+    if not _same_constants([*parents.values()]) and not _takes_other_constants(parents[first]):
         raise InputError(
             f"models: {first} and others subtract and divide by different constants; networks of "
             f"arch={parents[first].spec.arch} cannot be rewritten to one (its first convolution "
             "standardises its weights, or has neither a bias nor BatchNorm behind it)"
         )
+
+
+def _same_constants(members: Sequence[Classifier]) -> bool:
+    """Whether all normalise pixels alike."""
+    return len({(member.spec.mean, member.spec.std) for member in members}) == 1
 
 
 def _takes_other_constants(model: Classifier) -> bool:
@@ -130,7 +134,7 @@ def mean_weights(members: Sequence[Classifier]) -> Classifier:
         members: Networks of one architecture, on one device; left as they are.
     """
     specs = [member.spec for member in members]
-    if all((spec.mean, spec.std) == (specs[0].mean, specs[0].std) for spec in specs):
+    if _same_constants(members):
         alike = list(members)
     else:
         mean = _channel_means([spec.mean for spec in specs])
@@ -312,8 +316,7 @@ def _frozen_statistics(parents: Sequence[Classifier]) -> set[str]:
     What the parents learned rests on them, and their mean too. None where the parents normalise
     pixels differently: what the first layer sees changes with that.
     """
-    first, *others = parents
-    if any((each.spec.mean, each.spec.std) != (first.spec.mean, first.spec.std) for each in others):
+    if not _same_constants(parents):
         return set()
     layers = [dict(parent.named_modules()) for parent in parents]
     return {

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from fundus_ml.data.options import check_factors, check_fractions
+from fundus_ml.data.options import check_factors, check_fractions, factors_of
 from fundus_ml.errors import InputError, check_seed, refuse_outside
 from fundus_ml.imaging.options import CropOptions
 
@@ -58,4 +58,4 @@ class PreprocessingOptions(CropOptions):
     @property
     def balance_factors(self) -> tuple[str, ...]:
         """``balance`` as names."""
-        return tuple(name.strip() for name in self.balance.split(",") if name.strip())
+        return factors_of(self.balance)

@@ -200,7 +200,7 @@ def test_dropout_stays_off_while_statistics_are_estimated(eyes):
 
 
 def test_statistics_that_no_training_moved_stay(eyes, taught):
-    """Of frozen layers; heads that learned above them average to what they say."""
+    """Layers were frozen; heads that learned above them average to what they say."""
     same = average_classifiers(
         {"one": taught, "two": copy.deepcopy(taught)}, eyes.split("train"), eyes.split("val"),
         method="uniform", batch_size=8,

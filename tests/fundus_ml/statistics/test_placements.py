@@ -54,8 +54,8 @@ def test_all_ranked_rightly_leaves_a_bound():
     found = logit_auroc(labels, labels + 0.0, person)
     assert (found.value, found.high) == (1, 1)
     assert found.low**10 == pytest.approx(0.025)
-    turned = logit_auroc(labels, -labels + 0.0, person)
-    assert (turned.low, turned.high) == pytest.approx((0, 1 - found.low))
+    flipped = logit_auroc(labels, -labels + 0.0, person)
+    assert (flipped.low, flipped.high) == pytest.approx((0, 1 - found.low))
     assert np.isnan(logit_auroc([0, 0, 1], [1.0, 2.0, 3.0], [0, 1, 2]).low)
 
 

@@ -99,7 +99,9 @@ def average(config: AverageConfig, run: "tracking.Run") -> "tracking.ModelVersio
         )
         return None
     measured = _compared(config, run, averaged, versions, dataset)
-    return _registered(config, run, averaged, dataset, measured)
+    by_uri = {version.uri: version for version in versions.entries}
+    parents = [by_uri[uri] for uri in averaged.members]
+    return _registered(config, run, averaged, dataset, parents=parents, measured=measured)
 
 
 def _compared(
@@ -143,6 +145,8 @@ def _registered(
     run: "tracking.Run",
     averaged: "model_selection.Average",
     dataset: "data.FundusDataset",
+    *,
+    parents: "Sequence[tracking.ModelVersion]",
     measured: "recording.Measured",
 ) -> "tracking.ModelVersion":
     return recording.register_model(
@@ -156,9 +160,9 @@ def _registered(
             **recording.contrast_tags(dataset.contrast),
             "recipe": "average",
             "method": config.method,
-            "parents": ",".join(averaged.members),
         },
         alias="candidate",
+        parents=parents,
         eyes=dataset.frame,
         answers=dataset,
     )

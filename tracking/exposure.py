@@ -36,21 +36,17 @@ class Making:
 def made_from(version: ModelVersion) -> dict[str, ModelVersion | None]:
     """Follow a version back to everything it was made from.
 
-    Args:
-        version: Its tags ``parent_version`` (trained from) and ``parents`` (averaged, with commas
-            between them) lead back.
-
     Returns:
         Each version found, by address, ``version`` first; None where it is not in the registry
-        any more.
+        any more, also where another one has its name and number now.
     """
     found: dict[str, ModelVersion | None] = {version.uri: version}
-    waiting = parents_of(version)
+    waiting = list(version.parents.items())
     while waiting:
-        uri = waiting.pop(0)
+        uri, model_id = waiting.pop(0)
         if uri not in found:
-            found[uri] = parent = find_version(uri)
-            waiting += [] if parent is None else parents_of(parent)
+            found[uri] = parent = _parent_at(uri, model_id)
+            waiting += [] if parent is None else parent.parents.items()
     return found
 
 
@@ -95,8 +91,7 @@ def download_training_eyes(version: ModelVersion, into: Path) -> Path | None:
         return Path(shutil.copy(copy / TRAINING_EYES, into))
 
 
-def parents_of(version: ModelVersion) -> list[str]:
-    """List the addresses that a version was made from, one step back."""
-    tags = version.tags
-    named = [tags.get("parent_version", ""), *tags.get("parents", "").split(",")]
-    return [uri for uri in named if uri]
+def _parent_at(uri: str, model_id: str) -> ModelVersion | None:
+    """Find a parent; a name that was deleted counts from 1 again, with other versions."""
+    found = find_version(uri)
+    return found if found is not None and model_id in ("", found.model_id) else None

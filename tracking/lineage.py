@@ -10,7 +10,7 @@ from mlflow import entities
 
 from tracking.datasets import datasets_read
 from tracking.errors import TrackingError
-from tracking.registry import describe, resolve
+from tracking.registry import describe
 from tracking.runs import Run
 from tracking.searching import find_runs
 from tracking.stores import exclusive, initialise_tracking, tracking_uri
@@ -156,19 +156,6 @@ def attach_card(run: Run, version: ModelVersion, folder: Path, markdown: str) ->
         while sections and len(_join(words, sections)) > LONGEST_DESCRIPTION:
             sections.pop(0)
         describe(version, _join(words, sections))
-
-
-def ancestors(version: ModelVersion) -> list[ModelVersion]:
-    """List what a version was trained from: its parent first, the oldest last.
-
-    Raises:
-        TrackingError: A parent is not in the registry any more.
-    """
-    chain: list[ModelVersion] = []
-    while parent := version.tags.get("parent_version"):
-        version = resolve(parent)
-        chain.append(version)
-    return chain
 
 
 def _check(folder: Path, thumbnails: Sequence[Path]) -> None:

@@ -16,7 +16,6 @@ from sqlalchemy import select
 from tracking.database import session
 from tracking.datasets import datasets_read
 from tracking.errors import TrackingError
-from tracking.exposure import parents_of
 from tracking.registry import resolve, version_of
 from tracking.searching import find_runs
 from tracking.steps import TOOK_OVER
@@ -99,7 +98,7 @@ class Neighbours:
         elif node.kind == "model":
             version = _found(resolve, node.name)
             if version is not None:
-                yield from map(_model_at, parents_of(version))
+                yield from map(_model_at, version.parents)
                 yield from map(_run_at, filter(None, [version.run_id]))
         else:
             run = _found(initialise_tracking().get_run, node.name)
@@ -130,7 +129,7 @@ class Neighbours:
             readers = _runs_that_read(node.name)
             yield from (_run(run) for run in readers if not _wrote(run, node.name))
         elif node.kind == "model":
-            children = (each for each in self.versions if node.name in parents_of(each))
+            children = (each for each in self.versions if node.name in each.parents)
             yield from map(_model, children)
             named = _runs(f"tags.model_version LIKE '%{node.name}%'")
             named += _runs(f"tags.start_version = '{node.name}'")

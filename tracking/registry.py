@@ -42,7 +42,14 @@ from tracking.version_files import (
     checked_copy,
     digests_of,
 )
-from tracking.versions import DIGESTS_TAG, WEIGHTS, ModelVersion
+from tracking.versions import (
+    DIGESTS_TAG,
+    PARENT_IDS_TAG,
+    PARENT_TAG,
+    PARENTS_TAG,
+    WEIGHTS,
+    ModelVersion,
+)
 
 __all__ = [
     "FORMATS",
@@ -77,7 +84,7 @@ def register_classifier(
     metrics: Mapping[str, float],
     tags: Mapping[str, str],
     aliases: Sequence[str] = (),
-    parent: ModelVersion | None = None,
+    parents: Sequence[ModelVersion] = (),
     side: int | None = None,
     service: PhotographService | None = None,
     program: bool = True,
@@ -96,7 +103,7 @@ def register_classifier(
         metrics: What was measured on the finished network; linked to the version.
         tags: ``dataset_digest``, ``recipe``, ``constraint``, ``eps``, ``git_commit`` …
         aliases: Names such as ``candidate`` that move to this version.
-        parent: The version it was trained from; kept as the tag ``parent_version``.
+        parents: The version it was trained from, or those it is the average of; kept as tags.
         side: The only H and W that ``model`` takes, pixels; None takes any.
         service: Lets MLflow's ``pyfunc`` take raw photographs instead of pixels.
         program: Whether the exported program goes with it, which takes seconds; without it the
@@ -129,8 +136,7 @@ def register_classifier(
     )
     all_tags = {key: str(value) for key, value in tags.items()}
     all_tags[DIGESTS_TAG] = json.dumps(digests_of(f"models:/{model_id}"), sort_keys=True)
-    if parent is not None:
-        all_tags["parent_version"] = parent.uri
+    all_tags |= _tags_of_parents(parents)
     client.set_logged_model_tags(model_id, all_tags)
     version = _create_version(client, name, run.run_id, model_id, all_tags)
     try:
@@ -302,6 +308,15 @@ def tag_version(version: ModelVersion, tags: Mapping[str, str]) -> None:
 def describe(version: ModelVersion, markdown: str) -> None:
     """Replace the description shown on the version's page."""
     initialise_tracking().update_model_version(version.name, str(version.version), markdown)
+
+
+def _tags_of_parents(parents: Sequence[ModelVersion]) -> dict[str, str]:
+    if not parents:
+        return {}
+    return {
+        PARENT_TAG if len(parents) == 1 else PARENTS_TAG: ",".join(each.uri for each in parents),
+        PARENT_IDS_TAG: ",".join(each.model_id for each in parents),
+    }
 
 
 def _refused(name: str, alias: str) -> str:

@@ -3,9 +3,14 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 DIGESTS_TAG = "files_sha256"
 """Tag of a version: the SHA-256 of each file that was registered with it, as JSON."""
+PARENT_TAG, PARENTS_TAG = "parent_version", "parents"
+"""Tags of a version: what it was trained from; what it is the average of, with commas."""
+PARENT_IDS_TAG = "parent_model_ids"
+"""Tag of a version: the ``model_id`` of each of its parents; older versions note none."""
 WEIGHTS = "extra_files/weights.safetensors"
 
 
@@ -50,6 +55,14 @@ class ModelVersion:
     def uri(self) -> str:
         """The address that always means this version, ``models:/fundus-sex/3``."""
         return f"models:/{self.name}/{self.version}"
+
+    @property
+    def parents(self) -> dict[str, str]:
+        """What it was made from, one step back: ``model_id`` by address, empty where not noted."""
+        named = [self.tags.get(PARENT_TAG, ""), *self.tags.get(PARENTS_TAG, "").split(",")]
+        uris = [uri for uri in named if uri]
+        ids = filter(None, self.tags.get(PARENT_IDS_TAG, "").split(","))
+        return dict(zip_longest(uris, ids, fillvalue=""))
 
     @property
     def content(self) -> str:

@@ -116,7 +116,7 @@ def register_pretrained(
             tags=tags,
             alias=ALIAS,
             eyes=pd.concat([objective.train.frame, objective.val.frame]),
-            parent=parent,
+            parents=[] if parent is None else [parent],
         )
         describe(version, _description(classifier.spec.arch, objective, metrics, version))
         return version

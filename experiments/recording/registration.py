@@ -1,7 +1,7 @@
 """What the trainings share: a measured end, a registered version."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,7 +115,7 @@ def register_fitted(
                 **tags,
             },
             alias=alias,
-            parent=parent,
+            parents=[] if parent is None else [parent],
             eyes=dataset.frame,
             answers=dataset,
         )
@@ -145,7 +145,7 @@ def register_model(
     tags: Mapping[str, str],
     alias: str | None,
     eyes: pd.DataFrame,
-    parent: ModelVersion | None = None,
+    parents: Sequence[ModelVersion] = (),
     answers: FundusDataset | None = None,
 ) -> ModelVersion:
     """Register a classifier with what was measured on it, and say so.
@@ -158,7 +158,7 @@ def register_model(
         tags: What a reader of the registry must know.
         alias: Moves to the new version; None moves none.
         eyes: Manifest rows of its dataset; those it learned from or was chosen by are kept with it.
-        parent: The version it was made from.
+        parents: The version it was trained from, or those it is the average of.
         answers: What it was asked, and how its eyes were cut: lets MLflow answer raw photographs
             with it. None for a network whose logit means nothing yet. A null model, which nobody
             serves, answers none and carries no exported program; nor does one that knows a part
@@ -187,7 +187,7 @@ def register_model(
                 **tags,
             },
             aliases=[] if alias is None else [alias],
-            parent=parent,
+            parents=parents,
             side=model.only_side,
             service=service,
             program=learned == TRUE,

@@ -279,7 +279,7 @@ def test_a_parent_that_learned_from_other_eyes_of_the_same_folder_counts(chain, 
             versions.append(
                 register_model(
                     run, "fundus-folder", model, metrics={}, tags=tags, alias=None, eyes=eyes,
-                    parent=versions[-1] if versions else None,
+                    parents=versions[-1:],
                 )
             )  # fmt: skip
     child = versions[-1]

@@ -24,7 +24,7 @@ from fundus_ml.imaging.regions.maps import PARTS
 from tests.experiments.conftest import own_client
 from tests.fundus_ml.trees import plant, tree
 from tracking import registry, results
-from tracking.lineage import ancestors
+from tracking.exposure import made_from
 
 STEPS = [
     "preprocess", "train", "robustify",
@@ -138,7 +138,7 @@ def test_both_versions_are_registered_with_lineage_and_measures(chain, client):
     clean = registry.resolve("models:/fundus-sex@candidate")
     robust = registry.resolve("models:/fundus-sex@robust")
     assert [clean.uri, robust.uri] == list(chain.summary["models"].values())
-    assert ancestors(robust) == [clean]
+    assert list(made_from(robust).values()) == [robust, clean]
     digest = open_dataset(chain.dataset).digest
     assert clean.tags["dataset_digest"] == robust.tags["dataset_digest"] == digest
     assert (robust.tags["recipe"], robust.tags["constraint"], robust.tags["eps"]) == (

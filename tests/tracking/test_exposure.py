@@ -66,6 +66,15 @@ def test_a_version_that_is_gone_stands_among_those_it_was_made_from(store):  # n
     }
 
 
+def test_another_version_of_the_parent_s_name_and_number_is_not_the_parent(store):  # noqa: ARG001
+    """A name that was deleted counts from 1 again."""
+    first = add(1)
+    child = add(2, parents="models:/eye/1", parent_model_ids="m-deleted")
+    assert made_from(child) == {"models:/eye/2": child, "models:/eye/1": None}
+    own = add(3, parents="models:/eye/1", parent_model_ids=first.model_id)
+    assert made_from(own)["models:/eye/1"] == first
+
+
 def test_the_run_that_made_a_version_tells_its_dataset_and_its_metrics(store):  # noqa: ARG001
     """The dataset whose digest the version carries, whole, not another one the run read."""
     trained = DatasetVersion("odir", "d" * 64, "data/a,data/b", 12, "train")

@@ -120,25 +120,6 @@ def test_a_missing_thumbnail_is_refused_before_anything_is_stored(version, pictu
     assert not description(version)
 
 
-def test_ancestors_are_listed_parent_first(monkeypatch):
-    family = {
-        f"models:/m/{number}": ModelVersion(
-            "m", number, f"m-{number}", "r", {"parent_version": parent} if parent else {}
-        )
-        for number, parent in [(1, ""), (2, "models:/m/1"), (3, "models:/m/2")]
-    }
-    monkeypatch.setattr(lineage, "resolve", family.__getitem__)
-    assert [v.version for v in lineage.ancestors(family["models:/m/3"])] == [2, 1]
-    assert lineage.ancestors(family["models:/m/1"]) == []
-
-
-@pytest.mark.usefixtures("version")
-def test_a_deleted_ancestor_is_told():
-    orphan = ModelVersion("fundus-sex", 9, "m", "r", {"parent_version": "models:/fundus-sex/4"})
-    with pytest.raises(TrackingError, match="no such version, there is: 1"):
-        lineage.ancestors(orphan)
-
-
 def test_what_measured_a_deleted_version_of_the_same_name_is_not_counted(version):
     with start_run("evaluate", {}) as run:
         run.log_inputs(models=[version])

@@ -18,8 +18,9 @@ from torch import nn
 from torchvision.models import resnet18
 
 from tests.tracking.tiny_classifier import FORMAT
-from tracking import lineage, registry
+from tracking import registry
 from tracking.errors import TrackingError
+from tracking.exposure import made_from
 from tracking.runs import start_run
 
 SHAPES = [(1, 3, 40, 56), (2, 3, 64, 64), (7, 3, 33, 21)]
@@ -44,15 +45,20 @@ def test_a_version_carries_its_story(version, network, files):
             metrics={"robust_auroc": 0.75},
             tags={"recipe": "pgd", "eps": 0.5},
             aliases=["candidate", "robust"],
-            parent=version,
+            parents=[version],
         )
     assert (child.version, child.uri, child.run_id) == (2, "models:/fundus-sex/2", run.run_id)
-    wanted = {"recipe": "pgd", "eps": "0.5", "parent_version": "models:/fundus-sex/1"}
+    wanted = {
+        "recipe": "pgd",
+        "eps": "0.5",
+        "parent_version": "models:/fundus-sex/1",
+        "parent_model_ids": version.model_id,
+    }
     assert child.tags == wanted | {"files_sha256": child.tags["files_sha256"]}
     assert registry.resolve("models:/fundus-sex@robust") == child
     assert registry.resolve("models:/fundus-sex@candidate") == child
     assert registry.resolve("models:/fundus-sex/1") == version
-    assert lineage.ancestors(child) == [version]
+    assert made_from(child) == {child.uri: child, version.uri: version}
     logged = mlflow.get_logged_model(child.model_id)
     assert json.loads(logged.tags["mlflow.modelVersions"]) == [
         {"name": "fundus-sex", "version": "2"}

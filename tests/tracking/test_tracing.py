@@ -52,7 +52,7 @@ def leave_chain(network, files):
             clean = registered(training, network, files)
         with start_run("robustify", {}) as robustify:
             reading(robustify, dataset, "training", clean)
-            robust = registered(robustify, network, files, parent=clean)
+            robust = registered(robustify, network, files, parents=[clean])
         with start_run("modulate", {}) as modulate:
             reading(modulate, dataset, "modulate", robust)
             address = f"runs:/{modulate.run_id}/modulation/pictures/1_left/eps-1.png"
@@ -82,9 +82,15 @@ def reading(run, dataset, context=None, model=None):
         run.set_tags({"model_version": model.uri})
 
 
-def registered(run, network, files, parent=None):
+def registered(run, network, files, parents=()):
     return register_classifier(
-        run, "eye", model=network, files=files, metrics={}, tags={"contrast": "sex"}, parent=parent
+        run,
+        "eye",
+        model=network,
+        files=files,
+        metrics={},
+        tags={"contrast": "sex"},
+        parents=parents,
     )
 
 

@@ -155,10 +155,10 @@ def network_gain(
     network = _standardised(averaged["network"].to_numpy())
     design = np.column_stack([design, shortcut, shortcut**2])
     rest = _standardised(network - _read_off_shortcuts(network, design, columns, seed=seed))
-    male, both = people["label"].to_numpy(), np.column_stack([shortcut, rest])
-    together = _cross_fitted_sum(both, male, seed=seed)
+    labels, both = people["label"].to_numpy(), np.column_stack([shortcut, rest])
+    together = _cross_fitted_sum(both, labels, seed=seed)
     gain = paired_auroc_difference(
-        male, together, shortcut, people.index.to_numpy(), resamples=resamples, seed=seed
+        labels, together, shortcut, people.index.to_numpy(), resamples=resamples, seed=seed
     )
     return NetworkGain(people=len(people), gain=gain)
 

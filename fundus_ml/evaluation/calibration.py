@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 BINS = 15
-"""Equal bins of P(male) in [0, 1] that ECE compares; Guo et al. 2017 use as many."""
+"""Equal bins of P(second class) in [0, 1] that ECE compares; Guo et al. 2017 use as many."""
 TEMPERATURES = (0.01, 100.0)
 """A temperature is looked for between these; classes that are told apart perfectly have none."""
 
@@ -41,8 +41,8 @@ class Calibration:
     """How to read a logit.
 
     Attributes:
-        temperature: P(male) is ``sigmoid(logit / temperature)``; above 0.
-        threshold: An eye is called male when its logit is above this.
+        temperature: P(second class) is ``sigmoid(logit / temperature)``; above 0.
+        threshold: An eye is called the second class when its logit is above this.
     """
 
     temperature: float
@@ -83,7 +83,7 @@ class Calibration:
 
 
 UNCALIBRATED = Calibration(temperature=1.0, threshold=0.0)
-"""Logits as they come: P(male) is their sigmoid, male above one half."""
+"""Logits as they come: P(second class) is their sigmoid, and above one half it is called."""
 
 
 def fit_calibration(labels: ArrayLike, logits: ArrayLike) -> Calibration:
@@ -146,7 +146,7 @@ def youden_threshold(labels: ArrayLike, logits: ArrayLike) -> float:
         Youden 1950, Cancer 3(1).
     """
     false, true, thresholds = roc_curve(labels, logits, drop_intermediate=False)
-    # The first place calls nobody male, the last everybody: neither is a choice.
+    # The first place calls nobody the second class, the last everybody: neither is a choice.
     gain, above = (true - false)[1:-1], thresholds[1:-1]
     if not len(above):
         return float(thresholds[-1])
@@ -156,7 +156,7 @@ def youden_threshold(labels: ArrayLike, logits: ArrayLike) -> float:
 
 
 def probabilities(logits: ArrayLike, *, temperature: float = 1.0) -> Floats:
-    """P(male), ``(n,)``, of logits ``(n,)`` at a temperature."""
+    """P(second class), ``(n,)``, of logits ``(n,)`` at a temperature."""
     scaled: Floats = expit(np.asarray(logits, dtype=np.float64) / temperature)
     return scaled
 
@@ -168,7 +168,7 @@ def negative_log_likelihood(labels: ArrayLike, logits: ArrayLike) -> float:
 
 
 def brier(labels: ArrayLike, prob: ArrayLike) -> float:
-    """Mean squared distance of P(male) from the label, in [0, 1]; a coin scores 0.25.
+    """Mean squared distance of P(second class) from the label, in [0, 1]; a coin scores 0.25.
 
     Source:
         Brier 1950, Monthly Weather Review 78(1), for one of the two classes.
@@ -177,7 +177,7 @@ def brier(labels: ArrayLike, prob: ArrayLike) -> float:
 
 
 def ece(labels: ArrayLike, prob: ArrayLike) -> float:
-    """Expected calibration error: how far P(male) is from the share of men, bin by bin.
+    """Expected calibration error: how far P is from the share of the class, bin by bin.
 
     Args:
         labels: ``(n,)``, 0 or 1.
@@ -188,7 +188,7 @@ def ece(labels: ArrayLike, prob: ArrayLike) -> float:
         well a network is calibrated: chance alone opens gaps.
 
     Source:
-        Naeini et al. 2015, AAAI, for P(male) instead of the surer class; :data:`BINS` equal bins.
+        Naeini et al. 2015, AAAI, for the second class instead of the surer one; :data:`BINS` equal bins.
     """
     gaps = bin_gaps(finite("labels", labels), finite("prob", prob))
     return float(np.abs(gaps.sum(axis=0)).sum() / len(gaps))
@@ -224,7 +224,7 @@ def calibration_effect(
 
 
 def bin_gaps(labels: Floats, prob: Floats) -> Floats:
-    """Spread ``label - prob`` over the bins of P(male).
+    """Spread ``label - prob`` over the bins of P(second class).
 
     Args:
         labels: ``(n,)``, 0 or 1.
@@ -239,21 +239,21 @@ def bin_gaps(labels: Floats, prob: Floats) -> Floats:
 
 
 def reliability(labels: ArrayLike, prob: ArrayLike) -> pd.DataFrame:
-    """Compare P(male) with the share of men in each bin that holds an eye.
+    """Compare P(second class) with the share of that class in each bin that holds an eye.
 
     Args:
         labels: ``(n,)``, 0 or 1.
         prob: ``(n,)`` in [0, 1].
 
     Returns:
-        ``bin low high eyes prob male``: the bin's place and edges, how many eyes, their mean
-        P(male), and the share that is male.
+        ``bin low high eyes prob share``: the bin's place and edges, how many eyes, their mean
+        P, and the share that is of the class.
     """
-    eyes = pd.DataFrame({"prob": finite("prob", prob), "male": finite("labels", labels)})
+    eyes = pd.DataFrame({"prob": finite("prob", prob), "share": finite("labels", labels)})
     bins = eyes.assign(bin=_bins(eyes["prob"].to_numpy())).groupby("bin")
     table = bins.mean().assign(eyes=bins.size()).reset_index()
     return table.assign(low=table["bin"] / BINS, high=(table["bin"] + 1) / BINS)[
-        ["bin", "low", "high", "eyes", "prob", "male"]
+        ["bin", "low", "high", "eyes", "prob", "share"]
     ]
 
 

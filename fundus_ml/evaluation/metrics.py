@@ -27,15 +27,15 @@ __all__ = ["MEASURES", "Judged", "clustered_measures", "judge"]
 
 MEASURES: Mapping[str, str] = MappingProxyType(
     {
-        "auroc": "chance that a male eye scores above a female one",
-        "auprc": "average precision of calling an eye male",
-        "accuracy": "share named rightly at P(male) = 1/2",
+        "auroc": "chance that an eye of the second class scores above one of the first",
+        "auprc": "average precision of calling the second class",
+        "accuracy": "share named rightly at P = 1/2",
         "balanced_accuracy": "mean of sensitivity and specificity",
-        "sensitivity": "share of male eyes above the threshold",
-        "specificity": "share of female eyes not above it",
-        "brier": "mean squared error of P(male)",
+        "sensitivity": "share of the second class above the threshold",
+        "specificity": "share of the first class not above it",
+        "brier": "mean squared error of P",
         "brier_calibrated": "the same at the fitted temperature",
-        "ece": "expected calibration error of P(male)",
+        "ece": "expected calibration error of P",
         "ece_calibrated": "the same at the fitted temperature",
     }
 )
@@ -72,8 +72,9 @@ class Judged:
         """
         auroc, auprc = self.ranking.measure(weights)
         sums = (weights.astype(np.float64) @ self.columns).T
-        rows, men, right, right_men, right_women, brier, brier_calibrated = sums[:7]
-        sensitivity, specificity = divide(right_men, men), divide(right_women, rows - men)
+        rows, positive, right, true_positive, true_negative, brier, brier_calibrated = sums[:7]
+        sensitivity = divide(true_positive, positive)
+        specificity = divide(true_negative, rows - positive)
         gaps = divide(sums[7:], np.broadcast_to(rows, sums[7:].shape))
         opened = gaps - self.columns[:, 7:].mean(axis=0)[:, None]
         return np.stack(
@@ -106,21 +107,21 @@ def judge(
         InputError: As :func:`fundus_ml.statistics.ranking.rank`.
     """
     ranking = rank(labels, logits)
-    male = ranking.positive
+    positive = ranking.positive
     logit = np.asarray(logits, dtype=np.float64)[ranking.order]
     called = logit > calibration.threshold
     raw = probabilities(logit)
     scaled = probabilities(logit, temperature=calibration.temperature)
     plain = [
-        np.ones_like(male),
-        male,
-        (logit > 0) == (male == 1),
-        male * called,
-        (1 - male) * ~called,
-        (raw - male) ** 2,
-        (scaled - male) ** 2,
+        np.ones_like(positive),
+        positive,
+        (logit > 0) == (positive == 1),
+        positive * called,
+        (1 - positive) * ~called,
+        (raw - positive) ** 2,
+        (scaled - positive) ** 2,
     ]
-    columns = np.column_stack([*plain, bin_gaps(male, raw), bin_gaps(male, scaled)])
+    columns = np.column_stack([*plain, bin_gaps(positive, raw), bin_gaps(positive, scaled)])
     return Judged(ranking, columns)
 
 

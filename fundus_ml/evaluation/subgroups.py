@@ -37,20 +37,20 @@ def subgroup_scores(
     predicted: pd.DataFrame,
     manifest: pd.DataFrame,
     *,
+    people: tuple[str, str],
     calibration: Calibration = UNCALIBRATED,
     resamples: int = 2000,
     seed: int = 0,
-    people: tuple[str, str] = ("women", "men"),
 ) -> pd.DataFrame:
     """Measure every subgroup of the eyes by itself.
 
     Args:
         predicted: One row per eye: ``image_id person_group label logit``.
         manifest: Rows of these eyes, and maybe of others.
+        people: What the people of either class are called, and the columns that count them.
         calibration: Temperature and threshold of the whole, fitted on other eyes.
         resamples: Bootstrap resamples of people, drawn within each subgroup.
         seed: Seed of the bootstrap.
-        people: What the people of either class are called, and the columns that count them.
 
     Returns:
         One row per attribute and group, the whole first: ``attribute group eyes people women men

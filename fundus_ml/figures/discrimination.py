@@ -71,8 +71,8 @@ def roc_figure(
     curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
     intervals: Mapping[str, Interval],
     *,
-    called: str = "male",
-    people: tuple[str, str] = ("women", "men"),
+    called: str,
+    people: tuple[str, str],
 ) -> Figure:
     """ROC curves of several classifiers, each with its AUROC and interval in the legend.
 

@@ -15,14 +15,13 @@ FEW = 10
 
 
 def reliability_figure(
-    tables: Mapping[str, pd.DataFrame], *, ece: Mapping[str, float], of: str = "male"
+    tables: Mapping[str, pd.DataFrame], *, ece: Mapping[str, float], of: str
 ) -> Figure:
     """Reliability diagram of several readings of the same eyes, with the eyes in each bin.
 
     Args:
         tables: Per name, one row per bin that holds eyes: its edges ``low`` and ``high``, all of
-            one width, the mean ``prob``, the share of the second class
-            ``male``, and ``eyes``.
+            one width, the mean ``prob``, the ``share`` of the second class, and ``eyes``.
         ece: Per name, the expected calibration error.
         of: Name of the second class.
 
@@ -38,7 +37,7 @@ def reliability_figure(
     if not tables:
         raise InputError("tables: empty, at least one is needed")
     for table in tables.values():
-        check_columns(table, ["low", "high", "prob", "male", "eyes"])
+        check_columns(table, ["low", "high", "prob", "share", "eyes"])
     first = next(iter(tables.values()))
     bins_drawn = round(1 / (first["high"] - first["low"]).mean())
     figure = make_figure(5.2, 6.2)
@@ -48,12 +47,12 @@ def reliability_figure(
         zip(tables.items(), series_styles(len(tables)), strict=True)
     ):
         label = f"{name}: ECE {ece[name]:.3f}"
-        above.plot(table["prob"], table["male"], color=colour, linewidth=1.4, label=label)
+        above.plot(table["prob"], table["share"], color=colour, linewidth=1.4, label=label)
         for few, face in ((False, colour), (True, "white")):
             bins = table[(table["eyes"] < FEW) == few]
             above.plot(
                 bins["prob"],
-                bins["male"],
+                bins["share"],
                 linestyle="none",
                 marker=marker,
                 markersize=5.5,

@@ -1,4 +1,4 @@
-"""Networks that read one logit, P(male), from a fundus photograph, and how they are kept."""
+"""Networks that read one logit of two classes from a fundus photograph, and how they are kept."""
 
 import lazy_loader
 

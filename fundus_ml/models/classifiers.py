@@ -105,7 +105,7 @@ class Classifier(nn.Module):
             images: ``(N, 3, H, W)`` float RGB in [0, 1], unnormalised.
 
         Returns:
-            ``(N,)`` logits; the sigmoid is P(male).
+            ``(N,)`` logits; the sigmoid is P(second class).
 
         Raises:
             InputError: ``images`` are whole numbers. That floats lie in [0, 1] is not checked:
@@ -179,7 +179,7 @@ class TwoLogits(nn.Module):
         self.training = model.training  # tools put a model back as they found the view
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return ``(N, 2)`` logits ``[-z/2, z/2]``, whose softmax is ``[P(female), P(male)]``."""
+        """Return ``(N, 2)`` logits ``[-z/2, z/2]``, whose softmax is the two classes' P."""
         logit = self.model(images)
         return torch.stack((-logit / 2, logit / 2), dim=1)
 

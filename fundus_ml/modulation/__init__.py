@@ -1,4 +1,4 @@
-"""Perceptual modulation: push real eyes towards a sex inside stated budgets, and measure it."""
+"""Perceptual modulation: push real eyes towards a class inside stated budgets, and measure it."""
 
 import lazy_loader
 

@@ -38,7 +38,7 @@ def modulate(
     Args:
         model: Maps pixels in [0, 1] to ``(N,)`` logits.
         pixels: ``(N, H, W, 3)`` uint8 eyes.
-        target: ``(N,)`` float32, 0 female, 1 male.
+        target: ``(N,)`` float32, 0 or 1, the class to push towards.
         options: Budgets, steps.
         allowed: ``(N, H, W)`` where each eye may change; None is everywhere.
         on_step: Called with (pictures made, pictures in all).

@@ -107,7 +107,7 @@ def blend_partners(
     Args:
         frame: Manifest rows to draw from.
         chosen: Manifest rows of N eyes.
-        target: ``(N,)``, 0 female, 1 male.
+        target: ``(N,)``, 0 or 1, the class to push towards.
         seed: Seed of the draw.
 
     Returns:

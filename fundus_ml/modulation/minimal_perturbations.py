@@ -39,7 +39,7 @@ def minimal_perturbations(
     Args:
         model: Maps pixels in [0, 1] to ``(N,)`` logits.
         pixels: ``(N, H, W, 3)`` uint8 eyes.
-        target: ``(N,)`` float32, 0 female, 1 male.
+        target: ``(N,)`` float32, 0 or 1, the class to push towards.
         options: Constraint, ``min_norm_steps``, precision.
         allowed: ``(N, H, W)`` where each eye may change; None is everywhere.
         pictures: ``(E, N, H, W, 3)`` uint8 modulations of the eyes: where one flips its eye and the
@@ -95,7 +95,7 @@ def norms_along(
     Args:
         model: Maps pixels in [0, 1] to ``(N,)`` logits.
         pixels: ``(N, H, W, 3)`` uint8 eyes.
-        target: ``(N,)`` float32, 0 female, 1 male.
+        target: ``(N,)`` float32, 0 or 1, the class to push towards.
         directions: ``(N, H, W, 3)``, for example saliency maps.
         options: Constraint and batch size.
         allowed: ``(N, H, W)`` where each eye may change; None is everywhere.

@@ -20,7 +20,7 @@ class Chosen:
 
     Attributes:
         pixels: ``(N, H, W, 3)`` uint8.
-        target: ``(N,)`` float32, 0 female, 1 male.
+        target: ``(N,)`` float32, 0 or 1, the class to push towards.
         region: Name of where they may change.
         allowed: ``(N, H, W)`` where they may; None is everywhere.
         confined: Further regions, by name, for which the minimal perturbation norm is searched.

@@ -40,7 +40,7 @@ def saliency_directions(
             the mean squared gradient over noisy copies, with the sign of their mean gradient.
         model: Maps pixels in [0, 1] to ``(N,)`` logits.
         pixels: ``(N, H, W, 3)`` uint8 eyes.
-        target: ``(N,)`` float32, 0 female, 1 male.
+        target: ``(N,)`` float32, 0 or 1, the class to push towards.
         seed: Seed of the noise.
         batch_size: Eyes per pass.
 

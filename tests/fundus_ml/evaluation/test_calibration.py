@@ -109,11 +109,11 @@ def test_reliability_is_the_curve_of_scikit_learn(eyes):
     labels, logits = eyes
     prob = expit(logits)
     table = reliability(labels, prob)
-    male, mean = calibration_curve(labels, prob, n_bins=15)
-    np.testing.assert_allclose(table["male"], male)
+    share, mean = calibration_curve(labels, prob, n_bins=15)
+    np.testing.assert_allclose(table["share"], share)
     np.testing.assert_allclose(table["prob"], mean)
     assert table["eyes"].sum() == len(labels)
-    gap = (table["eyes"] * (table["male"] - table["prob"]).abs()).sum() / len(labels)
+    gap = (table["eyes"] * (table["share"] - table["prob"]).abs()).sum() / len(labels)
     assert ece(labels, prob) == pytest.approx(gap)
 
 

@@ -16,6 +16,7 @@ from fundus_ml.evaluation.subgroups import (
 )
 from fundus_ml.statistics.placements import auroc_apart, logit_auroc
 
+PEOPLE = ("women", "men")
 CALIBRATION = Calibration(temperature=1.4, threshold=0.2)
 
 
@@ -51,7 +52,7 @@ def predicted(manifest):
 
 def measure(predicted, manifest):
     return subgroup_scores(
-        predicted, manifest, calibration=CALIBRATION, resamples=60, seed=2
+        predicted, manifest, people=PEOPLE, calibration=CALIBRATION, resamples=60, seed=2
     ).set_index(["attribute", "group"])
 
 
@@ -144,4 +145,4 @@ def test_equal_or_unknown_qualities_are_no_thirds(manifest):
 def test_an_eye_without_a_row_is_refused(predicted, manifest):
     gone = manifest[manifest["image_id"] != "x/7"]
     with pytest.raises(InputError, match="lacks 1 of 240 eyes, the first is x/7"):
-        subgroup_scores(predicted, gone)
+        subgroup_scores(predicted, gone, people=PEOPLE)

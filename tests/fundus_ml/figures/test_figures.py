@@ -20,6 +20,12 @@ from fundus_ml.statistics.clustered import Interval
 EPS = (0.5, 1.0, 4.0, 8.0)
 
 
+def roc(curves, intervals):
+    return figures.roc_figure(
+        curves, intervals, called="glaucoma", people=("healthy eyes", "eyes with glaucoma")
+    )
+
+
 @pytest.fixture
 def rng():
     """One seeded generator per test."""
@@ -195,7 +201,7 @@ def test_roc_encloses_the_auroc(rng):
         name: float((s[labels == 1][:, None] > s[labels == 0]).mean()) for name, s in scores.items()
     }
     intervals = {name: Interval(area, area - 0.1, area + 0.1) for name, area in areas.items()}
-    figure = figures.roc_figure({name: (labels, s) for name, s in scores.items()}, intervals)
+    figure = roc({name: (labels, s) for name, s in scores.items()}, intervals)
     for name, area in areas.items():
         label = f"{name}: {area:.3f} ({area - 0.1:.3f} to {area + 0.1:.3f})"
         assert auc(*line(figure.axes[0], label).get_xydata().T) == pytest.approx(area)
@@ -438,8 +444,8 @@ FRAME = pd.DataFrame({"model": ["a"], "eps": [-1.0], "auroc": [0.5], "low": [0.4
         (lambda: figures.training_curves(FRAME), "columns missing: epoch, train_loss"),
         (lambda: figures.auroc_by_eps(FRAME), "eps=-1.0: must be a finite number"),
         (lambda: figures.auroc_by_eps(FRAME[:0]), "frame: empty"),
-        (lambda: figures.roc_figure({}, {}), "curves: empty"),
-        (lambda: figures.roc_figure({"a": ([0, 1], [0, 1])}, {}), "intervals: missing for a"),
+        (lambda: roc({}, {}), "curves: empty"),
+        (lambda: roc({"a": ([0, 1], [0, 1])}, {}), "intervals: missing for a"),
     ],
 )
 def test_mistakes_end_in_one_clear_line(call, message):

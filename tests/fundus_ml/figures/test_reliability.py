@@ -12,6 +12,7 @@ def draw(readings):
     return reliability_figure(
         {name: reliability(*reading) for name, reading in readings.items()},
         ece={name: ece(*reading) for name, reading in readings.items()},
+        of="glaucoma",
     )
 
 
@@ -31,7 +32,7 @@ def test_the_bins_are_those_of_the_table(readings):
     for name, (labels, prob) in readings.items():
         table = reliability(labels, prob)
         line = lines[f"{name}: ECE {ece(labels, prob):.3f}"]
-        np.testing.assert_allclose(line, table[["prob", "male"]])
+        np.testing.assert_allclose(line, table[["prob", "share"]])
         drawn += len(table)
     heights = [bar.get_height() for bar in below.patches]
     assert (len(heights), sum(heights)) == (drawn, 600)
@@ -60,5 +61,5 @@ def test_mistakes_end_in_one_clear_line():
         draw({})
     with pytest.raises(InputError, match="columns missing: eyes"):
         reliability_figure(
-            {"net": reliability([0, 1], [0.5, 0.1]).drop(columns="eyes")}, ece={"net": 0}
+            {"net": reliability([0, 1], [0.5, 0.1]).drop(columns="eyes")}, ece={"net": 0}, of="amd"
         )

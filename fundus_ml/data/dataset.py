@@ -24,11 +24,15 @@ from fundus_ml.data.channels import (
 from fundus_ml.data.contrasts import SEX_CONTRAST, Answers
 from fundus_ml.data.linkage import Linkage
 from fundus_ml.data.manifest import SEXES, SPLITS
+from fundus_ml.data.options import factors_of
 from fundus_ml.data.record import DatasetRecord, crop_of
 from fundus_ml.data.shards import read_shard
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.options import CropOptions
 from fundus_ml.imaging.pictures import to_images
+
+_USUAL = "sex,source"
+"""What a folder of an older version, which does not say it, balances."""
 
 
 class FundusDataset(Dataset[tuple[Tensor, float]]):
@@ -145,30 +149,35 @@ class FundusDataset(Dataset[tuple[Tensor, float]]):
     def relabelled(self, labels: ArrayLike) -> Self:
         """Give every eye another label, ``(len(self),)`` of 0 and 1; about sex, the sex with it.
 
-        Pixels, splits, statistics and digest stay those of the truth.
+        The weights balance the given labels, as they balanced the true ones. Pixels, splits,
+        statistics and digest stay those of the truth.
         """
         given = np.asarray(labels, np.int64)
         frame = self.frame.assign(label=given)
         if self.contrast == SEX_CONTRAST:
             frame["sex"] = np.asarray(SEXES)[given]
-        return self._with(frame, self._folder)
+        return self._with(self._weighed(frame), self._folder)
 
     def answering(self, answers: Answers) -> Self:
         """Keep the eyes that answer a question, with their answers as labels.
 
-        Their weights balance the two classes and the sources anew; pixels, splits, statistics and
-        digest stay those of all eyes.
+        Their weights balance the two classes, in place of the sexes, and what else the folders
+        balance; pixels, splits, statistics and digest stay those of all eyes.
 
         Args:
             answers: Answers to the contrast, one per row of this dataset's ``frame``.
         """
         kept = self.select(answers.label.notna().to_numpy())
         label = answers.label.dropna().to_numpy(np.int64)
-        frame = kept.frame.assign(label=label)
-        frame["weight"] = balance_weights(frame.assign(sex=label), by=("sex", "source"))
+        frame = self._weighed(kept.frame.assign(label=label))
         asked = kept._with(frame, kept._folder)  # noqa: SLF001 (its own kind)
         asked.contrast, asked.left_out = answers.contrast, answers.left_out
         return asked
+
+    def _weighed(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Weigh eyes by their labels, whatever these are the answers to."""
+        by_label = frame.assign(sex=frame["label"])
+        return frame.assign(weight=balance_weights(by_label, by=common_factors(self._records)))
 
     def _with(self, frame: pd.DataFrame, folder: NDArray[np.intp]) -> Self:
         """The same dataset with other rows."""
@@ -295,6 +304,12 @@ def read_batches(
             reading, before = following, rows
         if reading is not None and before is not None:
             yield before, dataset.as_batch(reading.result(), device)
+
+
+def common_factors(records: Mapping[Path, DatasetRecord]) -> list[str]:
+    """List what every folder balances, which a composite, having more sources, does anew."""
+    said = [factors_of(str(each["recipe"].get("balance", _USUAL))) for each in records.values()]
+    return [name for name in said[0] if all(name in others for others in said)]
 
 
 def split_by_of(records: Mapping[Path, DatasetRecord]) -> str:

@@ -1,22 +1,18 @@
 """Opening dataset folders: checked to be what was written, several settled into one composite."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from fundus_ml.data.balance import balance_weights
 from fundus_ml.data.contrasts import answers, check_people
-from fundus_ml.data.dataset import FundusDataset, split_by_of
+from fundus_ml.data.dataset import FundusDataset, common_factors, split_by_of
 from fundus_ml.data.manifest import validate_manifest
 from fundus_ml.data.members import read_members
-from fundus_ml.data.options import SEX, Verify, factors_of
-from fundus_ml.data.record import DatasetRecord
+from fundus_ml.data.options import SEX, Verify
 from fundus_ml.data.record_linkage import settle
 from fundus_ml.errors import InputError
-
-_USUAL = "sex,source"
-"""What a folder of an older version, which does not say it, balances."""
 
 
 def open_dataset(
@@ -54,16 +50,10 @@ def open_dataset(
     try:
         settled = settle(members, links=links, on_progress=on_progress)
         frame = validate_manifest(settled.frame, split_by=split_by_of(records))
-        frame["weight"] = balance_weights(frame, by=_common_factors(records.values()))
+        frame["weight"] = balance_weights(frame, by=common_factors(records))
     except InputError as error:
         raise InputError(f"dataset={paths}: together, {error}") from None
     return _asked(FundusDataset(frame, settled.folder, records, settled.linkage), contrast)
-
-
-def _common_factors(records: Iterable[DatasetRecord]) -> list[str]:
-    """What every folder balances, which the composite does anew: it has sources to balance."""
-    said = [factors_of(str(record["recipe"].get("balance", _USUAL))) for record in records]
-    return [name for name in said[0] if all(name in others for others in said)]
 
 
 def _asked(dataset: FundusDataset, contrast: str) -> FundusDataset:

@@ -188,7 +188,7 @@ def ece(labels: ArrayLike, prob: ArrayLike) -> float:
         well a network is calibrated: chance alone opens gaps.
 
     Source:
-        Naeini et al. 2015, AAAI, for the second class instead of the surer one; :data:`BINS` equal bins.
+        Naeini et al. 2015, AAAI, for the second class, not the surer; :data:`BINS` equal bins.
     """
     gaps = bin_gaps(finite("labels", labels), finite("prob", prob))
     return float(np.abs(gaps.sum(axis=0)).sum() / len(gaps))

@@ -121,3 +121,21 @@ def test_shuffled_findings_move_with_whole_people(folder):
     assert sorted(pairs(dealt)) == sorted(pairs(asked))
     assert not pairs(dealt).equals(pairs(asked))
     pd.testing.assert_series_equal(dealt.frame["sex"], asked.frame["sex"])
+
+
+def test_a_null_model_draws_its_classes_alike_as_the_true_one_does(folder):
+    """Weights of the true labels would draw the dealt classes as often as they are."""
+    dealt = labels_to_learn(open_dataset(str(folder), contrast="glaucoma"), "shuffled", seed=3)
+    weight = dealt.frame.groupby("label")["weight"].sum()
+    assert weight[0] == pytest.approx(weight[1])
+
+
+def test_ages_are_balanced_within_a_contrast_where_the_folder_balances_them(folder):
+    frame = read_manifest(folder / MANIFEST)
+    write_manifest(frame.assign(age=np.where(np.arange(24) < 6, 45.0, 65.0)), folder / MANIFEST)
+    record = read_dataset_json(folder)
+    for balance, wanted in (("sex,source", [6, 18]), ("sex,source,age", [12, 12])):
+        said = record | {"recipe": record["recipe"] | {"balance": balance}}
+        write_record(folder, said, kinds=("pixels", "regions"))
+        asked = open_dataset(str(folder), contrast="glaucoma").frame
+        assert asked.groupby("age")["weight"].sum().to_list() == pytest.approx(wanted)

@@ -150,6 +150,7 @@ def _learn_landmarks(config: TrainRegionsConfig, run: "tracking.Run") -> Trained
             packaged=config.start == "packaged",
             on_progress=on_progress,
             on_losses=lambda step, losses: run.log_metrics(losses, step=step),
+            on_refused=lambda path, refused: console.warn(f"{path.name}: {refused}"),
         )
 
 

@@ -1,5 +1,6 @@
 """What the landmark network learns from: squares of eyes and where their parts lie on them."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -34,6 +35,14 @@ class Examples:
     def __len__(self) -> int:
         """Count the eyes."""
         return len(self.pixels)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 that another pixel, mark or name changes."""
+        content = hashlib.sha256()
+        for field in fields(self):
+            content.update(np.ascontiguousarray(getattr(self, field.name)).tobytes())
+        return content.hexdigest()
 
 
 def keep_examples(path: Path, make: Callable[[], Examples]) -> Examples:

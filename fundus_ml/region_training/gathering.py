@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fundus_ml.imaging.field_of_view import NoFieldOfView, find_field_of_view
-from fundus_ml.imaging.photographs import read_file, read_photograph
+from fundus_ml.errors import InputError, Refused
+from fundus_ml.imaging.field_of_view import find_field_of_view
+from fundus_ml.imaging.photographs import read_file, read_photograph, shown
 from fundus_ml.imaging.regions.squares import Square
 from fundus_ml.imaging.regions.structures import Ellipse, Landmark, spread_of
 from fundus_ml.region_training.examples import ELLIPSE, EXAMPLE_SIZE, Examples
@@ -30,23 +32,46 @@ class Example:
 
 
 def marked_examples(
-    marks: Sequence[MarkedEye], *, on_eye: Callable[[int, int], None] | None = None
+    marks: Sequence[MarkedEye],
+    *,
+    on_eye: Callable[[int, int], None] | None = None,
+    on_refused: Callable[[Path, Refused], None] = lambda _path, _refused: None,
 ) -> Examples:
-    """Cut the eyes out of marked photographs; those without a field of view are left out."""
+    """Cut the eyes out of marked photographs.
+
+    Args:
+        marks: Photographs and where their parts lie.
+        on_eye: Told how many are cut out, and of how many.
+        on_refused: Told each photograph that is left out, and why: it cannot be read, or shows no
+            field of view.
+
+    Raises:
+        InputError: None is left.
+    """
+    refusals: list[tuple[Path, Refused]] = []
 
     def examples() -> Iterator[Example]:
         for place, eye in enumerate(marks, 1):
-            image = read_photograph(read_file(eye.path), 2 * EXAMPLE_SIZE).image
             try:
+                image = read_photograph(read_file(eye.path), 2 * EXAMPLE_SIZE).image
                 square = Square.around(image, find_field_of_view(image), size=EXAMPLE_SIZE)
-            except NoFieldOfView:
+            except Refused as refused:
+                refusals.append((eye.path, refused))
+                on_refused(eye.path, refused)
                 continue
             disc, fovea = eye.disc(*image.shape[:2]), eye.fovea_at(*image.shape[:2])
             yield _example(square, disc, None, fovea, eye.path.name)
             if on_eye:
                 on_eye(place, len(marks))
 
-    return _stacked(examples())
+    taken = list(examples())
+    if not taken:
+        path, refused = refusals[0]
+        raise InputError(
+            f"marks: none of {len(marks)} photographs is taken; the first, {shown(path.name)}: "
+            f"{refused}"
+        )
+    return _stacked(taken)
 
 
 def painted_examples(
@@ -64,7 +89,7 @@ def painted_examples(
             if on_eye:
                 on_eye(place, len(rows))
 
-    return _stacked(examples())
+    return _stacked(list(examples()))
 
 
 def _example(
@@ -85,8 +110,7 @@ def _numbers(square: Square, ellipse: Ellipse | None) -> NDArray[np.float64]:
     return np.array([moved.x, moved.y, spread[0, 0], spread[0, 1], spread[1, 1]])
 
 
-def _stacked(examples: Iterator[Example]) -> Examples:
-    rows = list(examples)
+def _stacked(rows: Sequence[Example]) -> Examples:
     return Examples(
         **{
             field.name: np.stack([getattr(row, field.name) for row in rows])

@@ -1,5 +1,6 @@
 """Train the landmark network on marked photographs and painted eyes together."""
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -92,7 +93,12 @@ def train_landmarks(
     average = {name: value.clone() for name, value in network.state_dict().items()}
     optimizer = _optimizer(network, training)
     what = {name: value for name, value in asdict(training).items() if name != "minutes"}
-    identity = {**what, "marked_eyes": len(marked), "painted_eyes": len(painted)}
+    identity = {
+        **what,
+        "marked": marked.digest,
+        "painted": painted.digest,
+        "start": _digest(network.state_dict()),
+    }
     kept = Checkpoints(checkpoints, identity, minutes=training.minutes)
     first = 0
     if (saved := kept.load()) is not None:
@@ -113,6 +119,14 @@ def train_landmarks(
             kept.save(step + 1, parts, {"step": step + 1, "optimizer": plain})
     network.load_state_dict(average)
     return network.eval()
+
+
+def _digest(state: Mapping[str, Tensor]) -> str:
+    content = hashlib.sha256()
+    for name, value in state.items():
+        content.update(name.encode())
+        content.update(value.contiguous().numpy().tobytes())
+    return content.hexdigest()
 
 
 def started_from_imagenet(seed: int) -> LandmarkNetwork:

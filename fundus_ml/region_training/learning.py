@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fundus_ml.errors import InputError
+from fundus_ml.errors import InputError, Refused
 from fundus_ml.imaging.regions.landmark_network import LandmarkNetwork
 from fundus_ml.imaging.regions.landmarks import landmark_network
 from fundus_ml.region_training.calibration import calibrate
@@ -26,6 +26,8 @@ from fundus_ml.region_training.measuring import border_scales, measured
 
 OnProgress = Callable[[str, int, int], None]
 """Called with the stage, how much of it is done, and how much there is."""
+OnRefused = Callable[[Path, Refused], None]
+"""Told each marked photograph that is not taken, and why."""
 VAL_PATIENTS = 40
 """Invented patients whose eyes calibrate; others are learned from."""
 
@@ -56,6 +58,7 @@ def learn_landmarks(
     packaged: bool = False,
     on_progress: OnProgress = lambda _stage, _done, _total: None,
     on_losses: Callable[[int, dict[str, float]], None] = lambda _step, _losses: None,
+    on_refused: OnRefused = lambda _path, _refused: None,
 ) -> TrainedLandmarks:
     """Cut out, paint, train, calibrate, measure, write.
 
@@ -70,11 +73,12 @@ def learn_landmarks(
         packaged: Begin with the packaged weights instead of ImageNet's.
         on_progress: Told how far each stage is.
         on_losses: Told the parts of the loss after each step.
+        on_refused: Told each photograph that cannot be read or shows no field of view.
 
     Raises:
-        InputError: A part has no photograph, or ``out`` holds another training.
+        InputError: A part has no photograph that is taken, or ``out`` holds another training.
     """
-    parts = _parts(marks, sources, out, on_progress)
+    parts = _parts(marks, sources, out, on_progress, on_refused)
     painted, painted_val = (
         keep_examples(
             out / f"painted_{count}_{seed}.npz",
@@ -123,6 +127,7 @@ def learn_landmarks(
         "what": "Optic disc, cup and fovea on the 256-pixel square of a fundus photograph",
         "data": {
             "marked": counts,
+            "refused": len(marks) - sum(counts.values()),
             "learned_from": learned_from,
             "painted": {"train": len(painted), "val": len(painted_val)},
         },
@@ -148,7 +153,11 @@ LICENCES = {
 
 
 def _parts(
-    marks: Sequence[MarkedEye], sources: Sequence[str], out: Path, on_progress: OnProgress
+    marks: Sequence[MarkedEye],
+    sources: Sequence[str],
+    out: Path,
+    on_progress: OnProgress,
+    on_refused: OnRefused,
 ) -> dict[str, Examples]:
     known = {eye.source for eye in marks}
     if unknown := [source for source in sources if source not in known]:
@@ -164,7 +173,9 @@ def _parts(
         parts[part] = keep_examples(
             out / f"marked_{part}_{_digest(eyes)}.npz",
             lambda eyes=eyes: marked_examples(  # type: ignore[misc]
-                eyes, on_eye=lambda done, total: on_progress("cut out", done, total)
+                eyes,
+                on_eye=lambda done, total: on_progress("cut out", done, total),
+                on_refused=on_refused,
             ),
         )
     return parts
@@ -172,8 +183,11 @@ def _parts(
 
 def _digest(eyes: Sequence[MarkedEye]) -> str:
     """Tell photographs and marks apart, so that kept squares are never those of others."""
-    told = repr([(eye.path.name, eye.box, eye.fovea) for eye in eyes])
-    return hashlib.sha256(told.encode()).hexdigest()[:12]
+    content = hashlib.sha256()
+    for eye in eyes:
+        content.update(repr((eye.path.name, eye.box, eye.fovea)).encode())
+        content.update(eye.path.read_bytes())
+    return content.hexdigest()[:12]
 
 
 def _packaged() -> LandmarkNetwork:

@@ -1,5 +1,7 @@
 """The landmark network learns, resumes to the same bytes, and its loss is least at the truth."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -134,6 +136,18 @@ def test_another_training_in_the_folder_is_refused(tmp_path):
     train_landmarks(eyes, eyes, LandmarkTraining(steps=1, **TINY), checkpoints=tmp_path)
     with pytest.raises(InputError, match=r"steps=2: the training begun in .* has steps=1"):
         train_landmarks(eyes, eyes, LandmarkTraining(steps=2, **TINY), checkpoints=tmp_path)
+
+
+def test_corrected_marks_and_other_first_weights_are_another_training(tmp_path):
+    """As many eyes as before, so their number does not tell."""
+    eyes, training = few_examples(), LandmarkTraining(steps=1, **TINY)
+    train_landmarks(eyes, eyes, training, checkpoints=tmp_path)
+    corrected = replace(eyes, fovea=eyes.fovea + 1)
+    with pytest.raises(InputError, match="marked="):
+        train_landmarks(corrected, eyes, training, checkpoints=tmp_path)
+    start = started_from_imagenet(seed=7)
+    with pytest.raises(InputError, match="start="):
+        train_landmarks(eyes, eyes, training, checkpoints=tmp_path, start=start)
 
 
 @pytest.mark.parametrize("wrong", [{"steps": 0}, {"size": 16}, {"lr": -1.0}, {"seed": -1}])

@@ -9,10 +9,12 @@ import torch
 from safetensors.torch import load_file
 
 from fundus_ml.errors import InputError
+from fundus_ml.imaging.pictures import write_png
 from fundus_ml.imaging.regions.landmarks import landmark_network
 from fundus_ml.imaging.regions.trained import read_trained
 from fundus_ml.region_training import learning
 from fundus_ml.region_training.examples import Examples, keep_examples
+from fundus_ml.region_training.gathering import marked_examples
 from fundus_ml.region_training.landmarks import LandmarkTraining
 from fundus_ml.region_training.learning import learn_landmarks
 from fundus_ml.region_training.marks import read_marks
@@ -59,6 +61,22 @@ def test_a_part_without_photographs_is_refused(marks, tmp_path):
         InputError, match=r"^marks: none of the \d+ photographs falls into the part"
     ):
         learn_landmarks(only, TINY, tmp_path, patients=1, variants=1)
+
+
+def test_photographs_that_are_not_taken_are_named(marks, tmp_path):
+    dark, broken = tmp_path / "dark.png", tmp_path / "broken.png"
+    write_png(np.zeros((400, 400, 3), np.uint8), dark)
+    broken.write_bytes(b"no picture")
+    bad = [replace(marks[0], path=path) for path in (dark, broken)]
+    refused = []
+    taken = marked_examples(
+        [marks[0], *bad], on_refused=lambda path, _why: refused.append(path.name)
+    )
+    assert (len(taken), refused) == (1, ["dark.png", "broken.png"])
+    with pytest.raises(
+        InputError, match=r"^marks: none of 2 photographs is taken; the first, d"
+    ):
+        marked_examples(bad)
 
 
 def test_examples_are_kept_and_read_back(tmp_path):

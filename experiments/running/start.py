@@ -108,7 +108,9 @@ def _fill(classifier: Classifier, weights: str, run: Run) -> ModelVersion | None
         random = fill_backbone(classifier, state, weights=weights)
     else:
         if weights == IMAGENET:
-            remark(f"weights=imagenet: {imagenet_source(classifier.spec.arch)}")
+            spec = classifier.spec
+            source = imagenet_source(spec.arch, head=spec.head, size=spec.size)
+            remark(f"weights=imagenet: {source}")
         random = load_start_weights(classifier, weights)
     if random:
         remark(f"weights={weights}: start at random: {', '.join(random)}")

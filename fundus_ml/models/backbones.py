@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from fundus_ml.errors import InputError, first_line
 from fundus_ml.models.levels import cut_for
-from fundus_ml.models.options import MAP_HEADS, MULTISCALE
+from fundus_ml.models.options import LAST, MAP_HEADS, MULTISCALE
 
 FIXED_SIZE = ("vit_", "maxvit_")
 AUXILIARY_OUTPUTS = ("googlenet", "inception_v3")
@@ -175,6 +175,35 @@ def on_meta(arch: str, *, outputs: int | None, size: int, head: str = MULTISCALE
                 return make_backbone(arch, outputs=outputs, size=size, head=head)
         except NotImplementedError:  # torchvision's RegNets compute their widths with tensors
             return make_backbone(arch, outputs=outputs, size=size, head=head)
+
+
+@cache
+def names_whole(arch: str, *, size: int, library: str) -> frozenset[str]:
+    """Names of the tensors of a whole network, its last layer among them, as one library calls it.
+
+    Args:
+        arch: Name that the library knows.
+        size: Side of its images, pixels.
+        library: ``torchvision`` or ``timm``.
+    """
+    if library == "torchvision":
+        return frozenset(on_meta(arch, outputs=1, size=size).state_dict())
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        return frozenset(_of_timm(arch, outputs=1, size=size).state_dict())
+
+
+def library_of(arch: str, *, head: str, size: int) -> str:
+    """Say whose ImageNet weights fit a backbone: torchvision's where its names do, else timm's.
+
+    Under heads other than ``last`` a network is timm's, which calls the layers of some networks
+    (ResNets, DenseNets) as torchvision does, and those of others (ConvNeXts) not.
+    """
+    if arch not in of_torchvision():
+        return "timm"
+    if head == LAST:
+        return "torchvision"
+    theirs = names_whole(arch, size=size, library="torchvision")
+    return "torchvision" if names_whole(arch, size=size, library="timm") == theirs else "timm"
 
 
 def _of_timm(arch: str, *, outputs: int, size: int) -> nn.Module:

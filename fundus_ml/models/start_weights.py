@@ -12,7 +12,12 @@ import torch
 from torch import Tensor
 
 from fundus_ml.errors import InputError
-from fundus_ml.models.backbones import interpolated_positions, on_meta
+from fundus_ml.models.backbones import (
+    interpolated_positions,
+    names_whole,
+    of_timm,
+    of_torchvision,
+)
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.models.feature_extractor import last_layer
 from fundus_ml.models.imagenet import imagenet_weights
@@ -55,7 +60,8 @@ def load_start_weights(classifier: Classifier, weights: str) -> list[str]:
     if weights == "none":
         return []
     if weights == "imagenet":
-        found = imagenet_weights(classifier.spec.arch)
+        spec = classifier.spec
+        found = imagenet_weights(spec.arch, head=spec.head, size=spec.size)
         random = fill_backbone(classifier, found.state, weights=weights)
         _normalise_by(classifier, found.mean, found.std)
         return random
@@ -116,7 +122,13 @@ def _not_built(classifier: Classifier) -> AbstractSet[str]:
     spec = classifier.spec
     if spec.head == LAST:
         return frozenset()
-    return on_meta(spec.arch, outputs=1, size=spec.size).state_dict().keys()
+    libraries = [
+        library
+        for library, known in (("torchvision", of_torchvision()), ("timm", of_timm()))
+        if spec.arch in known
+    ]
+    names = (names_whole(spec.arch, size=spec.size, library=library) for library in libraries)
+    return frozenset().union(*names)
 
 
 def _normaliser(state: Mapping[str, Tensor]) -> tuple[str, str] | None:

@@ -4,16 +4,18 @@ import numpy as np
 import pytest
 import timm
 import torch
+import torchvision
 from sklearn.datasets import load_sample_image
 
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.models import imagenet
 from fundus_ml.models.classifiers import ClassifierSpec, make_classifier
-from fundus_ml.models.imagenet import PACKAGES, Package, imagenet_weights
+from fundus_ml.models.imagenet import PACKAGES, Package, imagenet_source, imagenet_weights
 from fundus_ml.models.start_weights import load_start_weights
 from fundus_ml.models.weights import load_classifier, save_classifier
 
+_GET_MODEL, _CREATE_MODEL = torchvision.models.get_model, timm.create_model
 PALACE = 698
 """Place of "palace" among ImageNet's classes."""
 
@@ -81,3 +83,40 @@ def test_a_network_that_learned_nothing_elsewhere_is_told():
     line = "nobody has published ImageNet weights of arch=convnextv2_small; pass weights=none"
     with pytest.raises(InputError, match=line):
         imagenet_weights("convnextv2_small")
+
+
+@pytest.mark.parametrize(
+    ("arch", "library"),
+    [("resnet18", "torchvision"), ("densenet121", "torchvision"), ("convnext_tiny", "timm"),
+     ("efficientnet_b0", "timm")],
+)  # fmt: skip
+def test_under_a_head_of_levels_the_weights_are_those_whose_names_fit(monkeypatch, arch, library):
+    """The networks of both libraries, their downloads taken for random ones."""
+
+    def unlearned(make):
+        return lambda arch, **_words: make(arch)
+
+    monkeypatch.setattr(imagenet.torchvision.models, "get_model", unlearned(_torchvisions_own))
+    monkeypatch.setattr(imagenet.timm, "create_model", unlearned(_timms_own))
+    spec = ClassifierSpec(arch=arch, head_hidden=5, mean=(0.5,) * 3, std=(0.5,) * 3, size=64,
+                          head="multiscale")  # fmt: skip
+    classifier = make_classifier(spec, seed=0)
+    assert imagenet_source(arch, head="multiscale", size=64) == f"downloaded by {library}"
+    assert load_start_weights(classifier, "imagenet") == []
+    own = {"torchvision": _torchvisions_own, "timm": _timms_own}[library](arch).state_dict()
+    name, value = next(iter(classifier.backbone.state_dict().items()))
+    assert torch.equal(value, own[name])
+
+
+def _torchvisions_own(arch):
+    return _made(_GET_MODEL, arch)
+
+
+def _timms_own(arch):
+    return _made(_CREATE_MODEL, arch)
+
+
+def _made(make, arch):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        return make(arch)

@@ -73,9 +73,7 @@ def test_photographs_that_are_not_taken_are_named(marks, tmp_path):
         [marks[0], *bad], on_refused=lambda path, _why: refused.append(path.name)
     )
     assert (len(taken), refused) == (1, ["dark.png", "broken.png"])
-    with pytest.raises(
-        InputError, match=r"^marks: none of 2 photographs is taken; the first, d"
-    ):
+    with pytest.raises(InputError, match=r"^marks: none of 2 photographs is taken; the first, d"):
         marked_examples(bad)
 
 

@@ -89,6 +89,8 @@ def bits_per_sample(header: ImageFile.ImageFile, content: bytes) -> int:
     if isinstance(header, TiffImagePlugin.TiffImageFile):
         bits = header.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE, (1,))
         return BYTE if header.mode in ("P", "PA") else max(bits)
+    if header.format == "BMP":
+        return BYTE  # 16 of them hold all three samples
     return ROOM if "16" in _packing(header) else BYTE
 
 

@@ -156,18 +156,22 @@ class Classifier(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """Compute what the head reads: ``(N, F)`` numbers, or a ``(N, C, h, w)`` map."""
-        normalised = (images - self.mean) / self.std
-        if self.spec.head in MAP_HEADS:
-            return level_map(self.backbone, normalised)
-        if self.spec.head in LEVEL_HEADS:
-            return pooled_levels(self.backbone, normalised, self.spec.head)
-        features: Tensor = self.backbone(normalised)
-        return features
+        return features_for(self.spec.head, self.backbone, (images - self.mean) / self.std)
 
     def read(self, features: Tensor) -> Tensor:
         """Turn :meth:`features` into ``(N,)`` logits."""
         logit: Tensor = self.head(features)
         return logit.squeeze(1)
+
+
+def features_for(head: str, backbone: nn.Module, normalised: Tensor) -> Tensor:
+    """Compute what a head reads of ``(N, 3, H, W)`` normalised pixels."""
+    if head in MAP_HEADS:
+        return level_map(backbone, normalised)
+    if head in LEVEL_HEADS:
+        return pooled_levels(backbone, normalised, head)
+    features: Tensor = backbone(normalised)
+    return features
 
 
 class TwoLogits(nn.Module):

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from fundus_ml.models.classifiers import Classifier
+from fundus_ml.models.classifiers import Classifier, features_for
 
 PLACES = ("normalizer", "attacker.normalize")
 NETWORKS = ("model.model", "attacker.model.model")
@@ -25,13 +25,20 @@ class RobustnessNetwork(nn.Module):
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
+        self.spec = classifier.spec
         self.backbone = classifier.backbone
         self.head = classifier.head
 
     def forward(self, normalised: Tensor) -> Tensor:
         """Map ``(N, 3, H, W)`` normalised pixels to ``(N, 2)`` logits ``[-z/2, z/2]``."""
-        logit = self.head(self.backbone(normalised)).squeeze(1)
+        logit = self._logit(normalised)
+        if self.spec.both_flips and not self.training:
+            logit = (logit + self._logit(normalised.flip(3))) / 2
         return torch.stack((-logit / 2, logit / 2), dim=1)
+
+    def _logit(self, normalised: Tensor) -> Tensor:
+        logit: Tensor = self.head(features_for(self.spec.head, self.backbone, normalised))
+        return logit.squeeze(1)
 
 
 def save_robustness_checkpoint(classifier: Classifier, path: Path, *, epoch: int = 0) -> None:
@@ -39,8 +46,8 @@ def save_robustness_checkpoint(classifier: Classifier, path: Path, *, epoch: int
 
     It is read back by ``make_and_restore_model(arch=RobustnessNetwork(any_classifier),
     dataset=..., resume_path=path, add_custom_forward=True)``, where ``dataset.mean`` and
-    ``dataset.std`` are tensors of three, overwritten from the file; ``any_classifier`` is of the
-    same arch and head_hidden. That function ends in ``.cuda()``; without a GPU
+    ``dataset.std`` are tensors of three, overwritten from the file; ``any_classifier`` is made from
+    the same ``spec``. That function ends in ``.cuda()``; without a GPU
     ``AttackerModel(DummyModel(RobustnessNetwork(any_classifier)), dataset)`` takes the tensors
     under ``model`` once ``module.`` is cut off their names.
 

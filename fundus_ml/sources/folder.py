@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from fundus_ml.data.contrasts import FINDING
 from fundus_ml.data.manifest import EYES, MANIFEST_COLUMNS, SEXES
 from fundus_ml.data.photographs import OFFERED_COLUMNS, Photographs
 from fundus_ml.errors import InputError, listed
@@ -88,7 +89,8 @@ def folder_photographs(
             ``sex`` (female or male, f or m, in any case), and where known ``eye`` (left, right,
             OS, OD, unknown; else the file's name may say it), ``age`` in years, ``camera``,
             ``healthy`` (yes/no, true/false, 1/0), ``disease_...`` and ``finding_...`` (0 or 1). A
-            row that does not say whether its eye is healthy counts as healthy. In place of
+            row that does not say whether its eye is healthy counts as healthy, unless a finding of
+            it is 1. In place of
             ``file`` and ``eye`` a row per patient may have ``left_file`` and ``right_file``. Any
             other column is kept as text.
         name: Stands before every ``image_id`` and ``patient_id``; give each release its own.
@@ -105,6 +107,7 @@ def folder_photographs(
     written, assumed = _read(path)
     own = _own_columns(path, written)
     age = plausible_ages(_column(written, "age", float("nan")))
+    healthy, concluded = _healthy(path, written)
     file = written["file"].map(_plain_path)
     eye, told = told_eyes(table, file, _column(written, "eye", float("nan")))
     rows = pd.DataFrame(
@@ -116,7 +119,7 @@ def folder_photographs(
             "sex": written["sex"],
             "age": age.years,
             "camera": _column(written, "camera", "unknown"),
-            "healthy": _column(written, "healthy", 1.0).astype(bool),
+            "healthy": healthy,
             "flags": joined_flags(age.remarks),
         },
         columns=list(OFFERED_COLUMNS),
@@ -126,7 +129,7 @@ def folder_photographs(
         name=name,
         root=root,
         named=[[text] for text in written["file"]],
-        assumed=(*assumed, *told),
+        assumed=(*assumed, *told, *concluded),
     )
 
 
@@ -162,6 +165,22 @@ def _own_columns(path: Path, written: pd.DataFrame) -> pd.DataFrame:
             f"{path}: column {taken[0]}: the manifest has a column of that name; rename yours"
         )
     return written[own]
+
+
+def _healthy(path: Path, written: pd.DataFrame) -> tuple[pd.Series, list[str]]:
+    """Read which eyes are healthy; one with a finding is none that was not looked at."""
+    said = _column(written, "healthy", float("nan"))
+    findings = [name for name in written if str(name).startswith(FINDING)]
+    shows = written[findings].eq(1).any(axis=1)
+    lines = [
+        f"{path.name}: column healthy: {rows.sum()} eyes with a finding of 1, {what}"
+        for rows, what in (
+            (said.isna() & shows, "of which it says nothing, are not healthy"),
+            (said.eq(1) & shows, "which it calls healthy, stay so"),
+        )
+        if rows.any()
+    ]
+    return said.where(said.notna(), ~shows).astype(bool), lines
 
 
 def _column(written: pd.DataFrame, name: str, unknown: str | float) -> pd.Series:

@@ -9,6 +9,8 @@ import pandas as pd
 
 from fundus_ml.errors import InputError, listed
 
+MISSING = ("nan", "na", "n/a", "none", "null")
+"""Words that programs write for an empty cell, in any case."""
 _MONTH = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 _DAMAGED = {
     re.compile(r"\d(?:[.,]\d+)?E\+\d{2,3}"): "shortened: its last digits are lost",
@@ -50,11 +52,13 @@ def settle_ids(ids: pd.Series, where: str) -> tuple[pd.Series, list[str]]:
         The ids, and a line for each assumption.
 
     Raises:
-        InputError: An id holds control characters or was damaged by a spreadsheet, or two differ
-            only by leading zeros, letter case, spaces or Unicode form: both with their rows.
+        InputError: An id holds control characters or was damaged by a spreadsheet, several rows
+            have a word for an empty cell as theirs, or two ids differ only by leading zeros, letter
+            case, spaces or Unicode form: both with their rows.
     """
     known = ids.dropna()
     _refuse_damaged(known, where)
+    _refuse_empty(known, where)
     composed = known.map(lambda text: unicodedata.normalize("NFC", text))
     plain = _whole_numbers(composed)
     _refuse_alike(plain, where)
@@ -89,6 +93,16 @@ def _refuse_damaged(ids: pd.Series, where: str) -> None:
                     f"{where}, row {row}: {text!r}; looks like an id that a spreadsheet has "
                     f"{harm}; format the column as text and export it again"
                 )
+
+
+def _refuse_empty(ids: pd.Series, where: str) -> None:
+    """Refuse photographs of unknown people that would pass for one person's."""
+    rows = ids[ids.str.lower().isin(MISSING)]
+    if len(rows) > 1:
+        raise InputError(
+            f"{where}, row {rows.index[0]}: {rows.iloc[0]!r}, as in {len(rows) - 1} more rows; it "
+            "stands for an empty cell: write whose photograph it is, or leave the rows out"
+        )
 
 
 def _refuse_alike(ids: pd.Series, where: str) -> None:

@@ -14,10 +14,7 @@ from pandera.errors import SchemaErrors
 from fundus_ml.errors import InputError, printable
 from fundus_ml.sources.cells import read_cells
 from fundus_ml.sources.headers import ColumnsMissingError, count_known, known_names
-from fundus_ml.sources.ids import settle_ids
-
-MISSING = ("nan", "na", "n/a", "none", "null")
-"""Words that stand for an empty cell, in any case, wherever a number or one of a few words must."""
+from fundus_ml.sources.ids import MISSING, settle_ids
 
 
 @dataclass(frozen=True, kw_only=True)

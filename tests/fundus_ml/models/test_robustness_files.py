@@ -213,3 +213,20 @@ def test_writing_leaves_the_classifier_alone(tmp_path):
     save_robustness_checkpoint(classifier, tmp_path / "ours.pt")
     assert all(torch.equal(value, before[name]) for name, value in classifier.state_dict().items())
     assert not classifier.training
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"both_flips": True},
+        {"arch": "efficientnet_lite0", "head": "multiscale"},
+        {"head": "attention", "both_flips": True},
+        {"arch": "efficientnet_lite0", "head": "grid"},
+    ],
+)
+def test_every_head_and_both_flips_answer_there_as_here(changed):
+    classifier, images = make(**changed), make_images(count=2, height=40, width=40)
+    network = RobustnessNetwork(classifier).eval()
+    with torch.no_grad():
+        theirs = network((images - classifier.mean) / classifier.std)
+        torch.testing.assert_close(theirs[:, 1] - theirs[:, 0], classifier(images))

@@ -47,6 +47,27 @@ def test_rows_are_read_in_every_spelling(root):
     assert table["path"].iloc[1] == str(root / "sub/b.png")
 
 
+def test_an_eye_with_a_finding_is_not_healthy_unless_the_table_says_so(tmp_path):
+    """A table with findings and no word of health: eyes with AMD are no controls of glaucoma."""
+    place(tmp_path, "a.jpg", "b.jpg", "c.jpg")
+    rows = ["file,patient_id,sex,finding_glaucoma,finding_amd",
+            "a.jpg,1,f,1,0", "b.jpg,2,m,0,1", "c.jpg,3,f,0,0"]  # fmt: skip
+    for said, wanted, line in (
+        (("", "", "", ""), [False, False, True], "2 eyes with a finding of 1, of which it says"),
+        (
+            (",healthy", ",no", ",yes", ","),
+            [False, True, True],
+            "1 eyes with a finding of 1, which",
+        ),
+    ):
+        lines = [row + end for row, end in zip(rows, said, strict=True)]
+        (tmp_path / "labels.csv").write_text("\n".join(lines))
+        found = folder_photographs(tmp_path)
+        assert list(found.table["healthy"]) == wanted
+        (told,) = [each for each in found.assumed if "column healthy" in each]
+        assert line in told
+
+
 def test_refused_rows_carry_their_reason(root):
     """Every row of the table is either offered or refused."""
     photographs = folder_photographs(root)

@@ -102,6 +102,17 @@ def test_an_id_that_a_program_has_damaged_is_refused(harmed, rule):
     assert "\n" not in str(caught.value)
 
 
+def test_a_word_for_an_empty_cell_is_nobody_s_id(tmp_path):
+    """R writes NA; the photographs of unknown people would be one person's."""
+    place(tmp_path, "a.jpg", "b.jpg", "c.jpg")
+    table = tmp_path / "labels.csv"
+    table.write_text("file,patient_id,sex\na.jpg,NA,f\nb.jpg,NA,m\nc.jpg,3,f\n")
+    line = "column patient_id, row 2: 'NA', as in 1 more rows; it stands for an empty cell"
+    with pytest.raises(InputError, match=line):
+        folder_photographs(tmp_path)
+    assert settled("NA", "AB") == (["NA", "AB"], [])  # somebody's initials
+
+
 def odir(root, ids):
     rows = [
         odir_row(who, 50, "Male", "normal fundus", "normal fundus", f"{n}_left.jpg")

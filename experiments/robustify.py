@@ -38,6 +38,9 @@ class RobustifyConfig(ReplicatedOptions):
     recipe: str = ""
     """YAML file of values for these flags; a flag that is given another value than its default
     keeps it."""
+    tuned: str = ""
+    """JSON file of the best values of a tuning of robustify, such as
+    runs:/RUN_ID/best_parameters.json."""
     method: str = "pgd"
     """Method of adversarial training: pgd, fast, free or trades."""
     constraint: str = "l2"
@@ -153,6 +156,7 @@ def robustify(
     Hands back the first of several replicates.
     """
     config = running.with_recipe(config, run)
+    config = running.with_tuned(config, run, entry_point="robustify")
     dataset = running.read_dataset_for(
         run, config.dataset, config.starts, context="robustify", verify="full"
     )

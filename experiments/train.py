@@ -62,7 +62,7 @@ def train(config: TrainConfig, run: "tracking.Run") -> "recording.Trained | runn
 
     Hands back the first of several replicates.
     """
-    config = running.with_tuned(running.with_recipe(config, run), run)
+    config = running.with_tuned(running.with_recipe(config, run), run, entry_point="train")
     dataset = running.read_dataset(
         run, config.dataset, context="train", verify="full", contrast=config.contrast
     )
@@ -187,12 +187,12 @@ def fit_clean(
 
 def scored_from(
     config: TrainConfig, fitted: "training.Fitted", dataset: "data.FundusDataset"
-) -> "tuple[torch.nn.Module, data.FundusDataset]":
-    """What to measure a network on: stored features where its layers are frozen, else pixels."""
+) -> "tuple[torch.nn.Module, data.FundusDataset] | None":
+    """What to measure a network on: stored features where its layers are frozen, else None."""
     classifier = fitted.model
     assert isinstance(classifier, models.Classifier)
     if training.why_not_stored(config, classifier, side=dataset.size):
-        return classifier, dataset
+        return None
     with console.progress("features", "eye") as on_stored:
         return training.scored_above(
             classifier, dataset, config, within=running.CHECKPOINTS, on_stored=on_stored

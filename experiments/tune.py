@@ -1,9 +1,10 @@
 """Entry point ``tune``: search for good parameters of ``train`` or ``robustify``.
 
 An Optuna study draws parameters from a search space, trains with each draw as a nested run, stops
-hopeless trials early, and leaves the best draw as ``best_parameters.json``, which ``train`` accepts
-as ``tuned``. A study that was interrupted goes on where it stood. Any number of processes may share
-one, each begun by the same command; a trial whose process dies is run again by another.
+hopeless trials early, and leaves the best draw as ``best_parameters.json``, which ``train`` (or
+``robustify``, if that was tuned) accepts as ``tuned``. A study that was interrupted goes on where
+it stood. Any number of processes may share one, each begun by the same command; a trial whose
+process dies is run again by another.
 """
 
 import copy
@@ -18,10 +19,11 @@ from experiments import recording, running
 from experiments.robustify import RobustifyConfig, fit_adversarial, robustify
 from experiments.running import console
 from experiments.running.flags import Number, StepLength, execute, run_entry_point
-from experiments.running.identity import adopted
+from experiments.running.identity import adopted, weights_file
 from experiments.running.options import METRICS, ConsoleOptions, NetworkOptions
 from experiments.train import TrainConfig, fit_clean, train
 from fundus_ml.errors import InputError, refuse_outside
+from fundus_ml.robust_evaluation.options import check_gate_radius
 from tracking.options import PRUNERS
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 Training = TrainConfig | RobustifyConfig
 
-MOVES_NO_VALUE = frozenset({"dataset", "recipe", "bootstrap", "register_as", "verbose"})
+MOVES_NO_VALUE = frozenset({"dataset", "recipe", "gate", "bootstrap", "register_as", "verbose"})
 """Flags that trials of one study may differ in; the dataset counts by its digest."""
 
 
@@ -92,6 +94,8 @@ class TuneConfig(NetworkOptions, ConsoleOptions):
     where it stands several attacks, as robust."""
     retrain_epochs: int = 0
     """Epochs of that training; as many as a trial's if 0."""
+    gate: bool = True
+    """Ask the gate of that training, as robustify does; false asks none and gives no alias."""
     bootstrap: int = 2000
     """Resamples of people behind each interval of the retrained version."""
     register_as: str = "fundus-sex"
@@ -146,6 +150,7 @@ def tune(config: TuneConfig, run: "tracking.Run") -> Mapping[str, Any]:
     dataset = _dataset(config, base, run)
     if config.retrain:
         recording.check_splits(dataset, bootstrap=config.bootstrap)
+        _check_retraining(config, base, file, size=dataset.size)
     objective = _objective(base, dataset, run, metric=config.sought)
     study = _open(config, file, _about(config, base, dataset))
     with console.progress("tune", "trial") as on_trial:
@@ -156,10 +161,25 @@ def tune(config: TuneConfig, run: "tracking.Run") -> Mapping[str, Any]:
             timeout=config.timeout or None,
             on_trial=lambda _: on_trial(tracking.finished(study), config.trials),
         )
-    best = _record(study, run, metric=config.sought, dataset=dataset.name)
+    best = _record(config, base, study, run, dataset=dataset.name)
     if config.retrain:
         console.say(_retrain(config, base, study, run))
     return best
+
+
+def _check_retraining(
+    config: TuneConfig, base: Training, file: "running.SpaceFile", *, size: int
+) -> None:
+    """Refuse, before any trial, what the training with the best values would refuse."""
+    epochs = config.retrain_epochs or config.epochs
+    try:
+        whole = dataclasses.replace(base, epochs=epochs, recipe="")
+        running.read_space(config.space, whole, default=_entry_point(base))
+    except InputError as error:
+        raise InputError(f"retrain_epochs={epochs}: {error}") from None
+    if isinstance(base, RobustifyConfig) and base.gate:
+        drawn = [value for name, value in tracking.extremes(file.space) if name == "eps"]
+        check_gate_radius(base.constraint, min(drawn, default=base.eps), size=size)
 
 
 def _pinned(base: Training) -> Training:
@@ -212,6 +232,7 @@ def _about(config: TuneConfig, base: Training, dataset: "data.FundusDataset") ->
     own = {field.name for field in dataclasses.fields(config)} - MOVES_NO_VALUE
     about = {name: value for name, value in dataclasses.asdict(base).items() if name in own}
     return running.without_later_flags(about) | {
+        **weights_file(base),
         "method": config.method,
         "metric": config.sought,
         "pruner": config.pruner,
@@ -242,12 +263,20 @@ def _open(
 
 
 def _record(
-    study: "tracking.Study", run: "tracking.Run", *, metric: str, dataset: str
+    config: TuneConfig,
+    base: Training,
+    study: "tracking.Study",
+    run: "tracking.Run",
+    *,
+    dataset: str,
 ) -> dict[str, Any]:
+    metric, whom = config.sought, _entry_point(base)
     pictures = tracking.log_study(study, run, metric=metric)
     best = tracking.best_trial(study)
     chosen_from = tracking.compared(study)
-    run.log_json(best.params | {running.CHOSEN_FROM: chosen_from}, "best_parameters.json")
+    method = {} if isinstance(base, TrainConfig) else {"method": base.method}
+    about = {running.TUNED_FOR: whom, running.CHOSEN_FROM: chosen_from}
+    run.log_json(best.params | method | about, "best_parameters.json")
     run.set_tags({"settings_chosen_from": chosen_from})
     value = study.optuna.best_value
     run.log_metrics({tracking.metric_name(f"best_{metric}"): value, "best_trial": best.number})
@@ -256,7 +285,7 @@ def _record(
         f"best {metric} {best.value:.3f} by trial {best.number}, the best of {chosen_from}, with "
         f"{json.dumps(best.params)}"
     )
-    console.say(f"train with it: -P tuned={run.artifact_uri('best_parameters.json')}")
+    console.say(f"{whom} with it: -P tuned={run.artifact_uri('best_parameters.json')}")
     return best.params
 
 

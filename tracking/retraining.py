@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from tracking.registry import find_version
 from tracking.runs import Run
 from tracking.stores import initialise_tracking
 from tracking.studies import Study, best_trial
@@ -45,16 +46,23 @@ def retrain_once(
         done = study.optuna.user_attrs.get(RETRAINED, {})
         if not mine:
             said = f"another worker retrains trial {best.number}"
-        elif wanted.items() <= done.items():
+        elif wanted.items() <= done.items() and _stands(done):
             said = f"trial {best.number} was retrained before: {done['version']}"
         else:
             version = train(best.params)
             credit = {"study": study.name, "trial": str(best.number)}
             _credit(version, credit | {SETTINGS_CHOSEN_FROM: compared(study)})
-            study.optuna.set_user_attr(RETRAINED, wanted | {"version": version.uri})
+            made = {"version": version.uri, "model_id": version.model_id}
+            study.optuna.set_user_attr(RETRAINED, wanted | made)
             said = f"trial {best.number} retrained: {version.uri}"
     run.set_tags({RETRAINED: said})
     return said
+
+
+def _stands(done: Mapping[str, Any]) -> bool:
+    """Whether the version of an earlier retraining is still in the registry."""
+    found = find_version(done["version"])
+    return found is not None and done.get("model_id", found.model_id) == found.model_id
 
 
 def _credit(version: ModelVersion, tags: Mapping[str, str]) -> None:

@@ -103,6 +103,7 @@ def measure_split(
     split: str,
     measure: Measure,
     name: str,
+    stored: FundusDataset | None = None,
     calibration: Calibration | None = None,
     beside: Sequence[str] = (),
     beside_shortcuts: bool = False,
@@ -111,21 +112,23 @@ def measure_split(
 
     Args:
         run: Gets the tables, the figures and ``calibration.json``; the metrics are handed back.
-        model: Maps pixels in [0, 1] to ``(N,)`` logits.
+        model: Maps pixels in [0, 1], or what ``stored`` holds, to ``(N,)`` logits.
         dataset: The whole dataset, on whose audit the shortcut baseline rests.
         split: The part to score: train, val, test, or all.
         measure: How to measure.
         name: What the figures call the network.
+        stored: The validation and test eyes as ``model`` reads them, where that is not pixels.
         calibration: Temperature and threshold; fitted on the validation eyes when omitted.
         beside: Lines to say below the score.
         beside_shortcuts: Also fit the shortcuts anew, on all eyes, and say what the network adds.
     """
-    predicted = _predictions(model, dataset, split, measure, eps=measure.eps)
+    read = dataset if stored is None else stored
+    predicted = _predictions(model, read, split, measure, eps=measure.eps)
     parts = {split: predicted[predicted["attack"] == CLEAN]}
     fitted_on = "stored with the version"
     if calibration is None:
         if VALIDATION not in parts:
-            parts[VALIDATION] = _predictions(model, dataset, VALIDATION, measure, eps=())
+            parts[VALIDATION] = _predictions(model, read, VALIDATION, measure, eps=())
         eyes = parts[VALIDATION]
         calibration = fit_calibration(eyes["label"], eyes["logit"])
         fitted_on = f"fitted to {len(eyes)} validation eyes of {dataset.name}"

@@ -89,12 +89,14 @@ def register_fitted(
         tags: What a reader of the registry must know; ``dataset_digest`` is added.
         alias: Moves to the new version; None moves none.
         parent: The version it was trained from.
-        scored: What is measured in place of the network and the dataset: the same network from
-            stored features, and the validation and test eyes.
+        scored: The same network from stored features, and the validation and test eyes as it reads
+            them; the fitted network and pixels if None.
     """
     run.log_figure(training_curves(fitted.history, best_by=fitted.criterion), "training_curves.png")
-    model, eyes = (fitted.model, dataset) if scored is None else scored
-    measured = measure_split(run, model, eyes, split="test", measure=measure, name=name)
+    model, stored = (fitted.model, None) if scored is None else scored
+    measured = measure_split(
+        run, model, dataset, split="test", measure=measure, name=name, stored=stored
+    )
     chosen = fitted.history.set_index("epoch")[fitted.criterion]
     metrics = measured.metrics | {
         metric_name(f"best_{fitted.criterion}"): float(chosen[fitted.best_epoch]),

@@ -3,6 +3,7 @@
 import dataclasses
 import tempfile
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 from experiments.running.console import progress
 from fundus_ml.auditing.audit import (
@@ -26,17 +27,27 @@ BASELINE_BY = "shortcut_baseline_by"
 """Tag of a run: the shortcut that sets it."""
 
 
+_MADE: WeakKeyDictionary[FundusDataset, dict[tuple[int, int], Audit]] = WeakKeyDictionary()
+
+
 def audit_of(dataset: FundusDataset, *, permutations: int = 1000, seed: int = 0) -> Audit:
-    """Read the audit in the dataset folder; make one for a composite and any contrast but sex."""
+    """Read the audit in the dataset folder; make one for a composite and any contrast but sex.
+
+    One that was made is kept with the open dataset: all replicates of a training are held against
+    it.
+    """
     of_sex = dataset.contrast == SEX_CONTRAST
     if of_sex and len(dataset.paths) == 1 and (dataset.paths[0] / AUDIT).is_file():
         audit = read_audit(dataset.paths[0] / AUDIT)
         if audit.digest == dataset.digest:
             return audit
-    with progress("audit", "step") as on_progress:
-        return audit_dataset(
-            dataset, None, permutations=permutations, seed=seed, on_progress=on_progress
-        )
+    made = _MADE.setdefault(dataset, {})
+    if (permutations, seed) not in made:
+        with progress("audit", "step") as on_progress:
+            made[permutations, seed] = audit_dataset(
+                dataset, None, permutations=permutations, seed=seed, on_progress=on_progress
+            )
+    return made[permutations, seed]
 
 
 def over_all_eyes(audit: Audit, dataset: FundusDataset) -> Audit:

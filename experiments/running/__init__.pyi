@@ -63,6 +63,7 @@ from .steps import read_kept as read_kept
 from .trials import Objective as Objective
 from .trials import objective_of as objective_of
 from .tuned import CHOSEN_FROM as CHOSEN_FROM
+from .tuned import TUNED_FOR as TUNED_FOR
 from .tuned import with_tuned as with_tuned
 from .versions import Versions as Versions
 from .versions import logits_on_split as logits_on_split

@@ -9,6 +9,8 @@ from fundus_ml.errors import InputError, first_line
 from tracking.runs import Run
 from tracking.stores import fetch
 
+TUNED_FOR = "tuned_for"
+"""Key of a file of tuned values: the entry point whose flags they are."""
 CHOSEN_FROM = "chosen_from"
 """Key of a file of tuned values: among how many trials, on which split, they did best."""
 
@@ -24,7 +26,7 @@ class TunableConfig(Config, Protocol):
 C = TypeVar("C", bound=TunableConfig)
 
 
-def with_tuned(config: C, run: Run) -> C:
+def with_tuned(config: C, run: Run, *, entry_point: str) -> C:
     """Return ``config`` with the values of its ``tuned`` file, or as it is without one.
 
     The values used are kept on the run as ``tuned_parameters.json`` and as tags ``tuned.lr`` …,
@@ -32,8 +34,8 @@ def with_tuned(config: C, run: Run) -> C:
     many trials they did best.
 
     Raises:
-        InputError: The file is missing, no JSON object, names an unknown flag, or a value that the
-            flag refuses.
+        InputError: The file is missing, no JSON object, was tuned for another entry point, names an
+            unknown flag, or a value that the flag refuses.
     """
     if not config.tuned:
         return config
@@ -45,6 +47,8 @@ def with_tuned(config: C, run: Run) -> C:
     chosen_from = f"an unknown number, by {config.tuned}"
     if isinstance(found, dict):
         chosen_from = found.pop(CHOSEN_FROM, chosen_from)
+        if (whom := found.pop(TUNED_FOR, entry_point)) != entry_point:
+            raise InputError(f"{named}: was tuned for {whom}, not for {entry_point}")
     values = check_values(config, found, named=named)
     replaced = with_values(config, values, named=named)
     run.log_json(values, "tuned_parameters.json")

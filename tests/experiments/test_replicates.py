@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 
 from experiments import robustify, train
+from experiments.recording import measuring
+from experiments.recording.shortcut_baseline import audit_of
 from experiments.robustify import RobustifyConfig
 from experiments.running.stopping import Stopped
 from fundus_ml.data.opening import open_dataset
@@ -76,12 +78,23 @@ def test_null_models_that_were_killed_go_on_with_the_one_they_were_at(
 
 
 @pytest.mark.slow
-def test_frozen_layers_see_each_eye_once_for_all(versions):
-    """Scores from stored features are the network's own; the first alone gets the alias."""
+def test_frozen_layers_see_each_eye_once_for_all(versions, monkeypatch):
+    """Scores from stored features are the network's own; the first alone gets the alias.
+
+    Shortcuts are looked for in all eyes, though features are stored of those held out.
+    """
+    audited = []
+
+    def audit(dataset):
+        audited.append(len(dataset))
+        return audit_of(dataset)
+
+    monkeypatch.setattr(measuring, "audit_of", audit)
     asked = SMALL | {"dataset": versions.a, "weights": "models:/eye/1", "freeze": "backbone"}
     train.main(flags(asked | {"replicates": 2, "register_as": "probe"}))
     assert len(list(Path("checkpoints").glob("features-*"))) == 3  # training, validation, held out
     assert find_alias("probe", "candidate").version == 1
+    assert audited == [len(open_dataset(versions.a))] * 2
     test = open_dataset(versions.a).split("test")
     run = initialise_tracking().get_run(resolve("models:/probe/2").run_id)
     run = initialise_tracking().get_run(run.data.tags["mlflow.parentRunId"])

@@ -5,12 +5,14 @@ import json
 import mlflow
 import optuna
 import pytest
+import torch
 
 from experiments import train, tune
 from experiments.running.flags import parse
 from experiments.running.resuming import LATER_FLAGS
 from experiments.tune import TuneConfig
 from fundus_ml.errors import InputError
+from fundus_ml.models.classifiers import ClassifierSpec, make_classifier
 from tests.experiments.conftest import flags, own_client
 from tracking.registry import resolve
 from tracking.studies import SETTINGS
@@ -110,6 +112,35 @@ def test_the_retraining_keeps_drawn_values_that_its_recipe_would_change(small, t
     assert not {name for name in trained.data.tags if name.startswith("recipe.")}
 
 
+@pytest.mark.parametrize(
+    ("given", "line"),
+    [
+        ({"epochs": 2, "head_epochs": 1, "retrain_epochs": 1}, "retrain_epochs=1: head_epochs=1"),
+        ({"method": "pgd", "eps": 0.05}, "eps=0.05: 0.18 grey levels per value"),
+    ],
+)
+def test_what_the_retraining_would_refuse_is_refused_before_any_trial(small, given, line, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        tune.main(flags(small | {"study": "late", "trials": 1, "retrain": "true"} | given))
+    assert line in capsys.readouterr().err.splitlines()[-1]
+    assert not runs("trial-0", "late")
+
+
+def test_start_weights_of_another_file_are_another_study(small, tmp_path, capsys):
+    """At the same path; trials from both would be compared."""
+    given = small | {"study": "start", "trials": 1, "weights": tmp_path / "start.pth"}
+    for seed in (0, 1):
+        spec = ClassifierSpec(
+            arch="test_resnet", head_hidden=6, mean=(0.5,) * 3, std=(0.5,) * 3, size=64
+        )
+        torch.save(make_classifier(spec, seed=seed).backbone.state_dict(), tmp_path / "start.pth")
+        if seed == 0:
+            tune.main(flags(given))
+    with pytest.raises(SystemExit, match="2"):
+        tune.main(flags(given | {"trials": 2}))
+    assert "study=start: was begun with weights_sha256" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_another_question_is_refused_in_one_line(small, capsys):
     tune.main(flags(small | {"study": "asked", "trials": 1}))
     capsys.readouterr()
@@ -144,6 +175,8 @@ def test_adversarial_training_is_tuned_too(small, tmp_path):
     assert trial.data.metrics["val/robust_auroc"] == trial.data.metrics["value"]
     assert float(trial.data.params["lr"]) < 0.1
     (parent,) = runs("tune", "robust")
+    best = mlflow.artifacts.load_dict(f"runs:/{parent.info.run_id}/best_parameters.json")
+    assert (best["tuned_for"], best["method"]) == ("robustify", "pgd")
     assert "val/best_robust_auroc" in parent.data.metrics
     assert parent.data.tags["model_version"] == resolve("models:/fundus-sex@candidate").uri
 

@@ -44,6 +44,17 @@ def test_the_best_is_retrained_once_and_credited(study, version):
     assert len(retrained(study, version, epochs=31)[1]) == 1
 
 
+def test_a_version_that_is_gone_is_retrained(study, version):
+    retrained(study, version, epochs=30)
+    MlflowClient().delete_model_version(version.name, str(version.version))
+    with start_run("tune", {}) as run, pytest.raises(RuntimeError, match="trained again"):
+        retrain_once(study, trained_again, run=run, epochs=30)
+
+
+def trained_again(values):  # noqa: ARG001 - the training it stands for takes them
+    raise RuntimeError("trained again")
+
+
 def test_two_workers_do_not_retrain_together(study, version):
     with locked(study.uri, "retrain lr"):
         said, seen = retrained(study, version, epochs=30)

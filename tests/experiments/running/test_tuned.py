@@ -32,7 +32,7 @@ def tuned(tmp_path, values):
 def test_the_values_replace_flags_and_the_run_says_which(tmp_path):
     given = tuned(tmp_path, {"lr": 1e-5, "epochs": 7, "chosen_from": "9 trials by auroc on val"})
     run = Kept()
-    found = with_tuned(given, run)
+    found = with_tuned(given, run, entry_point="train")
     assert (found.lr, found.epochs, found.dataset, found.tuned) == (1e-5, 7, "d", given.tuned)
     assert run.tags == {
         "tuned_parameters.json": {"lr": 1e-5, "epochs": 7}, "tuned.lr": "1e-05",
@@ -47,6 +47,7 @@ def test_the_values_replace_flags_and_the_run_says_which(tmp_path):
         ({"epochs": 0}, "epochs=0: must be at least 1"),
         ({"epoch": 7}, "unknown key epoch; near it: epochs"),
         ({"dataset": "another"}, "unknown key dataset"),
+        ({"tuned_for": "robustify", "lr": 0.1}, "was tuned for robustify, not for train"),
         ({"lr": [0.1]}, "must be flags and their values"),
         ("[]", "must be flags and their values"),
         ("{", "not a readable JSON file"),
@@ -55,7 +56,7 @@ def test_the_values_replace_flags_and_the_run_says_which(tmp_path):
 )
 def test_what_a_flag_refuses_is_one_line(tmp_path, values, line):
     with pytest.raises(InputError, match=line) as raised:
-        with_tuned(tuned(tmp_path, values), Kept())
+        with_tuned(tuned(tmp_path, values), Kept(), entry_point="train")
     assert "\n" not in str(raised.value)
 
 
@@ -63,4 +64,4 @@ def test_weights_are_no_tuned_values(tmp_path):
     given = tuned(tmp_path, "")
     (tmp_path / "best.json").write_bytes(b"\xff\x80\x00safetensors")
     with pytest.raises(InputError, match="not a readable JSON file"):
-        with_tuned(given, Kept())
+        with_tuned(given, Kept(), entry_point="train")

@@ -88,6 +88,7 @@ def measure(config: MeasureConfig, run: "tracking.Run") -> Measurement:
     dataset = running.read_dataset(
         run, config.dataset, context="measure", verify=config.verify, contrast=config.contrast
     )
+    _check_people(config, dataset)
     network = _network(config, run, dataset)
     measured = running.measured_eyes(dataset, run, kept=config.kept, workers=config.workers)
     recording.record_rows(run, dataset, measured)
@@ -117,6 +118,18 @@ def measure(config: MeasureConfig, run: "tracking.Run") -> Measurement:
     return Measurement(values=values, associations=associations, scorers=scorers)
 
 
+def _check_people(config: MeasureConfig, dataset: "FundusDataset") -> None:
+    """Refuse, before every eye is measured, what could not be compared in the end."""
+    parts = {"": dataset}
+    if config.model:
+        parts[f"split={config.split}: "] = dataset.split(config.split)
+    for named, eyes in parts.items():
+        try:
+            biomarkers.check_folds(eyes.labels, eyes.frame["person_group"])
+        except InputError as error:
+            raise InputError(f"{named}{error}") from None
+
+
 def _network(
     config: MeasureConfig, run: "tracking.Run", dataset: "FundusDataset"
 ) -> "NDArray[np.float64] | None":
@@ -129,6 +142,7 @@ def _network(
             f"model={config.model}: answers {asked}, contrast={config.contrast} is asked; name a "
             "version that answers it"
         )
+    running.check_part_of_eye(dataset, config.dataset, [config.model])
     classifier, version = running.read_model(run, config.model)
     running.possibly_trained_on(run, [version], dataset, split=config.split)
     return running.logits_on_split(

@@ -70,13 +70,22 @@ def read_dataset_for(
             the eye than the dataset shows.
     """
     dataset = read_dataset(run, paths, context=context, verify=verify, contrast=contrast_of(*uris))
+    check_part_of_eye(dataset, paths, uris)
+    return dataset
+
+
+def check_part_of_eye(dataset: FundusDataset, paths: str, uris: Sequence[str]) -> None:
+    """Refuse versions that learned from another part of the eye than a dataset shows.
+
+    Raises:
+        InputError: One did.
+    """
     for uri in uris:
         known = resolve(uri).tags.get(AROUND_TAG, WHOLE)
         if known != dataset.crop.around:
             raise InputError(
                 f"dataset={paths}: shows {SHOWS[dataset.crop.around]}; {uri} knows {SHOWS[known]}"
             )
-    return dataset
 
 
 def record_dataset(

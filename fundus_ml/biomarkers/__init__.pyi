@@ -3,6 +3,7 @@ from .catalogue import BY_NAME as BY_NAME
 from .catalogue import CATALOGUE as CATALOGUE
 from .measuring import Biomarkers as Biomarkers
 from .measuring import measure_biomarkers as measure_biomarkers
+from .prediction import check_folds as check_folds
 from .prediction import compare_with_network as compare_with_network
 from .prediction import out_of_fold as out_of_fold
 from .records import STRUCTURES as STRUCTURES

@@ -40,9 +40,7 @@ def out_of_fold(
     """
     truth, people = np.asarray(labels).astype(int), np.asarray(groups)
     same_length(values=len(values), labels=len(truth), groups=len(people))
-    fewest = min(len(np.unique(people[truth == label])) for label in (0, 1))
-    if fewest < FOLDS:
-        raise InputError(f"labels: {fewest} people of one class, {FOLDS} are needed for the folds")
+    check_folds(truth, people)
     matrix = values.to_numpy(np.float64)
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
     logits = np.full(len(truth), np.nan)
@@ -50,6 +48,22 @@ def out_of_fold(
         model = _model().fit(matrix[train], truth[train])
         logits[test] = model.decision_function(matrix[test])
     return logits
+
+
+def check_folds(labels: ArrayLike, groups: ArrayLike) -> None:
+    """Refuse eyes among whom too few people are of one class.
+
+    Args:
+        labels: ``(n,)`` 0 or 1.
+        groups: ``(n,)`` person of each eye.
+
+    Raises:
+        InputError: A class has fewer people than there are folds.
+    """
+    truth, people = np.asarray(labels), np.asarray(groups)
+    fewest = min(len(np.unique(people[truth == label])) for label in (0, 1))
+    if fewest < FOLDS:
+        raise InputError(f"labels: {fewest} people of one class, {FOLDS} are needed for the folds")
 
 
 def compare_with_network(

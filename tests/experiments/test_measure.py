@@ -11,7 +11,7 @@ import pytest
 
 from experiments import measure
 from experiments.running import measurement
-from fundus_ml.biomarkers import CATALOGUE
+from fundus_ml.biomarkers import CATALOGUE, prediction
 from fundus_ml.data.manifest import write_manifest
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.data.shards import ShardWriter
@@ -22,6 +22,7 @@ from tests.experiments.conftest import flags
 from tests.experiments.tiny_versions import artifact, logged_table, newest
 from tests.fundus_ml.tiny_eyes import write_record
 from tracking import results
+from tracking.registry import resolve, tag_version
 
 pytestmark = pytest.mark.usefixtures("unrendered")
 
@@ -140,6 +141,26 @@ def test_a_killed_measurement_goes_on_at_its_next_batch(known, monkeypatch):
     assert len(rest) == -(-len(open_dataset(known)) // 40) - 2
     assert csv_of(run, "biomarkers.csv")["disc_area"].notna().all()
     assert run.data.tags["continues"]
+
+
+def test_what_cannot_be_compared_is_refused_before_any_eye_is_measured(known, monkeypatch, capsys):
+    """Too few people of a class, in all or on the split of the network; another part of the eye."""
+
+    def measured(*_given, **_how):
+        raise AssertionError("measured")
+
+    monkeypatch.setattr(measure.running, "measured_eyes", measured)
+    asked = {"model": "models:/eye/1"}
+    tag_version(resolve("models:/eye/1"), {"around": "disc"})
+    for folds, given, line in (
+        (1000, {}, "measure: labels: 42 people of one class, 1000 are needed"),
+        (30, asked, "measure: split=test: labels: "),
+        (1, asked, "shows whole eyes; models:/eye/1 knows discs alone"),
+    ):
+        monkeypatch.setattr(prediction, "FOLDS", folds)
+        with pytest.raises(SystemExit, match="2"):
+            enter(known, **given)
+        assert line in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_squares_too_small_to_look_for_regions_are_told_in_one_line(versions, capsys):

@@ -114,7 +114,7 @@ def test_a_sine_winds_as_its_arc_length_integral_says(height):
 def test_pieces_end_at_branchings_and_rings_are_left_out():
     cross = np.zeros((60, 60), np.bool_)
     cross[30, 5:55], cross[5:55, 30] = True, True
-    assert sorted(map(len, pieces(cross))) == [23, 24, 23, 24] or len(pieces(cross)) == 4
+    assert sorted(map(len, pieces(cross))) == [23, 23, 24, 24]
     down, across = np.mgrid[:60, :60]
     ring = centre_line(np.abs(np.hypot(down - 30, across - 30) - 20) < 2)
     assert sum(map(len, pieces(ring))) < ring.sum() / 2

@@ -96,8 +96,10 @@ def test_a_threshold_alone_does_not_pass():
     assert not verdict.passed
 
 
-@pytest.mark.parametrize("moved", [0.0, 0.3])
-def test_a_network_that_knows_nothing_passes_by_luck_alone(moved):
+@pytest.mark.parametrize(
+    ("moved", "most"), [(0.0, 0.025 + 2.6 * np.sqrt(0.025 * 0.975 / 200)), (0.3, 0.01)]
+)
+def test_a_network_that_knows_nothing_passes_by_luck_alone(moved, most):
     """Its attacked AUROC lies above chance in 2.5 % of cohorts where no attack moves it."""
     rng, passed = np.random.default_rng(7), []
     for seed in range(200):
@@ -111,8 +113,7 @@ def test_a_network_that_knows_nothing_passes_by_luck_alone(moved):
             }
         )  # fmt: skip
         passed.append(worst_auroc(rows, eps=1.0, resamples=100, seed=9000 + seed).low > 0.5)
-    assert np.mean(passed) <= 0.025 + 2.6 * np.sqrt(0.025 * 0.975 / 200)
-    assert not moved or np.mean(passed) < 0.01
+    assert np.mean(passed) <= most
 
 
 def test_one_raised_sign_refuses():

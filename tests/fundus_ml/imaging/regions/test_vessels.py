@@ -129,9 +129,12 @@ def test_a_blurred_eye_or_noise_has_none_and_the_reason_is_one_line():
 
 def test_confidence_falls_with_blur():
     image, truth = eye()
-    sharp, _ = find_vessels(image, truth.field)
-    soft, doubt = find_vessels(cv2.GaussianBlur(image, (0, 0), 6), truth.field)
-    assert soft is None or soft.confidence < sharp.confidence, doubt
+    found = [
+        find_vessels(cv2.GaussianBlur(image, (0, 0), blur) if blur else image, truth.field)[0]
+        for blur in (0, 2, 4, 12)
+    ]
+    sure = [0 if vessels is None else vessels.confidence for vessels in found]
+    assert sure[0] > sure[1] > sure[2] > sure[3] == 0
 
 
 @pytest.mark.parametrize(

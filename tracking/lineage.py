@@ -10,6 +10,7 @@ from mlflow import entities
 
 from tracking.datasets import datasets_read
 from tracking.errors import TrackingError
+from tracking.models_read import took
 from tracking.registry import describe
 from tracking.runs import Run
 from tracking.searching import find_runs
@@ -117,19 +118,8 @@ def measurements_of(version: ModelVersion) -> list[Measurement]:
         and run.info.run_id != version.run_id
         and REPRODUCES not in run.data.tags
         and not _makes_a_version(run)
-        and _took(client.get_run(run.info.run_id), version)
+        and took(client.get_run(run.info.run_id), version)
     ]
-
-
-def _took(run: entities.Run, version: ModelVersion) -> bool:
-    """Whether it was this version: a name that was deleted counts from 1 again.
-
-    Args:
-        run: As the store gives one alone; a search leaves its inputs out.
-        version: The version.
-    """
-    taken = [each.model_id for each in run.inputs.model_inputs] if run.inputs else []
-    return not taken or version.model_id in taken
 
 
 def _makes_a_version(run: entities.Run) -> bool:

@@ -16,6 +16,7 @@ from sqlalchemy import select
 from tracking.database import session
 from tracking.datasets import datasets_read
 from tracking.errors import TrackingError
+from tracking.models_read import FORMER_TAGS, MODELS_READ, models_read, took
 from tracking.registry import resolve, version_of
 from tracking.searching import find_runs
 from tracking.steps import TOOK_OVER
@@ -98,7 +99,7 @@ class Neighbours:
         elif node.kind == "model":
             version = _found(resolve, node.name)
             if version is not None:
-                yield from map(_model_at, version.parents)
+                yield from (_model_at(uri, own) for uri, own in version.parents.items())
                 yield from map(_run_at, filter(None, [version.run_id]))
         else:
             run = _found(initialise_tracking().get_run, node.name)
@@ -109,12 +110,15 @@ class Neighbours:
         row = _modulation_of(address)
         if row is not None:
             yield self.photograph(row.image_id, row.dataset_digest)
-            yield _model_at(f"models:/{row.model_name}/{row.model_version}")
+            yield _model_at(f"models:/{row.model_name}/{row.model_version}", row.model_id)
             yield _run_at(row.run_id)
 
     def _above_run(self, run: entities.Run) -> Iterator[Node]:
         tags = run.data.tags
-        yield from map(_model_at, _listed(tags, "model_version") + _listed(tags, "start_version"))
+        for uri, model_id in models_read(run).items():
+            version = _found(resolve, uri)
+            taken = version is not None and took(run, version)
+            yield _model_at(uri, model_id) if taken else Node("model", uri, GONE)
         yield from (_dataset(each) for each in datasets_read(run) if not _wrote(run, each.digest))
         members = _listed(tags, "dataset_members")
         yield from (_dataset(self.datasets[each]) for each in members if each in self.datasets)
@@ -129,14 +133,11 @@ class Neighbours:
             readers = _runs_that_read(node.name)
             yield from (_run(run) for run in readers if not _wrote(run, node.name))
         elif node.kind == "model":
-            children = (each for each in self.versions if node.name in each.parents)
-            yield from map(_model, children)
-            named = _runs(f"tags.model_version LIKE '%{node.name}%'")
-            named += _runs(f"tags.start_version = '{node.name}'")
-            for taker in named:
-                tags = taker.data.tags
-                if node.name in _listed(tags, "model_version") + _listed(tags, "start_version"):
-                    yield _run(taker)
+            version = _found(resolve, node.name)
+            if version is not None:
+                children = (each for each in self.versions if _made_from(each, version))
+                yield from map(_model, children)
+                yield from map(_run, _runs_that_took(version))
         elif node.kind == "run":
             run = _found(initialise_tracking().get_run, node.name)
             yield from map(_run, _runs(f"tags.mlflow.parentRunId = '{node.name}'"))
@@ -211,9 +212,27 @@ def _run(run: entities.Run) -> Node:
     return Node("run", str(run.info.run_id), words, experiment=str(run.info.experiment_id))
 
 
-def _model_at(uri: str) -> Node:
+def _model_at(uri: str, model_id: str) -> Node:
+    """What an address meant; the id, where it is known, tells it from what it means now."""
     version = _found(resolve, uri)
-    return Node("model", uri, GONE) if version is None else _model(version)
+    if version is None or model_id not in ("", version.model_id):
+        return Node("model", uri, GONE)
+    return _model(version)
+
+
+def _made_from(child: ModelVersion, parent: ModelVersion) -> bool:
+    return child.parents.get(parent.uri, GONE) in ("", parent.model_id)
+
+
+def _runs_that_took(version: ModelVersion) -> Iterator[entities.Run]:
+    found = {
+        str(run.info.run_id): run
+        for tag in (MODELS_READ, *FORMER_TAGS)
+        for run in _runs(f"tags.{tag} LIKE '%{version.uri}%'")
+    }
+    for run_id, run in found.items():
+        if version.uri in models_read(run) and took(initialise_tracking().get_run(run_id), version):
+            yield run
 
 
 def _run_at(run_id: str) -> Node:

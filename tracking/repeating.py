@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
+from mlflow import entities
 from mlflow.exceptions import MlflowException
 
 from tracking.code_version import UNKNOWN
 from tracking.errors import TrackingError
+from tracking.models_read import models_read, took
+from tracking.registry import find_version
 from tracking.runs import SYSTEM
 from tracking.steps import DIRTY, read_step
 from tracking.stores import open_tracking
@@ -51,8 +54,8 @@ def read_repeatable(run_id: str) -> Repeatable:
     """Read a finished run.
 
     Raises:
-        TrackingError: It is not in this store, did not finish, or was made by code that no commit
-            holds.
+        TrackingError: It is not in this store, did not finish, was made by code that no commit
+            holds, or took a version whose name and number another one has now.
     """
     try:
         run = open_tracking().get_run(run_id)
@@ -68,6 +71,7 @@ def read_repeatable(run_id: str) -> Repeatable:
             "what a commit holds can run again"
         )
     project = tags.get(_PROJECT, "")
+    _check_models(run)
     version = read_step(run_id).version
     return Repeatable(
         run_id=run_id,
@@ -82,6 +86,17 @@ def read_repeatable(run_id: str) -> Repeatable:
         registered="" if version is None else version.name,
         metrics=dict(run.data.metrics),
     )
+
+
+def _check_models(run: entities.Run) -> None:
+    """Refuse a run whose version was deleted and another one got its name and number."""
+    for uri in models_read(run):
+        version = find_version(uri)
+        if version is not None and not took(run, version):
+            raise TrackingError(
+                f"run={run.info.run_id}: took {uri}, which was deleted; another version has its "
+                "name and number now"
+            )
 
 
 def compare_metrics(first: Mapping[str, float], second: Mapping[str, float]) -> pd.DataFrame:

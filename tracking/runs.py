@@ -19,6 +19,7 @@ from tracking.abandoned import end_abandoned_runs
 from tracking.datasets import dataset_input
 from tracking.errors import TrackingError
 from tracking.faults import fault_of, speaks_for_itself
+from tracking.models_read import MODELS_READ, tag_of
 from tracking.opening import describe_run, end_run, open_run, parameter_text
 from tracking.stores import initialise_tracking
 from tracking.versions import DatasetVersion, ModelVersion
@@ -60,6 +61,7 @@ class Run:
         """Write to the run ``run_id`` through ``client``."""
         self._client = client
         self.run_id = run_id
+        self._models_read: list[ModelVersion] = []
 
     def page(self, tab: str = "") -> str:
         """Address of the run's page, to append to that of the MLflow server.
@@ -89,6 +91,9 @@ class Run:
             datasets=[dataset_input(dataset) for dataset in datasets],
             models=[LoggedModelInput(model.model_id) for model in models],
         )
+        if models:
+            self._models_read += models
+            self.set_tags({MODELS_READ: tag_of(self._models_read)})
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Record every metric of one step in a single request; ``step`` is 0 when omitted."""

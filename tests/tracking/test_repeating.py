@@ -46,6 +46,15 @@ def test_what_cannot_run_again_is_refused(monkeypatch):
         read_repeatable(killed)
 
 
+def test_a_run_whose_version_was_deleted_and_made_again_is_refused(version, monkeypatch):
+    """The other version has its name and number, and would be evaluated in its place."""
+    run_id = finished(monkeypatch, models_read=f"{version.uri} m-deleted")
+    with pytest.raises(TrackingError, match=f"took {version.uri}, which was deleted; another"):
+        read_repeatable(run_id)
+    own = finished(monkeypatch, models_read=f"{version.uri} {version.model_id}")
+    assert read_repeatable(own).run_id == own
+
+
 def test_metrics_are_compared_but_for_times():
     first = {"a": 1.0, "b": math.nan, "c": 2.0, "d": math.nan, "seconds": 1.0, "gone": 1.0}
     second = {"a": 1.0, "b": math.nan, "c": 1.0, "d": 0.0, "seconds": 9.0, "new": 1.0,

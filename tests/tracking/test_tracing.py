@@ -80,6 +80,7 @@ def reading(run, dataset, context=None, model=None):
     run.set_tags({"dataset_digest": dataset.digest})
     if model is not None:
         run.set_tags({"model_version": model.uri})
+        run.log_inputs(models=[model])
 
 
 def registered(run, network, files, parents=()):
@@ -242,3 +243,31 @@ def test_the_source_of_a_photograph_is_told_while_its_dataset_is_there(lineage, 
 def test_what_is_not_there_is_said_in_a_line(thing, said):
     with pytest.raises(TrackingError, match=said):
         trace(thing)
+
+
+def test_a_run_is_below_every_version_it_read(lineage):
+    """Not the one alone that it was about: a promotion is decided beside the champion."""
+    with start_run("promote", {}) as run:
+        run.log_inputs(models=[registry.resolve(lineage["robust"])])
+        run.log_inputs(models=[registry.resolve(lineage["clean"])])
+        run.set_tags({"model_version": lineage["robust"]})
+    assert set(trace(run.run_id).names("model", direction="up")) == {
+        lineage["robust"], lineage["clean"],
+    }  # fmt: skip
+    for name in ("robust", "clean"):
+        assert run.run_id in trace(lineage[name]).names("run", direction="down")
+
+
+def test_another_version_of_a_deleted_name_has_nothing_below(lineage, tmp_path, monkeypatch):
+    """Its number is counted from 1 again; runs, children and pictures are the former one's."""
+    MlflowClient().delete_registered_model("eye")
+    monkeypatch.setattr("tracking.registry.log_program", lambda *_, **__: logged())
+    network = make_network()
+    files = save_classifier(network, tmp_path / "again")
+    with start_run("train", {}) as run:
+        for _ in range(2):
+            registered(run, network, files)
+    assert registry.resolve(lineage["clean"]).run_id == run.run_id
+    assert trace(lineage["clean"]).down == ()
+    (model,) = [each.node for each in trace(lineage["modulate"]).up if each.node.kind == "model"]
+    assert (model.name, model.words) == (lineage["robust"], "deleted")

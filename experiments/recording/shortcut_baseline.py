@@ -3,7 +3,8 @@
 import dataclasses
 import tempfile
 from pathlib import Path
-from weakref import WeakKeyDictionary
+
+import pandas as pd
 
 from experiments.running.console import progress
 from fundus_ml.auditing.audit import (
@@ -27,27 +28,28 @@ BASELINE_BY = "shortcut_baseline_by"
 """Tag of a run: the shortcut that sets it."""
 
 
-_MADE: WeakKeyDictionary[FundusDataset, dict[tuple[int, int], Audit]] = WeakKeyDictionary()
+_MADE: dict[tuple[object, ...], Audit] = {}
 
 
 def audit_of(dataset: FundusDataset, *, permutations: int = 1000, seed: int = 0) -> Audit:
     """Read the audit in the dataset folder; make one for a composite and any contrast but sex.
 
-    One that was made is kept with the open dataset: all replicates of a training are held against
-    it.
+    One that was made is kept by this process: every replicate of a training, and every step of a
+    chain, is held against it.
     """
     of_sex = dataset.contrast == SEX_CONTRAST
     if of_sex and len(dataset.paths) == 1 and (dataset.paths[0] / AUDIT).is_file():
         audit = read_audit(dataset.paths[0] / AUDIT)
         if audit.digest == dataset.digest:
             return audit
-    made = _MADE.setdefault(dataset, {})
-    if (permutations, seed) not in made:
+    eyes = pd.util.hash_pandas_object(dataset.frame[["image_id", "label"]]).sum()
+    asked = (dataset.digest, dataset.contrast.name, int(eyes), permutations, seed)
+    if asked not in _MADE:
         with progress("audit", "step") as on_progress:
-            made[permutations, seed] = audit_dataset(
+            _MADE[asked] = audit_dataset(
                 dataset, None, permutations=permutations, seed=seed, on_progress=on_progress
             )
-    return made[permutations, seed]
+    return _MADE[asked]
 
 
 def over_all_eyes(audit: Audit, dataset: FundusDataset) -> Audit:

@@ -285,7 +285,7 @@ class Question:
         """Score the test eyes clean and attacked at every radius of the ladder."""
         config = self.config.evaluate(model.registered.uri)
         return self.steps.run(
-            self._words("evaluate"), "evaluate", evaluate, config, inputs=self._inputs(model=model)
+            self._words("evaluate"), "evaluate", evaluate, config, inputs=self._asked(model=model)
         )
 
     def modulated(
@@ -304,7 +304,7 @@ class Question:
             "modulate",
             modulate_eyes,
             config,
-            inputs=self._inputs(model=model, clean=clean, **others),
+            inputs=self._asked(model=model, clean=clean, **others),
         )
 
     def looks(self, model: "tracking.Step", level: float) -> "tracking.Step":
@@ -317,11 +317,16 @@ class Question:
             "modulate",
             modulate_eyes,
             config,
-            inputs=self._inputs(model=model),
+            inputs=self._asked(model=model),
         )
 
     def _words(self, what: str, seed: int = 0) -> str:
         return f"{self.name}: {what}" + (f", null model {seed}" if seed else "")
+
+    def _asked(self, **made: "tracking.Step") -> dict[str, str]:
+        """Inputs of what leaves rows and pictures, which are of one version, not of its weights."""
+        versions = {name: step.registered.model_id for name, step in made.items()}
+        return {"dataset": self.digest} | versions
 
     def _inputs(self, **made: "tracking.Step") -> dict[str, str]:
         contents = {name: step.registered.content for name, step in made.items()}

@@ -1,6 +1,6 @@
 """Which registered versions a run read: by name and number, and by what these meant then."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from mlflow import entities
 
@@ -18,16 +18,15 @@ def tag_of(versions: Iterable[ModelVersion]) -> str:
     return ",".join(dict.fromkeys(f"{each.uri} {each.model_id}" for each in versions))
 
 
-def models_read(run: entities.Run) -> dict[str, str]:
+def models_read(tags: Mapping[str, str]) -> dict[str, str]:
     """Tell what a run read.
 
     Args:
-        run: As the store gives one, alone or by a search.
+        tags: The run's.
 
     Returns:
         ``model_id`` by address; the id is empty where an older run does not say it.
     """
-    tags = run.data.tags
     former = [uri for name in FORMER_TAGS for uri in tags.get(name, "").split(",") if uri]
     said = dict(each.split(" ") for each in tags.get(MODELS_READ, "").split(",") if each)
     return dict.fromkeys(former, "") | said
@@ -40,7 +39,7 @@ def took(run: entities.Run, version: ModelVersion) -> bool:
         run: As the store gives one alone; a search leaves its inputs out.
         version: The version.
     """
-    read = models_read(run)
+    read = models_read(run.data.tags)
     if version.uri not in read:
         return False
     if read[version.uri]:

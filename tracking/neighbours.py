@@ -115,7 +115,7 @@ class Neighbours:
 
     def _above_run(self, run: entities.Run) -> Iterator[Node]:
         tags = run.data.tags
-        for uri, model_id in models_read(run).items():
+        for uri, model_id in models_read(tags).items():
             version = _found(resolve, uri)
             taken = version is not None and took(run, version)
             yield _model_at(uri, model_id) if taken else Node("model", uri, GONE)
@@ -231,7 +231,9 @@ def _runs_that_took(version: ModelVersion) -> Iterator[entities.Run]:
         for run in _runs(f"tags.{tag} LIKE '%{version.uri}%'")
     }
     for run_id, run in found.items():
-        if version.uri in models_read(run) and took(initialise_tracking().get_run(run_id), version):
+        if version.uri in models_read(run.data.tags) and took(
+            initialise_tracking().get_run(run_id), version
+        ):
             yield run
 
 

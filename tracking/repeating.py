@@ -90,7 +90,7 @@ def read_repeatable(run_id: str) -> Repeatable:
 
 def _check_models(run: entities.Run) -> None:
     """Refuse a run whose version was deleted and another one got its name and number."""
-    for uri in models_read(run):
+    for uri in models_read(run.data.tags):
         version = find_version(uri)
         if version is not None and not took(run, version):
             raise TrackingError(

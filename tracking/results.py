@@ -1,9 +1,11 @@
 """The results as tables: frames back from the database, and what :mod:`.recording` puts there."""
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, and_, or_, select
 
 from tracking.calibrated import with_calibration
 from tracking.database import session
@@ -44,6 +46,7 @@ __all__ = [
     "biomarkers",
     "explanation_scores",
     "export_fiftyone",
+    "has_rows",
     "minimal_perturbations",
     "modulations",
     "picture_path",
@@ -60,6 +63,33 @@ __all__ = [
     "transfers",
     "trials",
 ]
+
+
+_WRITTEN: Mapping[str, type[Prediction] | type[Modulation]] = MappingProxyType(
+    {"evaluate": Prediction, "modulate": Modulation}
+)
+
+
+def has_rows(
+    entry_point: str, *, run_id: str, model_ids: Collection[str], dataset_digest: str
+) -> bool:
+    """Whether what a run wrote is in the database, or what a later one wrote in its place.
+
+    Args:
+        entry_point: ``evaluate`` or ``modulate``; others write no rows that a chain relies on.
+        run_id: The run.
+        model_ids: Of the versions it read.
+        dataset_digest: Of the dataset it read.
+    """
+    table = _WRITTEN.get(entry_point)
+    if table is None:
+        return True
+    if is_missing(results_uri()):
+        return False
+    replaced = and_(table.model_id.in_(model_ids), table.dataset_digest == dataset_digest)
+    with session() as opened:
+        query = select(table.id).where(or_(table.run_id == run_id, replaced)).limit(1)
+        return opened.scalars(query).first() is not None
 
 
 def predictions(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tracking.code_version import UNKNOWN, code_version
+from tracking.models_read import models_read
 from tracking.registry import resolve
 from tracking.searching import NEWEST_FIRST, find_runs
 from tracking.stores import initialise_tracking
@@ -31,6 +32,11 @@ class Step:
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
     version: ModelVersion | None
+
+    @property
+    def models_read(self) -> Mapping[str, str]:
+        """``model_id`` of each version it read, by address: see :mod:`tracking.models_read`."""
+        return models_read(self.tags)
 
     @property
     def registered(self) -> ModelVersion:

@@ -19,9 +19,10 @@ from fundus_ml.data.opening import open_dataset
 from fundus_ml.errors import InputError
 from fundus_ml.sources.files import files_below
 from tracking.registry import resolve
+from tracking.results import has_rows
 from tracking.runs import Run
 from tracking.steps import STEP_TAG, TOOK_OVER, Step, find_step, read_step
-from tracking.stores import fetch, is_missing, results_uri
+from tracking.stores import fetch
 
 SHORT_ID = 8
 MOVES_NOTHING = frozenset(
@@ -80,7 +81,7 @@ class Steps:
         label = f"[{len(self.done) + 1}/{self.total}] {words}"
         digest = step_digest(name, config, inputs)
         found = None if self.reuse == NO else find_step(digest, any_code=self.reuse == ANY)
-        taken_over = found is not None and stands(found) and _rows_stand(config)
+        taken_over = found is not None and stands(found) and _rows_stand(name, found)
         if found is not None and taken_over:
             with speaking(verbose=config.verbose, step=label):
                 say(f"as run {found.run_id[:SHORT_ID]} found it; nothing has changed since")
@@ -168,9 +169,14 @@ def _content_of(value: object) -> str:
     return f" {digest}" if digest else ""
 
 
-def _rows_stand(config: Config) -> bool:
-    """Whether the results database is still there, for a step that writes rows into it."""
-    return not (getattr(config, "WRITES_RESULTS", False) and is_missing(results_uri()))
+def _rows_stand(name: str, step: Step) -> bool:
+    """Whether the rows of a step that writes some are in the results database of now."""
+    return has_rows(
+        name,
+        run_id=step.run_id,
+        model_ids=[model_id for model_id in step.models_read.values() if model_id],
+        dataset_digest=step.tags.get("dataset_digest", ""),
+    )
 
 
 def release_fingerprint(root: str) -> str:

@@ -127,6 +127,18 @@ def test_rows_are_filtered_by_version_and_run(run, version, table):
     assert len(read()) == 2 * len(make())
 
 
+def test_a_step_of_a_chain_stands_while_its_rows_do(run, version):
+    """A later run may have replaced them; another database, or another version's rows, will not."""
+    results.record_predictions(prediction_frame(), run=run, model=version, dataset=ODIR)
+    asked = {"model_ids": [version.model_id], "dataset_digest": ODIR.digest}
+    assert results.has_rows("evaluate", run_id=run.run_id, model_ids=[], dataset_digest="")
+    assert results.has_rows("evaluate", run_id="replaced", **asked)
+    assert not results.has_rows("evaluate", run_id="gone", **asked | {"model_ids": ["m-other"]})
+    assert not results.has_rows("evaluate", run_id="gone", **asked | {"dataset_digest": "other"})
+    assert not results.has_rows("modulate", run_id=run.run_id, **asked)
+    assert results.has_rows("train", run_id="writes none", **asked)
+
+
 @pytest.mark.usefixtures("registered")
 @pytest.mark.parametrize("table", CASES)
 def test_an_empty_table_has_its_columns(table):

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from types import SimpleNamespace
 
-import pytest
-
 from experiments.running import steps
 from experiments.running.options import ConsoleOptions
 from experiments.running.steps import folder_fingerprint, step_digest
@@ -42,11 +40,3 @@ def test_photographs_behind_a_link_count(tmp_path):
     assert folder_fingerprint(release) == first
     (else_where / "eye.jpg").write_bytes(b"other")
     assert folder_fingerprint(release) != first
-
-
-@pytest.mark.parametrize("missing", [True, False])
-def test_a_step_whose_rows_are_gone_runs_again(missing, monkeypatch):
-    monkeypatch.setattr(steps, "is_missing", lambda _: missing)
-    writes = SimpleNamespace(WRITES_RESULTS=True)
-    assert steps._rows_stand(writes) is not missing
-    assert steps._rows_stand(Flags())

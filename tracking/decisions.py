@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 
+from tracking.registry import version_of
 from tracking.runs import Run
 from tracking.searching import find_runs, find_versions
 from tracking.stores import initialise_tracking
@@ -55,8 +56,10 @@ def versions_to_choose_from(
         champion: The version it is compared with, which does not count.
 
     Returns:
-        1 or more: versions under any name, but for null models.
+        1 or more: versions under any name that answer the candidate's question, but for null
+        models and for what learned no labels.
     """
+    asked = _question(candidate)
     client = initialise_tracking()
     found = {candidate.uri}
     own = {candidate.tags.get("dataset_digest", "")} - {""}
@@ -64,6 +67,12 @@ def versions_to_choose_from(
         if '"' in digest or "'" in digest:
             continue  # no digest of ours; a quote would end the filter
         for entry in find_versions(client, f"tags.dataset_digest = '{digest}'"):
-            if entry.tags.get("labels", "true") == "true":
-                found.add(f"models:/{entry.name}/{entry.version}")
+            version = version_of(entry)
+            learned = version.tags.get("labels", "true"), version.tags.get("recipe")
+            if learned[0] == "true" and learned[1] != "vicreg" and _question(version) == asked:
+                found.add(version.uri)
     return max(1, len(found - {"" if champion is None else champion.uri}))
+
+
+def _question(version: ModelVersion) -> str:
+    return version.tags.get("contrast", "sex")

@@ -131,7 +131,7 @@ class _Learning:
         model.to(memory_format=torch.channels_last)
         self.stepper = Stepper(model, objective, options, self.steps_per_epoch)
         if checkpoints is not None and (saved := checkpoints.load()) is not None:
-            self.state = TrainingState.of(saved)
+            self.state = TrainingState.of(saved, device=next(model.parameters()).device)
             self.stepper.restore(saved, steps=self.state.steps)
 
     def over(self) -> bool:

@@ -51,12 +51,12 @@ class TrainingState:
         return {name: getattr(self, name) for name in _PLAIN}
 
     @classmethod
-    def of(cls, saved: Saved) -> "TrainingState":
-        """Read what :meth:`tensors` and :meth:`plain` gave."""
+    def of(cls, saved: Saved, *, device: torch.device) -> "TrainingState":
+        """Read what :meth:`tensors` and :meth:`plain` gave; losses go where new ones will be."""
         steps = saved.tensors["steps"]
         return cls(
             **{name: saved.progress[name] for name in _PLAIN},
-            losses=list(steps["losses"]),
+            losses=list(steps["losses"].to(device)),
             seconds=steps["seconds"].tolist(),
             best=saved.tensors["best"],
         )

@@ -46,6 +46,8 @@ def test_versions_that_a_split_measured_are_counted(store):  # noqa: ARG001 - it
         client.create_model_version(name, "s3://none", tags={"dataset_digest": digest})
     null = {"dataset_digest": "d1", "labels": "shuffled"}
     client.create_model_version("a", "s3://none", tags=null)
+    for other in ({"contrast": "eye"}, {"recipe": "vicreg"}):
+        client.create_model_version("b", "s3://none", tags={"dataset_digest": "d1"} | other)
     first, other = resolve("models:/a/1"), resolve("models:/b/3")
     count = versions_to_choose_from
     assert count({"d1"}, candidate=first, champion=None) == 3

@@ -87,7 +87,7 @@ def test_shares_of_a_picture_add_up_to_one(pixels, modulated, regions):
     assert unchanged.dropna().to_numpy() == pytest.approx(np.ones(7))
 
 
-def test_an_even_change_has_density_one(regions):
+def test_an_even_change_has_enrichment_one(regions):
     """Spread evenly, each part gets what its area says."""
     pixels = np.full((4, 6, 7, 3), 100, np.uint8)
     shares = region_shares(pixels, pixels[None] + np.uint8(9), regions, image_ids=IDS, eps=(1.0,))
@@ -186,7 +186,7 @@ def test_shapes_that_do_not_match_are_refused(pixels, modulated, regions, wrong)
         region_shares(pixels, modulated, regions, image_ids=image_ids, eps=eps)
 
 
-def test_pooled_density_is_a_ratio_of_sums(pixels, modulated, regions):
+def test_pooled_enrichment_is_a_ratio_of_sums(pixels, modulated, regions):
     """Sums of shares over the eyes that changed and show the part, intervals over people."""
     shares = region_shares(pixels, modulated, regions, image_ids=IDS, eps=EPS)
     eyes = pd.DataFrame({"image_id": IDS[::-1], "person_group": ["p3", "p2", "p1", "p1"]})

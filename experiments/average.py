@@ -14,6 +14,7 @@ from experiments.recording.options import Measure
 from experiments.running import console
 from experiments.running.addresses import addresses
 from experiments.running.flags import run_entry_point
+from experiments.running.identity import adopted
 from experiments.running.options import ConsoleOptions
 from fundus_ml import data, figures, model_selection
 from fundus_ml.data.options import TRUE
@@ -111,14 +112,13 @@ def _compared(
     versions: "running.Versions",
     dataset: "data.FundusDataset",
 ) -> "recording.Measured":
-    measure = Measure(
-        batch_size=config.batch_size,
-        precision=config.precision,
-        bootstrap=config.bootstrap,
-        seed=config.seed,
-    )
     measured = recording.measure_split(
-        run, averaged.model, dataset, split="test", measure=measure, name=AVERAGE
+        run,
+        averaged.model,
+        dataset,
+        split="test",
+        measure=adopted(config, Measure),
+        name=AVERAGE,
     )
     test = dataset.split("test")
     parents = running.score_all(versions.classifiers, test, batch_size=config.batch_size)

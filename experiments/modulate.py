@@ -136,17 +136,7 @@ def modulate_eyes(config: ModulateConfig, run: "tracking.Run") -> Modulated:
         run, config.dataset, [*chain(*named.values())], context="modulate", verify=config.verify
     ).split(config.split)
     networks = running.read_networks(run, config)
-    eyes = running.choose(
-        config,
-        split,
-        networks.model.module,
-        run,
-        images=config.images,
-        seed=config.seed,
-        region=config.region,
-        min_norm_regions=config.min_norm_regions,
-        min_norm_shams=config.min_norm_shams,
-    )
+    eyes = running.choose(config, split, networks.model.module, run)
     registered = running.registered_for_atlas(eyes, start=config.start) if config.atlas else None
     identity = identity_of(config, ignoring=MOVES_NOTHING) | eyes.identity | networks.identity
     with (
@@ -163,15 +153,7 @@ def modulate_eyes(config: ModulateConfig, run: "tracking.Run") -> Modulated:
             config.eps,
             folder / "pictures",
         )
-        evaluator = modulation.Evaluator(
-            eyes=eyes.frame,
-            regions=eyes.regions,
-            chosen=eyes.chosen,
-            options=config,
-            independent=None if networks.evaluator is None else networks.evaluator.module,
-            classes=split.contrast.classes,
-            disc_ring=config.disc_ring,
-        )
+        evaluator = _evaluator(config, networks, eyes)
         pictures = {condition: each.modulated for condition, each in pushed.items()}
         pictures[modulation.MODULATION] = modulation.read_pictures(paths)
         found = _measure(config, evaluator, networks, pushed, pictures, split=split)
@@ -208,19 +190,12 @@ def modulate_eyes(config: ModulateConfig, run: "tracking.Run") -> Modulated:
                 resamples=config.bootstrap,
                 seed=config.seed,
             )
-            console.say(
-                recording.record_atlas(
-                    run, shown, folder, classes=split.contrast.classes, eps=config.eps[-1]
-                )
+            told = recording.record_atlas(
+                run, shown, folder, classes=split.contrast.classes, eps=config.eps[-1]
             )
+            console.say(told)
         recording.record_modulation(run, networks.model.version, record, folder)
-    console.table(effect, final=True)
-    console.table(compared.controls)
-    console.table(compared.null)
-    console.table(compared.confined)
-    console.table(matrix)
-    console.table(modulation.beyond_one_gradient(compared.differences))
-    console.say(record.conclusion)
+    _print(record)
     return Modulated(
         effect=effect,
         enrichment=compared.enrichment[compared.enrichment["condition"] == modulation.MODULATION],
@@ -243,6 +218,21 @@ def _push(
                 on_step=on_step,
             )
     return pushed
+
+
+def _evaluator(
+    config: ModulateConfig, networks: "running.Networks", eyes: "running.ModulatedEyes"
+) -> "modulation.Evaluator":
+    """Make what measures saved pictures, and the independent network that scores them again."""
+    return modulation.Evaluator(
+        eyes=eyes.frame,
+        regions=eyes.regions,
+        chosen=eyes.chosen,
+        options=config,
+        independent=None if networks.evaluator is None else networks.evaluator.module,
+        classes=eyes.split.contrast.classes,
+        disc_ring=config.disc_ring,
+    )
 
 
 def _measure(
@@ -310,6 +300,16 @@ def _clean_pictures(
         modulated=pushed[modulation.CLEAN_MODEL].modulated,
         effects=found[modulation.CLEAN_MODEL].effects,
     )
+
+
+def _print(record: "recording.ModulationRecord") -> None:
+    """Print the effect of the modulation; with ``verbose`` every other table too."""
+    console.table(record.effect, final=True)
+    for table in (record.compared.controls, record.compared.null, record.compared.confined):
+        console.table(table)
+    console.table(record.matrix)
+    console.table(modulation.beyond_one_gradient(record.compared.differences))
+    console.say(record.conclusion)
 
 
 if __name__ == "__main__":

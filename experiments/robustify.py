@@ -15,6 +15,7 @@ from experiments import recording, running
 from experiments.recording.options import Measure
 from experiments.running import console
 from experiments.running.flags import Number, StepLength, run_entry_point
+from experiments.running.identity import adopted
 from experiments.running.options import ReplicatedOptions
 from fundus_ml import attacks, data, models, robust_training, training
 from fundus_ml.attacks.options import check_ball, check_engine
@@ -114,11 +115,16 @@ class RobustifyConfig(ReplicatedOptions):
         """Length of a step of PGD where it judges: steps of fast and free are long ones."""
         return self.step_size if self.method in {"pgd", "trades"} else "auto"
 
+    @property
+    def threat(self) -> "attacks.ThreatModel":
+        """The ball that training images move in."""
+        return attacks.ThreatModel(constraint=self.constraint, eps=self.eps)
+
     def made_method(self) -> "robust_training.Method":
         """Make the method that says what is learned from each batch."""
         method = robust_training.make_method(
             self.method,
-            threat=attacks.ThreatModel(constraint=self.constraint, eps=self.eps),
+            threat=self.threat,
             step_size=self.step_size,
             attack_steps=self.attack_steps,
             random_start=self.random_start,
@@ -133,7 +139,7 @@ class RobustifyConfig(ReplicatedOptions):
         """Make the attack that every epoch is validated under."""
         return robust_training.PGDTraining(
             attack_engine=self.attack_engine,
-            threat=attacks.ThreatModel(constraint=self.constraint, eps=self.eps),
+            threat=self.threat,
             step_size=step_length(
                 self.validation_step, eps=self.eps, attack_steps=self.attack_steps
             ),
@@ -148,9 +154,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     run_entry_point("robustify", RobustifyConfig, robustify, argv, processes=True)
 
 
-def robustify(
-    config: RobustifyConfig, run: "tracking.Run"
-) -> "recording.Trained | running.Replicate":
+def robustify(config: RobustifyConfig, run: "tracking.Run") -> "running.Trained":
     """Continue a version's training on adversarial images and register the result.
 
     Hands back the first of several replicates.
@@ -178,7 +182,7 @@ def robustify(
     recording.record_replicates(
         run, found, labels=config.labels, bootstrap=config.bootstrap, seed=config.seed
     )
-    return found[0]
+    return found[0].trained
 
 
 def robustify_one(
@@ -187,7 +191,7 @@ def robustify_one(
     dataset: "data.FundusDataset",
     *,
     named: bool = True,
-) -> "recording.Trained":
+) -> "running.Trained":
     """Make one network robust and register it.
 
     Args:
@@ -197,17 +201,7 @@ def robustify_one(
         named: Whether it may get the alias ``robust``, if it passes the gate.
     """
     classifier, parent = read_start(config, run, size=dataset.size)
-    measure = Measure(
-        bootstrap=config.bootstrap,
-        seed=config.seed,
-        batch_size=config.batch_size,
-        constraint=config.constraint,
-        eps=[config.eps],
-        attack_steps=config.attack_steps,
-        step_size=config.validation_step,
-        precision=config.precision,
-        attack_engine=config.attack_engine,
-    )
+    measure = adopted(config, Measure, eps=[config.eps], step_size=config.validation_step)
     with running.resumable("robustify", config, run, dataset=dataset, parent=parent) as checkpoints:
         with console.progress("robustify", "step") as on_step:
             fitted = fit_adversarial(

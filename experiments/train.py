@@ -15,6 +15,7 @@ from experiments import recording, running
 from experiments.recording.options import Measure
 from experiments.running import console
 from experiments.running.flags import run_entry_point
+from experiments.running.identity import adopted
 from experiments.running.options import NetworkOptions, ReplicatedOptions
 from fundus_ml import data, models, training
 from fundus_ml.data.options import TRUE, check_labels, check_share
@@ -57,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     run_entry_point("train", TrainConfig, train, argv, processes=True)
 
 
-def train(config: TrainConfig, run: "tracking.Run") -> "recording.Trained | running.Replicate":
+def train(config: TrainConfig, run: "tracking.Run") -> "running.Trained":
     """Fit on the training split, choose on validation, measure on test, register.
 
     Hands back the first of several replicates.
@@ -82,7 +83,7 @@ def train(config: TrainConfig, run: "tracking.Run") -> "recording.Trained | runn
     recording.record_replicates(
         run, found, labels=config.labels, bootstrap=config.bootstrap, seed=config.seed
     )
-    return found[0]
+    return found[0].trained
 
 
 def train_one(
@@ -92,7 +93,7 @@ def train_one(
     *,
     named: bool = True,
     from_features: bool = False,
-) -> "recording.Trained":
+) -> "running.Trained":
     """Train and register one network.
 
     Args:
@@ -122,9 +123,7 @@ def train_one(
             fitted,
             dataset,
             scored=scored_from(config, fitted, dataset) if from_features else None,
-            measure=Measure(
-                bootstrap=config.bootstrap, seed=config.seed, batch_size=config.batch_size
-            ),
+            measure=adopted(config, Measure),
             tags={
                 "recipe": "clean",
                 "weights": config.weights,

@@ -28,7 +28,6 @@ from .real_eyes import Answer as Answer
 from .real_eyes import Counted as Counted
 from .real_eyes import count_eyes as count_eyes
 from .real_eyes import write_real_eyes as write_real_eyes
-from .registration import Trained as Trained
 from .registration import check_splits as check_splits
 from .registration import contrast_tags as contrast_tags
 from .registration import register_fitted as register_fitted

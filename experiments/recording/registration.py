@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +13,7 @@ from experiments.recording.model_card import refresh_card
 from experiments.recording.options import Measure
 from experiments.recording.serving import photograph_service, scoring_options
 from experiments.running.console import say
+from experiments.running.replicates import Trained
 from experiments.running.session import AROUND_TAG
 from fundus_ml.data.contrasts import Contrast
 from fundus_ml.data.dataset import FundusDataset
@@ -32,23 +32,6 @@ from tracking.version_files import TRAINING_EYES
 
 PREDICTED = ("image_id", "person_group", "label", "logit")
 """What a training hands back of each test eye."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trained:
-    """A network that was trained and registered.
-
-    Attributes:
-        version: In the registry.
-        seconds_per_step: Median over the training steps.
-        predicted: Clean test eyes: ``image_id person_group label logit``, labels being the truth.
-        best: Best validation score, of the labels that were learned.
-    """
-
-    version: ModelVersion
-    seconds_per_step: float
-    predicted: pd.DataFrame
-    best: float
 
 
 def check_splits(dataset: FundusDataset, *, bootstrap: int) -> None:

@@ -36,20 +36,20 @@ def record_replicates(
         ``seed version best_val_auroc auroc auroc_low auroc_high``, one row per network: the score
         on the true labels of the test split, its interval over people.
     """
-    eyes = replicates[0].predicted
+    eyes = replicates[0].trained.predicted
     found = crossed_auroc(
         eyes["label"],
-        np.stack([one.predicted["logit"] for one in replicates]),
+        np.stack([one.trained.predicted["logit"] for one in replicates]),
         eyes["person_group"],
         resamples=bootstrap,
         seed=seed,
     )
     rows = [
-        {"seed": one.seed, "version": one.version.uri, "best_val_auroc": one.best}
+        {"seed": one.seed, "version": one.trained.version.uri, "best_val_auroc": one.trained.best}
         | clustered_auroc(
-            one.predicted["label"],
-            one.predicted["logit"],
-            one.predicted["person_group"],
+            one.trained.predicted["label"],
+            one.trained.predicted["logit"],
+            one.trained.predicted["person_group"],
             resamples=bootstrap,
             seed=seed,
         ).columns("auroc")
@@ -80,7 +80,10 @@ def _words(found: Crossed, labels: str) -> str:
 
 def _keep_logits(run: Run, replicates: Sequence[Replicate]) -> None:
     logits = pd.concat(
-        [one.predicted.assign(seed=one.seed, version=one.version.uri) for one in replicates],
+        [
+            one.trained.predicted.assign(seed=one.seed, version=one.trained.version.uri)
+            for one in replicates
+        ],
         ignore_index=True,
     )
     with TemporaryDirectory() as folder:

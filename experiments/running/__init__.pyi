@@ -41,6 +41,7 @@ from .preflight import check_ready as check_ready
 from .preflight import check_space as check_space
 from .recipes import with_recipe as with_recipe
 from .replicates import Replicate as Replicate
+from .replicates import Trained as Trained
 from .replicates import replicates as replicates
 from .resuming import CHECKPOINTS as CHECKPOINTS
 from .resuming import resumable as resumable

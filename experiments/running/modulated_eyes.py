@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,6 @@ from fundus_ml.modulation import (
     VERSION,
     WHOLE,
     Chosen,
-    ModulationOptions,
     allowed_pixels,
     check_region,
     choose_eyes,
@@ -59,51 +59,73 @@ class ModulatedEyes:
         }
 
 
-def choose(
-    options: ModulationOptions,
-    split: FundusDataset,
-    model: nn.Module,
-    run: Run,
-    *,
-    images: int,
-    seed: int,
-    region: str,
-    min_norm_regions: str,
-    min_norm_shams: bool,
-) -> ModulatedEyes:
+class ChoosesEyes(Protocol):
+    """Flags that say which eyes are modulated, how and where."""
+
+    @property
+    def mode(self) -> str:
+        """Towards which class each eye goes."""
+
+    @property
+    def start(self) -> str:
+        """``eye`` or ``noise``."""
+
+    @property
+    def batch_size(self) -> int:
+        """Eyes at a time."""
+
+    @property
+    def images(self) -> int:
+        """Number of eyes, one per person."""
+
+    @property
+    def seed(self) -> int:
+        """Of the choice and of the noise."""
+
+    @property
+    def region(self) -> str:
+        """Where the eyes may change."""
+
+    @property
+    def min_norm_regions(self) -> str:
+        """Further regions, with commas between them, ``auto`` or ``none``."""
+
+    @property
+    def min_norm_shams(self) -> bool:
+        """Whether their shams are further regions too."""
+
+
+def choose(config: ChoosesEyes, split: FundusDataset, model: nn.Module, run: Run) -> ModulatedEyes:
     """Choose the eyes, say how they begin, towards which class they go and where they may change.
 
     Args:
-        options: Direction and start of the modulation.
+        config: Flags.
         split: Eyes to choose from.
         model: Says where each eye begins.
         run: Gets a tag for each region that some eyes do not show.
-        images: Number of eyes, one per person.
-        seed: Seed of the choice and of the noise.
-        region: Where the eyes may change.
-        min_norm_regions: Further regions, with commas between them, ``auto`` or ``none``.
-        min_norm_shams: Whether their shams are further regions too.
 
     Raises:
         InputError: Too few people, or a region that there is no map of.
     """
-    classes = split.contrast.classes
-    rows = choose_eyes(split.frame, images=images, mode=options.mode, seed=seed, classes=classes)
+    classes, seed, region = split.contrast.classes, config.seed, config.region
+    rows = choose_eyes(
+        split.frame, images=config.images, mode=config.mode, seed=seed, classes=classes
+    )
     eyes = split.select(rows)
     everyone = np.arange(len(eyes))
     pixels, regions = eyes.pixels(everyone), eyes.regions(everyone)
     check_region(region, has_regions=regions is not None)
-    confined = _min_norm_regions(min_norm_regions, region, regions)
-    if options.start == "noise":
+    confined = _min_norm_regions(config.min_norm_regions, region, regions)
+    if config.start == "noise":
         pixels = noise_like(pixels, seed=seed)
-    logit = torch.from_numpy(logits_of(model, pixels, batch_size=options.batch_size))
+    logit = torch.from_numpy(logits_of(model, pixels, batch_size=config.batch_size))
     labels = torch.from_numpy(eyes.labels)
-    target = targets_for(options.mode, labels, logit, classes=classes).numpy()
+    target = targets_for(config.mode, labels, logit, classes=classes).numpy()
     shape = (len(eyes), eyes.size, eyes.size)
     allowed = allowed_pixels(region, regions, shape=shape)
     _count_abstained(run, region, allowed)
     masks = {name: allowed_pixels(name, regions, shape=shape) for name in confined}
-    if min_norm_shams and regions is not None:
+    if config.min_norm_shams and regions is not None:
         shams = sham_regions(regions)
         masks |= {SHAM + name: shams[name] for name in confined if name in shams}
     for name, mask in masks.items():

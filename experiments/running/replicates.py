@@ -34,35 +34,33 @@ FEWEST = 2
 """Networks that differ from one another at all."""
 
 
-class TrainedNetwork(Protocol):
-    """What a training hands back."""
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """A network that was trained and registered.
 
-    @property
-    def version(self) -> ModelVersion:
-        """In the registry."""
+    Attributes:
+        version: In the registry.
+        seconds_per_step: Median over the training steps.
+        predicted: Clean test eyes: ``image_id person_group label logit``, labels being the truth.
+        best: Best validation score, of the labels that were learned.
+    """
 
-    @property
-    def seconds_per_step(self) -> float:
-        """Median over its steps."""
-
-    @property
-    def predicted(self) -> pd.DataFrame:
-        """Clean test eyes: ``image_id person_group label logit``."""
-
-    @property
-    def best(self) -> float:
-        """Best validation score, of the labels that were learned."""
+    version: ModelVersion
+    seconds_per_step: float
+    predicted: pd.DataFrame
+    best: float
 
 
 C = TypeVar("C", bound=ReplicatedOptions)
-T_co = TypeVar("T_co", bound=TrainedNetwork, covariant=True)
 C_contra = TypeVar("C_contra", bound=ReplicatedOptions, contravariant=True)
 
 
-class TrainsOne(Protocol[C_contra, T_co]):
+class TrainsOne(Protocol[C_contra]):
     """Trains one network and registers it; ``named`` says whether it may get an alias."""
 
-    def __call__(self, config: C_contra, run: Run, dataset: FundusDataset, *, named: bool) -> T_co:
+    def __call__(
+        self, config: C_contra, run: Run, dataset: FundusDataset, *, named: bool
+    ) -> Trained:
         """Train it in its own run."""
 
 
@@ -72,24 +70,18 @@ class Replicate:
 
     Attributes:
         seed: Seed of its weights, its order and its permutation.
-        version: In the registry.
-        seconds_per_step: Median over its training steps.
-        predicted: Clean test eyes: ``image_id person_group label logit``, labels being the truth.
-        best: Best validation score, of the labels that were learned.
+        trained: What its training left.
     """
 
     seed: int
-    version: ModelVersion
-    seconds_per_step: float
-    predicted: pd.DataFrame
-    best: float
+    trained: Trained
 
 
 def replicates(
     name: str,
     config: C,
     run: Run,
-    train: TrainsOne[C, TrainedNetwork],
+    train: TrainsOne[C],
     *,
     dataset: FundusDataset,
     paths: str,
@@ -125,7 +117,7 @@ def replicates(
     }
     kept = f"{config.checkpoints}-replicates" if config.checkpoints else ""
 
-    def train_recorded(one: C, below: Run) -> TrainedNetwork:
+    def train_recorded(one: C, below: Run) -> Trained:
         record_dataset(below, dataset, paths, context=name, verify="full")
         return train(one, below, dataset, named=one.seed == config.seed)
 
@@ -142,28 +134,24 @@ def replicates(
                 one = replace(own(config, place), replicates=1, seed=seed, checkpoints=below)
                 step = f"replicate {place + 1}/{config.replicates}"
                 trained = execute(name, train_recorded, one, step=step)
-                replicate = Replicate(
-                    seed=seed,
-                    version=trained.version,
-                    seconds_per_step=trained.seconds_per_step,
-                    predicted=trained.predicted,
-                    best=trained.best,
-                )
+                replicate = Replicate(seed=seed, trained=trained)
                 _write(file, replicate)
             else:
-                say(f"replicate {place + 1}/{config.replicates}: is {replicate.version.uri}")
+                say(
+                    f"replicate {place + 1}/{config.replicates}: is {replicate.trained.version.uri}"
+                )
             found.append(replicate)
     return found
 
 
 def _write(file: Path, replicate: Replicate) -> None:
     """Keep a replicate whole or not at all."""
-    partial = file.with_suffix(".partial")
-    replicate.predicted.assign(
+    partial, trained = file.with_suffix(".partial"), replicate.trained
+    trained.predicted.assign(
         seed=replicate.seed,
-        version=replicate.version.uri,
-        seconds_per_step=replicate.seconds_per_step,
-        best=replicate.best,
+        version=trained.version.uri,
+        seconds_per_step=trained.seconds_per_step,
+        best=trained.best,
     ).to_parquet(partial, index=False)
     partial.replace(file)
 
@@ -176,10 +164,10 @@ def _read(file: Path) -> Replicate | None:
     version = find_version(str(rows["version"].iloc[0]))
     if version is None:
         return None
-    return Replicate(
-        seed=int(rows["seed"].iloc[0]),
+    trained = Trained(
         version=version,
         seconds_per_step=float(rows["seconds_per_step"].iloc[0]),
         predicted=rows.drop(columns=["seed", "version", "seconds_per_step", "best"]),
         best=float(rows["best"].iloc[0]),
     )
+    return Replicate(seed=int(rows["seed"].iloc[0]), trained=trained)

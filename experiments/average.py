@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from experiments import recording, running
-from experiments.recording.options import Measure
+from experiments.recording.options import ScoreOptions
 from experiments.running import console
 from experiments.running.addresses import addresses
 from experiments.running.flags import run_entry_point
@@ -111,13 +111,13 @@ def _compared(
     averaged: "model_selection.Average",
     versions: "running.Versions",
     dataset: "data.FundusDataset",
-) -> "recording.Measured":
-    measured = recording.measure_split(
+) -> "recording.SplitScores":
+    measured = recording.score_split(
         run,
         averaged.model,
         dataset,
         split="test",
-        measure=adopted(config, Measure),
+        options=adopted(config, ScoreOptions),
         name=AVERAGE,
     )
     test = dataset.split("test")
@@ -147,7 +147,7 @@ def _registered(
     dataset: "data.FundusDataset",
     *,
     parents: "Sequence[tracking.ModelVersion]",
-    measured: "recording.Measured",
+    measured: "recording.SplitScores",
 ) -> "tracking.ModelVersion":
     return recording.register_model(
         run,

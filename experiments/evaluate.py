@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import tracking
 from experiments import recording, running
-from experiments.recording.options import ALL, Measure
+from experiments.recording.options import ALL, ScoreOptions
 from experiments.running import console
 from experiments.running.flags import Numbers, StepLength, run_entry_point
 from experiments.running.options import ConsoleOptions
@@ -33,7 +33,7 @@ ATTACK_SETS = ("none", "pgd", "suite")
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig(Measure, ConsoleOptions):
+class EvaluateConfig(ScoreOptions, ConsoleOptions):
     """Flags of ``evaluate``."""
 
     WRITES_RESULTS: ClassVar[bool] = True
@@ -84,8 +84,8 @@ class EvaluateConfig(Measure, ConsoleOptions):
         if self.attacks == "suite":
             self.suite()
 
-    def measure(self) -> Measure:
-        """How to measure; without attacks there are no budgets."""
+    def score_options(self) -> ScoreOptions:
+        """How to score; without attacks there are no budgets."""
         return dataclasses.replace(self, eps=Numbers(())) if self.attacks == "none" else self
 
     def suite(self) -> "robust_evaluation.AttackSuite":
@@ -113,7 +113,7 @@ def evaluate(config: EvaluateConfig, run: "tracking.Run") -> "pd.DataFrame":
         run, config.dataset, [config.model], context="evaluate", verify=config.verify
     )
     fits = config.calibration == "validation"
-    recording.check_splits_to_measure(dataset, config.split, bootstrap=config.bootstrap, fits=fits)
+    recording.check_splits_to_score(dataset, config.split, bootstrap=config.bootstrap, fits=fits)
     attacked = recording.drawn_eyes(
         recording.scored_eyes(dataset, config.split),
         eyes=config.suite_eyes,
@@ -126,12 +126,12 @@ def evaluate(config: EvaluateConfig, run: "tracking.Run") -> "pd.DataFrame":
     else:
         running.possibly_trained_on(run, [version], dataset, split=config.split)
     calibration = None if fits else stored_calibration(version)
-    measured = recording.measure_split(
+    measured = recording.score_split(
         run,
         classifier,
         dataset,
         split=config.split,
-        measure=config.measure(),
+        options=config.score_options(),
         name=version.uri,
         calibration=calibration,
         beside=_beside(version, dataset) if config.split == ALL else (),
@@ -139,7 +139,7 @@ def evaluate(config: EvaluateConfig, run: "tracking.Run") -> "pd.DataFrame":
     )
     predicted, metrics, tags = measured.predicted, measured.metrics, {}
     if config.attacks == "suite":
-        suite = recording.measure_suite(
+        suite = recording.score_suite(
             run,
             classifier,
             attacked,
@@ -187,7 +187,7 @@ def _beside(version: "tracking.ModelVersion", dataset: "data.FundusDataset") -> 
     return lines
 
 
-def _keep(version: "tracking.ModelVersion", measured: "recording.Measured") -> None:
+def _keep(version: "tracking.ModelVersion", measured: "recording.SplitScores") -> None:
     """Store the calibration with the version, unless it has one from other eyes."""
     theirs = version.tags.get("calibrated_on")
     if theirs in (None, measured.tags["calibrated_on"]):

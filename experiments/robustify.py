@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import tracking
 from experiments import recording, running
-from experiments.recording.options import Measure
+from experiments.recording.options import ScoreOptions
 from experiments.running import console
 from experiments.running.flags import Number, StepLength, run_entry_point
 from experiments.running.identity import adopted
@@ -201,7 +201,7 @@ def robustify_one(
         named: Whether it may get the alias ``robust``, if it passes the gate.
     """
     classifier, parent = read_start(config, run, size=dataset.size)
-    measure = adopted(config, Measure, eps=[config.eps], step_size=config.validation_step)
+    options = adopted(config, ScoreOptions, eps=[config.eps], step_size=config.validation_step)
     with running.resumable("robustify", config, run, dataset=dataset, parent=parent) as checkpoints:
         with console.progress("robustify", "step") as on_step:
             fitted = fit_adversarial(
@@ -219,7 +219,7 @@ def robustify_one(
             running.registered_name(config.register_as, dataset),
             fitted,
             dataset,
-            measure=measure,
+            options=options,
             tags={
                 "recipe": config.method,
                 "constraint": config.constraint,

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from experiments import recording, running
-from experiments.recording.options import Measure
+from experiments.recording.options import ScoreOptions
 from experiments.running import console
 from experiments.running.flags import run_entry_point
 from experiments.running.identity import adopted
@@ -101,7 +101,7 @@ def train_one(
         run: Its run.
         dataset: Open.
         named: Whether it may get the alias ``candidate``.
-        from_features: Measure it from stored features where its layers are frozen, which several
+        from_features: Score it from stored features where its layers are frozen, which several
             such networks share.
     """
     classifier, parent = running.start_classifier(config, dataset, run)
@@ -123,7 +123,7 @@ def train_one(
             fitted,
             dataset,
             scored=scored_from(config, fitted, dataset) if from_features else None,
-            measure=adopted(config, Measure),
+            options=adopted(config, ScoreOptions),
             tags={
                 "recipe": "clean",
                 "weights": config.weights,

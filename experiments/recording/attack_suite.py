@@ -50,7 +50,7 @@ NOT_IN_A_METRIC = re.compile(r"[^\w.-]+")
 
 
 @dataclass(frozen=True, kw_only=True)
-class SuiteMeasured:
+class SuiteScores:
     """What an attack suite found.
 
     Attributes:
@@ -84,7 +84,7 @@ def drawn_eyes(
     return drawn
 
 
-def measure_suite(
+def score_suite(
     run: Run,
     model: nn.Module,
     eyes: FundusDataset,
@@ -93,7 +93,7 @@ def measure_suite(
     split: str,
     calibration: Calibration,
     resamples: int,
-) -> SuiteMeasured:
+) -> SuiteScores:
     """Run a whole attack suite, log what it found and say it.
 
     Args:
@@ -130,7 +130,7 @@ def measure_suite(
     tags = {FLAGS_TAG: raised_names(signs)}
     run.set_tags(tags)
     predicted = attacked.predicted
-    return SuiteMeasured(
+    return SuiteScores(
         predicted=predicted[predicted["attack"] != CLEAN],
         metrics=_metrics(table, medians, split=split) | {f"{split}/suite_eyes": float(len(eyes))},
         tags=tags,

@@ -13,8 +13,8 @@ ALL = "all"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measure:
-    """How a network is measured; without budgets it is measured clean only."""
+class ScoreOptions:
+    """How a network is scored; without budgets it is scored clean only."""
 
     constraint: str = "l2"
     """Ball of the attack: l2 or linf."""

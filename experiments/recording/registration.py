@@ -8,10 +8,10 @@ from pathlib import Path
 import pandas as pd
 from torch import nn
 
-from experiments.recording.measuring import check_splits_to_measure, measure_split
 from experiments.recording.model_card import refresh_card
-from experiments.recording.options import Measure
+from experiments.recording.options import ScoreOptions
 from experiments.recording.serving import photograph_service, scoring_options
+from experiments.recording.split_scores import check_splits_to_score, score_split
 from experiments.running.console import say
 from experiments.running.replicates import Trained
 from experiments.running.session import AROUND_TAG
@@ -41,7 +41,7 @@ def check_splits(dataset: FundusDataset, *, bootstrap: int) -> None:
         InputError: The test split is empty, holds one class only or too few people, or the
             validation split is empty or holds one class only.
     """
-    check_splits_to_measure(dataset, "test", bootstrap=bootstrap)
+    check_splits_to_score(dataset, "test", bootstrap=bootstrap)
 
 
 def contrast_tags(contrast: Contrast) -> dict[str, str]:
@@ -55,7 +55,7 @@ def register_fitted(
     fitted: Fitted,
     dataset: FundusDataset,
     *,
-    measure: Measure,
+    options: ScoreOptions,
     tags: Mapping[str, str],
     alias: str | None,
     parent: ModelVersion | None = None,
@@ -68,7 +68,7 @@ def register_fitted(
         name: Registered name.
         fitted: Its best epoch.
         dataset: The dataset it was trained on; its test split is scored.
-        measure: How to measure.
+        options: How to score it.
         tags: What a reader of the registry must know; ``dataset_digest`` is added.
         alias: Moves to the new version; None moves none.
         parent: The version it was trained from.
@@ -77,8 +77,8 @@ def register_fitted(
     """
     run.log_figure(training_curves(fitted.history, best_by=fitted.criterion), "training_curves.png")
     model, stored = (fitted.model, None) if scored is None else scored
-    measured = measure_split(
-        run, model, dataset, split="test", measure=measure, name=name, stored=stored
+    measured = score_split(
+        run, model, dataset, split="test", options=options, name=name, stored=stored
     )
     chosen = fitted.history.set_index("epoch")[fitted.criterion]
     metrics = measured.metrics | {

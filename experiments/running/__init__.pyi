@@ -2,6 +2,8 @@ from .addresses import addresses as addresses
 from .atlas import MeasuredAtlas as MeasuredAtlas
 from .atlas import measured_atlas as measured_atlas
 from .atlas import registered_for_atlas as registered_for_atlas
+from .biomarkers import MeasuredEyes as MeasuredEyes
+from .biomarkers import measured_eyes as measured_eyes
 from .explained import explain as explain
 from .explained import explained_eyes as explained_eyes
 from .explained import kept_explanations as kept_explanations
@@ -21,8 +23,6 @@ from .kept_pictures import batches_of as batches_of
 from .kept_pictures import kept_pictures as kept_pictures
 from .launch import is_first_process as is_first_process
 from .launch import process_group as process_group
-from .measurement import MeasuredEyes as MeasuredEyes
-from .measurement import measured_eyes as measured_eyes
 from .memory import keep_freed_memory as keep_freed_memory
 from .modulated_eyes import ModulatedEyes as ModulatedEyes
 from .modulated_eyes import choose as choose

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from experiments.running.biomarkers import measured_eyes
 from experiments.running.console import say, warn
-from experiments.running.measurement import measured_eyes
 from experiments.running.modulated_eyes import ModulatedEyes
 from fundus_ml import atlas, biomarkers
 from fundus_ml.data.dataset import FundusDataset

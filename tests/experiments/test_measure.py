@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from experiments import measure
-from experiments.running import measurement
+from experiments.running import biomarkers as running_biomarkers
 from fundus_ml.biomarkers import CATALOGUE, prediction
 from fundus_ml.data.manifest import write_manifest
 from fundus_ml.data.opening import open_dataset
@@ -119,8 +119,8 @@ def test_a_network_stands_beside_on_its_split(known):
 
 
 def test_a_killed_measurement_goes_on_at_its_next_batch(known, monkeypatch):
-    whole = measurement._measure
-    monkeypatch.setattr(measurement, "BATCH", 40)
+    whole = running_biomarkers._measure
+    monkeypatch.setattr(running_biomarkers, "BATCH", 40)
     seen = []
 
     def until(*given, **how):
@@ -129,13 +129,13 @@ def test_a_killed_measurement_goes_on_at_its_next_batch(known, monkeypatch):
         seen.append(given)
         return whole(*given, **how)
 
-    monkeypatch.setattr(measurement, "_measure", until)
+    monkeypatch.setattr(running_biomarkers, "_measure", until)
     with pytest.raises(RuntimeError, match="killed"):
         enter(known)
-    monkeypatch.setattr(measurement, "_measure", whole)
+    monkeypatch.setattr(running_biomarkers, "_measure", whole)
     rest = []
     monkeypatch.setattr(
-        measurement, "_measure", lambda *given, **how: rest.append(1) or whole(*given, **how)
+        running_biomarkers, "_measure", lambda *given, **how: rest.append(1) or whole(*given, **how)
     )
     run = enter(known)
     assert len(rest) == -(-len(open_dataset(known)) // 40) - 2

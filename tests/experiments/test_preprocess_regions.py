@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from experiments import preprocess
-from experiments.running.measurement import measured_eyes
+from experiments.running.biomarkers import measured_eyes
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.pictures import write_png

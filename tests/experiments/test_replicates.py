@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from experiments import robustify, train
-from experiments.recording import measuring
+from experiments.recording import split_scores
 from experiments.recording.shortcut_baseline import audit_of
 from experiments.robustify import RobustifyConfig
 from experiments.running.stopping import Stopped
@@ -89,7 +89,7 @@ def test_frozen_layers_see_each_eye_once_for_all(versions, monkeypatch):
         audited.append(len(dataset))
         return audit_of(dataset)
 
-    monkeypatch.setattr(measuring, "audit_of", audit)
+    monkeypatch.setattr(split_scores, "audit_of", audit)
     asked = SMALL | {"dataset": versions.a, "weights": "models:/eye/1", "freeze": "backbone"}
     train.main(flags(asked | {"replicates": 2, "register_as": "probe"}))
     assert len(list(Path("checkpoints").glob("features-*"))) == 3  # training, validation, held out

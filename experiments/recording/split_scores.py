@@ -12,7 +12,7 @@ from experiments.recording.network_gain import (
     gain_rows,
     log_gain,
 )
-from experiments.recording.options import ALL, Measure
+from experiments.recording.options import ALL, ScoreOptions
 from experiments.recording.scored_eyes import scored_eyes, words_of
 from experiments.recording.scores import (
     counted,
@@ -53,7 +53,7 @@ VALIDATION = "val"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Measured:
+class SplitScores:
     """What a network scored.
 
     Attributes:
@@ -69,7 +69,7 @@ class Measured:
     tags: dict[str, str]
 
 
-def check_splits_to_measure(
+def check_splits_to_score(
     dataset: FundusDataset, split: str, *, bootstrap: int, fits: bool = True
 ) -> None:
     """Refuse, before any work, a split that cannot be measured or a validation that fits nothing.
@@ -95,19 +95,19 @@ def check_splits_to_measure(
         ) from None
 
 
-def measure_split(
+def score_split(
     run: Run,
     model: nn.Module,
     dataset: FundusDataset,
     *,
     split: str,
-    measure: Measure,
+    options: ScoreOptions,
     name: str,
     stored: FundusDataset | None = None,
     calibration: Calibration | None = None,
     beside: Sequence[str] = (),
     beside_shortcuts: bool = False,
-) -> Measured:
+) -> SplitScores:
     """Score a split clean and attacked, log tables and figures, compare with the shortcut baseline.
 
     Args:
@@ -115,7 +115,7 @@ def measure_split(
         model: Maps pixels in [0, 1], or what ``stored`` holds, to ``(N,)`` logits.
         dataset: The whole dataset, on whose audit the shortcut baseline rests.
         split: The part to score: train, val, test, or all.
-        measure: How to measure.
+        options: How to score.
         name: What the figures call the network.
         stored: The validation and test eyes as ``model`` reads them, where that is not pixels.
         calibration: Temperature and threshold; fitted on the validation eyes when omitted.
@@ -123,12 +123,12 @@ def measure_split(
         beside_shortcuts: Also fit the shortcuts anew, on all eyes, and say what the network adds.
     """
     read = dataset if stored is None else stored
-    predicted = _predictions(model, read, split, measure, eps=measure.eps)
+    predicted = _predictions(model, read, split, options, eps=options.eps)
     parts = {split: predicted[predicted["attack"] == CLEAN]}
     fitted_on = "stored with the version"
     if calibration is None:
         if VALIDATION not in parts:
-            parts[VALIDATION] = _predictions(model, read, VALIDATION, measure, eps=())
+            parts[VALIDATION] = _predictions(model, read, VALIDATION, options, eps=())
         eyes = parts[VALIDATION]
         calibration = fit_calibration(eyes["label"], eyes["logit"])
         fitted_on = f"fitted to {len(eyes)} validation eyes of {dataset.name}"
@@ -140,17 +140,17 @@ def measure_split(
     table = scores(
         predicted,
         calibration=calibration,
-        resamples=measure.bootstrap,
-        seed=measure.seed,
+        resamples=options.bootstrap,
+        seed=options.seed,
         of_eyes=dataset.contrast.of_eyes,
     )
     within_age = auroc_within_age(
-        parts[split], dataset.frame, resamples=measure.bootstrap, seed=measure.seed
+        parts[split], dataset.frame, resamples=options.bootstrap, seed=options.seed
     )
     gain = None
     if beside_shortcuts:
         gain = gain_over_shortcuts(
-            parts[split], dataset, resamples=measure.bootstrap, seed=measure.seed
+            parts[split], dataset, resamples=options.bootstrap, seed=options.seed
         )
         log_gain(run, gain)
     log_scores(
@@ -159,15 +159,15 @@ def measure_split(
         table,
         beside=(within_age.rows(), *([gain_rows(gain)] if gain else [])),
         name=name,
-        constraint=measure.constraint,
+        constraint=options.constraint,
         contrast=dataset.contrast,
     )
     subgroups = subgroup_scores(
         parts[split],
         dataset.frame,
         calibration=calibration,
-        resamples=measure.bootstrap,
-        seed=measure.seed,
+        resamples=options.bootstrap,
+        seed=options.seed,
         people=dataset.contrast.people,
     )
     log_subgroups(run, subgroups, title=f"{name}, {words_of(split)} of {dataset.name}")
@@ -192,7 +192,7 @@ def measure_split(
             *beside,
         ),
     )
-    return Measured(
+    return SplitScores(
         predicted=predicted,
         table=table,
         metrics=headline(table, split=split)
@@ -224,19 +224,24 @@ def _tell(
 
 
 def _predictions(
-    model: nn.Module, dataset: FundusDataset, split: str, measure: Measure, *, eps: Sequence[float]
+    model: nn.Module,
+    dataset: FundusDataset,
+    split: str,
+    options: ScoreOptions,
+    *,
+    eps: Sequence[float],
 ) -> pd.DataFrame:
     with progress(split, "eye") as on_step:
         return predictions(
             model,
             scored_eyes(dataset, split),
-            constraint=measure.constraint,
+            constraint=options.constraint,
             eps=eps,
-            attack_steps=measure.attack_steps,
-            step_size=measure.step_size,
-            batch_size=measure.batch_size,
-            precision=measure.precision,
-            attack_engine=measure.attack_engine,
+            attack_steps=options.attack_steps,
+            step_size=options.step_size,
+            batch_size=options.batch_size,
+            precision=options.precision,
+            attack_engine=options.attack_engine,
             on_step=on_step,
         )
 

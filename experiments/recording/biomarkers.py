@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from experiments.running.measurement import MeasuredEyes
+from experiments.running.biomarkers import MeasuredEyes
 from fundus_ml.biomarkers import CATALOGUE
 from fundus_ml.biomarkers.prediction import BIOMARKERS, NETWORK
 from fundus_ml.data.dataset import FundusDataset

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from fundus_ml.evaluation.calibration import Calibration
-from fundus_ml.evaluation.metrics import MEASURES, clustered_measures, judge
+from fundus_ml.evaluation.metrics import MEASURES, clustered_measures, sort_logits
 
 TOO_SURE = 1.5
 CALIBRATION = Calibration(temperature=TOO_SURE, threshold=0.1)
@@ -72,7 +72,7 @@ def cohort(
 def true_measures(rng: np.random.Generator, auroc: float) -> dict[str, float]:
     """Measure so many eyes that chance no longer matters."""
     labels, logits, _ = cohort(rng, MANY, auroc=auroc, correlation=0, eyes=1)
-    values = judge(labels, logits, calibration=CALIBRATION).measure(np.ones((1, MANY)))
+    values = sort_logits(labels, logits, calibration=CALIBRATION).measure(np.ones((1, MANY)))
     return dict(zip(MEASURES, values[:, 0].tolist(), strict=False)) | {"ece_calibrated": 0.0}
 
 

@@ -242,7 +242,7 @@ class Question:
     steps: "running.Steps"
     digest: str
 
-    def answered(self, eyes: "recording.Counted") -> "recording.Answer":
+    def answered(self, eyes: "recording.ContrastCounts") -> "recording.Answer":
         """Train, make robust, evaluate and modulate."""
         start = self.trained(TRUE)
         rungs = {level: self.robust(start, level) for level in self.config.grey_levels}

@@ -22,7 +22,7 @@ from .pretraining import Pretrained as Pretrained
 from .pretraining import probed as probed
 from .pretraining import register_pretrained as register_pretrained
 from .real_eyes import Answer as Answer
-from .real_eyes import Counted as Counted
+from .real_eyes import ContrastCounts as ContrastCounts
 from .real_eyes import count_eyes as count_eyes
 from .real_eyes import write_real_eyes as write_real_eyes
 from .registration import check_splits as check_splits

@@ -10,7 +10,7 @@ from scipy.special import expit
 
 from experiments.recording.model_card import refresh_card
 from experiments.running.console import progress
-from experiments.running.explained import ExplainedEyes, Maps
+from experiments.running.explained import ExplainedEyes, MethodMaps
 from fundus_ml.attribution import CONTROLS, beside_literature
 from fundus_ml.faithfulness import (
     KNOWN_PLACES,
@@ -54,7 +54,7 @@ class ExplanationRecord:
     """
 
     eyes: ExplainedEyes
-    maps: Maps
+    maps: MethodMaps
     scores: Mapping[str, pd.DataFrame]
     contrast: str
     split: str
@@ -63,7 +63,7 @@ class ExplanationRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compared:
+class MethodTables:
     """Tables over the methods of one version.
 
     Attributes:
@@ -116,7 +116,7 @@ def _best(rows: pd.DataFrame, column: str) -> "tuple[pd.Series[Any] | None, pd.S
     )
 
 
-def compare_methods(record: ExplanationRecord) -> Compared:
+def compare_methods(record: ExplanationRecord) -> MethodTables:
     """Average the scores, set methods against one another, the known place and the literature."""
     frame = record.eyes.frame
     table = method_table(record.scores, frame, resamples=record.bootstrap, seed=record.seed)
@@ -126,7 +126,7 @@ def compare_methods(record: ExplanationRecord) -> Compared:
     )
     place = KNOWN_PLACES.get(record.contrast)
     has_regions = record.eyes.regions is not None
-    return Compared(
+    return MethodTables(
         scores=table,
         differences=method_differences(
             record.scores, frame, controls=controls, permutations=record.bootstrap, seed=record.seed
@@ -147,7 +147,7 @@ def record_explanations(
     run: Run,
     version: ModelVersion,
     record: ExplanationRecord,
-    compared: Compared,
+    compared: MethodTables,
     folder: Path,
     *,
     further: bool = False,
@@ -201,7 +201,7 @@ def record_explanations(
     refresh_card(run, version)
 
 
-def _metrics(prefix: str, compared: Compared) -> dict[str, float]:
+def _metrics(prefix: str, compared: MethodTables) -> dict[str, float]:
     """Share of eyes whose known place stands first, per method; nothing where none is known."""
     return {
         f"{prefix}known_place/{row['method']}": float(row["first"])

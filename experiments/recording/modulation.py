@@ -14,7 +14,7 @@ from fundus_ml.imaging.regions.maps import PARTS
 from fundus_ml.imaging.regions.zones import RING
 from fundus_ml.modulation import file_stem
 from fundus_ml.modulation.control_table import MODULATION
-from fundus_ml.modulation.evaluator import Compared, Evaluator, Measurements
+from fundus_ml.modulation.evaluator import ConditionTables, Evaluator, Measurements
 from fundus_ml.modulation.null_distribution import null_words
 from fundus_ml.modulation.paired_differences import beyond_one_gradient, gradient_words
 from fundus_ml.modulation.several_networks import over_networks
@@ -63,7 +63,7 @@ class ModulationRecord:
     bootstrap: int
     dataset_digest: str
     found: Mapping[str, Measurements]
-    compared: Compared
+    compared: ConditionTables
     effect: pd.DataFrame
     transfers: pd.DataFrame
     matrix: pd.DataFrame

@@ -27,7 +27,7 @@ from fundus_ml.imaging.regions.zones import RING
 from fundus_ml.modulation import file_stem
 from fundus_ml.modulation.control_table import MODULATION
 from fundus_ml.modulation.effects import effect_by_eps
-from fundus_ml.modulation.evaluator import Compared, Evaluator, Measurements
+from fundus_ml.modulation.evaluator import ConditionTables, Evaluator, Measurements
 from fundus_ml.modulation.null_distribution import FEWEST_NETWORKS, is_shuffled
 from fundus_ml.pages.gallery import OtherVersion, gallery_page
 from fundus_ml.parallel import in_order, processes
@@ -87,7 +87,7 @@ def draw_figures(
     folder: Path,
     *,
     found: Mapping[str, Measurements],
-    compared: Compared,
+    compared: ConditionTables,
     matrix: pd.DataFrame,
 ) -> None:
     """Draw curves of every condition, contact sheet, enrichments, minimal norms and transfers."""
@@ -145,7 +145,7 @@ def _null_models_as_one(found: Mapping[str, Measurements]) -> dict[str, pd.DataF
     return {name: pd.concat(effects, ignore_index=True) for name, effects in merged.items()}
 
 
-def _with_null(compared: Compared) -> pd.DataFrame:
+def _with_null(compared: ConditionTables) -> pd.DataFrame:
     """Put the median and the range of the null models in the place of those there are."""
     enrichment, null = compared.enrichment, compared.null
     if null.empty:

@@ -53,7 +53,7 @@ INTERVALS = "95 % intervals clustered by person"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counted:
+class ContrastCounts:
     """Eyes that answer a contrast.
 
     Attributes:
@@ -86,7 +86,7 @@ class Answer:
         looks: Modulations of the same few eyes by radius, 0 before robust training.
     """
 
-    eyes: Counted
+    eyes: ContrastCounts
     start: Step
     rungs: Mapping[float, Step]
     chosen: float
@@ -96,7 +96,7 @@ class Answer:
     looks: Mapping[float, Step]
 
 
-def count_eyes(dataset: str, contrast: str, *, images: int) -> Counted:
+def count_eyes(dataset: str, contrast: str, *, images: int) -> ContrastCounts:
     """Ask a dataset folder a contrast, before anything is trained.
 
     Args:
@@ -110,7 +110,7 @@ def count_eyes(dataset: str, contrast: str, *, images: int) -> Counted:
     asked = open_dataset(dataset, contrast=contrast)
     classes = asked.contrast.classes
     choose_eyes(asked.split(SPLIT).frame, images=images, mode=MODES[0], seed=0, classes=classes)
-    return Counted(
+    return ContrastCounts(
         contrast=contrast,
         eyes=len(asked),
         second=int(asked.labels.sum()),

@@ -98,13 +98,13 @@ def _measure(
     dataset: FundusDataset, rows: NDArray[np.intp], *, stored: bool
 ) -> dict[str, NDArray[Any]]:
     pixels, maps = dataset.pixels(rows), dataset.regions(rows)
-    squares = [biomarkers.Square(square) for square in pixels]
+    squares = [biomarkers.EyeSquare(square) for square in pixels]
     if stored and maps is not None:
         columns = dataset.frame.loc[rows, list(imaging.REGION_COLUMNS)]
         told = [
             {str(name): value for name, value in row.items()} for row in columns.to_dict("records")
         ]
-        squares = [biomarkers.Square(*each) for each in zip(pixels, maps, told, strict=True)]
+        squares = [biomarkers.EyeSquare(*each) for each in zip(pixels, maps, told, strict=True)]
     found = list(biomarkers.measure_squares(squares))
     return {
         "values": np.stack([values for values, _ in found]),

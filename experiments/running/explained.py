@@ -56,7 +56,7 @@ class ExplainedEyes:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Maps:
+class MethodMaps:
     """What every method says of the eyes, by one version.
 
     Attributes:
@@ -152,7 +152,7 @@ def explain(
     *,
     keep: Keep,
     version: str,
-) -> Maps:
+) -> MethodMaps:
     """Ask every method that the network can serve; the others are skipped and named.
 
     Args:
@@ -185,7 +185,7 @@ def explain(
             seconds[method] = float(made["seconds"]) / len(eyes.frame)
             on_step(place, len(served))
     logit = logits_of(classifier, eyes.pixels, batch_size=options.batch_size)
-    return Maps(by_method=found, seconds=seconds, skipped=skipped, logit=logit)
+    return MethodMaps(by_method=found, seconds=seconds, skipped=skipped, logit=logit)
 
 
 def _maps(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from experiments.running.console import progress
-from experiments.running.explained import ExplainedEyes, Maps
+from experiments.running.explained import ExplainedEyes, MethodMaps
 from fundus_ml.attribution import SEEDED, AttributionOptions, attribute, is_signed
 from fundus_ml.faithfulness import FaithfulnessOptions, quickened, removals_of, score_maps
 from fundus_ml.imaging.pictures import to_images
@@ -21,7 +21,7 @@ from fundus_ml.models.classifiers import Classifier
 def scored_maps(
     classifier: Classifier,
     eyes: ExplainedEyes,
-    maps: Maps,
+    maps: MethodMaps,
     options: FaithfulnessOptions,
     attribution: AttributionOptions,
     *,

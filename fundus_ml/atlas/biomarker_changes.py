@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fundus_ml.atlas.claims import edited, why_no_claim
 from fundus_ml.atlas.registered import Pixels
-from fundus_ml.biomarkers import BY_NAME, CATALOGUE, Square, measure_squares
+from fundus_ml.biomarkers import BY_NAME, CATALOGUE, EyeSquare, measure_squares
 from fundus_ml.errors import InputError
 from fundus_ml.statistics.bootstrap import (
     MOST_DROPPED,
@@ -80,8 +80,8 @@ def measure_changes(
         )
     told = [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
     before, after = (
-        [Square(*each) for each in zip(pixels, region_maps, told, strict=True)]
-        + [Square(each) for each in pixels]
+        [EyeSquare(*each) for each in zip(pixels, region_maps, told, strict=True)]
+        + [EyeSquare(each) for each in pixels]
         for pixels in (original, modulated)
     )
     found = np.stack([values for values, _ in measure_squares([*before, *after])])

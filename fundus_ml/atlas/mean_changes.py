@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fundus_ml.atlas.registered import Maps, Pixels, RegisteredEyes
+from fundus_ml.atlas.registered import Pixels, Planes, RegisteredEyes
 from fundus_ml.errors import InputError
 from fundus_ml.statistics.bootstrap import CONFIDENCE
 from fundus_ml.statistics.mean_maps import MapTest, difference_map, sign_flip_map
@@ -177,8 +177,8 @@ def _left_out(
 
 def _mapped(
     name: str,
-    own: Maps,
-    nulls: Mapping[str, Maps],
+    own: Planes,
+    nulls: Mapping[str, Planes],
     test: "partial[MapTest]",
     people: NDArray[np.generic],
 ) -> ChangeMap:

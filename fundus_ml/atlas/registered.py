@@ -15,7 +15,7 @@ from fundus_ml.imaging.regions.columns import REGION_COLUMNS, regions_of_row
 from fundus_ml.imaging.registration import Alignment
 
 Pixels: TypeAlias = NDArray[np.uint8]
-Maps: TypeAlias = NDArray[np.float32]
+Planes: TypeAlias = NDArray[np.float32]
 
 SIZE = 64
 """Side of the aligned square, pixels."""
@@ -42,7 +42,7 @@ class RegisteredEyes:
     kept: NDArray[np.intp]
     alignments: tuple[Alignment, ...]
     photographed: NDArray[np.bool_]
-    retinas: Maps
+    retinas: Planes
     disc_diameter: float
     smoothing: float
     abstained: Mapping[str, int]
@@ -52,7 +52,7 @@ class RegisteredEyes:
         """Side of the aligned square, pixels."""
         return int(self.retinas.shape[1])
 
-    def changes(self, original: Pixels, modulated: Pixels) -> Maps:
+    def changes(self, original: Pixels, modulated: Pixels) -> Planes:
         """Register the signed change of each eye.
 
         Args:
@@ -77,13 +77,13 @@ class RegisteredEyes:
             maps[place] = self._smooth(alignment.apply(change), self.retinas[place])
         return maps
 
-    def _smooth(self, change: Maps, retina: Maps) -> Maps:
+    def _smooth(self, change: Planes, retina: Planes) -> Planes:
         smooth, weight = (self._blurred(each) for each in (change, retina))
         shown = (weight >= SEEN)[..., None]
         nowhere = np.full_like(change, np.nan)
         return np.asarray(np.divide(smooth, weight[..., None], where=shown, out=nowhere))
 
-    def _blurred(self, plane: Maps) -> Maps:
+    def _blurred(self, plane: Planes) -> Planes:
         if self.smoothing == 0:
             return plane
         blurred = cv2.GaussianBlur(plane, (0, 0), self.smoothing, borderType=cv2.BORDER_CONSTANT)

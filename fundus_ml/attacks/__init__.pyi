@@ -1,7 +1,7 @@
 from .auto_pgd import apgd as apgd
 from .engines import attack_by as attack_by
 from .folding import folded as folded
-from .minimum_norm import Found as Found
+from .minimum_norm import MinimumNormResult as MinimumNormResult
 from .minimum_norm import minimum_norm as minimum_norm
 from .options import CONSTRAINTS as CONSTRAINTS
 from .options import NATIVE as NATIVE

@@ -31,7 +31,7 @@ FURTHER = 1.01
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class MinimumNormResult:
     """The smallest changes that were found.
 
     Attributes:
@@ -54,7 +54,7 @@ def minimum_norm(
     attack_steps: int = 100,
     target: Tensor | None = None,
     precision: str = "auto",
-) -> Found:
+) -> MinimumNormResult:
     """Search for the smallest change that makes the network name the other class.
 
     Args:
@@ -99,7 +99,7 @@ def minimum_norm(
         if len(rows):
             result[rows] = _nearest(problem.of(rows), x_adv)
             eps[rows] = sizes(result[rows] - problem.images[rows], constraint)
-    return Found(x_adv=result, eps=eps)
+    return MinimumNormResult(x_adv=result, eps=eps)
 
 
 def _search(problem: Problem, attack_steps: int, widest: float) -> tuple[Tensor, Tensor]:

@@ -9,5 +9,5 @@ from .prediction import out_of_fold as out_of_fold
 from .records import STRUCTURES as STRUCTURES
 from .records import Biomarker as Biomarker
 from .records import Direction as Direction
-from .squares import Square as Square
+from .squares import EyeSquare as EyeSquare
 from .squares import measure_squares as measure_squares

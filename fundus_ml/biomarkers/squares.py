@@ -16,7 +16,7 @@ from fundus_ml.imaging.regions.structures import Regions
 from fundus_ml.parallel import in_order
 
 
-class Square(NamedTuple):
+class EyeSquare(NamedTuple):
     """One stored eye, which its field of view fills.
 
     Attributes:
@@ -39,7 +39,7 @@ class Square(NamedTuple):
 
 
 def measure_squares(
-    squares: Sequence[Square],
+    squares: Sequence[EyeSquare],
 ) -> Iterator[tuple[NDArray[np.float64], list[str]]]:
     """Measure every square, inside :func:`~fundus_ml.parallel.processes` by all of them.
 
@@ -53,7 +53,7 @@ def measure_squares(
     yield from in_order(_measure, squares)
 
 
-def _measure(square: Square) -> tuple[NDArray[np.float64], list[str]]:
+def _measure(square: EyeSquare) -> tuple[NDArray[np.float64], list[str]]:
     # Processes share the cores already.
     cv2.setNumThreads(1)
     found = measure_biomarkers(square.pixels, square.regions())

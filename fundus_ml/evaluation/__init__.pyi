@@ -6,7 +6,7 @@ from .calibration import probabilities as probabilities
 from .calibration import reliability as reliability
 from .metrics import MEASURES as MEASURES
 from .metrics import clustered_measures as clustered_measures
-from .metrics import judge as judge
+from .metrics import sort_logits as sort_logits
 from .scores import CLEAN as CLEAN
 from .scores import LEVELS as LEVELS
 from .scores import check_calibratable as check_calibratable

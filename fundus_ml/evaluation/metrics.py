@@ -23,7 +23,7 @@ from fundus_ml.statistics.bootstrap import (
 from fundus_ml.statistics.intervals import gap_interval, logit_interval
 from fundus_ml.statistics.ranking import Ranking, divide, rank, same_length
 
-__all__ = ["MEASURES", "Judged", "clustered_measures", "judge"]
+__all__ = ["MEASURES", "SortedLogits", "clustered_measures", "sort_logits"]
 
 MEASURES: Mapping[str, str] = MappingProxyType(
     {
@@ -39,7 +39,7 @@ MEASURES: Mapping[str, str] = MappingProxyType(
         "ece_calibrated": "the same at the fitted temperature",
     }
 )
-"""Name and meaning of every measure, in the order of :meth:`Judged.measure`."""
+"""Name and meaning of every measure, in the order of :meth:`SortedLogits.measure`."""
 
 CHANCE: Mapping[str, str] = MappingProxyType(
     {"ece": "chance_ece", "ece_calibrated": "chance_ece_calibrated"}
@@ -48,7 +48,7 @@ CHANCE: Mapping[str, str] = MappingProxyType(
 
 
 @dataclass(frozen=True)
-class Judged:
+class SortedLogits:
     """One set of logits, sorted and laid out so that any weighting of its rows is cheap.
 
     Attributes:
@@ -93,10 +93,10 @@ class Judged:
         )
 
 
-def judge(
+def sort_logits(
     labels: ArrayLike, logits: ArrayLike, *, calibration: Calibration = UNCALIBRATED
-) -> Judged:
-    """Lay out logits for :meth:`Judged.measure`.
+) -> SortedLogits:
+    """Lay out logits for :meth:`SortedLogits.measure`.
 
     Args:
         labels: ``(n,)``, 0 or 1, both present.
@@ -122,7 +122,7 @@ def judge(
         (scaled - positive) ** 2,
     ]
     columns = np.column_stack([*plain, bin_gaps(positive, raw), bin_gaps(positive, scaled)])
-    return Judged(ranking, columns)
+    return SortedLogits(ranking, columns)
 
 
 def clustered_measures(
@@ -148,9 +148,9 @@ def clustered_measures(
         An interval for each of :data:`MEASURES`.
 
     Raises:
-        InputError: As :func:`judge`, or more than 5 % of the resamples hold one class only.
+        InputError: As :func:`sort_logits`, or more than 5 % of the resamples hold one class only.
     """
-    judged, people = judge(labels, logits, calibration=calibration), np.asarray(groups)
+    judged, people = sort_logits(labels, logits, calibration=calibration), np.asarray(groups)
     same_length(labels=len(judged.columns), groups=len(people))
     values = judged.measure(np.ones((1, len(people))))[:, 0]
     replicates = row_replicates(

@@ -20,7 +20,7 @@ from .effects import effect_by_eps as effect_by_eps
 from .effects import effect_rows as effect_rows
 from .effects import logits_of as logits_of
 from .effects import prob_of_target as prob_of_target
-from .evaluator import Compared as Compared
+from .evaluator import ConditionTables as ConditionTables
 from .evaluator import Evaluator as Evaluator
 from .evaluator import Measurements as Measurements
 from .evaluator import compare_conditions as compare_conditions

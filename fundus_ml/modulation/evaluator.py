@@ -173,7 +173,7 @@ def same_length_controls(
 
 
 @dataclass(frozen=True, kw_only=True)
-class Compared:
+class ConditionTables:
     """The tables over all conditions.
 
     Attributes:
@@ -197,7 +197,7 @@ class Compared:
 
 def compare_conditions(
     evaluator: Evaluator, found: Mapping[str, Measurements], *, resamples: int, seed: int
-) -> Compared:
+) -> ConditionTables:
     """Put the modulation beside its controls, with intervals clustered by person."""
     how = {"resamples": resamples, "seed": seed}
     searched = {condition: each.min_norms for condition, each in found.items() if each.min_norms}
@@ -210,7 +210,7 @@ def compare_conditions(
     ]
     enrichment = pd.concat(enrichments, ignore_index=True)
     effects = {condition: each.effects for condition, each in found.items()}
-    return Compared(
+    return ConditionTables(
         controls=control_table(effects, whole, **how),
         min_norms=min_norm_table(searched, evaluator.eyes, against=MODULATION, **how),
         flipped=flipped_table(searched, evaluator.eyes, eps=evaluator.options.eps, **how),

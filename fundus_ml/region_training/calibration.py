@@ -28,7 +28,7 @@ Weights = dict[str, dict[str, float]]
 
 
 @dataclass
-class Judged:
+class PartEvidence:
     """Evidence for one part over many eyes, and whether the part was where it was said to be."""
 
     evidence: list[Evidence] = field(default_factory=list)
@@ -58,7 +58,9 @@ def calibrate(
         For each of ``disc``, ``cup``, ``fovea``, ``eye``: ``constant``, a weight per name of
         evidence, and its median over the eyes that were right as ``usual_<name>``.
     """
-    judged = judge(network, hard_variants(marked, painted, variants, seed), on_variant=on_variant)
+    judged = collect_evidence(
+        network, hard_variants(marked, painted, variants, seed), on_variant=on_variant
+    )
     return {part: fitted(one, part) for part, one in judged.items()}
 
 
@@ -78,14 +80,14 @@ def hard_variants(marked: Examples, painted: Examples, variants: int, seed: int)
     return found + [no_eye(SIZE, draws) for _ in range(len(found) // 20)]
 
 
-def judge(
+def collect_evidence(
     network: LandmarkNetwork,
     eyes: list[Varied],
     *,
     on_variant: Callable[[int, int], None] | None = None,
-) -> dict[str, Judged]:
+) -> dict[str, PartEvidence]:
     """Find the parts of each and compare them with where they are."""
-    judged = {part: Judged() for part in EVIDENCE}
+    judged = {part: PartEvidence() for part in EVIDENCE}
     for place, eye in enumerate(eyes, 1):
         pixels = np.rint(eye.pixels * 255).astype(np.uint8)
         seen = look_for_candidates(pixels, network)
@@ -97,7 +99,7 @@ def judge(
     return judged
 
 
-def fitted(judged: Judged, part: str) -> dict[str, float]:
+def fitted(judged: PartEvidence, part: str) -> dict[str, float]:
     """Fit one logistic regression.
 
     Its weights are pulled towards 1 and stay above :data:`LEAST`: more of any evidence never

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from experiments import explain
-from experiments.recording.explanation import Compared
+from experiments.recording.explanation import MethodTables
 from experiments.running import explained
 from fundus_ml.attribution import AttributionOptions, attribute
 from fundus_ml.data.opening import open_dataset
@@ -37,7 +37,7 @@ def enter(**changed):
 
 def compared(known=(), scores=()):
     none = pd.DataFrame()
-    return Compared(scores=pd.DataFrame(scores, columns=["method", "score", "value"]),
+    return MethodTables(scores=pd.DataFrame(scores, columns=["method", "score", "value"]),
                     known=pd.DataFrame(known), differences=none, literature=none,
                     costs=none)  # fmt: skip
 

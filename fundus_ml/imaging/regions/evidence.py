@@ -12,7 +12,7 @@ import numpy as np
 
 from fundus_ml.imaging.regions.classical import DISTANCE, DROP, ClassicalEye
 from fundus_ml.imaging.regions.landmark_network import SIZE
-from fundus_ml.imaging.regions.landmarks import TYPICAL_DISC, Found
+from fundus_ml.imaging.regions.landmarks import TYPICAL_DISC, FoundLandmarks
 
 Evidence = dict[str, float]
 
@@ -50,7 +50,7 @@ WEAKNESS: Mapping[str, str] = MappingProxyType(
 """What a piece of evidence says where it speaks against a part."""
 
 
-def disc_evidence(found: Found, classical: ClassicalEye) -> Evidence:
+def disc_evidence(found: FoundLandmarks, classical: ClassicalEye) -> Evidence:
     """Evidence for the disc; there must be one."""
     disc = found.disc
     assert disc is not None
@@ -64,7 +64,7 @@ def disc_evidence(found: Found, classical: ClassicalEye) -> Evidence:
     }
 
 
-def fovea_evidence(found: Found, classical: ClassicalEye) -> Evidence:
+def fovea_evidence(found: FoundLandmarks, classical: ClassicalEye) -> Evidence:
     """Evidence for the fovea; its distance from the disc speaks where there is a disc."""
     disc, fovea = found.disc, found.fovea
     diameter = disc.diameter if disc else TYPICAL_DISC * SIZE
@@ -83,12 +83,12 @@ def fovea_evidence(found: Found, classical: ClassicalEye) -> Evidence:
     }
 
 
-def cup_evidence(found: Found) -> Evidence:
+def cup_evidence(found: FoundLandmarks) -> Evidence:
     """Evidence for the cup."""
     return {"solid": log_odds(found.cup_solid)}
 
 
-def side_evidence(found: Found, classical: ClassicalEye) -> Evidence:
+def side_evidence(found: FoundLandmarks, classical: ClassicalEye) -> Evidence:
     """Evidence for a right eye, above 0, or a left one; mirrored pictures give mirrored signs."""
     disc = found.disc
     assert disc is not None

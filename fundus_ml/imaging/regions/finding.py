@@ -21,7 +21,12 @@ from fundus_ml.imaging.regions.evidence import (
     weakest,
 )
 from fundus_ml.imaging.regions.landmark_network import SIZE, LandmarkNetwork
-from fundus_ml.imaging.regions.landmarks import Found, eye_maps, find_on_square, landmark_network
+from fundus_ml.imaging.regions.landmarks import (
+    FoundLandmarks,
+    eye_maps,
+    find_on_square,
+    landmark_network,
+)
 from fundus_ml.imaging.regions.squares import Square
 from fundus_ml.imaging.regions.structures import Ellipse, Laterality, Regions, stretched
 from fundus_ml.imaging.regions.trained import read_trained
@@ -49,7 +54,7 @@ class Candidates:
         evidence: By part, by name: what speaks for it; nothing of a part that was not seen.
     """
 
-    found: Found
+    found: FoundLandmarks
     evidence: Mapping[str, dict[str, float]]
 
 

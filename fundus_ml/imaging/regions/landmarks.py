@@ -50,7 +50,7 @@ class EyeMaps:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundLandmarks:
     """Parts on the square, sure or not, and what speaks for each.
 
     Attributes:
@@ -110,7 +110,7 @@ def eye_maps(network: LandmarkNetwork, pixels: NDArray[np.uint8]) -> EyeMaps:
     )
 
 
-def find_on_square(maps: EyeMaps) -> Found:
+def find_on_square(maps: EyeMaps) -> FoundLandmarks:
     """Measure the parts on the maps, in pixels of the square."""
     disc_area, solid = _largest(maps.disc)
     disc = _ellipse(disc_area)
@@ -126,7 +126,7 @@ def find_on_square(maps: EyeMaps) -> Found:
     centre_mass = _mass(maps.centre, disc.x, disc.y, 0.5 * diameter) if disc else 0.0
     across = np.arange(maps.fovea.shape[1]) * STRIDE + (STRIDE - 1) / 2
     middle = disc.x if disc else (SIZE - 1) / 2
-    return Found(
+    return FoundLandmarks(
         disc=disc,
         cup=cup,
         fovea=Landmark(x=x, y=y),

@@ -12,7 +12,7 @@ from fundus_ml.atlas import (
     measure_changes,
 )
 from fundus_ml.atlas.biomarker_changes import CHANGE_COLUMNS, SAME_PARTS
-from fundus_ml.biomarkers import BY_NAME, CATALOGUE, Square, measure_squares
+from fundus_ml.biomarkers import BY_NAME, CATALOGUE, EyeSquare, measure_squares
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.regions import region_columns, region_map
 from fundus_ml.synthesis.edits import edit, parts_of_rows
@@ -246,7 +246,8 @@ def test_edits_raise_what_the_table_says_and_shapes_are_found_anew():
         raised = {key: each.sign for key, each in EDIT_OF.items() if each.edit == name}
         if set(raised) <= SAME_PARTS:
             squares = [
-                Square(*each) for each in zip([*less, *more], [*maps, *maps], told * 2, strict=True)
+                EyeSquare(*each)
+                for each in zip([*less, *more], [*maps, *maps], told * 2, strict=True)
             ]
             found = np.stack([values for values, _ in measure_squares(squares)])
             moved = pd.Series((found[2:] - found[:2]).mean(axis=0), NAMES)

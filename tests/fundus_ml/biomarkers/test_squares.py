@@ -7,7 +7,7 @@ import pytest
 
 from fundus_ml.biomarkers import (
     CATALOGUE,
-    Square,
+    EyeSquare,
     measure_biomarkers,
     measure_squares,
 )
@@ -31,9 +31,9 @@ def eye():
 @pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_squares_measure_as_one_by_one_in_any_number_of_processes(eye, workers):
     image = drawn_eyes.photograph(eye)
-    squares = [Square(image, region_map(eye), region_columns(eye))] * 2
+    squares = [EyeSquare(image, region_map(eye), region_columns(eye))] * 2
     blind = region_columns(dataclasses.replace(eye, vessels=None))
-    squares.append(Square(image, region_map(eye), blind))
+    squares.append(EyeSquare(image, region_map(eye), blind))
     with processes(workers=workers):
         found = list(measure_squares(squares))
     alone = measure_biomarkers(image, squares[0].regions())

@@ -14,7 +14,7 @@ from sklearn.metrics import (
 from benchmarks.coverage import CALIBRATION, cohort, true_measures
 from fundus_ml.errors import InputError
 from fundus_ml.evaluation.calibration import UNCALIBRATED, Calibration
-from fundus_ml.evaluation.metrics import MEASURES, clustered_measures, judge
+from fundus_ml.evaluation.metrics import MEASURES, clustered_measures, sort_logits
 from fundus_ml.statistics.bootstrap import cluster_counts
 
 
@@ -96,7 +96,7 @@ def test_intervals_agree_with_a_slow_plain_rewrite(eyes):
 def test_chance_is_what_is_left_when_the_gaps_are_closed(eyes):
     """The last two rows: ECE of a resample after taking off the gaps of the sample."""
     labels, logits, people = eyes
-    judged = judge(labels, logits)
+    judged = sort_logits(labels, logits)
     counts = cluster_counts(people, resamples=5, seed=1)[:, judged.ranking.order]
     truth = labels[judged.ranking.order]
     prob = 1 / (1 + np.exp(-logits[judged.ranking.order]))

@@ -10,10 +10,10 @@ from fundus_ml.imaging.regions.landmarks import landmark_network
 from fundus_ml.imaging.regions.structures import Ellipse
 from fundus_ml.region_training.calibration import (
     LEAST,
-    Judged,
+    PartEvidence,
+    collect_evidence,
     fitted,
     hard_variants,
-    judge,
     overlap,
 )
 from tests.fundus_ml.region_training.tiny_marks import few_examples
@@ -26,7 +26,7 @@ def drawn(part, count, weights, constant, seed=0):
     odds = constant + table @ np.array(weights)
     right = draws.random(count) < 1 / (1 + np.exp(-odds))
     rows = [dict(zip(EVIDENCE[part], map(float, row), strict=True)) for row in table]
-    return Judged(rows, right.tolist())
+    return PartEvidence(rows, right.tolist())
 
 
 def test_a_known_law_is_found_again():
@@ -61,7 +61,7 @@ def test_the_side_has_no_constant():
 
 
 def test_nothing_to_fit_leaves_every_weight_at_one():
-    weights = fitted(Judged(), "disc")
+    weights = fitted(PartEvidence(), "disc")
     assert [weights[name] for name in EVIDENCE["disc"]] == pytest.approx([1, 1, 1, 1])
 
 
@@ -92,7 +92,7 @@ def test_overlap_is_what_areas_say():
 def test_hard_variants_of_painted_eyes_are_judged():
     """By the packaged network: most discs are right, and every verdict has its evidence."""
     eyes = few_examples()
-    judged = judge(landmark_network(), hard_variants(eyes, eyes, 1, seed=3))
+    judged = collect_evidence(landmark_network(), hard_variants(eyes, eyes, 1, seed=3))
     assert np.mean(judged["disc"].right) > 0.5
     for part, one in judged.items():
         assert len(one.evidence) == len(one.right) > 0

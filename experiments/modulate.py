@@ -153,36 +153,10 @@ def modulate_eyes(config: ModulateConfig, run: "tracking.Run") -> Modulated:
             config.eps,
             folder / "pictures",
         )
-        evaluator = _evaluator(config, networks, eyes)
-        pictures = {condition: each.modulated for condition, each in pushed.items()}
-        pictures[modulation.MODULATION] = modulation.read_pictures(paths)
-        found = _measure(config, evaluator, networks, pushed, pictures, split=split)
-        transfers = _transfers(networks, evaluator, pictures, found)
-        matrix = modulation.transfer_matrix(transfers, resamples=config.bootstrap, seed=config.seed)
-        compared = modulation.compare_conditions(
-            evaluator, found, resamples=config.bootstrap, seed=config.seed
-        )
-        effect = modulation.effect_by_eps(
-            found[modulation.MODULATION].effects, resamples=config.bootstrap, seed=config.seed
-        )
-        record = recording.ModulationRecord(
-            evaluator=evaluator,
-            modulated=pushed[modulation.MODULATION].modulated,
-            pictures=[path for row in paths for path in row],
-            seed=config.seed,
-            bootstrap=config.bootstrap,
-            dataset_digest=split.digest,
-            found=found,
-            compared=compared,
-            effect=effect,
-            transfers=transfers,
-            matrix=matrix,
-            independent=None if networks.evaluator is None else networks.evaluator.version,
-            other=_clean_pictures(networks, pushed, found),
-        )
+        record = _record(config, networks, eyes, pushed, paths)
         if registered is not None:
             shown = running.measured_atlas(
-                evaluator,
+                record.evaluator,
                 registered,
                 {condition: each.modulated[-1] for condition, each in pushed.items()},
                 split=split,
@@ -196,10 +170,11 @@ def modulate_eyes(config: ModulateConfig, run: "tracking.Run") -> Modulated:
             console.say(told)
         recording.record_modulation(run, networks.model.version, record, folder)
     _print(record)
+    enrichment = record.compared.enrichment
     return Modulated(
-        effect=effect,
-        enrichment=compared.enrichment[compared.enrichment["condition"] == modulation.MODULATION],
-        controls=compared.controls,
+        effect=record.effect,
+        enrichment=enrichment[enrichment["condition"] == modulation.MODULATION],
+        controls=record.compared.controls,
     )
 
 
@@ -218,6 +193,52 @@ def _push(
                 on_step=on_step,
             )
     return pushed
+
+
+def _record(
+    config: ModulateConfig,
+    networks: "running.Networks",
+    eyes: "running.ModulatedEyes",
+    pushed: "dict[str, modulation.ModulationResult]",
+    paths: "Sequence[Sequence[Path]]",
+) -> "recording.ModulationRecord":
+    """Measure the saved pictures and every control, and set them side by side."""
+    evaluator = _evaluator(config, networks, eyes)
+    pictures = {condition: each.modulated for condition, each in pushed.items()}
+    pictures[modulation.MODULATION] = modulation.read_pictures(paths)
+    found = _measure(config, evaluator, networks, pushed, pictures, split=eyes.split)
+    transfers = _transfers(networks, evaluator, pictures, found)
+    matrix = modulation.transfer_matrix(transfers, resamples=config.bootstrap, seed=config.seed)
+    compared = modulation.compare_conditions(
+        evaluator, found, resamples=config.bootstrap, seed=config.seed
+    )
+    effect = modulation.effect_by_eps(
+        found[modulation.MODULATION].effects, resamples=config.bootstrap, seed=config.seed
+    )
+    success, located = modulation.over_networks(
+        {condition: each.effects for condition, each in found.items()},
+        {condition: each.shares for condition, each in found.items()},
+        eyes.frame,
+        resamples=config.bootstrap,
+        seed=config.seed,
+    )
+    return recording.ModulationRecord(
+        evaluator=evaluator,
+        modulated=pushed[modulation.MODULATION].modulated,
+        pictures=[path for row in paths for path in row],
+        seed=config.seed,
+        bootstrap=config.bootstrap,
+        dataset_digest=eyes.split.digest,
+        found=found,
+        compared=compared,
+        effect=effect,
+        transfers=transfers,
+        matrix=matrix,
+        success_over_networks=success,
+        enrichment_over_networks=located,
+        independent=None if networks.evaluator is None else networks.evaluator.version,
+        other=_clean_pictures(networks, pushed, found),
+    )
 
 
 def _evaluator(

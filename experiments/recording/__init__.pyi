@@ -14,8 +14,8 @@ from .found_regions import log_found_regions as log_found_regions
 from .lineage_page import write_lineage as write_lineage
 from .model_card import card_of as card_of
 from .model_card import refresh_card as refresh_card
-from .modulation import ModulationRecord as ModulationRecord
 from .modulation import record_modulation as record_modulation
+from .modulation_record import ModulationRecord as ModulationRecord
 from .options import ALL as ALL
 from .options import ScoreOptions as ScoreOptions
 from .pretraining import Pretrained as Pretrained

@@ -1,7 +1,5 @@
 """How a finished modulation is kept: pictures, figures and rows, tied to the version."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +8,12 @@ from numpy.typing import NDArray
 
 from experiments.recording.model_card import refresh_card
 from experiments.recording.modulation_figures import draw_figures, draw_gallery, draw_panels
+from experiments.recording.modulation_record import ModulationRecord
 from fundus_ml.imaging.regions.maps import PARTS
 from fundus_ml.imaging.regions.zones import RING
 from fundus_ml.modulation import file_stem
 from fundus_ml.modulation.control_table import MODULATION
-from fundus_ml.modulation.evaluator import ConditionTables, Evaluator, Measurements
-from fundus_ml.modulation.null_distribution import null_words
-from fundus_ml.modulation.paired_differences import beyond_one_gradient, gradient_words
-from fundus_ml.modulation.several_networks import over_networks
-from fundus_ml.pages.gallery import OtherVersion
+from fundus_ml.modulation.paired_differences import beyond_one_gradient
 from tracking.lineage import attach_pictures
 from tracking.recording import (
     record_minimal_perturbations,
@@ -34,54 +29,6 @@ CURVES = (
     "success", "success_low", "success_high", "prob_target", "transferred", "unchanged", "rms",
 )  # fmt: skip
 """What the run page draws over the budgets; the rest stands in ``effect_by_eps.json``."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModulationRecord:
-    """Everything one modulation made.
-
-    Attributes:
-        evaluator: The eyes, their pixels and targets, the options, the independent evaluator.
-        modulated: ``(E, N, H, W, 3)`` uint8.
-        pictures: E·N paths of the saved pictures, budget by budget.
-        seed: Seed of the choice of eyes.
-        bootstrap: Resamples of people.
-        dataset_digest: Digest of the dataset they come from.
-        found: What was found in the pictures of each condition.
-        compared: Tables over all conditions.
-        effect: Rows of ``effect_by_eps`` of the modulation.
-        transfers: Rows of ``transfer_rows``.
-        matrix: Rows of ``transfer_matrix``.
-        independent: Version of the independent evaluator, where there is one.
-        other: What the gallery shows beside: another version's pictures of the same eyes.
-    """
-
-    evaluator: Evaluator
-    modulated: NDArray[np.uint8]
-    pictures: list[Path]
-    seed: int
-    bootstrap: int
-    dataset_digest: str
-    found: Mapping[str, Measurements]
-    compared: ConditionTables
-    effect: pd.DataFrame
-    transfers: pd.DataFrame
-    matrix: pd.DataFrame
-    independent: ModelVersion | None
-    other: OtherVersion | None = None
-
-    @property
-    def conclusion(self) -> str:
-        """What the strongest budget reached, where against null models, and against a gradient."""
-        strongest = self.effect.iloc[-1]
-        unchanged = int(strongest["unchanged"])
-        reached = (
-            f"{len(self.evaluator.eyes)} eyes; at eps {strongest['eps']:g} "
-            f"{strongest['success']:.0%} are seen as the target"
-            + (f", {unchanged} did not change" if unchanged else "")
-        )
-        said = (null_words(self.compared.null), gradient_words(self.compared.differences))
-        return "; ".join(filter(None, (reached, *said)))
 
 
 def record_modulation(
@@ -102,26 +49,9 @@ def record_modulation(
         min_norm=_min_norm_of_each(record),
         picture=[path.relative_to(folder).as_posix() for path in record.pictures],
     )
-    evaluator, compared = record.evaluator, record.compared
-    thumbnails = draw_panels(evaluator, record.modulated, effects, folder)
-    draw_figures(
-        evaluator,
-        record.modulated,
-        effects,
-        folder,
-        found=record.found,
-        compared=compared,
-        matrix=record.matrix,
-    )
-    draw_gallery(
-        evaluator,
-        record.modulated,
-        effects,
-        record.found[MODULATION].shares,
-        folder,
-        version=version.uri,
-        other=record.other,
-    )
+    thumbnails = draw_panels(record, effects, folder)
+    draw_figures(record, effects, folder)
+    draw_gallery(record, effects, folder, version=version.uri)
     _write_tables(record, effects, folder)
     _log_sliders(run, record)
     _log_measures(run, record)
@@ -182,17 +112,9 @@ def _log_measures(run: Run, record: ModulationRecord) -> None:
     run.log_table(record.compared.controls, "controls.json")
     if len(record.compared.differences):
         run.log_table(record.compared.differences, "paired_differences.json")
-    success, located = over_networks(
-        {condition: found.effects for condition, found in record.found.items()},
-        {condition: found.shares for condition, found in record.found.items()},
-        record.evaluator.eyes,
-        resamples=record.bootstrap,
-        seed=record.seed,
-    )
-    if len(success):
-        run.log_table(success, "success_over_networks.json")
-    if len(located):
-        run.log_table(located, "enrichment_over_networks.json")
+    for name in ("success_over_networks", "enrichment_over_networks"):
+        if len(table := getattr(record, name)):
+            run.log_table(table, f"{name}.json")
     if len(record.matrix):
         run.log_table(record.matrix, "transfer_matrix.json")
     if len(record.compared.min_norms):

@@ -8,8 +8,8 @@ from typing import cast
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
+from experiments.recording.modulation_record import ModulationRecord
 from experiments.running.console import progress
 from fundus_ml.figures import (
     contact_sheet,
@@ -27,9 +27,9 @@ from fundus_ml.imaging.regions.zones import RING
 from fundus_ml.modulation import file_stem
 from fundus_ml.modulation.control_table import MODULATION
 from fundus_ml.modulation.effects import effect_by_eps
-from fundus_ml.modulation.evaluator import ConditionTables, Evaluator, Measurements
+from fundus_ml.modulation.evaluator import ConditionTables, Measurements
 from fundus_ml.modulation.null_distribution import FEWEST_NETWORKS, is_shuffled
-from fundus_ml.pages.gallery import OtherVersion, gallery_page
+from fundus_ml.pages.gallery import gallery_page
 from fundus_ml.parallel import in_order, processes
 from fundus_ml.statistics.numerals import plain
 from tracking.lineage import GALLERY
@@ -42,13 +42,12 @@ SHEET_EYES = 48
 WORTH_PROCESSES = 32
 """Eyes from which on processes of their own draw and compress them."""
 FIGURE_RESAMPLES = 1000
-"""Behind the bands of the curves, whose figures stand in the tables."""
+"""Behind the bands of the controls' curves; that of the modulation is the table's."""
 
 
-def draw_panels(
-    evaluator: Evaluator, modulated: NDArray[np.uint8], effects: pd.DataFrame, folder: Path
-) -> list[Path]:
+def draw_panels(record: ModulationRecord, effects: pd.DataFrame, folder: Path) -> list[Path]:
     """Draw a panel per eye; give back small ones of the first few."""
+    evaluator, modulated = record.evaluator, record.modulated
     for name in ("panels", "thumbnails"):
         (folder / name).mkdir()
     by_eye = dict(tuple(effects.groupby("image_id")))
@@ -80,20 +79,14 @@ def draw_panels(
     return [panel.thumbnail for panel in panels if panel.thumbnail is not None]
 
 
-def draw_figures(
-    evaluator: Evaluator,
-    modulated: NDArray[np.uint8],
-    effects: pd.DataFrame,
-    folder: Path,
-    *,
-    found: Mapping[str, Measurements],
-    compared: ConditionTables,
-    matrix: pd.DataFrame,
-) -> None:
+def draw_figures(record: ModulationRecord, effects: pd.DataFrame, folder: Path) -> None:
     """Draw curves of every condition, contact sheet, enrichments, minimal norms and transfers."""
-    curves = [
-        effect_by_eps(rows, resamples=FIGURE_RESAMPLES, seed=0).assign(model=condition)
-        for condition, rows in _null_models_as_one(found).items()
+    evaluator, modulated, compared = record.evaluator, record.modulated, record.compared
+    others = _null_models_as_one(record.found)
+    del others[MODULATION]
+    curves = [record.effect.assign(model=MODULATION)] + [
+        effect_by_eps(rows, resamples=FIGURE_RESAMPLES, seed=record.seed).assign(model=condition)
+        for condition, rows in others.items()
     ]
     curve = success_curve(
         pd.concat(curves, ignore_index=True),
@@ -125,8 +118,8 @@ def draw_figures(
     if len(compared.min_norms):
         figure = min_norm_figure(compared.min_norms, constraint=evaluator.options.constraint)
         _save(figure, folder / "minimal_perturbations.png")
-    if len(matrix):
-        figure = transfer_figure(matrix, constraint=evaluator.options.constraint)
+    if len(record.matrix):
+        figure = transfer_figure(record.matrix, constraint=evaluator.options.constraint)
         _save(figure, folder / "transfer_matrix.png")
 
 
@@ -163,16 +156,10 @@ def _with_null(compared: ConditionTables) -> pd.DataFrame:
 
 
 def draw_gallery(
-    evaluator: Evaluator,
-    modulated: NDArray[np.uint8],
-    effects: pd.DataFrame,
-    shares: pd.DataFrame,
-    folder: Path,
-    *,
-    version: str,
-    other: OtherVersion | None,
+    record: ModulationRecord, effects: pd.DataFrame, folder: Path, *, version: str
 ) -> None:
     """Write the page that all eyes are looked through on, and what lies beside it."""
+    evaluator, shares = record.evaluator, record.found[MODULATION].shares
     first = effects.drop_duplicates("image_id")
     eyes = evaluator.eyes[["image_id", "eye"]].assign(
         **{"class": np.asarray(evaluator.classes)[evaluator.eyes["label"]]},
@@ -189,10 +176,10 @@ def draw_gallery(
             ),
             eyes=eyes,
             pixels=evaluator.chosen.pixels,
-            modulated=modulated,
+            modulated=record.modulated,
             effects=effects.assign(most_changed=_most_changed(effects, shares)),
             regions=evaluator.regions,
-            other=other,
+            other=record.other,
         )
     for name, content in {GALLERY: page, **files}.items():
         (folder / name).parent.mkdir(exist_ok=True)

@@ -61,6 +61,7 @@ from .saliency import GRADIENT as GRADIENT
 from .saliency import SALIENCY as SALIENCY
 from .saliency import SMOOTHGRAD as SMOOTHGRAD
 from .saliency import saliency_directions as saliency_directions
+from .several_networks import over_networks as over_networks
 from .transfer_matrix import INDEPENDENT as INDEPENDENT
 from .transfer_matrix import transfer_matrix as transfer_matrix
 from .transfer_matrix import transfer_rows as transfer_rows

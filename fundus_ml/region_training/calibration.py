@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from fundus_ml.imaging.regions.evidence import EVIDENCE, Evidence
 from fundus_ml.imaging.regions.finding import Candidates, look_for_candidates
 from fundus_ml.imaging.regions.landmark_network import SIZE, LandmarkNetwork
-from fundus_ml.imaging.regions.structures import Ellipse, ellipse_of_spread
+from fundus_ml.imaging.regions.structures import Ellipse, ellipse_of_moments
 from fundus_ml.region_training.examples import Examples
 from fundus_ml.region_training.variation import Variation, Varied, no_eye, varied
 
@@ -145,7 +145,7 @@ def overlap(first: Ellipse, second: Ellipse, *, cells: int = 256) -> float:
 
 def _verdicts(seen: Candidates, eye: Varied) -> Iterator[tuple[str, bool]]:
     found = seen.found
-    truth = _ellipse(eye.disc)
+    truth = ellipse_of_moments(eye.disc)
     disc_known, fovea_known = (not np.isnan(part).any() for part in (eye.disc, eye.fovea))
     if disc_known and found.disc:
         yield "disc", truth is not None and overlap(found.disc, truth) >= OVERLAP
@@ -158,12 +158,5 @@ def _verdicts(seen: Candidates, eye: Varied) -> Iterator[tuple[str, bool]]:
         # A right eye's disc lies right of its fovea.
         yield "eye", bool(truth.x > eye.fovea[0])
     if found.cup and truth and not np.isnan(eye.cup).any():
-        cup = _ellipse(eye.cup)
+        cup = ellipse_of_moments(eye.cup)
         yield "cup", cup is not None and overlap(found.cup, cup) >= OVERLAP
-
-
-def _ellipse(numbers: NDArray[np.float64]) -> Ellipse | None:
-    if not np.isfinite(numbers).all():
-        return None
-    x, y, xx, xy, yy = numbers
-    return ellipse_of_spread(float(x), float(y), np.array([[xx, xy], [xy, yy]]))

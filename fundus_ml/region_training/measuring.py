@@ -9,7 +9,7 @@ from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.regions.evidence import confidence
 from fundus_ml.imaging.regions.finding import SURE, Candidates, look_for_candidates
 from fundus_ml.imaging.regions.landmark_network import SIZE, LandmarkNetwork
-from fundus_ml.imaging.regions.structures import Ellipse, ellipse_of_spread, stretched
+from fundus_ml.imaging.regions.structures import Ellipse, ellipse_of_moments, stretched
 from fundus_ml.region_training.calibration import Weights, overlap
 from fundus_ml.region_training.examples import EXAMPLE_SIZE, Examples
 
@@ -90,7 +90,12 @@ def _seen(
     for place in range(len(examples)):
         square = cv2.resize(examples.pixels[place], (SIZE, SIZE), interpolation=cv2.INTER_AREA)
         seen = look_for_candidates(np.asarray(square, np.uint8), network)
-        yield place, seen, _ellipse(examples.disc[place]), _ellipse(examples.cup[place])
+        yield (
+            place,
+            seen,
+            _in_network_pixels(examples.disc[place]),
+            _in_network_pixels(examples.cup[place]),
+        )
 
 
 def _scaled(ellipse: Ellipse | None, scale: float) -> Ellipse | None:
@@ -102,9 +107,7 @@ def _in_box(found: Ellipse, disc: Ellipse) -> bool:
     return across <= disc.horizontal / 2 and down <= disc.vertical / 2
 
 
-def _ellipse(numbers: NDArray[np.float64]) -> Ellipse | None:
-    if not np.isfinite(numbers).all():
-        return None
-    x, y, xx, xy, yy = numbers
-    whole = ellipse_of_spread(float(x), float(y), np.array([[xx, xy], [xy, yy]]))
-    return whole.scaled(SIZE / EXAMPLE_SIZE)
+def _in_network_pixels(numbers: NDArray[np.float64]) -> Ellipse | None:
+    """An ellipse of the examples' pixels on the square that the network reads."""
+    whole = ellipse_of_moments(numbers)
+    return None if whole is None else whole.scaled(SIZE / EXAMPLE_SIZE)

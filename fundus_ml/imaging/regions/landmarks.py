@@ -15,7 +15,7 @@ from fundus_ml.imaging.regions.landmark_network import (
     LandmarkNetwork,
     empty_landmark_network,
 )
-from fundus_ml.imaging.regions.structures import Ellipse, Landmark, ellipse_of_spread
+from fundus_ml.imaging.regions.structures import Ellipse, Landmark, ellipse_of_mask
 from fundus_ml.imaging.regions.trained import PACKAGED, fill, read_trained
 
 Plane = NDArray[np.float32]
@@ -113,12 +113,12 @@ def eye_maps(network: LandmarkNetwork, pixels: NDArray[np.uint8]) -> EyeMaps:
 def find_on_square(maps: EyeMaps) -> FoundLandmarks:
     """Measure the parts on the maps, in pixels of the square."""
     disc_area, solid = _largest(maps.disc)
-    disc = _ellipse(disc_area)
+    disc = ellipse_of_mask(disc_area, fewest=STRIDE**2)
     cup, cup_solid = None, 0.0
     if disc is not None:
         # Bilinear maps of disc and cup share their grid: a cup lies in its disc.
         cup_area, cup_solid = _largest(np.where(_cells_near(disc, maps.cup.shape), maps.cup, -9))
-        cup = _ellipse(cup_area & disc_area)
+        cup = ellipse_of_mask(cup_area & disc_area, fewest=STRIDE**2)
         if cup is not None and cup.area < SMALLEST_CUP * disc.area:
             cup = None
     diameter = disc.diameter if disc else TYPICAL_DISC * SIZE
@@ -151,15 +151,6 @@ def _largest(logits: Plane) -> tuple[NDArray[np.bool_], float]:
     best = 1 + int(sums[1:].argmax())
     area = labels == best
     return area, float(sums[best] / area.sum())
-
-
-def _ellipse(area: NDArray[np.bool_]) -> Ellipse | None:
-    """The ellipse of an area's moments."""
-    rows, columns = area.nonzero()
-    if len(rows) < STRIDE**2:
-        return None
-    spread = np.cov(np.stack([columns, rows]), bias=True) + np.eye(2) / 12
-    return ellipse_of_spread(float(columns.mean()), float(rows.mean()), spread)
 
 
 def _cells_near(disc: Ellipse, shape: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -13,7 +13,7 @@ from fundus_ml.imaging.field import FieldOfView
 from fundus_ml.imaging.field_of_view import crop_to_field_of_view
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.photographs import read_file
-from fundus_ml.imaging.regions.structures import Ellipse, Regions, Vessels, ellipse_of_spread
+from fundus_ml.imaging.regions.structures import Regions, Vessels, ellipse_of_mask
 
 Mask = NDArray[np.bool_]
 
@@ -144,21 +144,11 @@ def with_masks(found: Regions, masks: Mapping[str, Mask], field: FieldOfView) ->
         for part, mask in masks.items()
     }
     if "disc" in square:
-        found = replace(found, disc=_ellipse(square["disc"]))
+        found = replace(found, disc=ellipse_of_mask(square["disc"]))
     if "cup" in square:
-        found = replace(found, cup=_ellipse(square["cup"]))
+        found = replace(found, cup=ellipse_of_mask(square["cup"]))
     if "vessels" in square:
         none = np.zeros(found.shape, np.bool_)
         found = replace(found, vessels=Vessels(mask=square["vessels"], arteries=none, veins=none))
     settled = {part for part in square if getattr(found, part) is not None}
     return replace(found, doubts=tuple(each for each in found.doubts if each[0] not in settled))
-
-
-def _ellipse(mask: Mask) -> Ellipse | None:
-    """The ellipse of a mask's area and moments, or None where the square shows none of it."""
-    rows, columns = np.nonzero(mask)
-    if len(rows) < 3:  # noqa: PLR2004 (no ellipse through two pixels)
-        return None
-    # A pixel is a square of 1 by 1, whose own variance adds to that of the centres.
-    spread = np.cov(np.stack([columns, rows]), bias=True) + np.eye(2) / 12
-    return ellipse_of_spread(float(columns.mean()), float(rows.mean()), spread)

@@ -165,6 +165,29 @@ def ellipse_of_spread(x: float, y: float, spread: NDArray[np.float64]) -> Ellips
     return Ellipse(x=x, y=y, width=width, height=height, angle=angle)
 
 
+def ellipse_of_mask(mask: Mask, *, fewest: int = 3) -> Ellipse | None:
+    """The ellipse of a mask's area and moments.
+
+    Args:
+        mask: ``(H, W)``.
+        fewest: Pixels; a mask of fewer has none (there is no ellipse through two).
+    """
+    rows, columns = np.nonzero(mask)
+    if len(rows) < fewest:
+        return None
+    # A pixel is a square of 1 by 1, whose own variance adds to that of the centres.
+    spread = np.cov(np.stack([columns, rows]), bias=True) + np.eye(2) / 12
+    return ellipse_of_spread(float(columns.mean()), float(rows.mean()), spread)
+
+
+def ellipse_of_moments(numbers: NDArray[np.float64]) -> Ellipse | None:
+    """The ellipse of column and row of its centre and second moments xx, xy, yy; None of NaN."""
+    if not np.isfinite(numbers).all():
+        return None
+    x, y, xx, xy, yy = (float(number) for number in numbers)
+    return ellipse_of_spread(x, y, np.array([[xx, xy], [xy, yy]]))
+
+
 def spread_of(ellipse: Ellipse) -> NDArray[np.float64]:
     """``(2, 2)`` covariance of column and row within an ellipse, square pixels."""
     cos, sin = math.cos(ellipse.angle), math.sin(ellipse.angle)

@@ -96,8 +96,3 @@ def widened(interval: Interval, *, among: int) -> Interval:
     return Interval(
         value, value - (value - interval.low) * stretch, value + (interval.high - value) * stretch
     )
-
-
-def _logit(share: "float | Floats") -> Floats:
-    numbers = np.asarray(share, dtype=np.float64)
-    return np.log(numbers) - np.log1p(-numbers)

@@ -1,6 +1,7 @@
 """Intervals from bootstrap replicates where the percentiles of the replicates do not cover."""
 
 import numpy as np
+from scipy.special import expit, logit
 from scipy.stats import norm
 
 from fundus_ml.errors import InputError
@@ -36,8 +37,8 @@ def logit_interval(value: float, replicates: Floats) -> Interval:
     inside = replicates[(replicates > 0) & (replicates < 1)]
     if not 0 < value < 1 or not len(inside):
         return plain
-    middle, error = _logit(value), _logit(inside).std()
-    low, high = 1 / (1 + np.exp(-(middle + error * np.array([-REACH, REACH]))))
+    middle, error = logit(value), logit(inside).std()
+    low, high = expit(middle + error * np.array([-REACH, REACH]))
     return Interval(value, float(low), float(high))
 
 

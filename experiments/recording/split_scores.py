@@ -32,6 +32,8 @@ from experiments.recording.shortcut_baseline import (
 )
 from experiments.running import console
 from experiments.running.console import as_text, progress, remark, say
+from fundus_ml.auditing.audit import Audit
+from fundus_ml.auditing.network_gain import NetworkGain
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
 from fundus_ml.evaluation.calibration import Calibration, fit_calibration
@@ -45,7 +47,7 @@ from fundus_ml.evaluation.scores import (
     scores,
 )
 from fundus_ml.evaluation.subgroups import apart_words, subgroup_scores
-from fundus_ml.evaluation.within_age import WITHIN_AGE, auroc_within_age
+from fundus_ml.evaluation.within_age import WITHIN_AGE, WithinAge, auroc_within_age
 from tracking.runs import Run
 
 VALIDATION = "val"
@@ -129,78 +131,119 @@ def score_split(
     if calibration is None:
         if VALIDATION not in parts:
             parts[VALIDATION] = _predictions(model, read, VALIDATION, options, eps=())
-        eyes = parts[VALIDATION]
-        calibration = fit_calibration(eyes["label"], eyes["logit"])
-        fitted_on = f"fitted to {len(eyes)} validation eyes of {dataset.name}"
-        if split == VALIDATION:
-            fitted_on += ", the ones scored here, whom both flatter"
+        calibration, fitted_on = _calibrated(parts[VALIDATION], dataset, split=split)
+    found = _analysed(
+        predicted,
+        parts[split],
+        dataset,
+        split=split,
+        options=options,
+        calibration=calibration,
+        beside_shortcuts=beside_shortcuts,
+    )
     log_calibration(
         run, calibration, parts, fitted_on=fitted_on, scored=split, contrast=dataset.contrast
     )
-    table = scores(
-        predicted,
-        calibration=calibration,
-        resamples=options.bootstrap,
-        seed=options.seed,
-        of_eyes=dataset.contrast.of_eyes,
-    )
-    within_age = auroc_within_age(
-        parts[split], dataset.frame, resamples=options.bootstrap, seed=options.seed
-    )
-    gain = None
-    if beside_shortcuts:
-        gain = gain_over_shortcuts(
-            parts[split], dataset, resamples=options.bootstrap, seed=options.seed
-        )
-        log_gain(run, gain)
+    if found.gain is not None:
+        log_gain(run, found.gain)
+    gained = [] if found.gain is None else [found.gain]
     log_scores(
         run,
         predicted,
-        table,
-        beside=(within_age.rows(), *([gain_rows(gain)] if gain else [])),
+        found.table,
+        beside=(found.within_age.rows(), *map(gain_rows, gained)),
         name=name,
         constraint=options.constraint,
         contrast=dataset.contrast,
     )
-    subgroups = subgroup_scores(
-        parts[split],
-        dataset.frame,
-        calibration=calibration,
-        resamples=options.bootstrap,
-        seed=options.seed,
-        people=dataset.contrast.people,
-    )
-    log_subgroups(run, subgroups, title=f"{name}, {words_of(split)} of {dataset.name}")
-    by_age, audit = within_age.auroc, audit_of(dataset)
-    if split == ALL:
-        audit = over_all_eyes(audit, dataset)
-    reached = against_shortcut_baseline(clean_auroc(table), audit)
-    run.set_tags({BASELINE_BY: audit.shortcut_baseline_by})
+    log_subgroups(run, found.subgroups, title=f"{name}, {words_of(split)} of {dataset.name}")
+    run.set_tags({BASELINE_BY: found.audit.shortcut_baseline_by})
+    reached = against_shortcut_baseline(clean_auroc(found.table), found.audit)
     _tell(
         run,
-        readable_scores(table),
-        subgroups[subgroup_columns(dataset.contrast.people)],
+        readable_scores(found.table),
+        found.subgroups[subgroup_columns(dataset.contrast.people)],
         remarks=(
-            counted(table),
-            str(within_age),
-            apart_words(subgroups),
+            counted(found.table),
+            str(found.within_age),
+            apart_words(found.subgroups),
             _told(calibration, fitted_on, dataset.contrast.classes[1]),
         ),
         conclusions=(
-            f"{words_of(split)}: {reached}{under_attack(table)}",
-            *([str(gain)] if gain else []),
+            f"{words_of(split)}: {reached}{under_attack(found.table)}",
+            *map(str, gained),
             *beside,
         ),
     )
     return SplitScores(
         predicted=predicted,
-        table=table,
-        metrics=headline(table, split=split)
-        | ({} if by_age is None else {f"{split}/{WITHIN_AGE}": by_age.value})
-        | (gain_metrics(gain, split=split) if gain else {})
-        | {BASELINE: audit.shortcut_baseline},
+        table=found.table,
+        metrics=found.metrics(split),
         tags=calibration.tags() | {"calibrated_on": dataset.digest},
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Analysis:
+    """What the predictions of a split say, before anything is logged or told.
+
+    Attributes:
+        table: One row of measures per attack.
+        within_age: AUROC within age bands.
+        gain: What the network adds to the shortcuts, where that was asked.
+        subgroups: One row per subgroup.
+        audit: What shortcuts alone reach on these eyes.
+    """
+
+    table: pd.DataFrame
+    within_age: WithinAge
+    gain: NetworkGain | None
+    subgroups: pd.DataFrame
+    audit: Audit
+
+    def metrics(self, split: str) -> dict[str, float]:
+        """What runs and versions are compared by."""
+        found = headline(self.table, split=split) | {BASELINE: self.audit.shortcut_baseline}
+        if self.within_age.auroc is not None:
+            found[f"{split}/{WITHIN_AGE}"] = self.within_age.auroc.value
+        return found | (gain_metrics(self.gain, split=split) if self.gain else {})
+
+
+def _analysed(
+    predicted: pd.DataFrame,
+    clean: pd.DataFrame,
+    dataset: FundusDataset,
+    *,
+    split: str,
+    options: ScoreOptions,
+    calibration: Calibration,
+    beside_shortcuts: bool,
+) -> _Analysis:
+    draws = {"resamples": options.bootstrap, "seed": options.seed}
+    audit = audit_of(dataset)
+    return _Analysis(
+        table=scores(predicted, calibration=calibration, of_eyes=dataset.contrast.of_eyes, **draws),
+        within_age=auroc_within_age(clean, dataset.frame, **draws),
+        gain=gain_over_shortcuts(clean, dataset, **draws) if beside_shortcuts else None,
+        subgroups=subgroup_scores(
+            clean,
+            dataset.frame,
+            people=dataset.contrast.people,
+            calibration=calibration,
+            **draws,
+        ),
+        audit=over_all_eyes(audit, dataset) if split == ALL else audit,
+    )
+
+
+def _calibrated(
+    eyes: pd.DataFrame, dataset: FundusDataset, *, split: str
+) -> tuple[Calibration, str]:
+    """Fit temperature and threshold to validation eyes, and say on which."""
+    fitted_on = f"fitted to {len(eyes)} validation eyes of {dataset.name}"
+    if split == VALIDATION:
+        fitted_on += ", the ones scored here, whom both flatter"
+    return fit_calibration(eyes["label"], eyes["logit"]), fitted_on
 
 
 def _tell(

@@ -325,11 +325,11 @@ def _clean_pictures(
 
 def _print(record: "recording.ModulationRecord") -> None:
     """Print the effect of the modulation; with ``verbose`` every other table too."""
+    compared = record.compared
     console.table(record.effect, final=True)
-    for table in (record.compared.controls, record.compared.null, record.compared.confined):
+    for table in (compared.controls, compared.null, compared.confined, record.matrix):
         console.table(table)
-    console.table(record.matrix)
-    console.table(modulation.beyond_one_gradient(record.compared.differences))
+    console.table(modulation.beyond_one_gradient(compared.differences))
     console.say(record.conclusion)
 
 

@@ -1,4 +1,4 @@
-"""The lit circle against drawn ones, DRIVE's masks and a slow crop; photographs without one."""
+"""The lit circle against drawn ones and DRIVE's masks; photographs without one."""
 
 import os
 import pickle
@@ -11,16 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fundus_ml.errors import InputError
 from fundus_ml.imaging.field_of_view import (
     LEAST_CONFIDENCE,
     SURE,
     FieldOfView,
     NoFieldOfView,
-    crop_to_field_of_view,
     find_field_of_view,
 )
-from fundus_ml.imaging.regions.maps import REGION_FLAGS
+from tests.fundus_ml.imaging.found_fields import assert_near, never_sure
 from tests.fundus_ml.tiny_eyes import draw_field
 
 
@@ -30,14 +28,6 @@ def real_data():
     if "FUNDUS_REAL_DATA" not in os.environ:
         pytest.skip("FUNDUS_REAL_DATA names no folder of real photographs")
     return Path(os.environ["FUNDUS_REAL_DATA"])
-
-
-def assert_near(field, drawn, *, longest, thousandths=2.0):
-    """Compare centre and radius in thousandths of the frame's longer side, aspect in per cent."""
-    found = np.array([field.x, field.y, field.radius])
-    wanted = np.array([drawn["x"], drawn["y"], drawn["radius"]])
-    assert np.abs(found - wanted).max() <= thousandths * longest / 1000, (field, drawn)
-    assert field.aspect == pytest.approx(drawn.get("aspect", 1.0), rel=0.01)
 
 
 FRAMES = {
@@ -258,87 +248,6 @@ def test_a_photograph_without_a_lit_circle_is_refused_with_its_reason(image, rea
     assert caught.value.reason == reason
 
 
-BEHIND = {"black": 3, "grey": 110, "white": 255}
-
-
-def mosaic(across, down, *, gap=0, behind=3, levels=(1.0,), reach=(66, 66)):
-    """Eyes of radius 60 in rows and columns, each in a panel of ``reach`` around its middle."""
-    wide, high = (2 * half + gap for half in reach)
-    image = np.full((down * high + gap, across * wide + gap, 3), behind, np.uint8)
-    for number in range(across * down):
-        x = gap + reach[0] + (number % across) * wide
-        y = gap + reach[1] + (number // across) * high
-        level = levels[number % len(levels)]
-        colour = tuple(level * np.array([220, 140, 90]))
-        place = {"x": reach[0], "y": reach[1], "radius": 60.0}
-        eye = draw_field(2 * reach[1], 2 * reach[0], **place, colour=colour, surround=behind)
-        image[y - reach[1] : y + reach[1], x - reach[0] : x + reach[0]] = eye
-    return image
-
-
-def never_sure(image):
-    """Refused, or flagged."""
-    try:
-        return find_field_of_view(image).confidence < SURE
-    except NoFieldOfView:
-        return True
-
-
-@pytest.mark.parametrize("behind", BEHIND)
-@pytest.mark.parametrize(
-    "layout",
-    [
-        {"across": 2, "down": 1, "gap": 12},
-        {"across": 2, "down": 1, "gap": 12, "levels": (1.0, 0.4)},
-        {"across": 1, "down": 2, "gap": 30},
-        {"across": 2, "down": 2, "gap": 8, "levels": (0.8, 1.0, 0.6)},
-        {"across": 3, "down": 1, "gap": 8},
-    ],
-    ids=["beside", "one dark", "above", "two by two", "three"],
-)
-def test_several_eyes_apart_in_one_frame_are_refused(layout, behind):
-    """None of them is taken for the photograph's, on any page, and the reason says so."""
-    with pytest.raises(NoFieldOfView, match=r"a lit area \d+% of the circle's size") as caught:
-        find_field_of_view(mosaic(**layout, behind=BEHIND[behind]))
-    assert caught.value.reason == "several eyes"
-
-
-@pytest.mark.parametrize("behind", BEHIND)
-@pytest.mark.parametrize("reach", [(60, 66), (60, 60), (50, 50)])
-@pytest.mark.parametrize("levels", [(1.0,), (1.0, 0.4), (0.3, 1.0)])
-@pytest.mark.parametrize(("across", "down"), [(2, 1), (2, 2)])
-def test_touching_eyes_are_never_taken_silently(across, down, levels, reach, behind):
-    """Round or cut where they touch, as bright as each other or not."""
-    assert never_sure(mosaic(across, down, levels=levels, reach=reach, behind=BEHIND[behind]))
-
-
-@pytest.mark.parametrize("small", [25, 35, 45])
-@pytest.mark.parametrize("box", [True, False])
-def test_an_inset_is_never_taken_silently(small, box):
-    """A smaller eye in a corner, in a black box over the larger one or beside it."""
-    image = draw_field(240, 330, x=140.0, y=120.0, radius=100.0, surround=3)
-    eye = draw_field(2 * small, 2 * small, x=small - 0.5, y=small - 0.5, radius=small - 2)
-    corner = image[-2 * small :, -2 * small :]
-    corner[:] = eye if box else np.maximum(eye, corner)
-    assert never_sure(image)
-
-
-@pytest.mark.parametrize("behind", [3, 255])
-def test_labels_captions_and_flares_beside_an_eye_are_no_second_one(behind):
-    """The circle stays sure and where it was."""
-    drawn = {"x": 120.0, "y": 120.0, "radius": 100.0}
-    image = draw_field(240, 420, **drawn, surround=behind)
-    image[90:220, 260:400] = 120 if behind > 200 else 235
-    cv2.putText(image, "F 054Y", (270, 150), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (10, 10, 10), 2)
-    cv2.putText(image, "OD 45", (250, 60), cv2.FONT_HERSHEY_SIMPLEX, 1.2, (160, 160, 160), 2)
-    rows, columns = np.indices(image.shape[:2])
-    flare = 200 * np.exp(-((columns - 230) ** 2 + (rows - 20) ** 2) / 30)
-    image = (image + flare[..., None]).clip(0, 255).astype(np.uint8)
-    found = find_field_of_view(image)
-    assert_near(found, drawn, longest=420)
-    assert found.confidence >= SURE
-
-
 def corner_arcs(turn, *, corner=40.0, shape=None):
     """A frame inside a circle of radius 150 that shows ``turn`` of it, in four arcs."""
     reach = [np.deg2rad(corner) + half * np.pi / 4 * turn for half in (-1, 1)]
@@ -441,144 +350,6 @@ def test_a_refusal_survives_the_way_back_from_a_worker():
         "black",
         "no bright field: black",
     )
-
-
-def slow_cut(image, field):
-    """The rectangle around the circle pixel by pixel; black outside the frame."""
-    wide, high = round(2 * field.radius * field.aspect), round(2 * field.radius)
-    left, top = round(field.x - (wide - 1) / 2), round(field.y - (high - 1) / 2)
-    cut = np.zeros((high, wide, *image.shape[2:]), np.uint8)
-    for y in range(high):
-        for x in range(wide):
-            if 0 <= top + y < image.shape[0] and 0 <= left + x < image.shape[1]:
-                cut[y, x] = image[top + y, left + x]
-    return cut
-
-
-@pytest.mark.parametrize(
-    "field",
-    [
-        FieldOfView(20.0, 15.0, 12.0),
-        FieldOfView(3.25, 4.75, 12.0),
-        FieldOfView(38.0, 27.0, 12.0),
-        FieldOfView(20.0, 15.0, 24.0),
-        FieldOfView(20.0, 15.0, 24.0, 0.5),
-        FieldOfView(-60.0, 15.0, 12.0),
-    ],
-)
-def test_a_crop_is_the_mean_over_blocks_of_a_slow_cut(field):
-    """Inside, over each edge, around all, squashed, and beside the frame, which is black."""
-    rng = np.random.default_rng(0)
-    image = rng.integers(256, size=(30, 41, 3), dtype=np.uint8)
-    regions = rng.integers(32, size=(30, 41), dtype=np.uint8)
-    cut = slow_cut(image, field)
-    high, wide = cut.shape[0] // 12, cut.shape[1] // 12
-    blocks = cut.reshape(12, high, 12, wide, 3).astype(float).mean(axis=(1, 3))
-    crop = crop_to_field_of_view(image, field, size=12)
-    assert np.abs(crop - blocks).max() <= 0.5 + 1e-9
-    nearest = crop_to_field_of_view(regions, field, size=12, interpolation="nearest")
-    expected = slow_cut(regions, field)[high // 2 :: high, wide // 2 :: wide]
-    np.testing.assert_array_equal(nearest, expected)
-
-
-def slow_mirror(image, field):
-    """The rectangle around the circle, outside the frame reflected at its edge pixel by pixel."""
-    wide, high = round(2 * field.radius * field.aspect), round(2 * field.radius)
-    left, top = round(field.x - (wide - 1) / 2), round(field.y - (high - 1) / 2)
-
-    def inside(place, length):
-        place %= 2 * length
-        return place if place < length else 2 * length - 1 - place
-
-    rows = [inside(top + y, image.shape[0]) for y in range(high)]
-    columns = [inside(left + x, image.shape[1]) for x in range(wide)]
-    return image[rows][:, columns]
-
-
-@pytest.mark.parametrize(
-    "field",
-    [FieldOfView(20.0, 15.0, 24.0), FieldOfView(38.0, 4.0, 12.0), FieldOfView(20.0, 15.0, 48.0)],
-)
-def test_mirrored_padding_continues_the_frame(field):
-    """Against a slow reflection, also where the frame is mirrored more than once."""
-    rng = np.random.default_rng(0)
-    image = rng.integers(256, size=(30, 41, 3), dtype=np.uint8)
-    cut = slow_mirror(image, field)
-    blocks = cut.reshape(12, cut.shape[0] // 12, 12, cut.shape[1] // 12, 3).astype(float)
-    crop = crop_to_field_of_view(image, field, size=12, padding="mirror")
-    assert np.abs(crop - blocks.mean(axis=(1, 3))).max() <= 0.5 + 1e-9
-
-
-def test_a_circle_beside_the_frame_is_black_however_padded():
-    """There is nothing to mirror."""
-    image = np.full((30, 41, 3), 99, np.uint8)
-    crop = crop_to_field_of_view(image, FieldOfView(-60.0, 15.0, 12.0), size=8, padding="mirror")
-    assert crop.max() == 0
-
-
-@pytest.mark.parametrize("size", [1, 64, 101])
-def test_a_black_surround_keeps_the_circle_alone(size):
-    """Paper and dates outside are black, inside nothing changes; photographs and maps alike."""
-    image = np.full((120, 140, 3), 200, np.uint8)
-    field = FieldOfView(70.0, 60.0, 45.0, 1.1)
-    kept = crop_to_field_of_view(image, field, size=size)
-    alone = crop_to_field_of_view(image, field, size=size, surround="black")
-    flat = crop_to_field_of_view(image[..., 0], field, size=size, surround="black")
-    middles = np.arange(size) - (size - 1) / 2
-    inside = np.hypot(middles[:, None], middles) <= size / 2
-    np.testing.assert_array_equal(alone, np.where(inside[..., None], kept, 0))
-    np.testing.assert_array_equal(flat, alone[..., 0])
-
-
-@pytest.mark.parametrize("radius", [161.0, 218.0, 299.0])
-def test_shrinking_between_whole_factors_is_near_the_mean_under_each_pixel(radius):
-    """The quick way against OpenCV's exact one, on a texture as fine as optics leave it."""
-    rng = np.random.default_rng(0)
-    noise = rng.integers(256, size=(610, 610, 3), dtype=np.uint8)
-    image = cv2.GaussianBlur(noise, (0, 0), 1.2)
-    side = round(2 * radius)
-    start = round(305 - (side - 1) / 2)
-    cut = image[start : start + side, start : start + side]
-    exact = cv2.resize(cut, (300, 300), interpolation=cv2.INTER_AREA).astype(int)
-    crop = crop_to_field_of_view(image, FieldOfView(305.0, 305.0, radius), size=300)
-    assert np.abs(crop - exact).mean() < 1.0
-    assert np.abs(crop - exact).max() <= 8
-
-
-def test_the_crop_of_a_squashed_photograph_is_that_of_the_unsquashed_one():
-    """Squash a frame by a third: its crop shows the same eye as before."""
-    rng = np.random.default_rng(0)
-    whole = draw_field(360, 480, x=240.0, y=180.0, radius=170.0)
-    texture = cv2.resize(rng.integers(40, size=(9, 12, 3), dtype=np.uint8), (480, 360))
-    whole = np.where(whole > 0, whole - texture, 0).astype(np.uint8)
-    squashed = cv2.resize(whole, (320, 360), interpolation=cv2.INTER_AREA)
-    field = find_field_of_view(squashed)
-    assert field.aspect == pytest.approx(2 / 3, rel=0.01)
-    first = crop_to_field_of_view(whole, find_field_of_view(whole), size=64).astype(int)
-    second = crop_to_field_of_view(squashed, field, size=64).astype(int)
-    inside = draw_field(64, 64, x=31.5, y=31.5, radius=29)[..., 0] > 0
-    assert np.abs(first - second)[inside].mean() < 2
-
-
-def test_region_flags_are_never_mixed():
-    """Bits of neighbours do not average into a structure that is not there."""
-    regions = np.zeros((60, 60), np.uint8)
-    regions[:30] = REGION_FLAGS["retina"] | REGION_FLAGS["vessels"]
-    regions[30:] = REGION_FLAGS["retina"]
-    for size in (7, 60, 91):
-        crop = crop_to_field_of_view(
-            regions, FieldOfView(29.5, 29.5, 30.0), size=size, interpolation="nearest"
-        )
-        assert set(np.unique(crop)) == {1, 9}
-
-
-@pytest.mark.parametrize(("size", "radius"), [(0, 9.0), (8, 0.2)])
-def test_a_crop_of_no_size_is_refused(size, radius):
-    """With both values."""
-    with pytest.raises(InputError, match=f"size={size}, radius={radius}: both must be at least 1"):
-        crop_to_field_of_view(
-            np.zeros((9, 9, 3), np.uint8), FieldOfView(4.0, 4.0, radius), size=size
-        )
 
 
 @pytest.mark.real_data

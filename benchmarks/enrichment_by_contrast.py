@@ -74,9 +74,8 @@ def parts_of(folder: Path, contrast: str, *, eps: float) -> pd.DataFrame:
     for name in ("networks", "null_low", "null_high", "p", "p_max"):
         rows[name] = rows["part"].map(null[name]).where(first)
     rows = rows.rename(columns={"networks": "null_models"})
-    rows["found"] = (
-        (rows["p_max"] < LEVEL) & (rows["over_sham"] > 1) & (rows["over_sham_p"] < LEVEL)
-    )
+    told = (rows["p_max"] < LEVEL) & (rows["over_sham"] > 1) & (rows["over_sham_p"] < LEVEL)
+    rows["found"] = told.astype(object).where(first)
     return rows.sort_values(["part", "network"])
 
 

@@ -38,9 +38,7 @@ def test_check_sees_a_change_of_page_or_files(tmp_path, broken, capsys):
     shutil.copytree(ROOT / "docs", docs)
     assert main(["--check", "--docs", str(docs)]) == 0
     claims = pd.read_csv(docs / "results" / "claims.csv", dtype=str).set_index("claim")
-    figure = claims.loc[
-        "ODIR, sex by a fine-tuned ImageNet network: test AUROC per person", "value"
-    ]
+    figure = claims.loc["ODIR, sex by a frozen ImageNet network: test AUROC per person", "value"]
     text = (docs / broken).read_text(encoding="utf-8")
     assert figure in text
     (docs / broken).write_text(text.replace(figure, figure[::-1]), encoding="utf-8")

@@ -28,7 +28,7 @@ from experiments.train import TrainConfig
             EvaluateConfig,
             [
                 "Flags of evaluate:",
-                "How a network is measured; without budgets it is measured clean only:",
+                "How a network is scored; without budgets it is scored clean only:",
                 "What a run prints:",
             ],
         ),

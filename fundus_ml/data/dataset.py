@@ -21,7 +21,7 @@ from fundus_ml.data.channels import (
     pooled_statistics,
     recorded_statistics,
 )
-from fundus_ml.data.contrasts import SEX_CONTRAST, Answers
+from fundus_ml.data.contrasts import SEX_CONTRAST, Answers, Contrast
 from fundus_ml.data.linkage import Linkage
 from fundus_ml.data.manifest import SEXES, SPLITS
 from fundus_ml.data.options import factors_of
@@ -149,14 +149,14 @@ class FundusDataset(Dataset[tuple[Tensor, float]]):
     def relabelled(self, labels: ArrayLike) -> Self:
         """Give every eye another label, ``(len(self),)`` of 0 and 1; about sex, the sex with it.
 
-        The weights balance the given labels, as they balanced the true ones. Pixels, splits,
+        The weights balance the given labels where they balanced the true ones. Pixels, splits,
         statistics and digest stay those of the truth.
         """
         given = np.asarray(labels, np.int64)
         frame = self.frame.assign(label=given)
         if self.contrast == SEX_CONTRAST:
             frame["sex"] = np.asarray(SEXES)[given]
-        return self._with(self._weighed(frame), self._folder)
+        return self._with(self._weighed(frame, self.contrast), self._folder)
 
     def answering(self, answers: Answers) -> Self:
         """Keep the eyes that answer a question, with their answers as labels.
@@ -169,15 +169,17 @@ class FundusDataset(Dataset[tuple[Tensor, float]]):
         """
         kept = self.select(answers.label.notna().to_numpy())
         label = answers.label.dropna().to_numpy(np.int64)
-        frame = self._weighed(kept.frame.assign(label=label))
+        frame = self._weighed(kept.frame.assign(label=label), answers.contrast)
         asked = kept._with(frame, kept._folder)  # noqa: SLF001 (its own kind)
         asked.contrast, asked.left_out = answers.contrast, answers.left_out
         return asked
 
-    def _weighed(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Weigh eyes by their labels, whatever these are the answers to."""
-        by_label = frame.assign(sex=frame["label"])
-        return frame.assign(weight=balance_weights(by_label, by=common_factors(self._records)))
+    def _weighed(self, frame: pd.DataFrame, contrast: Contrast) -> pd.DataFrame:
+        """Weigh eyes by their labels, in place of the sex, which only some folders balance."""
+        factors = common_factors(self._records)
+        if contrast != SEX_CONTRAST:
+            factors = ["sex", *(name for name in factors if name != "sex")]
+        return frame.assign(weight=balance_weights(frame.assign(sex=frame["label"]), by=factors))
 
     def _with(self, frame: pd.DataFrame, folder: NDArray[np.intp]) -> Self:
         """The same dataset with other rows."""

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fundus_ml.errors import InputError, Refused
+from fundus_ml.imaging.photographs import read_file
 from fundus_ml.imaging.regions.landmark_network import LandmarkNetwork
 from fundus_ml.imaging.regions.landmarks import landmark_network
 from fundus_ml.region_training.calibration import calibrate
@@ -186,7 +187,10 @@ def _digest(eyes: Sequence[MarkedEye]) -> str:
     content = hashlib.sha256()
     for eye in eyes:
         content.update(repr((eye.path.name, eye.box, eye.fovea)).encode())
-        content.update(eye.path.read_bytes())
+        try:
+            content.update(read_file(eye.path))
+        except Refused as refused:  # told where the squares are made
+            content.update(refused.reason.encode())
     return content.hexdigest()[:12]
 
 

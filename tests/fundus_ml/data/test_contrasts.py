@@ -134,8 +134,12 @@ def test_ages_are_balanced_within_a_contrast_where_the_folder_balances_them(fold
     frame = read_manifest(folder / MANIFEST)
     write_manifest(frame.assign(age=np.where(np.arange(24) < 6, 45.0, 65.0)), folder / MANIFEST)
     record = read_dataset_json(folder)
-    for balance, wanted in (("sex,source", [6, 18]), ("sex,source,age", [12, 12])):
+    for balance, wanted in (
+        ("sex,source", [6, 18]), ("sex,source,age", [12, 12]), ("source", [6, 18]), ("", [6, 18]),
+    ):  # fmt: skip
         said = record | {"recipe": record["recipe"] | {"balance": balance}}
         write_record(folder, said, kinds=("pixels", "regions"))
         asked = open_dataset(str(folder), contrast="glaucoma").frame
         assert asked.groupby("age")["weight"].sum().to_list() == pytest.approx(wanted)
+        classes = asked.groupby("label")["weight"].sum()
+        assert classes[0] == pytest.approx(classes[1])  # also where the sexes are not balanced

@@ -73,6 +73,8 @@ def test_photographs_that_are_not_taken_are_named(marks, tmp_path):
         [marks[0], *bad], on_refused=lambda path, _why: refused.append(path.name)
     )
     assert (len(taken), refused) == (1, ["dark.png", "broken.png"])
+    gone = replace(marks[0], path=tmp_path / "gone.png")
+    assert learning._digest([gone]) != learning._digest([marks[0]])
     with pytest.raises(InputError, match=r"^marks: none of 2 photographs is taken; the first, d"):
         marked_examples(bad)
 

@@ -208,7 +208,9 @@ def test_two_runs_are_compared(listed, chain_once):
     for name in ("evaluate clean", "evaluate robust"):
         box = f"document.querySelector('[row-id=\"{names[name]}\"] .ag-selection-checkbox input')"
         listed.click(box)
-    listed.click("found('button', 'Compare')")
+        listed.see(f"{box}.checked")
+    listed.see("found('button', 'Compare') && !found('button', 'Compare').disabled")
+    listed.page.evaluate("found('button', 'Compare').click()")  # it moves while the bar comes in
     listed.see("found('table', 'evaluate clean') && found('table', 'evaluate robust')")
     listed.see("document.querySelectorAll('.ReactVirtualized__Grid').length == 2")
     listed.page.evaluate(

@@ -64,7 +64,7 @@ class MeasureConfig(ConsoleOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Biomarkers:
+class BiomarkerResults:
     """What a ``measure`` run found.
 
     Attributes:
@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     run_entry_point("measure", MeasureConfig, measure, argv)
 
 
-def measure(config: MeasureConfig, run: "tracking.Run") -> Biomarkers:
+def measure(config: MeasureConfig, run: "tracking.Run") -> BiomarkerResults:
     """Measure every eye, record it, compare the classes."""
     dataset = running.read_dataset(
         run, config.dataset, context="measure", verify=config.verify, contrast=config.contrast
@@ -115,7 +115,7 @@ def measure(config: MeasureConfig, run: "tracking.Run") -> Biomarkers:
     console.table(associations[["biomarker", "eyes", "difference", "q", "direction", "reason"]])
     console.table(scorers, final=True)
     console.say(said)
-    return Biomarkers(values=values, associations=associations, scorers=scorers)
+    return BiomarkerResults(values=values, associations=associations, scorers=scorers)
 
 
 def _check_people(config: MeasureConfig, dataset: "FundusDataset") -> None:

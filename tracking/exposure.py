@@ -45,7 +45,7 @@ def made_from(version: ModelVersion) -> dict[str, ModelVersion | None]:
     while waiting:
         uri, model_id = waiting.pop(0)
         if uri not in found:
-            found[uri] = parent = _parent_at(uri, model_id)
+            found[uri] = parent = find_version(uri, model_id)
             waiting += [] if parent is None else parent.parents.items()
     return found
 
@@ -89,9 +89,3 @@ def download_training_eyes(version: ModelVersion, into: Path) -> Path | None:
         return None
     with checked_copy(version, (TRAINING_EYES,)) as copy:
         return Path(shutil.copy(copy / TRAINING_EYES, into))
-
-
-def _parent_at(uri: str, model_id: str) -> ModelVersion | None:
-    """Find a parent; a name that was deleted counts from 1 again, with other versions."""
-    found = find_version(uri)
-    return found if found is not None and model_id in ("", found.model_id) else None

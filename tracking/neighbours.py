@@ -17,7 +17,7 @@ from tracking.database import session
 from tracking.datasets import datasets_read
 from tracking.errors import TrackingError
 from tracking.models_read import FORMER_TAGS, MODELS_READ, models_read, took
-from tracking.registry import resolve, version_of
+from tracking.registry import find_version, resolve, version_of
 from tracking.searching import find_runs
 from tracking.steps import TOOK_OVER
 from tracking.stores import initialise_tracking
@@ -115,10 +115,12 @@ class Neighbours:
 
     def _above_run(self, run: entities.Run) -> Iterator[Node]:
         tags = run.data.tags
-        for uri, model_id in models_read(tags).items():
+        for uri in models_read(tags):
             version = _found(resolve, uri)
-            taken = version is not None and took(run, version)
-            yield _model_at(uri, model_id) if taken else Node("model", uri, GONE)
+            if version is not None and took(run, version):
+                yield _model(version)
+            else:
+                yield Node("model", uri, GONE)
         yield from (_dataset(each) for each in datasets_read(run) if not _wrote(run, each.digest))
         members = _listed(tags, "dataset_members")
         yield from (_dataset(self.datasets[each]) for each in members if each in self.datasets)
@@ -214,10 +216,8 @@ def _run(run: entities.Run) -> Node:
 
 def _model_at(uri: str, model_id: str) -> Node:
     """What an address meant; the id, where it is known, tells it from what it means now."""
-    version = _found(resolve, uri)
-    if version is None or model_id not in ("", version.model_id):
-        return Node("model", uri, GONE)
-    return _model(version)
+    version = _found(lambda name: find_version(name, model_id), uri)
+    return Node("model", uri, GONE) if version is None else _model(version)
 
 
 def _made_from(child: ModelVersion, parent: ModelVersion) -> bool:

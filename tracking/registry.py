@@ -290,12 +290,19 @@ def find_alias(name: str, alias: str) -> ModelVersion | None:
     return resolve(f"models:/{name}@{alias}") if alias in known else None
 
 
-def find_version(uri: str) -> ModelVersion | None:
-    """Find a version as :func:`resolve` does; None where it is not in the registry any more."""
+def find_version(uri: str, model_id: str = "") -> ModelVersion | None:
+    """Find a version as :func:`resolve` does; None where it is not in the registry any more.
+
+    Args:
+        uri: Its address.
+        model_id: Its logged model, where that is known: a name that was deleted counts from 1
+            again, and the version that is found may be another one.
+    """
     try:
-        return resolve(uri)
+        found = resolve(uri)
     except TrackingError:
         return None
+    return found if model_id in ("", found.model_id) else None
 
 
 def tag_version(version: ModelVersion, tags: Mapping[str, str]) -> None:

@@ -78,8 +78,8 @@ def has_rows(
     Args:
         entry_point: ``evaluate`` or ``modulate``; others write no rows that a chain relies on.
         run_id: The run.
-        model_ids: Of the versions it read.
-        dataset_digest: Of the dataset it read.
+        model_ids: Logged models of the versions it read.
+        dataset_digest: Digest of the dataset it read.
     """
     table = _WRITTEN.get(entry_point)
     if table is None:

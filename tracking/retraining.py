@@ -46,7 +46,9 @@ def retrain_once(
         done = study.optuna.user_attrs.get(RETRAINED, {})
         if not mine:
             said = f"another worker retrains trial {best.number}"
-        elif wanted.items() <= done.items() and _stands(done):
+        elif wanted.items() <= done.items() and find_version(
+            done["version"], done.get("model_id", "")
+        ):
             said = f"trial {best.number} was retrained before: {done['version']}"
         else:
             version = train(best.params)
@@ -57,12 +59,6 @@ def retrain_once(
             said = f"trial {best.number} retrained: {version.uri}"
     run.set_tags({RETRAINED: said})
     return said
-
-
-def _stands(done: Mapping[str, Any]) -> bool:
-    """Whether the version of an earlier retraining is still in the registry."""
-    found = find_version(done["version"])
-    return found is not None and done.get("model_id", found.model_id) == found.model_id
 
 
 def _credit(version: ModelVersion, tags: Mapping[str, str]) -> None:

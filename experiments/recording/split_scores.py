@@ -1,4 +1,4 @@
-"""How a network is measured: scored, logged, shown, compared with the shortcuts."""
+"""How a network is scored on a split, logged, shown and compared with the shortcuts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -80,7 +80,7 @@ class ChoosesEyes(Protocol):
 
     @property
     def seed(self) -> int:
-        """Of the choice and of the noise."""
+        """Seed of the choice and of the noise."""
 
     @property
     def region(self) -> str:

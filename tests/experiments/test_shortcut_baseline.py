@@ -5,7 +5,7 @@ from fundus_ml.data.opening import open_dataset
 
 
 def test_an_audit_is_made_once_for_the_same_eyes_and_question(versions, monkeypatch):
-    """Of a contrast it is kept nowhere; the steps of a chain open the dataset anew."""
+    """A contrast's is kept nowhere; the steps of a chain open the dataset anew."""
     made = []
     monkeypatch.setattr(shortcut_baseline, "_MADE", {})
     monkeypatch.setattr(

@@ -150,6 +150,7 @@ def _write(file: Path, replicate: Replicate) -> None:
     trained.predicted.assign(
         seed=replicate.seed,
         version=trained.version.uri,
+        model_id=trained.version.model_id,
         seconds_per_step=trained.seconds_per_step,
         best=trained.best,
     ).to_parquet(partial, index=False)
@@ -161,13 +162,15 @@ def _read(file: Path) -> Replicate | None:
     if not file.is_file():
         return None
     rows = pd.read_parquet(file)
-    version = find_version(str(rows["version"].iloc[0]))
+    own = ["seed", "version", "model_id", "seconds_per_step", "best"]
+    said = rows[own].iloc[0]
+    version = find_version(str(said["version"]), str(said["model_id"]))
     if version is None:
         return None
     trained = Trained(
         version=version,
-        seconds_per_step=float(rows["seconds_per_step"].iloc[0]),
-        predicted=rows.drop(columns=["seed", "version", "seconds_per_step", "best"]),
-        best=float(rows["best"].iloc[0]),
+        seconds_per_step=float(said["seconds_per_step"]),
+        predicted=rows.drop(columns=own),
+        best=float(said["best"]),
     )
-    return Replicate(seed=int(rows["seed"].iloc[0]), trained=trained)
+    return Replicate(seed=int(said["seed"]), trained=trained)

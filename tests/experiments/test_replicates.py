@@ -78,6 +78,32 @@ def test_null_models_that_were_killed_go_on_with_the_one_they_were_at(
 
 
 @pytest.mark.slow
+def test_another_version_at_the_address_of_a_finished_replicate_is_not_taken_for_it(
+    versions, monkeypatch, capsys
+):
+    """A name that was deleted counts from 1 again."""
+    asked = SMALL | {"dataset": versions.a, "labels": "shuffled", "register_as": "renamed"}
+    several = flags(asked | {"replicates": 2, "seed": 5})
+    whole = train.train_one
+
+    def killed(config, *given, **how):
+        if config.seed == 6:
+            raise Stopped(15)
+        return whole(config, *given, **how)
+
+    monkeypatch.setattr(train, "train_one", killed)
+    with pytest.raises(SystemExit):
+        train.main(several)
+    initialise_tracking().delete_registered_model("renamed")
+    train.main(flags(asked | {"seed": 9}))
+    monkeypatch.setattr(train, "train_one", whole)
+    capsys.readouterr()
+    train.main(several)
+    assert "replicate 1/2: is" not in capsys.readouterr().out
+    assert resolve("models:/renamed/2").tags["seed"] == "5"
+
+
+@pytest.mark.slow
 def test_frozen_layers_see_each_eye_once_for_all(versions, monkeypatch):
     """Scores from stored features are the network's own; the first alone gets the alias.
 

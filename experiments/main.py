@@ -8,7 +8,6 @@ eyes, where the place of the difference between the sexes is known.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from experiments import recording, running
@@ -198,7 +197,7 @@ def run_chain(config: MainConfig, run: "tracking.Run") -> None:
         for name, trained in {"clean": clean, "robust": robust}.items()
     }
     steps.log(run)
-    audit = auditing.read_audit(Path(config.dataset) / auditing.AUDIT)
+    audit = auditing.read_audit(running.user_path(config.dataset) / auditing.AUDIT)
     recording.write_summary(run, config.design(), audit, findings, folder)
     recording.write_lineage(run)
     console.say(f"open {folder / 'summary.html'}, or `make ui` for every run and picture")

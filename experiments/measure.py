@@ -90,9 +90,19 @@ def measure(config: MeasureConfig, run: "tracking.Run") -> BiomarkerResults:
     )
     _check_people(config, dataset)
     network = _network(config, run, dataset)
-    measured = running.measured_eyes(dataset, run, kept=config.kept, workers=config.workers)
-    recording.record_rows(run, dataset, measured)
-    values = measured.frame
+    with running.measured_eyes(dataset, run, kept=config.kept, workers=config.workers) as measured:
+        recording.record_rows(run, dataset, measured)
+        return _compare(config, run, dataset, measured.frame, network)
+
+
+def _compare(
+    config: MeasureConfig,
+    run: "tracking.Run",
+    dataset: "FundusDataset",
+    values: "pd.DataFrame",
+    network: "NDArray[np.float64] | None",
+) -> BiomarkerResults:
+    """Compare the classes, and what biomarkers say of them with what the network says."""
     people = dataset.frame["person_group"]
     associations = biomarkers.associate(
         values,

@@ -90,7 +90,7 @@ def make_page(config: ReaderStudyConfig, run: "tracking.Run") -> "pd.DataFrame":
 
 def score_answers(config: ReaderStudyConfig, run: "tracking.Run") -> "pd.DataFrame":
     """Score the CSV files of readers against the key of their study; record table and figure."""
-    paths = [user_path(path) for path in config.answers.split(",")]
+    paths = [user_path(path.strip()) for path in config.answers.split(",")]
     digest = reader_study.study_of(paths)
     trials = _key(config, digest)
     answers = reader_study.read_answers(paths, trials)

@@ -251,6 +251,8 @@ class Question:
             self.robust(self.trained(SHUFFLED, seed), chosen, SHUFFLED, seed)
             for seed in range(1, self.config.null_models + 1)
         ]
+        # Rows are one per version, eye and budget: those of all eyes are written last.
+        looks = {level: self.looks(step, level) for level, step in {0.0: start, **rungs}.items()}
         return recording.Answer(
             eyes=eyes,
             start=start,
@@ -259,7 +261,7 @@ class Question:
             nulls=nulls,
             scores=self.evaluated(rungs[chosen]),
             modulated=self.modulated(rungs[chosen], start, nulls),
-            looks={level: self.looks(step, level) for level, step in {0.0: start, **rungs}.items()},
+            looks=looks,
         )
 
     def trained(self, labels: str, seed: int = 0) -> "tracking.Step":

@@ -62,7 +62,14 @@ def reproduce(config: ReproduceConfig, run: "tracking.Run") -> float:
     with tracking.checked_out(first.commit) as code, TemporaryDirectory() as scratch:
         second = run.child(first.entry_point, {tracking.REPRODUCES: first.run_id})
         done = subprocess.run(  # noqa: S603 (our own command)
-            [sys.executable, "-P", "-m", f"experiments.{first.entry_point}", *flags],
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                f"experiments.{first.entry_point}",
+                *flags,
+                *_unfinished_work(first, Path(scratch)),
+            ],
             env=os.environ
             | {
                 "PYTHONPATH": str(code),
@@ -114,6 +121,12 @@ def flags_of(first: "tracking.Repeatable") -> list[str]:
         # The version itself may be gone by now; its name must stay as it is all the same.
         values["register_as"] = (first.registered or values["register_as"]) + ENDING
     return [part for name, value in _given(values) for part in (f"--{name}", value)]
+
+
+def _unfinished_work(first: "tracking.Repeatable", scratch: Path) -> list[str]:
+    """Flag for a folder of its own: an unfinished run of the user's is not gone on with."""
+    flags = [name for name in ("checkpoints", "kept") if name in first.parameters]
+    return [part for name in flags for part in (f"--{name}", str(scratch / name))]
 
 
 def _given(values: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ accuracy and an AUROC above 1/2 and no gradient is masked.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import tracking
 from experiments import recording, running
@@ -178,9 +179,13 @@ def robustify(config: RobustifyConfig, run: "tracking.Run") -> "running.Trained"
         paths=config.dataset,
         starts=running.registered_starts(starts),
         own=lambda one, place: replace(one, model=starts[place % len(starts)]),
-    )
-    recording.record_replicates(
-        run, found, labels=config.labels, bootstrap=config.bootstrap, seed=config.seed
+        record=partial(
+            recording.record_replicates,
+            run,
+            labels=config.labels,
+            bootstrap=config.bootstrap,
+            seed=config.seed,
+        ),
     )
     return found[0].trained
 

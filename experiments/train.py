@@ -79,9 +79,13 @@ def train(config: TrainConfig, run: "tracking.Run") -> "running.Trained":
         dataset=dataset,
         paths=config.dataset,
         starts=running.registered_starts([config.weights]),
-    )
-    recording.record_replicates(
-        run, found, labels=config.labels, bootstrap=config.bootstrap, seed=config.seed
+        record=partial(
+            recording.record_replicates,
+            run,
+            labels=config.labels,
+            bootstrap=config.bootstrap,
+            seed=config.seed,
+        ),
     )
     return found[0].trained
 

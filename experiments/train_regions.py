@@ -9,14 +9,18 @@ command goes on where it was interrupted. Copy both files over those in fundus_m
 use them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
+from filelock import FileLock, Timeout
+
 from experiments.running import console
 from experiments.running.flags import run_entry_point
 from experiments.running.options import ConsoleOptions
+from experiments.running.places import place, user_path
 from fundus_ml import region_training
 from fundus_ml.errors import InputError, check_seed, refuse_outside
 
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     import tracking
 
 LANDMARKS, VESSELS = "landmarks", "vessels"
+LOCK = ".lock"
 STARTS = ("imagenet", "packaged")
 STAGES = {"cut out": "eye", "paint": "eye", "train": "step", "calibrate": "eye"}
 RELEASES = ("drive", "chase")
@@ -111,7 +116,9 @@ Trained: TypeAlias = "region_training.TrainedLandmarks | region_training.Trained
 def train_regions(config: TrainRegionsConfig, run: "tracking.Run") -> Trained:
     """Train, calibrate, measure; keep weights, card and figures on the run."""
     learn = _learn_vessels if config.part == VESSELS else _learn_landmarks
-    trained = learn(config, run)
+    marks, out = user_path(config.marks), place("out", config.out)
+    with _alone(out):
+        trained = learn(config, run, marks, out)
     run.log_metrics(trained.figures)
     for file in (trained.weights, trained.card):
         run.log_artifact(file)
@@ -121,11 +128,29 @@ def train_regions(config: TrainRegionsConfig, run: "tracking.Run") -> Trained:
     return trained
 
 
-def _learn_vessels(config: TrainRegionsConfig, run: "tracking.Run") -> Trained:
-    root = Path(config.marks)
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Be the only training that writes squares and checkpoints into a folder."""
+    lock = FileLock(out / LOCK, timeout=0)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise InputError(f"out={out}: another train_regions works there") from None
+    except OSError as error:
+        raise InputError(f"out={out}: cannot be written ({error.strerror})") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _learn_vessels(
+    config: TrainRegionsConfig, run: "tracking.Run", marks: Path, out: Path
+) -> Trained:
     releases = {
-        "drive": region_training.read_drive(root / "drive"),
-        "chase": region_training.read_chase(root / "chase_db1"),
+        "drive": region_training.read_drive(marks / "drive"),
+        "chase": region_training.read_chase(marks / "chase_db1"),
     }
     training = config.vessel_training()
     with console.stages(dict.fromkeys((*RELEASES, "+".join(RELEASES)), "step")) as on_progress:
@@ -134,19 +159,21 @@ def _learn_vessels(config: TrainRegionsConfig, run: "tracking.Run") -> Trained:
             on_progress(learned, step, training.steps)
             run.log_metrics({f"{learned.replace('+', '_')}_loss": loss}, step=step)
 
-        return region_training.learn_vessels(releases, training, Path(config.out), on_step=on_step)
+        return region_training.learn_vessels(releases, training, out, on_step=on_step)
 
 
-def _learn_landmarks(config: TrainRegionsConfig, run: "tracking.Run") -> Trained:
-    marks = region_training.read_marks(Path(config.marks))
+def _learn_landmarks(
+    config: TrainRegionsConfig, run: "tracking.Run", marks: Path, out: Path
+) -> Trained:
+    eyes = region_training.read_marks(marks)
     with console.stages(STAGES) as on_progress:
         return region_training.learn_landmarks(
-            marks,
+            eyes,
             config.landmark_training(),
-            Path(config.out),
+            out,
             patients=config.patients,
             variants=config.variants,
-            sources=tuple(config.sources.split(",")) if config.sources else (),
+            sources=tuple(name.strip() for name in config.sources.split(",") if name.strip()),
             packaged=config.start == "packaged",
             on_progress=on_progress,
             on_losses=lambda step, losses: run.log_metrics(losses, step=step),

@@ -179,7 +179,7 @@ def _check_retraining(
         raise InputError(f"retrain_epochs={epochs}: {error}") from None
     if isinstance(base, RobustifyConfig) and base.gate:
         drawn = [value for name, value in tracking.extremes(file.space) if name == "eps"]
-        check_gate_radius(base.constraint, max(drawn, default=base.eps), size=size)
+        check_gate_radius(base.constraint, min(drawn, default=base.eps), size=size)
 
 
 def _pinned(base: Training) -> Training:

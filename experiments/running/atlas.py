@@ -113,34 +113,35 @@ def measured_atlas(
         seed=seed,
     )
     say("atlas: biomarkers of every eye of the split, and of each picture")
-    unchanged = measured_eyes(split, run, kept="", workers=0).frame
-    with processes():
-        measured = atlas.measure_changes(chosen.pixels, modulated, eyes, evaluator.regions)
-    edits = None
-    if evaluator.independent is not None:
-        edits = atlas.single_edits(
-            partial(logits_of, evaluator.independent, batch_size=evaluator.options.batch_size),
-            chosen.pixels,
-            parts_of_rows(eyes, evaluator.regions),
+    with measured_eyes(split, run, kept="", workers=0) as found:
+        unchanged = found.frame
+        with processes():
+            measured = atlas.measure_changes(chosen.pixels, modulated, eyes, evaluator.regions)
+        edits = None
+        if evaluator.independent is not None:
+            edits = atlas.single_edits(
+                partial(logits_of, evaluator.independent, batch_size=evaluator.options.batch_size),
+                chosen.pixels,
+                parts_of_rows(eyes, evaluator.regions),
+                people,
+                seed=seed,
+            )
+        everybody = split.frame["person_group"]
+        table = atlas.compare_changes(
+            measured,
+            chosen.target,
             people,
-            seed=seed,
-        )
-    everybody = split.frame["person_group"]
-    table = atlas.compare_changes(
-        measured,
-        chosen.target,
-        people,
-        spreads=atlas.between_people(unchanged, everybody),
-        associations=biomarkers.associate(
-            unchanged,
-            split.labels,
-            groups=everybody,
-            age=split.frame["age"],
+            spreads=atlas.between_people(unchanged, everybody),
+            associations=biomarkers.associate(
+                unchanged,
+                split.labels,
+                groups=everybody,
+                age=split.frame["age"],
+                resamples=resamples,
+                seed=seed,
+            ),
+            edits=edits,
             resamples=resamples,
             seed=seed,
-        ),
-        edits=edits,
-        resamples=resamples,
-        seed=seed,
-    )
-    return MeasuredAtlas(changes=changes, biomarkers=table, edits=edits)
+        )
+        return MeasuredAtlas(changes=changes, biomarkers=table, edits=edits)

@@ -1,6 +1,8 @@
 """Biomarkers of every eye of a dataset: measured by all cores, kept while that lasts."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -41,8 +43,11 @@ class MeasuredEyes:
     measured_by: str
 
 
-def measured_eyes(dataset: FundusDataset, run: Run, *, kept: str, workers: int) -> MeasuredEyes:
-    """Measure every biomarker of every eye.
+@contextmanager
+def measured_eyes(
+    dataset: FundusDataset, run: Run, *, kept: str, workers: int
+) -> Iterator[MeasuredEyes]:
+    """Measure every biomarker of every eye; what was kept of it is deleted after the block.
 
     Regions are those of the dataset; where a folder was written without, they are looked for on its
     squares.
@@ -74,24 +79,21 @@ def measured_eyes(dataset: FundusDataset, run: Run, *, kept: str, workers: int) 
         "eyes": _digest(dataset.frame[["image_id"]]),
     }
     values, reasons = [], []
-    with (
-        kept_folder(KEPT, "measure", kept, identity, run, datasets=dataset.paths) as folder,
-        processes(workers=workers),
-        progress("measure", "eye") as on_progress,
-    ):
-        keep = KeptBatches(folder)
-        for start in range(0, len(dataset), BATCH):
-            rows = np.arange(start, min(start + BATCH, len(dataset)))
-            found = keep(f"{start:06d}", partial(_measure, dataset, rows, stored=stored))
-            values.append(found["values"])
-            reasons.append(found["reasons"])
-            on_progress(int(rows[-1]) + 1, len(dataset))
     names = [each.name for each in biomarkers.CATALOGUE]
-    return MeasuredEyes(
-        frame=pd.DataFrame(np.concatenate(values), columns=names),
-        reasons=pd.DataFrame(np.concatenate(reasons), columns=names),
-        measured_by=measured_by,
-    )
+    with kept_folder(KEPT, "measure", kept, identity, run, datasets=dataset.paths) as folder:
+        keep = KeptBatches(folder)
+        with processes(workers=workers), progress("measure", "eye") as on_progress:
+            for start in range(0, len(dataset), BATCH):
+                rows = np.arange(start, min(start + BATCH, len(dataset)))
+                found = keep(f"{start:06d}", partial(_measure, dataset, rows, stored=stored))
+                values.append(found["values"])
+                reasons.append(found["reasons"])
+                on_progress(int(rows[-1]) + 1, len(dataset))
+        yield MeasuredEyes(
+            frame=pd.DataFrame(np.concatenate(values), columns=names),
+            reasons=pd.DataFrame(np.concatenate(reasons), columns=names),
+            measured_by=measured_by,
+        )
 
 
 def _measure(

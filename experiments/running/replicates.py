@@ -87,6 +87,7 @@ def replicates(
     paths: str,
     starts: Sequence[ModelVersion] = (),
     own: Callable[[C, int], C] = lambda config, _: config,
+    record: Callable[[Sequence[Replicate]], object],
 ) -> list[Replicate]:
     """Train as many networks as ``config.replicates`` says, those that are not there yet.
 
@@ -99,6 +100,7 @@ def replicates(
         paths: What the flag ``dataset`` says.
         starts: Registered versions that they start from: one for all, or one each.
         own: Gives the flags of a replicate, counted from 0, what only it has.
+        record: Records all of them, before what was kept of the trainings is deleted.
 
     Raises:
         InputError: Null models would share a start that learned labels, several processes train
@@ -141,6 +143,7 @@ def replicates(
                     f"replicate {place + 1}/{config.replicates}: is {replicate.trained.version.uri}"
                 )
             found.append(replicate)
+        record(found)
     return found
 
 

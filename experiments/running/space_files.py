@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from experiments.running.flag_values import NEVER_GIVEN
 from experiments.running.flags import Config
 from experiments.running.places import user_path
 from fundus_ml.errors import InputError
@@ -13,8 +14,22 @@ from tracking.search_spaces import SearchSpace, check_space, extremes, outside
 
 DEFAULTS = Path(__file__).parents[1] / "search_spaces"
 START = "start"
-FIXED = frozenset({"epochs", "seed"})
-"""The budget, and what makes trials comparable."""
+FIXED = NEVER_GIVEN | {
+    "epochs",
+    "seed",
+    "contrast",
+    "labels",
+    "method",
+    "replicates",
+    "attack_engine",
+    "train_people",
+    "bootstrap",
+    "gate",
+    "register_as",
+    "checkpoints",
+    "checkpoint_minutes",
+}
+"""The budget, what makes trials comparable, and flags that a trial does not read."""
 
 
 @dataclass(frozen=True, kw_only=True)

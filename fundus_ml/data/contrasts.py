@@ -1,6 +1,8 @@
 """The two-valued question that a network answers, and the eyes that can answer it."""
 
+import hashlib
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -22,6 +24,7 @@ REGION = "region_"
 HEALTHY = "healthy"
 FEWEST_PEOPLE = 30
 """People in the smaller class below which a contrast is refused: nothing would be measured."""
+_NO_WORD, _LONGEST_SLUG = re.compile(r"[^A-Za-z0-9]+"), 80
 _CUT = re.compile(r"(?P<column>\w+)(?P<sign>[<>])(?P<cut>-?\d+(?:\.\d+)?)")
 _CLASSES: Mapping[str, tuple[str, str]] = MappingProxyType({"eye": (EYES[0], EYES[1])})
 """Columns of every manifest that can be asked, and what their eyes must be to answer."""
@@ -51,9 +54,11 @@ class Contrast:
 
     @property
     def slug(self) -> str:
-        """The name as part of a registered model's name."""
-        words = self.name.replace(">", "-over-").replace("<", "-under-").replace(".", "-")
-        return words.replace("_", "-")
+        """The name as part of a registered model's name: ASCII letters, digits and hyphens."""
+        words = self.name.replace(">", "-over-").replace("<", "-under-")
+        plain = unicodedata.normalize("NFKD", words).encode("ascii", "ignore").decode()
+        slug = _NO_WORD.sub("-", plain)[:_LONGEST_SLUG].strip("-")
+        return slug or hashlib.sha256(self.name.encode()).hexdigest()[:8]
 
 
 SEX_CONTRAST = Contrast(SEX, SEXES)

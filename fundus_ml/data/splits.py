@@ -92,12 +92,26 @@ def kept_splits(frame: pd.DataFrame, dealt: pd.Series, earlier: pd.DataFrame) ->
     there = frame["image_id"].map(earlier.set_index("image_id")["split"])
     if there.isna().all():
         raise InputError("holds none of these eyes")
-    splits = there.groupby(frame["person_group"])
-    torn = splits.nunique().loc[lambda count: count > 1]
+    people = frame["person_group"]
+    refuse_torn(there, people)
+    return there.groupby(people).transform("first").fillna(dealt).rename("split")
+
+
+def refuse_torn(split: pd.Series, people: pd.Series) -> None:
+    """Refuse splits that hold a person twice.
+
+    Args:
+        split: Split of each eye; NaN where it has none.
+        people: ``person_group`` of each.
+
+    Raises:
+        InputError: A person has eyes in two of them.
+    """
+    counts = split.groupby(people).nunique()
+    torn = counts[counts > 1]
     if len(torn):
         named = listed([str(person) for person in torn.index])
         raise InputError(f"{len(torn)} people have eyes in two of its splits: {named}")
-    return splits.transform("first").fillna(dealt).rename("split")
 
 
 def person_leakage(frame: pd.DataFrame, split: pd.Series) -> float:

@@ -17,7 +17,7 @@ from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.manifest import SEXES, SPLITS
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.data.photographs import Photographs
-from fundus_ml.data.splits import assign_splits, kept_splits
+from fundus_ml.data.splits import assign_splits, kept_splits, refuse_torn
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.parallel import alone
@@ -88,7 +88,7 @@ def preprocess(
     drawn = drawn_masks(options.regions, photographs)
     earlier = open_dataset(options.splits_of) if options.splits_of else None
     if earlier is not None:
-        _refuse_strangers(photographs, earlier, options)
+        _refuse_other_splits(photographs, earlier, options)
     with staged(out, key=_key(photographs, options, recipe, drawn, earlier)) as stage:
         read = read_eyes(
             photographs,
@@ -179,12 +179,17 @@ def _refuse_none(
         )
 
 
-def _refuse_strangers(
+def _refuse_other_splits(
     photographs: Photographs, earlier: FundusDataset, options: PreprocessingOptions
 ) -> None:
-    """Refuse a dataset of other photographs before any is read."""
-    if not photographs.table["image_id"].isin(earlier.frame["image_id"]).any():
+    """Refuse splits of other photographs, or of files, before any photograph is read."""
+    frame = earlier.frame
+    if not photographs.table["image_id"].isin(frame["image_id"]).any():
         raise InputError(f"splits_of={options.splits_of}: holds none of these eyes")
+    try:
+        refuse_torn(frame["split"], frame["person_group"])
+    except InputError as error:
+        raise InputError(f"splits_of={options.splits_of}: {error}") from None
 
 
 def _split(

@@ -88,8 +88,7 @@ def read_marks(folder: Path) -> list[MarkedEye]:
         raise InputError(f"marks={folder}: {TABLE} lacks the column {missing[0]}")
     if rows.empty:
         raise InputError(f"marks={folder}: {TABLE} has no rows")
-    if "source" not in rows:
-        rows["source"] = ""
+    rows["source"] = rows["source"].fillna("") if "source" in rows else ""
     return [_eye(folder, row) for row in rows.to_dict("records")]
 
 

@@ -111,6 +111,11 @@ def read_table(path: Path, columns: Mapping[str, TableColumn], *, header_rows: i
     for name in (name for name, rule in present.items() if rule.kind == "number"):
         table[name], line = _with_points(table[name], f"{path.name}: column {name}")
         lines += line
+    for name in (name for name in table if name not in present):
+        column, line = _with_points(table[name], f"{path.name}: column {name}")
+        if line and _all_numbers(column):
+            table[name] = column
+            lines += line
     rows = _validated(path, table, present)
     for name, rule in present.items():
         if rule.kind == "id":
@@ -153,6 +158,13 @@ def _with_points(column: pd.Series, where: str) -> tuple[pd.Series, list[str]]:
     with_points = column.mask(decimal, text.str.replace(",", ".", regex=False))
     said = f"{where}: decimal commas, so that {example} is {example.replace(',', '.')}"
     return with_points, [said]
+
+
+def _all_numbers(column: pd.Series) -> bool:
+    """Whether every cell that says something says a number."""
+    said = column.dropna()
+    said = said[~said.astype("str").str.lower().isin(MISSING)]
+    return bool(pd.to_numeric(said, errors="coerce").notna().all())
 
 
 def _validated(path: Path, table: pd.DataFrame, rules: Mapping[str, TableColumn]) -> pd.DataFrame:

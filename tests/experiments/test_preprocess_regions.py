@@ -114,10 +114,11 @@ def test_without_regions_nothing_is_written_of_them(release):
 def test_a_dataset_without_regions_is_measured_all_the_same():
     """They are looked for on its squares, with little more left out than on the photographs."""
     with start_run("measure", {}) as run:
-        searched, stored = (
-            measured_eyes(open_dataset(name), run, kept="", workers=1).frame["disc_width"]
-            for name in ("plain", "found")
-        )
+        widths = []
+        for name in ("plain", "found"):
+            with measured_eyes(open_dataset(name), run, kept="", workers=1) as measured:
+                widths.append(measured.frame["disc_width"])
+    searched, stored = widths
     both = searched.notna() & stored.notna()
     assert both.mean() > 0.5
     np.testing.assert_allclose(searched[both], stored[both], rtol=0.1)

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from filelock import FileLock
 
 from experiments import train_regions
 from experiments.train_regions import TrainRegionsConfig
@@ -79,6 +80,19 @@ def test_a_mistake_ends_in_one_line(trained, capsys, changes, line):  # noqa: AR
         train_regions.main(flags(SMALL | changes))
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith(f"train_regions: {line}")
+
+
+def test_a_home_is_expanded_and_a_busy_folder_refused(trained, capsys, monkeypatch):
+    monkeypatch.setenv("HOME", str(trained))
+    with (
+        FileLock(trained / "regions" / train_regions.LOCK),
+        pytest.raises(SystemExit, match="2"),
+    ):
+        train_regions.main(flags(SMALL | {"marks": "~/marks", "out": "~/regions"}))
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said == f"train_regions: out={trained}/regions: another train_regions works there"
+    train_regions.main(flags(SMALL | {"marks": "~/marks", "out": "~/regions"}))
+    assert not (trained / "~").exists()
 
 
 @pytest.mark.parametrize(

@@ -117,9 +117,16 @@ def test_the_retraining_keeps_drawn_values_that_its_recipe_would_change(small, t
     [
         ({"epochs": 2, "head_epochs": 1, "retrain_epochs": 1}, "retrain_epochs=1: head_epochs=1"),
         ({"method": "pgd", "eps": 0.05}, "eps=0.05: 0.18 grey levels per value"),
+        ({"method": "pgd", "space": "eps.json"}, "eps=0.05: 0.18 grey levels per value"),
     ],
 )
-def test_what_the_retraining_would_refuse_is_refused_before_any_trial(small, given, line, capsys):
+def test_what_the_retraining_would_refuse_is_refused_before_any_trial(
+    small, given, line, capsys, tmp_path
+):
+    """The smallest radius that may be drawn is what a robust AUROC favours."""
+    if "space" in given:
+        given = given | {"space": tmp_path / given["space"]}
+        given["space"].write_text('{"eps": {"low": 0.05, "high": 3.0}}')
     with pytest.raises(SystemExit, match="2"):
         tune.main(flags(small | {"study": "late", "trials": 1, "retrain": "true"} | given))
     assert line in capsys.readouterr().err.splitlines()[-1]

@@ -23,6 +23,8 @@ def read(folder, content, config=TRAIN):
         ("{}", "must be an object with keys among"),
         ('{"colour": {"choices": [1]}}', "must be an object with keys among"),
         ('{"epochs": {"choices": [1]}}', "must be an object with keys among"),
+        ('{"train_people": {"choices": [0.5]}}', "must be an object with keys among"),
+        ('{"contrast": {"choices": ["sex"]}}', "must be an object with keys among"),
         ('{"lr": {"low": 2, "high": 1}}', "search space of 'lr'"),
         ('{"lr": {"low": 0.0, "high": 1.0}}', r"space=.*json: lr=0.0: must be a finite number"),
         ('{"optimizer": {"choices": ["sgd", "lion"]}}', r"optimizer=lion: allowed: adamw, sgd"),

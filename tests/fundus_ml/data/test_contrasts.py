@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from fundus_ml.data import labels_to_learn, open_dataset
-from fundus_ml.data.contrasts import answers, offered
+from fundus_ml.data.contrasts import Contrast, answers, offered
 from fundus_ml.data.manifest import read_manifest, write_manifest
 from fundus_ml.data.record import MANIFEST, read_dataset_json
 from fundus_ml.errors import InputError
@@ -67,6 +67,20 @@ def test_what_cannot_be_asked_is_one_line(frame, contrast, line):
     with pytest.raises(InputError, match=f"^{line}") as raised:
         answers(frame, contrast)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "slug"),
+    [
+        ("epiretinal_membrane", "epiretinal-membrane"),
+        ("age>60.5", "age-over-60-5"),
+        ("current smoker", "current-smoker"),
+        ("größe (cm)<170", "groe-cm-under-170"),
+        ("喫煙", "4b778a61"),
+    ],
+)
+def test_any_column_gives_a_name_the_registry_takes(name, slug):
+    assert Contrast(name, ("no", "yes")).slug == slug
 
 
 def test_a_table_says_what_it_offers(frame):

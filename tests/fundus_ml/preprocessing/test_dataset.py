@@ -447,3 +447,8 @@ def test_splits_of_other_eyes_are_refused_before_any_is_read(release_once, tmp_p
     with pytest.raises(InputError, match=r"splits_of=.*other: holds none of these eyes"):
         preprocess(unread, tmp_path / "out", options, recipe={})
     assert not (tmp_path / "out").exists()
+    by_file = PreprocessingOptions(size=SIZE, split="by_file", val_fraction=0.4, test_fraction=0.4)
+    preprocess(release_once, tmp_path / "files", by_file, recipe={})
+    torn = PreprocessingOptions(size=SIZE, splits_of=str(tmp_path / "files"))
+    with pytest.raises(InputError, match=r"splits_of=.*files: \d+ people have eyes in two of its"):
+        preprocess(unread, tmp_path / "out", torn, recipe={})

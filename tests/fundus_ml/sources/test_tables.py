@@ -52,6 +52,16 @@ def test_few_words_are_read_in_any_case_and_as_decimals(tmp_path):
     assert table["ill_b"].dtype == "float64"
 
 
+def test_decimal_commas_of_ones_own_columns_are_read_where_all_of_it_are_numbers(tmp_path):
+    """Else only whole numbers would answer ``hba1c>6.4``. A keyword list keeps its commas."""
+    text = "who;age;hba1c;visits\na;61,5;6,5;1,2\nb;7;7;3,4\nc;8;n/a;none today\n"
+    (tmp_path / "t.csv").write_text(text)
+    found = read_table(tmp_path / "t.csv", COLUMNS)
+    assert list(found.rows["hba1c"]) == ["6.5", "7", "n/a"]
+    assert list(found.rows["visits"]) == ["1,2", "3,4", "none today"]
+    assert any("column hba1c: decimal commas" in line for line in found.assumed)
+
+
 @pytest.mark.parametrize("word", ["nan", "NaN", "NA", "N/A", "None", "null", " "])
 def test_words_for_nothing_are_empty_cells(tmp_path, word):
     """Where a number or one of a few words must stand; elsewhere they are text."""

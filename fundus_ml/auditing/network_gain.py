@@ -157,8 +157,9 @@ def network_gain(
     rest = _standardised(network - _read_off_shortcuts(network, design, columns, seed=seed))
     labels, both = people["label"].to_numpy(), np.column_stack([shortcut, rest])
     together = _cross_fitted_sum(both, labels, seed=seed)
+    alone = _cross_fitted_sum(shortcut[:, None], labels, seed=seed)
     gain = paired_auroc_difference(
-        labels, together, shortcut, people.index.to_numpy(), resamples=resamples, seed=seed
+        labels, together, alone, people.index.to_numpy(), resamples=resamples, seed=seed
     )
     return NetworkGain(people=len(people), gain=gain)
 
@@ -189,10 +190,10 @@ def _read_off_shortcuts(network: Floats, design: Floats, columns: Floats, *, see
     return predicted
 
 
-def _cross_fitted_sum(both: Floats, labels: NDArray[np.int_], *, seed: int) -> Floats:
-    """Weighted sum of shortcut and network, weights from other people; no intercept."""
+def _cross_fitted_sum(columns: Floats, labels: NDArray[np.int_], *, seed: int) -> Floats:
+    """Weighted sum of columns, weights from other people; no intercept."""
     summed = np.empty(len(labels))
-    for learned, held_out in KFold(FOLDS, shuffle=True, random_state=seed).split(both):
-        weights = LogisticRegression(C=np.inf).fit(both[learned], labels[learned]).coef_[0]
-        summed[held_out] = both[held_out] @ weights
+    for learned, held_out in KFold(FOLDS, shuffle=True, random_state=seed).split(columns):
+        weights = LogisticRegression(C=np.inf).fit(columns[learned], labels[learned]).coef_[0]
+        summed[held_out] = columns[held_out] @ weights
     return summed

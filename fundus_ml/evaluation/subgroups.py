@@ -85,12 +85,14 @@ def subgroup_scores(
             row |= flat(found) | _apart(eyes, places, people)
             rows.append(row)
     table = pd.DataFrame(rows)
-    return table.assign(apart_q=q_values(table["apart_p"]))
+    once = _tested_once(table)
+    q = pd.Series(q_values(table["apart_p"].where(once)), index=table.index)
+    return table.assign(apart_q=q.where(once, q.groupby(table["attribute"]).transform("max")))
 
 
 def apart_words(subgroups: pd.DataFrame) -> str:
     """Say which subgroups are shown to differ from the rest, and among how many."""
-    tested = subgroups[subgroups["apart_q"].notna()]
+    tested = subgroups[subgroups["apart_q"].notna() & _tested_once(subgroups)]
     if tested.empty:
         return "no subgroup could be set against the rest"
     told = tested[tested["apart_q"] < APART_BELOW]
@@ -102,6 +104,13 @@ def apart_words(subgroups: pd.DataFrame) -> str:
         f"AUROC of {len(told)} of {len(tested)} subgroups differs from the rest at q < "
         f"{APART_BELOW}" + (f": {named}" if named else "")
     )
+
+
+def _tested_once(table: pd.DataFrame) -> pd.Series:
+    """Leave out the second of two groups: the first against the rest is the same comparison."""
+    groups = table.groupby("attribute", sort=False)
+    pair = groups["group"].transform("size").eq(2)
+    return ~(pair & groups.cumcount().eq(1))
 
 
 def subgroups_of(

@@ -16,6 +16,9 @@ def choose_eyes(
 ) -> NDArray[np.intp]:
     """Choose one eye per person, the classes balanced, in an order that depends on ``seed`` alone.
 
+    Of a person whose eyes have either label, the one of the rarer class is taken first, whichever
+    eye it is; who is not needed there may stand for the other class.
+
     Args:
         frame: Manifest rows of one split.
         images: How many eyes.
@@ -38,17 +41,27 @@ def choose_eyes(
     check_seed(seed)
     offered = [name for name in classes if name != mode]
     shuffled = frame.reset_index(drop=True).sample(frac=1, random_state=seed)
-    people = shuffled.drop_duplicates("person_group")
+    shares = {
+        name: images // len(offered) + (place < images % len(offered))
+        for place, name in enumerate(offered)
+    }
+    one_each = {
+        name: shuffled[shuffled["label"] == classes.index(name)].drop_duplicates("person_group")
+        for name in offered
+    }
     chosen: list[int] = []
-    for place, name in enumerate(offered):
-        share = images // len(offered) + (place < images % len(offered))
-        candidates = people.index[people["label"] == classes.index(name)]
-        if len(candidates) < share:
+    taken: set[object] = set()
+    for name in sorted(offered, key=lambda name: len(one_each[name])):
+        left = one_each[name]
+        left = left[~left["person_group"].isin(taken)]
+        if len(left) < shares[name]:
             raise InputError(
-                f"images={images}: needs {share} {name} people in this split, "
-                f"which has {len(candidates)}"
+                f"images={images}: needs {shares[name]} {name} people in this split, "
+                f"which has {len(left)}"
             )
-        chosen += candidates[:share].tolist()
+        drawn = left.iloc[: shares[name]]
+        taken.update(drawn["person_group"])
+        chosen += drawn.index.tolist()
     return np.sort(np.asarray(chosen, dtype=np.intp))
 
 

@@ -28,6 +28,8 @@ NORM_COLUMNS = (
     "p",
     "q",
 )
+ROUNDING = 1e-5
+"""Relative error of a norm that was computed in 32 bits."""
 FLIPPED_COLUMNS = ("condition", "region", "eps", "eyes", "flipped", "flipped_low", "flipped_high")
 
 ByCondition = Mapping[str, Mapping[str, NDArray[np.float64]]]
@@ -106,7 +108,8 @@ def flipped_table(
     for condition, region, found, asked in _searched(min_norms):
         curve = survival_curve(found[asked], people[asked], resamples=resamples, seed=seed)
         left = curve[["unsolved", "unsolved_high", "unsolved_low"]].to_numpy(float)
-        places = np.searchsorted(curve["norm"].to_numpy(float), eps, side="right")
+        reached = np.asarray(eps, float) * (1 + ROUNDING)
+        places = np.searchsorted(curve["norm"].to_numpy(float), reached, side="right")
         for budget, place in zip(eps, places, strict=True):
             shares = 1 - left[place - 1] if place else np.zeros(3)
             named = dict(zip(FLIPPED_COLUMNS[-3:], shares.tolist(), strict=True))

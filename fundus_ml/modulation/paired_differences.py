@@ -1,11 +1,12 @@
 """Every condition minus every other on the same eyes, and what that says of the modulation."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from fundus_ml.imaging.regions.energy_shares import OUTSIDE
 from fundus_ml.modulation.control_table import MODULATION
 from fundus_ml.modulation.effects import areas_under_path
 from fundus_ml.modulation.null_distribution import is_shuffled
@@ -49,16 +50,19 @@ def paired_differences(
         eye's share of energy over the mean share of area, so that the mean is the pooled
         enrichment, ``log_enrichment``, the natural logarithm of each eye's own, ``success`` and
         ``evaluator_prob_target``, the independent evaluator's P(target); over all budgets
-        ``area``. ``difference`` is the mean over the
-        ``eyes`` that both conditions changed, with its 95 % interval; ``p`` flips signs person by
-        person, ``q`` is its false discovery rate within the measure. Null models are not compared
-        with one another. Each network is asked about its own pictures.
+        ``area``. The mean share of area is that of all eyes which show the part, one figure for all
+        conditions. ``difference`` is the mean over the ``eyes`` that both conditions changed, with
+        its 95 % interval; ``p`` flips signs person by person, ``q`` is its false discovery rate
+        within the measure. Null models are not compared with one another. Each network is asked
+        about its own pictures.
 
     Source:
         :func:`fundus_ml.statistics.pairwise.pairwise_differences`.
     """
+    areas = _mean_areas(shares.values())
     measured = {
-        condition: _by_eye(rows, shares[condition], eyes) for condition, rows in effects.items()
+        condition: _by_eye(rows, shares[condition], eyes, areas=areas)
+        for condition, rows in effects.items()
     }
     found = pairwise_differences(
         measured,
@@ -111,8 +115,19 @@ def _named(row: Mapping[Hashable, Any], *, shown: bool) -> str:
     return f"{words} {float(row['difference']):+.2f}" if shown else words
 
 
+def _mean_areas(shares: Iterable[pd.DataFrame]) -> "pd.Series[float]":
+    """Mean share of area of each part, over the eyes that show it, changed or not."""
+    known = pd.concat([found[["image_id", "part", "area_share"]] for found in shares])
+    known = known[known["area_share"] > 0].drop_duplicates(["image_id", "part"])
+    return known.groupby("part")["area_share"].mean()
+
+
 def _by_eye(
-    effects: pd.DataFrame, shares: pd.DataFrame, eyes: pd.DataFrame
+    effects: pd.DataFrame,
+    shares: pd.DataFrame,
+    eyes: pd.DataFrame,
+    *,
+    areas: "pd.Series[float]",
 ) -> dict[Measure, Floats]:
     """Give each eye its measures, ``(N,)`` each; NaN where it has none."""
     strongest = effects[effects["eps"] == effects["eps"].max()].set_index("image_id")
@@ -124,11 +139,14 @@ def _by_eye(
         measured[EVALUATOR, ""] = strongest[EVALUATOR].astype(float)
     energy = (255 * strongest["l2"].astype(float)) ** 2
     last = shares[shares["eps"] == shares["eps"].max()]
+    off = last[last["part"] == OUTSIDE].set_index("image_id")["energy_share"].astype(float)
+    on_retina = energy * (1 - off.reindex(energy.index).fillna(0))
     for part, rows in last.groupby("part", sort=False):
         by_eye = rows.set_index("image_id")[["energy_share", "area_share"]].astype(float)
         shown = by_eye[by_eye["area_share"] > 0].dropna()
-        measured[ENRICHMENT, str(part)] = shown["energy_share"] / shown["area_share"].mean()
-        least = NOT_SEEN / energy.reindex(shown.index)
+        measured[ENRICHMENT, str(part)] = shown["energy_share"] / areas[part]
+        whole = energy if part == OUTSIDE else on_retina
+        least = NOT_SEEN / whole.reindex(shown.index)
         share = np.maximum(shown["energy_share"], least)
         measured[LOG_ENRICHMENT, str(part)] = np.log(share / shown["area_share"])
     return {name: by_eye.reindex(eyes["image_id"]).to_numpy() for name, by_eye in measured.items()}

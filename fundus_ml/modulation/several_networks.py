@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from fundus_ml.errors import InputError
 from fundus_ml.modulation.control_table import MODULATION
-from fundus_ml.statistics.crossed import crossed_mean, crossed_ratio
+from fundus_ml.statistics.bootstrap import Interval, UndefinedResamplesError
+from fundus_ml.statistics.crossed import Crossed, crossed_mean, crossed_ratio
 
 
 def replicate_conditions(networks: int) -> list[str]:
@@ -71,7 +73,8 @@ def enrichment_over_networks(
         One row per budget and part that every network changed: ``eps part networks eyes`` and, as
         :meth:`fundus_ml.statistics.crossed.Crossed.columns` names them, the geometric mean of the
         networks' ``enrichment``, its interval over people and networks (``enrichment_low``,
-        ``_high``) and over people alone (``enrichment_people_low``, ``_high``).
+        ``_high``) and over people alone (``enrichment_people_low``, ``_high``); NaN for both where
+        too few people have energy in the part.
 
     Raises:
         InputError: Fewer than two networks, or an eye that is not in ``eyes``.
@@ -81,18 +84,29 @@ def enrichment_over_networks(
         energy = _wide(below, "energy_share", shares)
         area = _wide(below, "area_share", shares).where(energy.notna())
         shown = area.gt(0)
-        if not (energy.where(shown).sum(axis=1) > 0).all():
+        # Resamples of eyes that all lack the part would have no ratio.
+        seen = shown.any()
+        energy, area = energy.where(shown).loc[:, seen], area.where(shown).loc[:, seen]
+        if not (energy.sum(axis=1) > 0).all():
             continue
-        found = crossed_ratio(
-            energy.where(shown),
-            area.where(shown),
-            _people(energy.columns, eyes),
-            resamples=resamples,
-            seed=seed,
-        )
-        counts = {"networks": len(energy), "eyes": int(shown.any().sum())}
-        rows.append({"eps": eps, "part": part} | counts | found.columns("enrichment"))
+        people = _people(energy.columns, eyes)
+        counts = {"networks": len(energy), "eyes": int(seen.sum())}
+        columns = _pooled_over_networks(energy, area, people, resamples=resamples, seed=seed)
+        rows.append({"eps": eps, "part": part} | counts | columns)
     return pd.DataFrame(rows)
+
+
+def _pooled_over_networks(
+    energy: pd.DataFrame, area: pd.DataFrame, people: "pd.Series[str]", *, resamples: int, seed: int
+) -> dict[str, float]:
+    try:
+        found = crossed_ratio(energy, area, people, resamples=resamples, seed=seed)
+    except UndefinedResamplesError:
+        each = (energy.sum(axis=1) / area.where(energy.notna()).sum(axis=1)).to_numpy(float)
+        no_interval = Interval(float(np.exp(np.log(each).mean())), np.nan, np.nan)
+        between = float(np.log(each).std(ddof=1))
+        found = Crossed(each, no_interval, no_interval, between, np.nan)
+    return found.columns("enrichment")
 
 
 def success_over_networks(

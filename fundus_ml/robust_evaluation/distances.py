@@ -58,7 +58,7 @@ def median_distances(
         classes: Names of label 0 and 1.
 
     Returns:
-        By class; inf where half of the eyes or more were never flipped.
+        By class; inf where more than half of the eyes were never flipped.
     """
     return {
         name: clustered_median(

@@ -147,6 +147,10 @@ def row_replicates(
     return replicates if clusters > 1 else replicates[..., :0]
 
 
+class UndefinedResamplesError(InputError):
+    """Too few people hold what is measured for an interval over people."""
+
+
 def percentile_interval(value: float, replicates: Floats) -> Interval:
     """Take the 95 % percentile interval of bootstrap replicates.
 
@@ -159,7 +163,7 @@ def percentile_interval(value: float, replicates: Floats) -> Interval:
         ``value`` with the interval of the replicates that are defined.
 
     Raises:
-        InputError: More than 5 % of the replicates are undefined.
+        UndefinedResamplesError: More than 5 % of the replicates are undefined.
 
     Source:
         Efron & Tibshirani 1993, An Introduction to the Bootstrap, chapter 13.
@@ -169,7 +173,7 @@ def percentile_interval(value: float, replicates: Floats) -> Interval:
     kept = replicates[~np.isnan(replicates)]
     dropped = 1 - len(kept) / len(replicates)
     if dropped > MOST_DROPPED:
-        raise InputError(
+        raise UndefinedResamplesError(
             f"groups: {dropped:.0%} of the resamples hold one class only or nothing to divide by, "
             f"where an interval bears {MOST_DROPPED:.0%}; more patients are needed of the class "
             "that has fewest: add them, or measure a larger split"

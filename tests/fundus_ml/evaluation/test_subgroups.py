@@ -14,6 +14,7 @@ from fundus_ml.evaluation.subgroups import (
     subgroup_scores,
     subgroups_of,
 )
+from fundus_ml.statistics.false_discoveries import q_values
 from fundus_ml.statistics.placements import auroc_apart, logit_auroc
 
 PEOPLE = ("women", "men")
@@ -97,6 +98,7 @@ def test_each_group_is_set_against_all_other_eyes(predicted, manifest):
     left = table.loc[("eye", "left")]
     assert (left["apart"], left["apart_p"]) == pytest.approx((found.difference, found.pvalue))
     tested = table[table["apart_p"].notna()]
+    tested = tested[~tested.index.isin([("eye", "right"), ("source", "odir")])]
     assert tested["apart_q"].to_numpy() == pytest.approx(false_discovery_control(tested["apart_p"]))
     for untested in (("all", "all eyes"), ("camera", "C"), ("healthy", "healthy")):
         assert np.isnan(table.loc[untested, "apart_p"])
@@ -146,3 +148,15 @@ def test_an_eye_without_a_row_is_refused(predicted, manifest):
     gone = manifest[manifest["image_id"] != "x/7"]
     with pytest.raises(InputError, match="lacks 1 of 240 eyes, the first is x/7"):
         subgroup_scores(predicted, gone, people=PEOPLE)
+
+
+def test_two_groups_are_one_comparison(predicted, manifest):
+    """Left against the rest is right against the rest."""
+    found = measure(predicted, manifest).reset_index()
+    sides = found[found["attribute"].eq("eye")]
+    assert sides["apart_p"].nunique() == sides["apart_q"].nunique() == 1
+    twins = found["group"].isin(["right", "odir"])
+    once = found[~twins]
+    assert q_values(once["apart_p"]).to_numpy() == pytest.approx(
+        once["apart_q"].to_numpy(), nan_ok=True
+    )

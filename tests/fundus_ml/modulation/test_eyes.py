@@ -95,3 +95,16 @@ def test_choice_refuses(people, given, message):
     """Too few people, or a number that makes no sense."""
     with pytest.raises(InputError, match=message):
         choose_eyes(people, **{"images": 4, "mode": "flip", "seed": 0} | given)
+
+
+def test_a_finding_in_one_eye_is_enough():
+    """Twenty people with glaucoma in one eye: all of them are found, and nobody twice."""
+    people = np.repeat([f"p{number}" for number in range(40)], 2)
+    label = np.where(np.arange(80) < 40, np.arange(80) % 2, 0)
+    frame = pd.DataFrame({"person_group": people, "label": label})
+    classes = ("healthy", "glaucoma")
+    chosen = choose_eyes(frame, images=40, mode="flip", seed=0, classes=classes)
+    assert frame["label"].iloc[chosen].sum() == 20
+    assert frame["person_group"].iloc[chosen].is_unique
+    with pytest.raises(InputError, match=r"needs 21 glaucoma people .* which has 20"):
+        choose_eyes(frame, images=42, mode="flip", seed=0, classes=classes)

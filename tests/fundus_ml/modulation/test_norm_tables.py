@@ -72,3 +72,11 @@ def test_shares_flipped_at_each_budget():
     assert (table["flipped_low"] <= table["flipped"]).all()
     assert (table["flipped_high"] >= table["flipped"]).all()
     assert table["eyes"].tolist() == [10] * 3
+
+
+def test_a_norm_of_exactly_the_budget_flips_within_it():
+    """Pixels are 32-bit numbers, in which 4/255 comes out above 4/255."""
+    norms = {MODULATION: {"whole": np.array([0.01568630, 0.5, 0.5])}}
+    eyes = pd.DataFrame({"person_group": list("abc")})
+    found = flipped_table(norms, eyes, eps=[4 / 255], **HOW)
+    assert found["flipped"].item() == pytest.approx(1 / 3)

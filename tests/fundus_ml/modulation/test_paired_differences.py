@@ -147,3 +147,29 @@ def test_one_sentence_says_what_is_more_than_one_gradient(table):
 
 def test_one_condition_has_none_to_differ_from():
     assert paired_differences({MODULATION: effects(0)}, {MODULATION: shares(0)}, EYES).empty
+
+
+def test_an_eye_that_one_condition_leaves_alone_moves_no_other():
+    """The pictures are the same but for one eye with a large disc, which one did not change."""
+    own = shares(0)
+    own.loc[own["image_id"].eq("e5") & own["part"].eq("disc"), "area_share"] = 0.5
+    left = own.copy()
+    left.loc[left["image_id"].eq("e5"), "energy_share"] = np.nan
+    found = paired_differences(
+        {MODULATION: effects(0), GRADIENT: effects(0)}, {MODULATION: own, GRADIENT: left}, EYES
+    )
+    assert row(found, "enrichment", "disc")["difference"] == 0
+    assert row(found, "log_enrichment", "disc")["difference"] == 0
+
+
+def test_the_least_energy_of_a_part_is_that_of_the_retina():
+    """Twice the energy, half of it off the retina: on the retina both conditions did the same."""
+    own = shares(0)
+    off = own[own["part"].eq("disc")].assign(part="outside", energy_share=0.0, area_share=0.2)
+    inside = pd.concat([own, off], ignore_index=True)
+    beyond = pd.concat([own, off.assign(energy_share=0.5)], ignore_index=True)
+    twice = effects(0).assign(l2=lambda rows: rows["l2"] * np.sqrt(2))
+    found = paired_differences(
+        {MODULATION: twice, GRADIENT: effects(0)}, {MODULATION: beyond, GRADIENT: inside}, EYES
+    )
+    assert row(found, "log_enrichment", "disc")["difference"] == pytest.approx(0)

@@ -85,3 +85,26 @@ def test_one_network_is_refused():
         enrichment_over_networks(shares(1), EYES, resamples=50, seed=0)
     with pytest.raises(InputError, match="eyes: lack 2 of the 8 that were changed"):
         enrichment_over_networks(shares(), EYES[2:], resamples=50, seed=0)
+
+
+def test_eyes_that_lack_the_part_are_not_resampled():
+    """Seen in two eyes of one person: the same as if those were all."""
+    long = shares()
+    lacks = long["part"].eq("disc") & ~long["image_id"].isin(["eye0", "eye1"])
+    long.loc[lacks, "area_share"] = 0
+    found = enrichment_over_networks(long, EYES, resamples=50, seed=0)
+    few = long[long["image_id"].isin(["eye0", "eye1"])]
+    alone = enrichment_over_networks(few, EYES, resamples=50, seed=0)
+    disc = found[found["part"].eq("disc")].reset_index(drop=True)
+    pd.testing.assert_frame_equal(disc, alone[alone["part"].eq("disc")].reset_index(drop=True))
+
+
+def test_a_network_that_changed_the_part_of_one_person_leaves_no_interval():
+    """The value stands; what other people would give is not known."""
+    long = shares()
+    own = long["part"].eq("disc") & long["network"].eq("models:/eye/0")
+    long.loc[own & ~long["image_id"].eq("eye0"), "energy_share"] = 0.0
+    found = enrichment_over_networks(long, EYES, resamples=50, seed=0)
+    disc = found[found["part"].eq("disc")]
+    assert np.isfinite(disc["enrichment"]).all()
+    assert disc[["enrichment_low", "enrichment_people_high"]].isna().all(axis=None)

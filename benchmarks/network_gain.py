@@ -4,9 +4,11 @@ People have two alike eyes, an age and one of two cameras; sex follows age, in o
 in the other. The shortcut logit comes from boosted trees on all ``--people``, the test is made on
 ``--tested`` of them. Networks: ``shortcuts only`` reads the true log-odds given age and camera,
 with noise; ``noise`` reads nothing; ``anatomy`` reads a trait of AUROC 0.60 beside the shortcuts.
-A network adds where the interval of its gain lies above 0.
+A network adds where the interval of its gain lies above 0. With ``--strength 0`` no shortcut says
+anything of sex.
 
     python -m benchmarks.network_gain --runs 500
+    python -m benchmarks.network_gain --runs 500 --strength 0 --people 200 --tested 200
 
 Prints rows of ``docs/results/network_gain.csv``.
 """
@@ -39,10 +41,13 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=500)
     parser.add_argument("--people", type=int, default=2600)
     parser.add_argument("--tested", type=int, default=400)
+    parser.add_argument("--strength", type=float, default=1.0, help="of the shortcuts")
     given = parser.parse_args()
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in NETWORKS}
     for seed in range(given.runs):
-        for name, row in one_cohort(given.people, given.tested, seed).items():
+        for name, row in one_cohort(
+            given.people, given.tested, seed, strength=given.strength
+        ).items():
             found[name].append(row)
     rows = csv.writer(sys.stdout, lineterminator="\n")
     for name, values in found.items():
@@ -54,11 +59,13 @@ def main() -> None:
         rows.writerow([name, given.tested, given.runs, "auroc_gain", *shown])
 
 
-def one_cohort(people: int, tested: int, seed: int) -> dict[str, tuple[float, float]]:
+def one_cohort(
+    people: int, tested: int, seed: int, *, strength: float = 1.0
+) -> dict[str, tuple[float, float]]:
     """Gain and its lower end by network."""
     rng = np.random.default_rng([seed, people])
     aged, camera = rng.normal(size=people), rng.integers(0, 2, people)
-    odds = 0.25 * aged + 0.5 * aged * camera
+    odds = strength * (0.25 * aged + 0.5 * aged * camera)
     labels = (rng.random(people) < 1 / (1 + np.exp(-odds))).astype(int)
     columns = pd.DataFrame(rng.normal(size=(people, 20))).add_prefix("border ")
     parts = [

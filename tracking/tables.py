@@ -28,7 +28,9 @@ class _OfOnePhotograph:
 class _OfOneModulation(_OfOnePhotograph):
     """Which way and how far a photograph was pushed.
 
-    ``region`` is the part the change was confined to, ``whole`` when it was free.
+    ``mode`` says too what else than the eye was pushed, and what else than the logit was climbed:
+    ``flip from noise``, ``flip by cross_entropy``. ``region`` is the part the change was confined
+    to, ``whole`` when it was free.
     """
 
     mode: Mapped[str]

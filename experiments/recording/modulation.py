@@ -183,7 +183,7 @@ def _min_norm_rows(record: ModulationRecord) -> pd.DataFrame:
     columns = ["image_id", "patient_id", "target", "region", "searched", "min_norm"]
     rows = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
     return rows.assign(
-        mode=options.mode,
+        mode=options.told_mode,
         constraint=options.constraint,
         seed=record.seed,
         dataset_digest=record.dataset_digest,

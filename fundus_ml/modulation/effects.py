@@ -59,7 +59,7 @@ def effect_rows(
                     "split": frame["split"].to_numpy(),
                     "label": frame["label"].to_numpy().astype(int),
                     "target": [classes[int(t)] for t in target],
-                    "mode": options.mode,
+                    "mode": options.told_mode,
                     "constraint": options.constraint,
                     "eps": eps,
                     "attack_steps": options.steps,

@@ -52,6 +52,16 @@ class ModulationOptions:
     attack_engine: str = "native"
     """Who makes the pictures: native, or robustness, the library, each budget from the eye."""
 
+    @property
+    def told_mode(self) -> str:
+        """The mode, and what is not usual about it, so that other pictures keep rows of their own.
+
+        ``flip``, ``flip from noise``, ``flip by cross_entropy``.
+        """
+        of_noise = "" if self.start == STARTS[0] else f" from {self.start}"
+        climbed = "" if self.objective == next(iter(OBJECTIVES)) else f" by {self.objective}"
+        return f"{self.mode}{of_noise}{climbed}"
+
     def __post_init__(self) -> None:
         """Refuse values outside their range."""
         refuse_outside(

@@ -46,3 +46,15 @@ def test_step_for_a_budget():
     chosen = options(eps=(2.0,), attack_steps="auto")
     assert chosen.steps == AUTO_STEPS
     assert chosen.step_for(2.0) == pytest.approx(2.5 * 2 / AUTO_STEPS)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"mode": "flip"}, "flip"),
+        ({"mode": "female", "start": "noise"}, "female from noise"),
+        ({"start": "noise", "objective": "cross_entropy"}, "flip from noise by cross_entropy"),
+    ],
+)
+def test_pictures_of_noise_or_of_another_objective_have_rows_of_their_own(changed, told):
+    assert options(**{"mode": "flip"} | changed).told_mode == told

@@ -111,7 +111,7 @@ def read_table(path: Path, columns: Mapping[str, TableColumn], *, header_rows: i
     for name in (name for name, rule in present.items() if rule.kind == "number"):
         table[name], line = _with_points(table[name], f"{path.name}: column {name}")
         lines += line
-    for name in (name for name in table if name not in present):
+    for name in (str(name) for name in table if name not in present):
         column, line = _with_points(table[name], f"{path.name}: column {name}")
         if line and _all_numbers(column):
             table[name] = column

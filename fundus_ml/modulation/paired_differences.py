@@ -144,7 +144,7 @@ def _by_eye(
     for part, rows in last.groupby("part", sort=False):
         by_eye = rows.set_index("image_id")[["energy_share", "area_share"]].astype(float)
         shown = by_eye[by_eye["area_share"] > 0].dropna()
-        measured[ENRICHMENT, str(part)] = shown["energy_share"] / areas[part]
+        measured[ENRICHMENT, str(part)] = shown["energy_share"] / areas.get(part, np.nan)
         whole = energy if part == OUTSIDE else on_retina
         least = NOT_SEEN / whole.reindex(shown.index)
         share = np.maximum(shown["energy_share"], least)

@@ -113,6 +113,7 @@ def test_without_regions_nothing_is_written_of_them(release):
 @pytest.mark.usefixtures("release", "written")
 def test_a_dataset_without_regions_is_measured_all_the_same():
     """They are looked for on its squares, with little more left out than on the photographs."""
+    preprocess.main(flags(SMALL | {"out": "plain", "regions": "no"}))
     with start_run("measure", {}) as run:
         widths = []
         for name in ("plain", "found"):

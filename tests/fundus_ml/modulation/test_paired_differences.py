@@ -173,3 +173,12 @@ def test_the_least_energy_of_a_part_is_that_of_the_retina():
         {MODULATION: twice, GRADIENT: effects(0)}, {MODULATION: beyond, GRADIENT: inside}, EYES
     )
     assert row(found, "log_enrichment", "disc")["difference"] == pytest.approx(0)
+
+
+def test_a_part_that_no_eye_shows_has_no_difference():
+    own = shares(0)
+    own.loc[own["part"].eq("disc"), "area_share"] = 0.0
+    found = paired_differences(
+        {MODULATION: effects(0), GRADIENT: effects(1)}, {MODULATION: own, GRADIENT: own}, EYES
+    )
+    assert "disc" not in set(found["part"])

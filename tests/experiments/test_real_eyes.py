@@ -138,7 +138,7 @@ def test_a_wrong_flag_is_one_line(capsys, values, line):
             {"contrasts": "smoker,smokes"},
             "contrast=smokes: not in this dataset; near it: smoker",
         ),
-        ({"images": 90}, "images=90: needs 45 no people in this split, which has "),
+        ({"images": 90}, "images=90: needs 45 yes people in this split, which has "),
     ],
 )
 def test_what_the_release_does_not_hold_is_refused_before_any_training(capsys, values, line):

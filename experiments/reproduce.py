@@ -68,7 +68,7 @@ def reproduce(config: ReproduceConfig, run: "tracking.Run") -> float:
                 "-m",
                 f"experiments.{first.entry_point}",
                 *flags,
-                *_unfinished_work(first, Path(scratch)),
+                *folders_of_its_own(first, Path(scratch)),
             ],
             env=os.environ
             | {
@@ -123,8 +123,8 @@ def flags_of(first: "tracking.Repeatable") -> list[str]:
     return [part for name, value in _given(values) for part in (f"--{name}", value)]
 
 
-def _unfinished_work(first: "tracking.Repeatable", scratch: Path) -> list[str]:
-    """Flag for a folder of its own: an unfinished run of the user's is not gone on with."""
+def folders_of_its_own(first: "tracking.Repeatable", scratch: Path) -> list[str]:
+    """Keep unfinished work in ``scratch``: a run of the user's that was killed is left alone."""
     flags = [name for name in ("checkpoints", "kept") if name in first.parameters]
     return [part for name in flags for part in (f"--{name}", str(scratch / name))]
 

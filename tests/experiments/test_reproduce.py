@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from experiments import reproduce, train
-from experiments.reproduce import ReproduceConfig, flags_of
+from experiments.reproduce import ReproduceConfig, flags_of, folders_of_its_own
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.errors import InputError
 from tests.experiments.commands import ROOT
@@ -35,6 +35,13 @@ def test_the_command_names_the_version_and_leaves_its_aliases_alone(versions):
         "--dataset", versions.a, "--model", "models:/eye/2",
         "--register_as", "fundus-amd-reproduced", "--verbose", "true",
     ]  # fmt: skip
+
+
+def test_a_killed_run_of_the_user_is_not_gone_on_with(versions, tmp_path):
+    asked = {"dataset": versions.a, "checkpoints": "", "seed": "0"}
+    again = folders_of_its_own(repeatable(versions.a, parameters=asked), tmp_path)
+    assert again == ["--checkpoints", str(tmp_path / "checkpoints")]
+    assert folders_of_its_own(repeatable(versions.a), tmp_path) == []
 
 
 def test_aliases_stay_where_the_version_is_gone(versions):

@@ -179,13 +179,7 @@ def robustify(config: RobustifyConfig, run: "tracking.Run") -> "running.Trained"
         paths=config.dataset,
         starts=running.registered_starts(starts),
         own=lambda one, place: replace(one, model=starts[place % len(starts)]),
-        record=partial(
-            recording.record_replicates,
-            run,
-            labels=config.labels,
-            bootstrap=config.bootstrap,
-            seed=config.seed,
-        ),
+        record=partial(recording.record_replicates, bootstrap=config.bootstrap),
     )
     return found[0].trained
 

@@ -79,13 +79,7 @@ def train(config: TrainConfig, run: "tracking.Run") -> "running.Trained":
         dataset=dataset,
         paths=config.dataset,
         starts=running.registered_starts([config.weights]),
-        record=partial(
-            recording.record_replicates,
-            run,
-            labels=config.labels,
-            bootstrap=config.bootstrap,
-            seed=config.seed,
-        ),
+        record=partial(recording.record_replicates, bootstrap=config.bootstrap),
     )
     return found[0].trained
 

@@ -87,7 +87,7 @@ def replicates(
     paths: str,
     starts: Sequence[ModelVersion] = (),
     own: Callable[[C, int], C] = lambda config, _: config,
-    record: Callable[[Sequence[Replicate]], object],
+    record: Callable[..., object],
 ) -> list[Replicate]:
     """Train as many networks as ``config.replicates`` says, those that are not there yet.
 
@@ -100,7 +100,8 @@ def replicates(
         paths: What the flag ``dataset`` says.
         starts: Registered versions that they start from: one for all, or one each.
         own: Gives the flags of a replicate, counted from 0, what only it has.
-        record: Records all of them, before what was kept of the trainings is deleted.
+        record: Records all of them, given the run, the replicates, ``labels`` and ``seed``, before
+            what was kept of the trainings is deleted.
 
     Raises:
         InputError: Null models would share a start that learned labels, several processes train
@@ -143,7 +144,7 @@ def replicates(
                     f"replicate {place + 1}/{config.replicates}: is {replicate.trained.version.uri}"
                 )
             found.append(replicate)
-        record(found)
+        record(run, found, labels=config.labels, seed=config.seed)
     return found
 
 
@@ -166,6 +167,8 @@ def _read(file: Path) -> Replicate | None:
         return None
     rows = pd.read_parquet(file)
     own = ["seed", "version", "model_id", "seconds_per_step", "best"]
+    if "model_id" not in rows:  # an earlier release knew it by its address alone
+        return None
     said = rows[own].iloc[0]
     version = find_version(str(said["version"]), str(said["model_id"]))
     if version is None:

@@ -86,7 +86,7 @@ def subgroup_scores(
             rows.append(row)
     table = pd.DataFrame(rows)
     once = _tested_once(table)
-    q = pd.Series(q_values(table["apart_p"].where(once)), index=table.index)
+    q = q_values(table["apart_p"].where(once))
     return table.assign(apart_q=q.where(once, q.groupby(table["attribute"]).transform("max")))
 
 

@@ -102,7 +102,7 @@ def _pooled_over_networks(
     try:
         found = crossed_ratio(energy, area, people, resamples=resamples, seed=seed)
     except UndefinedResamplesError:
-        each = (energy.sum(axis=1) / area.where(energy.notna()).sum(axis=1)).to_numpy(float)
+        each = (energy.sum(axis=1) / area.sum(axis=1)).to_numpy(float)
         no_interval = Interval(float(np.exp(np.log(each).mean())), np.nan, np.nan)
         between = float(np.log(each).std(ddof=1))
         found = Crossed(each, no_interval, no_interval, between, np.nan)

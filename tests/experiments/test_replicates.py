@@ -28,6 +28,21 @@ SMALL = {
 }  # fmt: skip
 
 
+def killed_at(seed, asked, monkeypatch):
+    """Ask for networks and be killed at the one of ``seed``."""
+
+    def killed(config, *given, **how):
+        if config.seed == seed:
+            raise Stopped(15)
+        return whole(config, *given, **how)
+
+    whole = train.train_one
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "train_one", killed)
+        with pytest.raises(SystemExit):
+            train.main(flags(asked))
+
+
 @pytest.mark.slow
 def test_null_models_that_were_killed_go_on_with_the_one_they_were_at(
     versions, monkeypatch, capsys
@@ -35,17 +50,7 @@ def test_null_models_that_were_killed_go_on_with_the_one_they_were_at(
     """Each a run and a version, without alias and program, told by seed; measured on the truth."""
     asked = SMALL | {"dataset": versions.a, "labels": "shuffled", "replicates": 3, "seed": 5}
     asked |= {"register_as": "null"}
-    whole = train.train_one
-
-    def killed(config, *given, **how):
-        if config.seed == 6:
-            raise Stopped(15)
-        return whole(config, *given, **how)
-
-    monkeypatch.setattr(train, "train_one", killed)
-    with pytest.raises(SystemExit):
-        train.main(flags(asked))
-    monkeypatch.setattr(train, "train_one", whole)
+    killed_at(6, asked, monkeypatch)
     capsys.readouterr()
     train.main(flags(asked))
     told = capsys.readouterr().out
@@ -83,22 +88,12 @@ def test_another_version_at_the_address_of_a_finished_replicate_is_not_taken_for
 ):
     """A name that was deleted counts from 1 again."""
     asked = SMALL | {"dataset": versions.a, "labels": "shuffled", "register_as": "renamed"}
-    several = flags(asked | {"replicates": 2, "seed": 5})
-    whole = train.train_one
-
-    def killed(config, *given, **how):
-        if config.seed == 6:
-            raise Stopped(15)
-        return whole(config, *given, **how)
-
-    monkeypatch.setattr(train, "train_one", killed)
-    with pytest.raises(SystemExit):
-        train.main(several)
+    several = asked | {"replicates": 2, "seed": 5}
+    killed_at(6, several, monkeypatch)
     initialise_tracking().delete_registered_model("renamed")
     train.main(flags(asked | {"seed": 9}))
-    monkeypatch.setattr(train, "train_one", whole)
     capsys.readouterr()
-    train.main(several)
+    train.main(flags(several))
     assert "replicate 1/2: is" not in capsys.readouterr().out
     assert resolve("models:/renamed/2").tags["seed"] == "5"
 

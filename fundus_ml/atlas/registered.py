@@ -66,15 +66,37 @@ class RegisteredEyes:
         Raises:
             InputError: Shapes differ, or as :meth:`Alignment.apply`.
         """
-        if original.shape != modulated.shape or original.dtype != np.uint8:
-            raise InputError(
-                f"modulated: {modulated.dtype} {modulated.shape}, must be uint8 {original.shape}"
-            )
+        _check_alike(original, modulated)
         maps = np.empty((len(self.kept), self.size, self.size, 3), np.float32)
         for place, (at, alignment) in enumerate(zip(self.kept, self.alignments, strict=True)):
             change = (modulated[at].astype(np.float32) - original[at]) / np.float32(255)
             change[~self.photographed[place]] = 0
             maps[place] = self._smooth(alignment.apply(change), self.retinas[place])
+        return maps
+
+    def densities(self, original: Pixels, modulated: Pixels) -> Planes:
+        """Register how densely each eye's change lies, whatever its sign.
+
+        Args:
+            original: ``(N, H, W, 3)`` uint8 RGB, all eyes.
+            modulated: ``(N, H, W, 3)`` uint8 RGB, the same eyes modulated.
+
+        Returns:
+            ``(M, S, S)`` energy of the change (squared, summed over RGB) over its mean on that
+            eye's retina, smoothed on the retina alone: 1 where it is spread evenly, 0 for an eye
+            that did not change; NaN where the photograph does not reach.
+
+        Raises:
+            InputError: Shapes differ, or as :meth:`Alignment.apply`.
+        """
+        _check_alike(original, modulated)
+        maps = np.empty((len(self.kept), self.size, self.size), np.float32)
+        for place, (at, alignment) in enumerate(zip(self.kept, self.alignments, strict=True)):
+            change = modulated[at].astype(np.float32) - original[at]
+            energy = (change**2).sum(axis=-1) * self.photographed[place]
+            mean = energy[self.photographed[place]].mean() or 1.0
+            aligned = alignment.apply(np.asarray(energy / mean, np.float32))
+            maps[place] = self._smooth(aligned[..., None], self.retinas[place])[..., 0]
         return maps
 
     def _smooth(self, change: Planes, retina: Planes) -> Planes:
@@ -87,7 +109,7 @@ class RegisteredEyes:
         if self.smoothing == 0:
             return plane
         blurred = cv2.GaussianBlur(plane, (0, 0), self.smoothing, borderType=cv2.BORDER_CONSTANT)
-        return np.asarray(blurred, np.float32)
+        return np.asarray(blurred, np.float32).reshape(plane.shape)
 
 
 def register_eyes(
@@ -149,3 +171,10 @@ def register_eyes(
         smoothing=smoothing * diameter,
         abstained=dict(abstained),
     )
+
+
+def _check_alike(original: Pixels, modulated: Pixels) -> None:
+    if original.shape != modulated.shape or original.dtype != np.uint8:
+        raise InputError(
+            f"modulated: {modulated.dtype} {modulated.shape}, must be uint8 {original.shape}"
+        )

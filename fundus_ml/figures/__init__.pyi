@@ -10,6 +10,8 @@ from .changes import SIGNED_MAP as SIGNED_MAP
 from .changes import change_limit as change_limit
 from .changes import signed_change as signed_change
 from .comparisons import comparison_forest as comparison_forest
+from .contrast_changes import MeanChange as MeanChange
+from .contrast_changes import changes_by_contrast_figure as changes_by_contrast_figure
 from .contrast_enrichment import (
     enrichment_by_contrast_figure as enrichment_by_contrast_figure,
 )

@@ -126,10 +126,7 @@ def _mark(
     ):
         if mask is not None and mask.any():
             axes.contour(mask.astype(float), levels=[0.5], colors=colour, linewidths=width)
-    axes.add_patch(
-        Circle(disc, diameter / 2, fill=False, edgecolor=INK, linestyle="dotted", linewidth=1.1)
-    )
-    axes.plot(*fovea, marker="+", color=INK, markersize=9, markeredgewidth=1.3)
+    mark_parts(axes, disc=disc, fovea=fovea, diameter=diameter)
     start, level = 0.05 * size, 0.95 * size
     axes.plot([start, start + diameter], [level, level], color=INK, linewidth=2.5)
     axes.text(
@@ -147,6 +144,31 @@ def _mark(
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
+
+
+def mark_parts(
+    axes: Axes,
+    *,
+    disc: tuple[float, float],
+    fovea: tuple[float, float],
+    diameter: float,
+    colour: str = INK,
+    size: float = 9,
+) -> None:
+    """Draw the mean disc's outline and a cross at the fovea on an aligned eye.
+
+    Args:
+        axes: Show a map of the aligned square.
+        disc: Column and row of the disc's centre, pixels of the map.
+        fovea: Column and row of the fovea.
+        diameter: Mean disc diameter, pixels of the map.
+        colour: Of both.
+        size: Of the cross, points.
+    """
+    axes.add_patch(
+        Circle(disc, diameter / 2, fill=False, edgecolor=colour, linestyle="dotted", linewidth=1.1)
+    )
+    axes.plot(*fovea, marker="+", color=colour, markersize=size, markeredgewidth=1.3)
 
 
 def _map_key(*, given_null: bool) -> list[Line2D]:

@@ -41,6 +41,31 @@ def test_a_constant_change_stays_one_however_wide_the_smoothing():
         np.testing.assert_allclose(found[shown], 0.2, rtol=1e-4)
 
 
+def test_density_counts_energy_whatever_its_sign_and_strength():
+    pixels, rows, maps = flat_eyes.eyes(4)
+    made = pixels.astype(int)
+    down, across = np.mgrid[:60, :60]
+    for number, level in enumerate((-100, -20, 20, 100)):
+        x, y = rows["region_disc_x"][number], rows["region_disc_y"][number]
+        made[number, np.hypot(across - x, down - y) <= 4.5] += level
+    registered = register_eyes(rows, maps, smoothing=0)
+    found = registered.densities(pixels, made.astype(np.uint8))
+    assert found.shape == (4, 64, 64)
+    disc = place_of(DISC, 64)
+    for density in found:
+        # The disc's 64 of the retina's 2,832 pixels hold all of the energy.
+        x, y = round(disc.x), round(disc.y)
+        assert density[y - 1 : y + 2, x - 1 : x + 2].mean() == pytest.approx(2832 / 64, rel=0.15)
+        assert density[y, 10] == 0
+    even = np.where(pixels > 0, pixels + 50, pixels).astype(np.uint8)
+    evenly = register_eyes(rows, maps).densities(pixels, even)
+    np.testing.assert_allclose(evenly[~np.isnan(evenly)], 1, rtol=1e-3)
+    unchanged = registered.densities(pixels, pixels)
+    assert np.nanmax(unchanged) == 0
+    with pytest.raises(InputError, match="modulated: uint8"):
+        registered.densities(pixels, pixels[:1])
+
+
 def test_what_changes_outside_the_retina_is_not_mixed_in():
     pixels, rows, maps = flat_eyes.eyes(2)
     made = np.where(pixels > 0, pixels, 200).astype(np.uint8)

@@ -80,7 +80,7 @@ def explain_eyes(config: ExplainConfig, run: "tracking.Run") -> "dict[str, pd.Da
     Returns:
         By version, one row per method, score and part.
     """
-    uris = [uri.strip() for uri in config.model.split(",")]
+    uris = running.comma_list(config.model, flag="model")
     methods = running.methods_of(config.methods)
     split = running.read_dataset_for(
         run, config.dataset, uris, context="explain", verify=config.verify

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import tracking
 from experiments.running import console
+from experiments.running.comma_lists import comma_list
 from experiments.running.flags import StepLength, run_entry_point
 from experiments.running.options import ConsoleOptions
 from experiments.running.places import user_path
@@ -90,7 +91,7 @@ def make_page(config: ReaderStudyConfig, run: "tracking.Run") -> "pd.DataFrame":
 
 def score_answers(config: ReaderStudyConfig, run: "tracking.Run") -> "pd.DataFrame":
     """Score the CSV files of readers against the key of their study; record table and figure."""
-    paths = [user_path(path.strip()) for path in config.answers.split(",")]
+    paths = [user_path(path) for path in comma_list(config.answers, flag="answers")]
     digest = reader_study.study_of(paths)
     trials = _key(config, digest)
     answers = reader_study.read_answers(paths, trials)

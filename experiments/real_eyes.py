@@ -113,7 +113,7 @@ class RealEyesConfig(ConsoleOptions):
     @property
     def names(self) -> list[str]:
         """The contrasts."""
-        return [name.strip() for name in self.contrasts.split(",") if name.strip()]
+        return running.comma_list(self.contrasts)
 
     @property
     def side(self) -> int:

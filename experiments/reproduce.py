@@ -136,7 +136,7 @@ def _given(values: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def _check_dataset(paths: str, first: "tracking.Repeatable") -> None:
-    folders = [running.user_path(path.strip()) for path in paths.split(",")]
+    folders = [running.user_path(path) for path in running.comma_list(paths)]
     missing = [str(path) for path in folders if not Path(path).is_dir()]
     if missing:
         raise InputError(f"run={first.run_id}: its dataset {missing[0]} is not there")

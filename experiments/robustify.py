@@ -109,7 +109,7 @@ class RobustifyConfig(ReplicatedOptions):
     @property
     def starts(self) -> list[str]:
         """Addresses of the versions to start from."""
-        return [uri.strip() for uri in self.model.split(",")]
+        return running.comma_list(self.model, flag="model")
 
     @property
     def validation_step(self) -> StepLength:

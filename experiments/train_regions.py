@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from filelock import FileLock, Timeout
 
 from experiments.running import console
+from experiments.running.comma_lists import comma_list
 from experiments.running.flags import run_entry_point
 from experiments.running.options import ConsoleOptions
 from experiments.running.places import place, user_path
@@ -173,7 +174,7 @@ def _learn_landmarks(
             out,
             patients=config.patients,
             variants=config.variants,
-            sources=tuple(name.strip() for name in config.sources.split(",") if name.strip()),
+            sources=tuple(comma_list(config.sources)),
             packaged=config.start == "packaged",
             on_progress=on_progress,
             on_losses=lambda step, losses: run.log_metrics(losses, step=step),

@@ -4,6 +4,7 @@ from .atlas import measured_atlas as measured_atlas
 from .atlas import registered_for_atlas as registered_for_atlas
 from .biomarkers import MeasuredEyes as MeasuredEyes
 from .biomarkers import measured_eyes as measured_eyes
+from .comma_lists import comma_list as comma_list
 from .explained import explain as explain
 from .explained import explained_eyes as explained_eyes
 from .explained import kept_explanations as kept_explanations

@@ -1,5 +1,6 @@
 """Addresses of registered versions, as flags list them."""
 
+from experiments.running.comma_lists import comma_list
 from fundus_ml.errors import InputError
 
 
@@ -9,7 +10,7 @@ def addresses(models: str, *, least: int = 2, most: int | None = None) -> list[s
     Raises:
         InputError: Fewer than ``least`` or more than ``most``.
     """
-    found = [uri.strip() for uri in models.split(",") if uri.strip()]
+    found = comma_list(models)
     if len(found) < least or len(found) > (most or len(found)):
         many = f"{least}" if most == least else f"{least} or more"
         raise InputError(

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from experiments.running.comma_lists import comma_list
 from experiments.running.console import progress, warn
 from experiments.running.identity import identity_of
 from experiments.running.kept_folders import kept_folder, kind_of_batches
@@ -135,7 +136,7 @@ def methods_of(given: str) -> list[str]:
     Raises:
         InputError: A name is unknown or comes twice, or there is none.
     """
-    names = list(METHODS) if given == AUTO else [name.strip() for name in given.split(",")]
+    names = list(METHODS) if given == AUTO else comma_list(given, flag="methods")
     unknown = [name for name in names if name not in METHODS]
     if unknown:
         raise InputError(f"methods={unknown[0]}: allowed: auto, {', '.join(METHODS)}")

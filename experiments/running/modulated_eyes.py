@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from experiments.running.comma_lists import comma_list
 from experiments.running.console import warn
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.errors import InputError
@@ -153,7 +154,7 @@ def _min_norm_regions(given: str, region: str, regions: NDArray[np.uint8] | None
         assert regions is not None
         shown = [name for name in AUTO_REGIONS if (regions & REGION_FLAGS[name]).any()]
         return [name for name in shown if name != region]
-    names = [name.strip() for name in given.split(",")]
+    names = comma_list(given, flag="min_norm_regions")
     for name in names:
         try:
             check_region(name, has_regions=has_regions)

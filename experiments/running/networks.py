@@ -5,6 +5,7 @@ from typing import Protocol
 
 from torch import nn
 
+from experiments.running.comma_lists import comma_list
 from experiments.running.console import warn
 from experiments.running.exchangeable import check_exchangeable
 from experiments.running.independence import check_independent
@@ -88,10 +89,10 @@ class Networks:
 def named_versions(config: NamesNetworks) -> dict[str, list[str]]:
     """List the addresses that each flag names, the model's first."""
     named = {
-        "model": [uri.strip() for uri in config.model.split(",")],
+        "model": comma_list(config.model, flag="model"),
         "evaluator": [config.evaluator],
         "clean_model": [config.clean_model],
-        "null_model": [uri.strip() for uri in config.null_model.split(",")],
+        "null_model": comma_list(config.null_model),
     }
     return {flag: [uri for uri in uris if uri] for flag, uris in named.items()}
 

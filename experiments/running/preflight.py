@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from experiments.running.comma_lists import comma_list
 from experiments.running.identity import Flags
 from experiments.running.places import user_path
 from fundus_ml.errors import InputError
@@ -124,8 +125,8 @@ def _weight_bytes(flags: Mapping[str, Any]) -> int:
         return 0
     if "arch" in flags and flags.get("method", "clean") == "clean":
         return weight_bytes(flags["arch"], flags.get("head_hidden", 1))
-    address, *_ = str(flags.get("model") or flags.get("models")).split(",")
-    return stored_bytes(address.strip())
+    address, *_ = comma_list(str(flags.get("model") or flags.get("models")), flag="model")
+    return stored_bytes(address)
 
 
 def _megabytes(size: int) -> int:

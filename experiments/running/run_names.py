@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from experiments.running.comma_lists import comma_list
 from experiments.running.identity import Flags
 from fundus_ml.statistics.numerals import shortened
 
@@ -32,5 +33,5 @@ def run_name(entry_point: str, config: Flags) -> str:
 
 
 def _version(uris: str) -> str:
-    first, *others = (uri.strip().removeprefix(VERSION) for uri in uris.split(","))
+    first, *others = (uri.removeprefix(VERSION) for uri in comma_list(uris, flag="model"))
     return shortened(first) + (f" and {len(others)} more" if others else "")

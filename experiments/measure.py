@@ -108,7 +108,7 @@ def _compare(
         values,
         dataset.labels,
         groups=people,
-        age=dataset.frame["age"],
+        age=running.held_age(dataset),
         contrast=config.contrast,
         resamples=config.bootstrap,
         seed=config.seed,

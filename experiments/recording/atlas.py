@@ -45,6 +45,7 @@ def record_atlas(
         fovea=place_of(FOVEA, registered.size),
         disc_diameter=registered.disc_diameter,
         eyes=f"{len(registered.kept)} aligned eyes at eps {plain(eps)}",
+        adjusted=found.adjusted,
     )
     (folder / "atlas.png").write_bytes(figure_png(figure))
     arrays = {

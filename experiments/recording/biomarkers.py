@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from experiments.running.biomarkers import MeasuredEyes
+from experiments.running.atlas import AGE
+from experiments.running.biomarkers import MeasuredEyes, held_age
 from fundus_ml.biomarkers import CATALOGUE
 from fundus_ml.biomarkers.prediction import BIOMARKERS, NETWORK
 from fundus_ml.data.dataset import FundusDataset
@@ -51,12 +52,15 @@ def record_associations(
     run: Run, dataset: FundusDataset, table: pd.DataFrame, scorers: pd.DataFrame
 ) -> str:
     """Log the association table, its figure and the scorers, and say what was found."""
+    adjusted = "" if held_age(dataset) is None else AGE
     people = dataset.frame["person_group"].nunique()
     place = f"{len(dataset)} eyes of {people} people, {dataset.name}"
     run.log_text(table.to_csv(index=False, lineterminator="\n"), "associations.csv")
     run.log_text(_markdown(table), "associations.md")
     run.log_table(scorers, "scorers.json")
-    figure = association_forest(table, classes=dataset.contrast.classes, eyes=place)
+    figure = association_forest(
+        table, classes=dataset.contrast.classes, eyes=place, adjusted=adjusted
+    )
     run.log_figure(figure, "associations.png")
     found = table[table["q"] < FOUND_BELOW]
     metrics: dict[str, float] = {"biomarkers_found": len(found)}
@@ -64,7 +68,8 @@ def record_associations(
         own = Interval.of(row, "auroc").columns(f"{row['scorer']}_auroc")
         metrics |= own
     run.log_metrics(metrics)
-    said = f"{place}: {_sentence(table, dataset)}; {_of_scorers(scorers)}"
+    beside = f"{AGE} held equal" if adjusted else f"{AGE} not held equal"
+    said = f"{place}: {_sentence(table, dataset)}, {beside}; {_of_scorers(scorers)}"
     run.set_tags({"association": said})
     return said
 

@@ -3,6 +3,7 @@ from .atlas import MeasuredAtlas as MeasuredAtlas
 from .atlas import measured_atlas as measured_atlas
 from .atlas import registered_for_atlas as registered_for_atlas
 from .biomarkers import MeasuredEyes as MeasuredEyes
+from .biomarkers import held_age as held_age
 from .biomarkers import measured_eyes as measured_eyes
 from .comma_lists import comma_list as comma_list
 from .explained import explain as explain

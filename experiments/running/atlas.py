@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from experiments.running.biomarkers import measured_eyes
+from experiments.running.biomarkers import held_age, measured_eyes
 from experiments.running.console import say, warn
 from experiments.running.modulated_eyes import ModulatedEyes
 from fundus_ml import atlas, biomarkers
@@ -23,6 +23,8 @@ from fundus_ml.parallel import processes
 from fundus_ml.synthesis.edits import parts_of_rows
 from tracking.runs import Run
 
+AGE = "age"
+
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredAtlas:
@@ -32,11 +34,13 @@ class MeasuredAtlas:
         changes: Mean maps.
         biomarkers: Rows of ``compare_changes``.
         edits: Rows of ``single_edits``; None without an independent evaluator.
+        adjusted: What is held equal between the classes of unchanged eyes; empty where nothing is.
     """
 
     changes: atlas.ChangeAtlas
     biomarkers: pd.DataFrame
     edits: pd.DataFrame | None
+    adjusted: str
 
 
 def registered_for_atlas(eyes: ModulatedEyes, *, start: str) -> atlas.RegisteredEyes:
@@ -126,7 +130,7 @@ def measured_atlas(
                 people,
                 seed=seed,
             )
-        everybody = split.frame["person_group"]
+        everybody, age = split.frame["person_group"], held_age(split)
         table = atlas.compare_changes(
             measured,
             chosen.target,
@@ -136,7 +140,7 @@ def measured_atlas(
                 unchanged,
                 split.labels,
                 groups=everybody,
-                age=split.frame["age"],
+                age=age,
                 resamples=resamples,
                 seed=seed,
             ),
@@ -144,4 +148,5 @@ def measured_atlas(
             resamples=resamples,
             seed=seed,
         )
-        return MeasuredAtlas(changes=changes, biomarkers=table, edits=edits)
+        adjusted = "" if age is None else AGE
+        return MeasuredAtlas(changes=changes, biomarkers=table, edits=edits, adjusted=adjusted)

@@ -43,6 +43,16 @@ class MeasuredEyes:
     measured_by: str
 
 
+def held_age(dataset: FundusDataset) -> "pd.Series[float] | None":
+    """Hand back the age that is held equal between the classes of a dataset.
+
+    Returns:
+        Years of each eye; None where the contrast is one of age, or all known ages are one.
+    """
+    age = dataset.frame["age"]
+    return None if dataset.contrast.of_age or age.nunique() < 2 else age  # noqa: PLR2004
+
+
 @contextmanager
 def measured_eyes(
     dataset: FundusDataset, run: Run, *, kept: str, workers: int

@@ -25,7 +25,7 @@ HEALTHY = "healthy"
 FEWEST_PEOPLE = 30
 """People in the smaller class below which a contrast is refused: nothing would be measured."""
 _NO_WORD, _LONGEST_SLUG = re.compile(r"[^A-Za-z0-9]+"), 80
-_CUT = re.compile(r"(?P<column>\w+)(?P<sign>[<>])(?P<cut>-?\d+(?:\.\d+)?)")
+_CUT = re.compile(r"(?P<column>[^<>]+)(?P<sign>[<>])(?P<cut>-?\d+(?:\.\d+)?)")
 _CLASSES: Mapping[str, tuple[str, str]] = MappingProxyType({"eye": (EYES[0], EYES[1])})
 """Columns of every manifest that can be asked, and what their eyes must be to answer."""
 
@@ -46,6 +46,17 @@ class Contrast:
     def of_eyes(self) -> bool:
         """Whether both eyes of a person may answer differently; of sex that is a contradiction."""
         return self.name != SEX
+
+    @property
+    def of_age(self) -> bool:
+        """Whether it cuts ages, so that age cannot be held equal between its classes."""
+        return self.cut_column == "age"
+
+    @property
+    def cut_column(self) -> str:
+        """Column whose numbers it cuts, such as ``age`` of ``age>60``; empty for others."""
+        cut = _CUT.fullmatch(self.name)
+        return cut["column"] if cut else ""
 
     @property
     def people(self) -> tuple[str, str]:

@@ -57,6 +57,7 @@ def atlas_figure(
     fovea: tuple[float, float],
     disc_diameter: float,
     eyes: str,
+    adjusted: str = "age",
 ) -> Figure:
     """Draw the mean maps one below the other, and beside them what each biomarker does.
 
@@ -68,6 +69,7 @@ def atlas_figure(
         fovea: Column and row of the fovea.
         disc_diameter: Mean disc diameter, pixels of the maps.
         eyes: What was measured, for the title.
+        adjusted: What is held equal between the classes, for the axis.
 
     Raises:
         InputError: There is no map, sizes differ, or a column is missing.
@@ -100,7 +102,7 @@ def atlas_figure(
         handles=_map_key(given_null=given_null), loc="outside upper left",
         fontsize=BODY_SIZE - 1.5, frameon=False,
     )  # fmt: skip
-    _draw_biomarkers(right, biomarkers, places, classes, eyes)
+    _draw_biomarkers(right, biomarkers, classes=classes, eyes=eyes, adjusted=adjusted)
     return figure
 
 
@@ -196,10 +198,13 @@ def _places(frame: pd.DataFrame) -> list[int]:
 def _draw_biomarkers(
     figure: SubFigure,
     frame: pd.DataFrame,
-    places: list[int],
+    *,
     classes: tuple[str, str],
     eyes: str,
+    adjusted: str,
 ) -> None:
+    places = _places(frame)
+    held = f", {adjusted} held equal" if adjusted else ""
     changes, differences, words = figure.subplots(1, 3, sharey=True, width_ratios=(1, 1, 0.62))
     rows = frame.to_dict("records")
     for axes, (name, q), colour in zip((changes, differences), _SIDES, COLOURS[:2], strict=True):
@@ -240,7 +245,7 @@ def _draw_biomarkers(
     )
     tidy(
         differences,
-        xlabel=f"SDs within a class, age held equal\n(right of 0: larger in {classes[1]})",
+        xlabel=f"SDs within a class{held}\n(right of 0: larger in {classes[1]})",
         ylabel="",
         title=f"{classes[1]} less {classes[0]}, unchanged",
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fundus_ml.errors import InputError
 from fundus_ml.figures.atlas import mark_parts
 from fundus_ml.figures.changes import MAGNITUDE_MAP, SHOWN_QUANTILE, SMALLEST_LIMIT
-from fundus_ml.figures.style import BODY_SIZE, FAINT, INK, make_figure
+from fundus_ml.figures.style import BODY_SIZE, FAINT, INK, make_figure, wrapped
 
 CELL = 1.45
 """Side of one map, in inches."""
@@ -73,7 +73,7 @@ def changes_by_contrast_figure(
     limit = max(SMALLEST_LIMIT / 4, _end([change.colour for change in every]))
     most = max(1.0, _end([change.density for change in every]))
     rows = 2 * directions.pop()
-    figure = make_figure(CELL * len(contrasts) + 1.2, (CELL + 0.22) * rows + 0.5)
+    figure = make_figure(CELL * len(contrasts) + 1.2, (CELL + 0.22) * rows + 0.9)
     cells = figure.subplots(rows, len(contrasts), squeeze=False)
     for column, (name, changes) in zip(cells.T, contrasts, strict=True):
         for place, change in enumerate(changes):
@@ -88,15 +88,21 @@ def changes_by_contrast_figure(
                 mark_parts(
                     axes, disc=disc, fovea=fovea, diameter=change.disc_diameter, colour=ink, size=5
                 )
-        column[-1].set_xlabel(name, fontsize=BODY_SIZE, color=INK, fontweight="bold")
+        column[0].annotate(
+            name, (0.5, 1.27), xycoords="axes fraction", ha="center", va="bottom",
+            fontsize=BODY_SIZE, color=INK, fontweight="bold",
+        )  # fmt: skip
     for axes, what in zip(cells[:, 0], rows // 2 * ("colour", "density"), strict=True):
         axes.set_ylabel(what, fontsize=BODY_SIZE - 1, color=INK)
     bar = figure.colorbar(shown, ax=cells, fraction=0.012, pad=0.01, extend="max")
     bar.set_label("density: energy of the change, 1 = spread evenly", fontsize=BODY_SIZE - 1)
     bar.ax.tick_params(labelsize=BODY_SIZE - 2, colors=FAINT)
-    figure.suptitle(
+    told = (
         "Mean change on an aligned right eye. Colour: grey is unchanged, the scale ends "
-        f"{LEVELS * limit:.1f} grey levels above and below. Dotted: mean disc; + fovea.",
+        f"{LEVELS * limit:.1f} grey levels above and below. Dotted: mean disc; + fovea."
+    )
+    figure.suptitle(
+        wrapped(told, inches=0.98 * figure.get_figwidth(), size=BODY_SIZE),
         fontsize=BODY_SIZE, color=INK, x=0.01, ha="left",
     )  # fmt: skip
     return figure

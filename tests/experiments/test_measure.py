@@ -98,11 +98,30 @@ def test_rows_tables_and_a_sentence_are_left_behind(known, capsys):
     assert "no vessels" in set(reasons["reason"])
     said = run.data.tags["association"]
     assert "biomarkers differ, male less female: disc_" in said
+    assert ", age not held equal; AUROC" in said  # all are of one age
     assert said in capsys.readouterr().out
     assert run.data.metrics["biomarkers_auroc"] > 0.6
     assert artifact(run, "associations.png").is_file()
     assert "| disc | Disc area |" in artifact(run, "associations.md").read_text()
     assert not any(Path("checkpoints").glob("measure-*"))
+
+
+def test_age_is_held_equal_but_for_questions_of_age(known):
+    """There the label is a function of what it would be adjusted for."""
+    manifest = Path(known) / "manifest.parquet"
+    frame = pd.read_parquet(manifest)
+    frame["age"] = 40.0 + frame.groupby("person_group").ngroup() % 40
+    older = frame["age"] > 60
+    frame.loc[older, ["region_disc_width", "region_disc_height"]] *= 1.6
+    write_manifest(frame, manifest)
+    record = json.loads((Path(known) / "dataset.json").read_text())
+    write_record(Path(known), record, kinds=("pixels", "regions"))
+    assert ", age held equal; AUROC" in enter(known).data.tags["association"]
+    run = enter(known, contrast="age>60")
+    found = csv_of(run, "associations.csv").set_index("biomarker")
+    assert found.loc["disc_area", "difference"] > 1
+    assert found.loc["disc_area", "q"] < 0.05
+    assert ", age not held equal; AUROC" in run.data.tags["association"]
 
 
 def test_a_network_stands_beside_on_its_split(known):

@@ -22,6 +22,7 @@ def frame():
         age=[30.0, 61.0, 60.0, NAN, 75.0, 80.0],
         eye=["left", "right", "left", "right", "unknown", "left"],
         smoker=["yes", "no", "no", "yes", "", "no"],
+        **{"body mass": [20.0, 31.0, NAN, 25.0, 22.5, 40.0]},
         site=list("abcabc"),
     )
 
@@ -37,6 +38,10 @@ def frame():
         ("eye", ("left", "right"), [0, 1, 0, 1, NAN, 0], {"eye unknown": 1}),
         ("age>60", ("not age>60", "age>60"), [0, 1, 0, NAN, 1, 1], {"age unknown": 1}),
         ("age<61", ("not age<61", "age<61"), [1, 0, 1, NAN, 0, 0], {"age unknown": 1}),
+        (
+            "body mass>25", ("not body mass>25", "body mass>25"), [0, 1, NAN, 0, 0, 1],
+            {"body mass unknown": 1},
+        ),
         ("smoker", ("no", "yes"), [1, 0, 0, 1, NAN, 0], {"smoker unknown": 1}),
     ],
 )  # fmt: skip
@@ -81,6 +86,22 @@ def test_what_cannot_be_asked_is_one_line(frame, contrast, line):
 )
 def test_any_column_gives_a_name_the_registry_takes(name, slug):
     assert Contrast(name, ("no", "yes")).slug == slug
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("age>60", "age"),
+        ("age<-1.5", "age"),
+        ("body mass>25", "body mass"),
+        ("sex", ""),
+        ("age", ""),
+    ],
+)
+def test_a_cut_names_its_column(name, column):
+    asked = Contrast(name, ("no", "yes"))
+    assert asked.cut_column == column
+    assert asked.of_age == (column == "age")
 
 
 def test_a_table_says_what_it_offers(frame):

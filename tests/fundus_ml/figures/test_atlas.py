@@ -30,10 +30,10 @@ def table():
     return pd.DataFrame(rows)
 
 
-def figure_of(maps, frame):
+def figure_of(maps, frame, **changed):
     return atlas_figure(
         maps, frame, classes=("female", "male"), disc=(14, 10), fovea=(7, 10), disc_diameter=3.0,
-        eyes="7 eyes",
+        eyes="7 eyes", **changed,
     )  # fmt: skip
 
 
@@ -62,6 +62,13 @@ def test_maps_marks_and_claims_are_drawn():
         for axes in forests
     ]
     assert points == [[0.5] * 3, [-0.2] * 2]
+
+
+def test_what_is_held_equal_is_said_and_nothing_where_nothing_is():
+    for adjusted, held in (("age", True), ("", False)):
+        figure = figure_of([drawn()], table(), adjusted=adjusted)
+        labels = [axes.get_xlabel() for axes in figure.axes]
+        assert any("age held equal" in label for label in labels) == held
 
 
 def test_nothing_significant_and_nothing_measured_can_be_drawn():

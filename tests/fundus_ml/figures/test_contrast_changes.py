@@ -43,7 +43,7 @@ def test_a_change_is_added_to_grey_on_one_scale():
     assert a_density.get_clim() == b_density.get_clim() == (0, 2)
     titles = [axes.get_title() for axes in figure.axes]
     assert titles.count("towards ill\n7 eyes") == 4
-    assert "10.0 grey levels" in figure.get_suptitle()
+    assert "10.0 grey levels" in " ".join(figure.get_suptitle().split())
     assert figure_png(figure).startswith(b"\x89PNG")
 
 

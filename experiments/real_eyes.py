@@ -21,7 +21,7 @@ from experiments.running import console
 from experiments.running.flags import Number, Numbers, run_entry_point
 from experiments.running.identity import adopted
 from experiments.running.options import ConsoleOptions, check_reuse
-from experiments.train import TrainConfig, train
+from experiments.train import TrainConfig, check_learnable, train
 from fundus_ml import models
 from fundus_ml.data.options import SHUFFLED, TRUE
 from fundus_ml.errors import InputError, refuse_outside
@@ -107,7 +107,8 @@ class RealEyesConfig(ConsoleOptions):
         self.preprocess()
         for radius in self.grey_levels:
             self.robustify("models:/fundus-sex/1", radius)
-        self.train("sex", TRUE)
+        for name in self.names:
+            check_learnable(running.in_recipe(self.train(name, TRUE)))
         self.modulate("models:/fundus-sex/1", images=LOOKS)
 
     @property

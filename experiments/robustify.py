@@ -21,7 +21,7 @@ from experiments.running.options import ReplicatedOptions
 from fundus_ml import attacks, data, models, robust_training, training
 from fundus_ml.attacks.options import check_ball, check_engine
 from fundus_ml.attacks.step_sizes import step_length
-from fundus_ml.data.options import TRUE, check_labels
+from fundus_ml.data.options import EYE, TRUE, check_labels, check_sides
 from fundus_ml.errors import InputError
 from fundus_ml.robust_evaluation.options import check_gate_radius, grey_levels
 from fundus_ml.robust_training.options import check_eps_warmup, check_margin, check_method
@@ -199,7 +199,7 @@ def robustify_one(
         dataset: Open.
         named: Whether it may get the alias ``robust``, if it passes the gate.
     """
-    classifier, parent = read_start(config, run, size=dataset.size)
+    classifier, parent = read_start(config, run, dataset)
     options = adopted(config, ScoreOptions, eps=[config.eps], step_size=config.validation_step)
     with running.resumable("robustify", config, run, dataset=dataset, parent=parent) as checkpoints:
         with console.progress("robustify", "step") as on_step:
@@ -247,25 +247,30 @@ def alias_of_radius(constraint: str, eps: float) -> str:
 
 
 def read_start(
-    config: RobustifyConfig, run: "tracking.Run", *, size: int
+    config: RobustifyConfig, run: "tracking.Run", dataset: "data.FundusDataset"
 ) -> "tuple[models.Classifier, tracking.ModelVersion]":
     """Read the version to start from, once the radius and what it has learned are known to suit.
 
     Args:
         config: Flags.
         run: Gets the version as its input.
-        size: Side of the dataset's images, pixels.
+        dataset: What is learned from.
 
     Raises:
-        InputError: The radius is too small for the gate, or a null model would start from a network
-            that has learned true labels.
+        InputError: The radius is too small for the gate, a null model would start from a network
+            that has learned true labels, or left and right are asked of eyes that are mirrored.
     """
     if config.gate and config.labels == TRUE:
-        check_gate_radius(config.constraint, config.eps, size=size)
+        check_gate_radius(config.constraint, config.eps, size=dataset.size)
     classifier, parent = running.read_model(run, config.model)
+    spec = classifier.spec
+    if dataset.contrast.name == EYE:
+        check_sides(
+            f"contrast={EYE}", augment=config.augment, both_flips=spec.both_flips, head=spec.head
+        )
     if config.labels != TRUE:
         running.check_null_start(parent, labels=config.labels, named=f"model={config.model}")
-        check_labels(config.labels, augment=config.augment, both_flips=classifier.spec.both_flips)
+        check_labels(config.labels, augment=config.augment, both_flips=spec.both_flips)
     return classifier, parent
 
 

@@ -18,7 +18,7 @@ from experiments.running.flags import run_entry_point
 from experiments.running.identity import adopted
 from experiments.running.options import NetworkOptions, ReplicatedOptions
 from fundus_ml import data, models, training
-from fundus_ml.data.options import TRUE, check_labels, check_share
+from fundus_ml.data.options import EYE, TRUE, check_labels, check_share, check_sides
 
 if TYPE_CHECKING:
     import torch
@@ -58,12 +58,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     run_entry_point("train", TrainConfig, train, argv, processes=True)
 
 
+def check_learnable(config: TrainConfig) -> None:
+    """Refuse a question that the flags, those of recipe and tuning among them, make unlearnable.
+
+    Raises:
+        InputError: Left and right are asked of eyes, or of a network, that are mirrored.
+    """
+    if config.contrast == EYE:
+        check_sides(
+            f"contrast={EYE}",
+            augment=config.augment,
+            both_flips=config.both_flips,
+            head=config.head,
+        )
+
+
 def train(config: TrainConfig, run: "tracking.Run") -> "running.Trained":
     """Fit on the training split, choose on validation, measure on test, register.
 
     Hands back the first of several replicates.
     """
     config = running.with_tuned(running.with_recipe(config, run), run, entry_point="train")
+    check_learnable(config)
     dataset = running.read_dataset(
         run, config.dataset, context="train", verify="full", contrast=config.contrast
     )

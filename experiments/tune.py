@@ -21,7 +21,7 @@ from experiments.running import console
 from experiments.running.flags import Number, StepLength, execute, run_entry_point
 from experiments.running.identity import adopted, weights_file
 from experiments.running.options import METRICS, ConsoleOptions, NetworkOptions
-from experiments.train import TrainConfig, fit_clean, train
+from experiments.train import TrainConfig, check_learnable, fit_clean, train
 from fundus_ml.errors import InputError, refuse_outside
 from fundus_ml.robust_evaluation.options import check_gate_radius
 from tracking.options import PRUNERS
@@ -194,6 +194,7 @@ def _pinned(base: Training) -> Training:
 def _dataset(config: TuneConfig, base: Training, run: "tracking.Run") -> "data.FundusDataset":
     """Open what the trials learn from, with the question of the training or of its start."""
     if isinstance(base, TrainConfig):
+        check_learnable(base)
         return running.read_dataset(
             run, config.dataset, context="tune", verify="full", contrast=base.contrast
         )

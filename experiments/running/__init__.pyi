@@ -41,6 +41,7 @@ from .places import user_path as user_path
 from .preflight import Space as Space
 from .preflight import check_ready as check_ready
 from .preflight import check_space as check_space
+from .recipes import in_recipe as in_recipe
 from .recipes import with_recipe as with_recipe
 from .replicates import Replicate as Replicate
 from .replicates import Trained as Trained

@@ -1,6 +1,7 @@
 """Recipes: values of flags in a file, for what is known to work."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -40,10 +41,8 @@ def with_recipe(config: C, run: Run) -> C:
     if not config.recipe:
         return config
     given = _read(config)
-    usual = {field.name: field.default for field in dataclasses.fields(config)}
-    kept = {name for name in given if getattr(config, name) != usual[name]}
-    chosen = {name: value for name, value in given.items() if name not in kept}
-    mixed = with_values(config, chosen, named=f"recipe={config.recipe}")
+    kept = _kept(config, given)
+    mixed = in_recipe(config)
     decided = {name: getattr(mixed, name) for name in given}
     run.set_tags({f"recipe.{name}": str(value) for name, value in decided.items()})
     if kept:
@@ -51,6 +50,26 @@ def with_recipe(config: C, run: Run) -> C:
             f"recipe={config.recipe}: flags that keep their own value: {', '.join(sorted(kept))}"
         )
     return mixed
+
+
+def in_recipe(config: C) -> C:
+    """Return ``config`` as :func:`with_recipe` does, before there is a run.
+
+    Raises:
+        InputError: As :func:`with_recipe`.
+    """
+    if not config.recipe:
+        return config
+    given = _read(config)
+    kept = _kept(config, given)
+    chosen = {name: value for name, value in given.items() if name not in kept}
+    return with_values(config, chosen, named=f"recipe={config.recipe}")
+
+
+def _kept(config: RecipeConfig, given: Mapping[str, object]) -> set[str]:
+    """Flags of a recipe that keep their own value, which is not their default."""
+    usual = {field.name: field.default for field in dataclasses.fields(config)}
+    return {name for name in given if getattr(config, name) != usual[name]}
 
 
 def _read(config: RecipeConfig) -> dict[str, object]:

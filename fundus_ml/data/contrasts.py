@@ -24,6 +24,8 @@ REGION = "region_"
 HEALTHY = "healthy"
 FEWEST_PEOPLE = 30
 """People in the smaller class below which a contrast is refused: nothing would be measured."""
+_EMPTY = ("", "na", "n/a", "nan", "null")
+"""How a cell says that it is empty, in small letters; "none" may be an answer."""
 _NO_WORD, _LONGEST_SLUG = re.compile(r"[^A-Za-z0-9]+"), 80
 _CUT = re.compile(r"(?P<column>[^<>]+)(?P<sign>[<>])(?P<cut>-?\d+(?:\.\d+)?)")
 _CLASSES: Mapping[str, tuple[str, str]] = MappingProxyType({"eye": (EYES[0], EYES[1])})
@@ -213,9 +215,9 @@ def _two_values(frame: pd.DataFrame, contrast: str) -> Answers:
 
 
 def _as_text(values: pd.Series) -> pd.Series:
-    """Values as text; an empty cell is unknown."""
-    text = values.map(str, na_action="ignore")
-    return text.mask(text.eq(""))
+    """Values as text; an empty cell is unknown, and so is what other programs write for one."""
+    text = values.map(str, na_action="ignore").str.strip()
+    return text.mask(text.str.lower().isin(_EMPTY))
 
 
 def _counted(masks: Mapping[str, pd.Series]) -> dict[str, int]:

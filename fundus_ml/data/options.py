@@ -10,7 +10,9 @@ Verify = Literal["quick", "full"]
 FACTORS = ("sex", "source", "age")
 """What weights can make equal; ages are taken in bands."""
 TRUE, SHUFFLED = "true", "shuffled"
-OTHER_LABELS = ("eye", "age", "camera", "source")
+EYE = "eye"
+"""The contrast, or the label of a null model, of left and right."""
+OTHER_LABELS = (EYE, "age", "camera", "source")
 """Other real labels of the same eyes that a null model may learn."""
 SEX = "sex"
 """The contrast that is asked where none is named."""
@@ -30,14 +32,31 @@ def check_labels(labels: str, *, augment: str, both_flips: bool = False) -> None
     allowed = (TRUE, SHUFFLED, *OTHER_LABELS)
     if labels not in allowed:
         raise InputError(f"labels={labels}: allowed: {', '.join(allowed)}")
-    if labels == "eye" and augment != "none":
+    if labels == EYE:
+        check_sides("labels=eye", augment=augment, both_flips=both_flips)
+
+
+def check_sides(named: str, *, augment: str, both_flips: bool = False, head: str = "") -> None:
+    """Refuse to learn left from right where eyes are mirrored.
+
+    Args:
+        named: What asks for it, such as ``contrast=eye``.
+        augment: Every augmentation but ``none`` mirrors half of the images.
+        both_flips: Whether the network answers alike for an eye and its mirror image.
+        head: Its head; ``grid`` reads an eye and its mirror image alike.
+
+    Raises:
+        InputError: One of them does.
+    """
+    if augment != "none":
         raise InputError(
-            f"labels=eye: augment={augment} mirrors a left eye into a right one; give augment=none"
+            f"{named}: augment={augment} mirrors a left eye into a right one; give augment=none"
         )
-    if labels == "eye" and both_flips:
+    if both_flips or head == "grid":
+        which = "both_flips" if both_flips else f"head={head}"
         raise InputError(
-            "labels=eye: both_flips answers alike for a left eye and its mirror image; name a "
-            "network or a recipe without it"
+            f"{named}: {which} answers alike for a left eye and its mirror image; name a network "
+            "or a recipe without it"
         )
 
 

@@ -4,7 +4,7 @@ import mlflow
 import pandas as pd
 import pytest
 
-from experiments import compare, evaluate, modulate, preprocess, robustify, train, tune
+from experiments import compare, evaluate, modulate, preprocess, real_eyes, robustify, train, tune
 from tests.experiments.conftest import enter, flags
 from tests.experiments.photographs import write_photographs
 from tests.experiments.tiny_versions import logged_table, newest
@@ -13,6 +13,8 @@ from tracking import registry, results
 pytestmark = pytest.mark.usefixtures("unrendered", "unexported")
 
 NETWORK = {"arch": "test_resnet", "weights": "none", "epochs": 1, "batch_size": 8, "bootstrap": 50}
+SIDES = NETWORK | {"dataset": "data", "contrast": "eye", "augment": "none"}
+"""Left and right are no question of eyes that are mirrored."""
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +28,7 @@ def smokers_once(tmp_path_factory):
         few = {"permutations": 20, "test_fraction": 0.3, "val_fraction": 0.3}
         few |= {"regions": "no", "same_person": "false"}
         preprocess.main(flags(own | few))
-        train.main(flags(NETWORK | {"dataset": "data", "contrast": "eye"}))
+        train.main(flags(SIDES))
     return folder
 
 
@@ -65,6 +67,7 @@ def test_what_follows_asks_the_same(capsys):
     kept = results.predictions(model="models:/fundus-eye/1").query("attack == 'clean'")
     assert kept["label"].eq(kept["image_id"].map(sides())).all()
     short = {"eps": 0.1, "method": "fast", "epochs": 1, "attack_steps": 1, "gate": "false"}
+    short |= {"augment": "none"}
     robustify.main(flags(given | short | {"batch_size": 8}))
     robust = registry.resolve("models:/fundus-eye/2")
     assert robust.tags["contrast"] == "eye"
@@ -78,9 +81,26 @@ def sides():
 
 @pytest.mark.usefixtures("smokers")
 def test_a_study_tunes_it():
-    small = NETWORK | {"dataset": "data", "contrast": "eye", "trials": 1, "study": "sides"}
+    small = SIDES | {"trials": 1, "study": "sides"}
     tune.main(flags({k: v for k, v in small.items() if k != "bootstrap"}))
     assert newest("tune").data.tags["contrast"] == "eye"
+
+
+@pytest.mark.usefixtures("smokers")
+def test_left_and_right_are_refused_where_eyes_are_mirrored(capsys, tmp_path):
+    """In every entry point that trains, before it does, whatever recipe says so."""
+    told = "contrast=eye: augment=flip mirrors a left eye into a right one; give augment=none"
+    small = {"dataset": "data", "contrast": "eye"}
+    assert refused(capsys, train, **NETWORK, **small) == f"train: {told}"
+    assert refused(capsys, tune, arch="test_resnet", weights="none", **small) == f"tune: {told}"
+    start = {"dataset": "data", "model": "models:/fundus-eye/1", "eps": 0.1, "gate": "false"}
+    assert refused(capsys, robustify, **start) == f"robustify: {told}"
+    release = {"source": "odir", "root": "own", "weights": "none"}
+    assert refused(capsys, real_eyes, contrasts="sex,eye", **release) == f"real_eyes: {told}"
+    recipe = tmp_path / "mirrored.yaml"
+    recipe.write_text("augment: none\nboth_flips: true\n")
+    said = refused(capsys, train, recipe=recipe, **NETWORK, **small)
+    assert said.startswith("train: contrast=eye: both_flips answers alike for a left eye")
 
 
 @pytest.mark.usefixtures("smokers")

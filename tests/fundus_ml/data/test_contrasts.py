@@ -53,6 +53,17 @@ def test_every_eye_answers_or_is_counted(frame, contrast, classes, label, left_o
     assert found.label.notna().sum() + sum(left_out.values()) == len(frame)
 
 
+def test_what_other_programs_write_for_an_empty_cell_is_no_answer(frame):
+    told = frame.assign(treated=["yes", "NA", "nan", "yes", "", "N/A"])
+    with pytest.raises(InputError, match="contrast=treated: holds 1 values \\(yes\\)"):
+        answers(told, "treated")
+    told["treated"] = ["laser", "none", "null", "laser ", "none", "NaN"]
+    found = answers(told, "treated")
+    assert found.contrast.classes == ("laser", "none")
+    np.testing.assert_array_equal(found.label.to_numpy(), [0, 1, NAN, 0, 1, NAN])
+    assert dict(found.left_out) == {"treated unknown": 2}
+
+
 @pytest.mark.parametrize(
     ("contrast", "line"),
     [

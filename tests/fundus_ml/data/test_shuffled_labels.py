@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from fundus_ml.data.opening import open_dataset
-from fundus_ml.data.options import check_labels
+from fundus_ml.data.options import check_labels, check_sides
 from fundus_ml.data.shuffled_labels import labels_to_learn
 from fundus_ml.errors import InputError
 from tests.fundus_ml.tiny_learning import make_dataset
@@ -67,3 +67,5 @@ def test_the_truth_is_the_dataset_itself(dataset):
     with pytest.raises(InputError, match="labels=eye: both_flips answers alike"):
         check_labels("eye", augment="none", both_flips=True)
     check_labels("age", augment="flip", both_flips=True)
+    with pytest.raises(InputError, match="contrast=eye: head=grid answers alike for a left eye"):
+        check_sides("contrast=eye", augment="none", head="grid")

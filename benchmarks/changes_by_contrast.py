@@ -24,6 +24,7 @@ import pandas as pd
 from fundus_ml.atlas import register_eyes
 from fundus_ml.atlas.peaks import place_of
 from fundus_ml.data.opening import open_dataset
+from fundus_ml.errors import InputError
 from fundus_ml.faithfulness.known_places import KNOWN_PLACES
 from fundus_ml.figures import MeanChange, changes_by_contrast_figure, figure_png
 from fundus_ml.imaging.registration import DISC, FOVEA
@@ -74,12 +75,14 @@ def mean_change(run: str, dataset: Path) -> MeanChange:
         dataset: Folder of the eyes, with their region maps.
     """
     rows, original, modulated = read_strongest(fetch(f"{run}/modulation"))
-    (towards,) = rows["target"].unique()
     eyes = open_dataset(str(dataset))
     at = pd.Index(eyes.frame["image_id"]).get_indexer(rows["image_id"])
+    if (at < 0).any():
+        lost = rows["image_id"][at < 0].iloc[0]
+        raise InputError(f"dataset={dataset}: lacks {lost}, which {run} pushed")
     registered = register_eyes(eyes.frame.iloc[at].reset_index(drop=True), eyes.regions(at))
     return MeanChange(
-        towards=towards,
+        towards=_target(rows, run),
         eyes=len(registered.kept),
         colour=_mean(registered.changes(original, modulated)),
         density=_mean(registered.densities(original, modulated)),
@@ -101,7 +104,6 @@ def measured(contrast: str, run: str) -> pd.DataFrame:
         the finding is known to show in the part.
     """
     pushed = pd.read_parquet(fetch(f"{run}/modulation/modulations.parquet"))
-    (towards,) = pushed["target"].unique()
     stored = json.loads(fetch(f"{run}/region_enrichment.json").read_text("utf-8"))
     parts = pd.DataFrame(stored["data"], columns=stored["columns"])
     own = parts[parts["condition"] == MODULATION]
@@ -111,18 +113,25 @@ def measured(contrast: str, run: str) -> pd.DataFrame:
         grey_levels=("rms", lambda rms: 255 * rms.max()),
         pushed=("image_id", "size"),
         success=("success", "mean"),
-        min_norm_rms=("min_norm", lambda norm: norm.median() * to_levels),
+        min_norm_rms=("min_norm", lambda norm: norm[np.isfinite(norm)].median() * to_levels),
     )
     rows = own[["eps", "part", "eyes", *ENRICHMENTS]].merge(by_budget, on="eps")
     rows["gradient"] = [
         gradient.get(key, np.nan) for key in rows[["eps", "part"]].itertuples(index=False)
     ]
-    rows["contrast"], rows["towards"] = contrast, towards
+    rows["contrast"], rows["towards"] = contrast, _target(pushed, run)
     rows["known"] = rows["part"] == KNOWN_PLACES.get(contrast)
     return rows[
         ["contrast", "towards", "eps", *by_budget.columns, "part", "known", "eyes", *ENRICHMENTS,
          "gradient"]
     ]  # fmt: skip
+
+
+def _target(rows: pd.DataFrame, run: str) -> str:
+    found = rows["target"].unique()
+    if len(found) != 1:
+        raise InputError(f"{run}: pushed towards {' and '.join(found)}; give mode=CLASS")
+    return str(found[0])
 
 
 def _mean(maps: np.ndarray) -> np.ndarray:

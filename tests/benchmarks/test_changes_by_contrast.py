@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import changes_by_contrast
 from fundus_ml.data.opening import open_dataset
+from fundus_ml.errors import InputError
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.pictures import write_png
 from fundus_ml.imaging.registration import DISC
@@ -46,7 +47,8 @@ def pushed(dataset, folder, *, towards, by):
             rows.append(
                 {
                     "image_id": image_id, "eps": eps, "target": towards, "success": eps > 1,
-                    "l2": eps, "rms": eps / 100, "min_norm": 2.0,
+                    "l2": eps, "rms": eps / 100,
+                    "min_norm": 2.0 if int(image_id[-1]) % 2 else np.inf,
                     "picture": picture.relative_to(folder / "modulation").as_posix(),
                 }
             )  # fmt: skip
@@ -88,6 +90,20 @@ def test_left_and_right_discs_come_to_one_place_in_sign_and_density(eyes, runs):
     # The largest budget is shown, and half the change of the other run is half as strong.
     assert np.nanmax(to.colour) == pytest.approx(-2 * np.nanmin(away.colour), rel=0.05)
     assert np.nanmax(to.density) == pytest.approx(np.nanmax(away.density), rel=0.05)
+
+
+def test_an_eye_of_another_dataset_and_two_targets_are_refused(runs, tmp_path):
+    other = tmp_path / "other"
+    write_folder(other, 8, with_regions=False, shard_eyes=7)
+    give(other, anatomy(open_dataset(str(other))))
+    with pytest.raises(InputError, match=f"dataset={other}: lacks tiny/8, which {runs[0]} pushed"):
+        changes_by_contrast.mean_change(runs[0], other)
+    file = tmp_path / "to" / "modulation" / "modulations.parquet"
+    rows = pd.read_parquet(file)
+    rows.loc[::4, "target"] = "healthy"
+    rows.to_parquet(file)
+    with pytest.raises(InputError, match="pushed towards healthy and glaucoma; give mode=CLASS"):
+        changes_by_contrast.measured("glaucoma", runs[0])
 
 
 def test_the_table_has_each_budget_and_part_beside_its_sham_and_one_gradient(eyes, runs, tmp_path):

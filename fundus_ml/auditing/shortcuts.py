@@ -22,6 +22,8 @@ from fundus_ml.imaging.masked_retinas import masked_retinas
 
 MASKED = "masked retina"
 """What an 8 by 8 picture shows with the retina painted flat: border and shape of the field."""
+BORDERS = ("border and padding", MASKED)
+"""What is read where no retina lies, outside the circle inscribed in the square and at its rim."""
 EYES_AT_ONCE = 256
 CUTS = ("left", "top", "right", "bottom")
 QUALITY = ("quality", "focus", "illumination", "contrast", "colour_cast", "visible_area")
@@ -34,7 +36,8 @@ def find_shortcuts(
 
     Columns are prepared without looking at labels: categories one by one, age and place in the
     table as splines, other numbers with their squares, a missing number as a column of its own;
-    pictures averaged over 8 by 8 cells as they are.
+    pictures averaged over 8 by 8 cells as they are. A square around a part of the eye holds retina
+    up to its corners: there border and masked retina are not judged.
 
     Args:
         dataset: All its eyes, every split.
@@ -49,11 +52,14 @@ def find_shortcuts(
         _who_else(dataset),
         _row_order(frame["source"], dataset.contrast),
         _geometry(frame),
-        numbers("border and padding", seen[list(BORDER)], "every border is the same"),
+        numbers(BORDERS[0], seen[list(BORDER)], "every border is the same"),
         numbers(MASKED, seen.filter(like=MASKED), "every border is the same", squares=False),
         numbers("global colour", seen[list(COLOUR)], "every eye has the same colour", retinal=True),
         numbers("quality", frame[list(QUALITY)], "every eye has the same quality", retinal=True),
     ]
+    if dataset.crop.around_part:
+        shown = "the square shows a part of the eye"
+        single = [_abstaining(each, shown) if each.name in BORDERS else each for each in single]
     together = replace(_joined(TOGETHER, single, "no shortcut varies"), retinal=True)
     return [*single, together, replace(together, name=TREES)]
 
@@ -116,6 +122,12 @@ def _geometry(frame: pd.DataFrame) -> Shortcut:
     constant = "every field of view lies alike"
     parts = [numbers("", measured, constant), categories("", frames, constant)]
     return _joined("field-of-view geometry", parts, constant)
+
+
+def _abstaining(shortcut: Shortcut, reason: str) -> Shortcut:
+    """Leave a shortcut out of everything, and say why."""
+    none = np.empty((len(shortcut.design), 0))
+    return replace(shortcut, design=none, columns=none, missing=reason)
 
 
 def _joined(name: str, parts: Sequence[Shortcut], constant: str) -> Shortcut:

@@ -145,6 +145,22 @@ def test_a_composite_fills_the_columns_that_one_source_lacks(tmp_path, frame):
         assert bool(item.missing) == (item.name == MASKED)
 
 
+@pytest.mark.parametrize("around", ["whole", "disc", "macula", "border"])
+def test_outside_the_circle_of_a_square_around_a_part_lies_retina(tmp_path, frame, around):
+    """There the border of the square is anatomy; where the retina is grey, it is the picture."""
+    level = np.random.default_rng(0).integers(60, 120, (len(frame), 1, 1, 1))
+    pixels = draw_pixels(frame, frame_level=level)
+    dataset = write_cohort(tmp_path / "part", frame, pixels, around=around)
+    found = {item.name: item for item in find_shortcuts(dataset)}
+    part = around in ("disc", "macula")
+    for name in ("border and padding", MASKED):
+        assert found[name].missing == ("the square shows a part of the eye" if part else "")
+        assert bool(found[name].design.size) != part
+    assert found[TOGETHER].design.shape[1] == sum(
+        found[name].design.shape[1] for name in NAMES[:10]
+    )
+
+
 def test_seven_eyes_are_laid_out_and_progress_is_told(tmp_path):
     write_folder(tmp_path / "tiny")
     told = []

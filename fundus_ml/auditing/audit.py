@@ -147,7 +147,7 @@ def _balance(frame: pd.DataFrame, contrast: Contrast) -> Balance:
         train_eyes=len(train),
         effective_eyes=float(effective_size(weights)) if len(train) else 0.0,
         largest_weight=float(weights.max()) if len(train) else 0.0,
-        one_sex=tuple(unbalanced_cells(named, classes=contrast.classes)),
+        one_sex=tuple(unbalanced_cells(named, classes=contrast.classes, of_age=contrast.of_age)),
     )
 
 

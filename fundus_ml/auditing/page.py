@@ -22,7 +22,10 @@ MEANINGS = {
     "explained": "predicts {contrast} only because it goes along with another one",
     "hint": "beats most shuffles, too few of them to be named among so many shortcuts",
     "dismissed": "does no better than shuffled labels",
-    "not judged": "is the same for every eye, cannot be measured here, or too few people have it",
+    "not judged": (
+        "is the same for every eye, cannot be measured here, is the question itself, or too few "
+        "people have it"
+    ),
 }
 """What the verdicts of the shortcuts say."""
 

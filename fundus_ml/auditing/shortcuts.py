@@ -1,7 +1,8 @@
 """What could tell the sexes apart besides the eye: every shortcut of a dataset."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,12 @@ BORDERS = ("border and padding", MASKED)
 EYES_AT_ONCE = 256
 CUTS = ("left", "top", "right", "bottom")
 QUALITY = ("quality", "focus", "illumination", "contrast", "colour_cast", "visible_area")
+GEOMETRY = ("width", "height", "fov_x", "fov_y", "fov_radius", "fov_aspect", "fov_confidence")
+_COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"age": ("age",), "sex": ("label",), "field-of-view geometry": GEOMETRY, "quality": QUALITY}
+)
+"""Columns whose cut is a question about the shortcut. Those of one shortcut follow from each other
+(quality from focus, width from the frame), so it is left out whole."""
 
 
 def find_shortcuts(
@@ -37,7 +44,8 @@ def find_shortcuts(
     Columns are prepared without looking at labels: categories one by one, age and place in the
     table as splines, other numbers with their squares, a missing number as a column of its own;
     pictures averaged over 8 by 8 cells as they are. A square around a part of the eye holds retina
-    up to its corners: there border and masked retina are not judged.
+    up to its corners: there border and masked retina are not judged, nor is, of a question that
+    cuts a column (``age>60``), the shortcut that holds this column.
 
     Args:
         dataset: All its eyes, every split.
@@ -57,9 +65,7 @@ def find_shortcuts(
         numbers("global colour", seen[list(COLOUR)], "every eye has the same colour", retinal=True),
         numbers("quality", frame[list(QUALITY)], "every eye has the same quality", retinal=True),
     ]
-    if dataset.crop.around_part:
-        shown = "the square shows a part of the eye"
-        single = [_abstaining(each, shown) if each.name in BORDERS else each for each in single]
+    single = [_judgeable(each, dataset) for each in single]
     together = replace(_joined(TOGETHER, single, "no shortcut varies"), retinal=True)
     return [*single, together, replace(together, name=TREES)]
 
@@ -124,9 +130,16 @@ def _geometry(frame: pd.DataFrame) -> Shortcut:
     return _joined("field-of-view geometry", parts, constant)
 
 
-def _abstaining(shortcut: Shortcut, reason: str) -> Shortcut:
-    """Leave a shortcut out of everything, and say why."""
-    none = np.empty((len(shortcut.design), 0))
+def _judgeable(shortcut: Shortcut, dataset: FundusDataset) -> Shortcut:
+    """Leave a shortcut out of everything, and say why, where it holds the question or the eye."""
+    asked = dataset.contrast.cut_column
+    if asked in _COLUMNS.get(shortcut.name, ()):
+        reason = f"{asked} is the question"
+    elif shortcut.name in BORDERS and dataset.crop.around_part:
+        reason = "the square shows a part of the eye"
+    else:
+        return shortcut
+    none = np.empty((len(dataset), 0))
     return replace(shortcut, design=none, columns=none, missing=reason)
 
 

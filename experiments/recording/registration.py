@@ -14,14 +14,13 @@ from experiments.recording.serving import photograph_service, scoring_options
 from experiments.recording.split_scores import check_splits_to_score, score_split
 from experiments.running.console import say
 from experiments.running.replicates import Trained
-from experiments.running.session import AROUND_TAG
+from experiments.running.session import part_tags
 from fundus_ml.data.contrasts import Contrast
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.options import TRUE
 from fundus_ml.data.training_eyes import training_eyes, write_training_eyes
 from fundus_ml.evaluation.scores import CLEAN
 from fundus_ml.figures import training_curves
-from fundus_ml.imaging.options import WHOLE
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.models.weights import save_classifier
 from fundus_ml.training import Fitted
@@ -151,11 +150,11 @@ def register_model(
     """
     assert isinstance(model, Classifier)
     learned = tags.get("labels", TRUE)
-    around = WHOLE if answers is None else answers.crop.around
+    part = {} if answers is None else part_tags(answers.crop)
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         service = None
-        if answers is not None and learned == TRUE and around == WHOLE:
+        if answers is not None and learned == TRUE and not part:
             service = stack.enter_context(photograph_service(scoring_options(answers, tags)))
         save_classifier(model, Path(folder))
         write_training_eyes(training_eyes(eyes), Path(folder) / Path(TRAINING_EYES).name)
@@ -168,7 +167,7 @@ def register_model(
             tags={
                 "arch": model.spec.arch,
                 "size": str(model.spec.size),
-                **({} if around == WHOLE else {AROUND_TAG: around}),
+                **part,
                 **tags,
             },
             aliases=[] if alias is None else [alias],

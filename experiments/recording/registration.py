@@ -1,5 +1,6 @@
 """What the trainings share: a measured end, a registered version."""
 
+import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -28,6 +29,7 @@ from fundus_ml.training.distribution import from_first
 from tracking.registry import ModelVersion, register_classifier
 from tracking.runs import Run, metric_name
 from tracking.version_files import TRAINING_EYES
+from tracking.versions import CLASSES_TAG
 
 PREDICTED = ("image_id", "person_group", "label", "logit")
 """What a training hands back of each test eye."""
@@ -45,7 +47,8 @@ def check_splits(dataset: FundusDataset, *, bootstrap: int) -> None:
 
 def contrast_tags(contrast: Contrast) -> dict[str, str]:
     """Say of a version what its logit answers: below 0 the first class, above it the second."""
-    return {"contrast": contrast.name, "classes": ",".join(contrast.classes)}
+    classes = json.dumps(contrast.classes, ensure_ascii=False)
+    return {"contrast": contrast.name, CLASSES_TAG: classes}
 
 
 def register_fitted(

@@ -214,7 +214,7 @@ def examine_all(config: RealEyesConfig, run: "tracking.Run") -> None:
     prepared = steps.prepare(prepare, config.preprocess(), root=config.root, folder=config.dataset)
     digest = prepared.tags["dataset_digest"]
     eyes = {
-        name: recording.count_eyes(config.dataset, name, images=config.images)
+        name: recording.count_eyes(config.dataset, name, images=config.images, seed=config.seed)
         for name in config.names
     }
     answers = [

@@ -81,8 +81,8 @@ def _classes_of(rows: pd.DataFrame) -> dict[tuple[str, int], tuple[str, ...]]:
         rows[["model_name", "model_version"]].drop_duplicates().itertuples(index=False)
     ):
         version = find_version(f"models:/{name}/{number}")
-        named = "" if version is None else version.tags.get("classes", "")
-        found[name, number] = tuple((named or "0,1").split(","))
+        named = () if version is None else version.classes
+        found[name, number] = named or ("0", "1")
     return found
 
 

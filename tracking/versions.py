@@ -11,6 +11,8 @@ PARENT_TAG, PARENTS_TAG = "parent_version", "parents"
 """Tags of a version: what it was trained from; what it is the average of, with commas."""
 PARENT_IDS_TAG = "parent_model_ids"
 """Tag of a version: the ``model_id`` of each of its parents; older versions note none."""
+CLASSES_TAG = "classes"
+"""Tag of a version: the names of its two classes, as JSON; in older ones with a comma between."""
 WEIGHTS = "extra_files/weights.safetensors"
 
 
@@ -63,6 +65,22 @@ class ModelVersion:
         uris = [uri for uri in named if uri]
         ids = filter(None, self.tags.get(PARENT_IDS_TAG, "").split(","))
         return dict(zip_longest(uris, ids, fillvalue=""))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What a logit below 0 and one above it mean, ``("female", "male")``; empty where unsaid.
+
+        Of a tag with several commas, as older versions have it, the first one parts the names.
+        """
+        tag = self.tags.get(CLASSES_TAG, "")
+        try:
+            found = json.loads(tag)
+        except ValueError:
+            found = None
+        if isinstance(found, list) and all(isinstance(name, str) for name in found):
+            return tuple(found)
+        first, _, second = tag.partition(",")
+        return (first, second) if second else ()
 
     @property
     def content(self) -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 from experiments.recording.network_gain import AUROC_GAIN
 from experiments.recording.shortcut_baseline import BASELINE, BASELINE_BY
 from experiments.running.session import AROUND_TAG
+from fundus_ml.data.manifest import SEXES
 from fundus_ml.data.options import TRUE
 from fundus_ml.evaluation.scores import CLEAN, score_of
 from fundus_ml.evaluation.within_age import WITHIN_AGE
@@ -89,7 +90,7 @@ def card_of(
     """
     made = making_of(version)
     tags, metrics = version.tags, made.metrics
-    low, high = _classes(tags)
+    low, high = version.classes or SEXES
     contrast = tags.get("contrast", "sex")
     around = tags.get(AROUND_TAG, WHOLE)
     shown = "One fundus photograph" + ("" if around == WHOLE else f" ({SHOWS[around]})")
@@ -113,11 +114,6 @@ def card_of(
         lines=_lines(version, metrics, measured),
         limits=[*_limits(tags), *LIMITS],
     )
-
-
-def _classes(tags: Mapping[str, str]) -> tuple[str, str]:
-    low, _, high = tags.get("classes", "female,male").partition(",")
-    return low, high
 
 
 def _verdict(contrast: str, tags: Mapping[str, str], made: Making, scores: pd.DataFrame) -> str:
@@ -172,8 +168,9 @@ def _lines(
         lines["Made from"] = ", ".join(parents)
     lines["Robustness"] = _robustness(tags)
     if "temperature" in tags:
+        _, positive = version.classes or SEXES
         lines["Operating point"] = (
-            f"temperature {float(tags['temperature']):.3g}, {_classes(tags)[1]} above logit "
+            f"temperature {float(tags['temperature']):.3g}, {positive} above logit "
             f"{float(tags['threshold']):.3g} (Youden, validation eyes)"
         )
     for each in measured[-LATEST:]:

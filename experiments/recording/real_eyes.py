@@ -96,20 +96,22 @@ class Answer:
     looks: Mapping[float, Step]
 
 
-def count_eyes(dataset: str, contrast: str, *, images: int) -> ContrastCounts:
+def count_eyes(dataset: str, contrast: str, *, images: int, seed: int) -> ContrastCounts:
     """Ask a dataset folder a contrast, before anything is trained.
 
     Args:
         dataset: Folder.
         contrast: What to ask.
         images: Test eyes that are to be modulated.
+        seed: Seed that chooses them.
 
     Raises:
         InputError: It cannot be asked that, or too few people answer, in all or in the test split.
     """
     asked = open_dataset(dataset, contrast=contrast)
     classes = asked.contrast.classes
-    choose_eyes(asked.split(SPLIT).frame, images=images, mode=MODES[0], seed=0, classes=classes)
+    test = asked.split(SPLIT).frame
+    choose_eyes(test, images=images, mode=MODES[0], seed=seed, classes=classes)
     return ContrastCounts(
         contrast=contrast,
         eyes=len(asked),

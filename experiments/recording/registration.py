@@ -1,5 +1,6 @@
 """What the trainings share: a measured end, a registered version."""
 
+import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -14,14 +15,13 @@ from experiments.recording.serving import photograph_service, scoring_options
 from experiments.recording.split_scores import check_splits_to_score, score_split
 from experiments.running.console import say
 from experiments.running.replicates import Trained
-from experiments.running.session import AROUND_TAG
+from experiments.running.session import part_tags
 from fundus_ml.data.contrasts import Contrast
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.options import TRUE
 from fundus_ml.data.training_eyes import training_eyes, write_training_eyes
 from fundus_ml.evaluation.scores import CLEAN
 from fundus_ml.figures import training_curves
-from fundus_ml.imaging.options import WHOLE
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.models.weights import save_classifier
 from fundus_ml.training import Fitted
@@ -29,6 +29,7 @@ from fundus_ml.training.distribution import from_first
 from tracking.registry import ModelVersion, register_classifier
 from tracking.runs import Run, metric_name
 from tracking.version_files import TRAINING_EYES
+from tracking.versions import CLASSES_TAG
 
 PREDICTED = ("image_id", "person_group", "label", "logit")
 """What a training hands back of each test eye."""
@@ -46,7 +47,8 @@ def check_splits(dataset: FundusDataset, *, bootstrap: int) -> None:
 
 def contrast_tags(contrast: Contrast) -> dict[str, str]:
     """Say of a version what its logit answers: below 0 the first class, above it the second."""
-    return {"contrast": contrast.name, "classes": ",".join(contrast.classes)}
+    classes = json.dumps(contrast.classes, ensure_ascii=False)
+    return {"contrast": contrast.name, CLASSES_TAG: classes}
 
 
 def register_fitted(
@@ -151,11 +153,11 @@ def register_model(
     """
     assert isinstance(model, Classifier)
     learned = tags.get("labels", TRUE)
-    around = WHOLE if answers is None else answers.crop.around
+    part = {} if answers is None else part_tags(answers.crop)
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         service = None
-        if answers is not None and learned == TRUE and around == WHOLE:
+        if answers is not None and learned == TRUE and not part:
             service = stack.enter_context(photograph_service(scoring_options(answers, tags)))
         save_classifier(model, Path(folder))
         write_training_eyes(training_eyes(eyes), Path(folder) / Path(TRAINING_EYES).name)
@@ -168,7 +170,7 @@ def register_model(
             tags={
                 "arch": model.spec.arch,
                 "size": str(model.spec.size),
-                **({} if around == WHOLE else {AROUND_TAG: around}),
+                **part,
                 **tags,
             },
             aliases=[] if alias is None else [alias],

@@ -125,7 +125,7 @@ def scoring_options_of(version: ModelVersion, classifier: Classifier) -> Scoring
     if kept is not None:
         return ScoringOptions.from_plain(kept)
     contrast = version.tags.get("contrast", SEX_CONTRAST.name)
-    low, high = version.tags.get("classes", ",".join(SEX_CONTRAST.classes)).split(",")
+    low, high = version.classes or SEX_CONTRAST.classes
     crop = CropOptions(size=classifier.spec.size)
     return _with_calibration(contrast, (low, high), crop, version.tags)
 

@@ -223,7 +223,7 @@ def _analysed(
     audit = audit_of(dataset)
     return _Analysis(
         table=scores(predicted, calibration=calibration, of_eyes=dataset.contrast.of_eyes, **draws),
-        within_age=auroc_within_age(clean, dataset.frame, **draws),
+        within_age=auroc_within_age(clean, dataset.frame, of_age=dataset.contrast.of_age, **draws),
         gain=gain_over_shortcuts(clean, dataset, **draws) if beside_shortcuts else None,
         subgroups=subgroup_scores(
             clean,

@@ -11,7 +11,7 @@ from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.data.options import SEX, Verify
 from fundus_ml.errors import InputError
-from fundus_ml.imaging.options import SHOWS, WHOLE
+from fundus_ml.imaging.options import SHOWS, WHOLE, CropOptions
 from fundus_ml.models.classifiers import Classifier
 from fundus_ml.models.precision import best_device
 from tracking.registry import ModelVersion, load_classifier, resolve
@@ -22,6 +22,9 @@ LINKS = Path("data") / ".links"
 LINK = "link"
 AROUND_TAG = "around"
 """Tag of a version that learned from a part of the eye: which one."""
+WIDTH_TAG = "around_width"
+"""Tag of such a version: side of its squares in diameters of the field of view; older ones have
+none."""
 DEFAULT_NAME = "fundus-sex"
 
 
@@ -67,7 +70,7 @@ def read_dataset_for(
 
     Raises:
         InputError: The versions answer different questions, or one learned from another part of
-            the eye than the dataset shows.
+            the eye than the dataset shows, or from squares of another width.
     """
     dataset = read_dataset(run, paths, context=context, verify=verify, contrast=contrast_of(*uris))
     check_part_of_eye(dataset, paths, uris)
@@ -75,17 +78,33 @@ def read_dataset_for(
 
 
 def check_part_of_eye(dataset: FundusDataset, paths: str, uris: Sequence[str]) -> None:
-    """Refuse versions that learned from another part of the eye than a dataset shows.
+    """Refuse versions that learned from another part of the eye, or a wider one, than is shown.
 
     Raises:
-        InputError: One did.
+        InputError: One learned from another part or, where its tag says so, of another width.
     """
+    crop = dataset.crop
     for uri in uris:
-        known = resolve(uri).tags.get(AROUND_TAG, WHOLE)
-        if known != dataset.crop.around:
+        tags = resolve(uri).tags
+        known = tags.get(AROUND_TAG, WHOLE)
+        if known != crop.around:
             raise InputError(
-                f"dataset={paths}: shows {SHOWS[dataset.crop.around]}; {uri} knows {SHOWS[known]}"
+                f"dataset={paths}: shows {SHOWS[crop.around]}; {uri} knows {SHOWS[known]}"
             )
+        width = float(tags.get(WIDTH_TAG, crop.around_width))
+        if crop.around_part and width != crop.around_width:
+            raise InputError(
+                f"dataset={paths}: squares are {crop.around_width} fields of view wide; {uri} "
+                f"knows those of {width}"
+            )
+
+
+def part_tags(crop: CropOptions) -> dict[str, str]:
+    """Say of a version which part of the eye it learned from; nothing where that is the whole."""
+    if crop.around == WHOLE:
+        return {}
+    width = {WIDTH_TAG: str(crop.around_width)} if crop.around_part else {}
+    return {AROUND_TAG: crop.around, **width}
 
 
 def record_dataset(

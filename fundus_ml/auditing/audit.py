@@ -26,7 +26,7 @@ from fundus_ml.auditing.shortcuts import QUALITY, find_shortcuts
 from fundus_ml.auditing.source_predictability import CROP, SourcePredictability, predict_sources
 from fundus_ml.data.ages import age_bands
 from fundus_ml.data.balance import effective_size, unbalanced_cells
-from fundus_ml.data.contrasts import Contrast
+from fundus_ml.data.contrasts import SEX_CONTRAST, Contrast
 from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.record import REJECTED
 from fundus_ml.errors import InputError
@@ -80,6 +80,8 @@ def audit_dataset(
         dataset=dataset.name,
         digest=dataset.digest,
         contrast=dataset.contrast.name,
+        classes=dataset.contrast.classes,
+        left_out=dict(dataset.left_out),
         permutations=permutations,
         seed=seed,
         verdicts=_verdicts(baselines, sources, leakage, shortcut_baseline, dataset.contrast.name),
@@ -90,7 +92,7 @@ def audit_dataset(
         baselines=tuple(baselines),
         sources=tuple(sources),
         leakage=leakage,
-        counts=tuple(_counts(frame)),
+        counts=tuple(_counts(frame, dataset.contrast)),
         rejections=_tally(refused["reason"].astype(str)),
         flags=_tally(flag for flags in frame["flags"] for flag in str(flags).split("; ") if flag),
         balance=_balance(frame, dataset.contrast),
@@ -117,7 +119,8 @@ def _tally(values: Iterable[str]) -> Mapping[str, int]:
     return dict(Counter(values).most_common())
 
 
-def _counts(frame: pd.DataFrame) -> list[Count]:
+def _counts(frame: pd.DataFrame, contrast: Contrast) -> list[Count]:
+    labels = () if contrast == SEX_CONTRAST else (0, 1)
     views = {
         "all": pd.Series("all", index=frame.index),
         "source": frame["source"],
@@ -133,6 +136,10 @@ def _counts(frame: pd.DataFrame) -> list[Count]:
             people=int(rows["person_group"].nunique()),
             female=int(rows["sex"].eq("female").sum()),
             male=int(rows["sex"].eq("male").sum()),
+            class_eyes=tuple(int(rows["label"].eq(label).sum()) for label in labels),
+            class_people=tuple(
+                int(rows.loc[rows["label"].eq(label), "person_group"].nunique()) for label in labels
+            ),
         )
         for name, values in views.items()
         for value, rows in frame.groupby(values.to_numpy())
@@ -147,7 +154,7 @@ def _balance(frame: pd.DataFrame, contrast: Contrast) -> Balance:
         train_eyes=len(train),
         effective_eyes=float(effective_size(weights)) if len(train) else 0.0,
         largest_weight=float(weights.max()) if len(train) else 0.0,
-        one_sex=tuple(unbalanced_cells(named, classes=contrast.classes)),
+        one_sex=tuple(unbalanced_cells(named, classes=contrast.classes, of_age=contrast.of_age)),
     )
 
 

@@ -22,7 +22,10 @@ MEANINGS = {
     "explained": "predicts {contrast} only because it goes along with another one",
     "hint": "beats most shuffles, too few of them to be named among so many shortcuts",
     "dismissed": "does no better than shuffled labels",
-    "not judged": "is the same for every eye, or too few people have it",
+    "not judged": (
+        "is the same for every eye, cannot be measured here, is the question itself, or too few "
+        "people have it"
+    ),
 }
 """What the verdicts of the shortcuts say."""
 
@@ -37,6 +40,7 @@ def audit_html(audit: Audit) -> str:
         headline={
             "eyes kept": f"{whole.eyes}",
             "people": f"{whole.people}",
+            **_by_class(audit),
             "women's / men's eyes": f"{whole.female} / {whole.male}",
             "photographs rejected": f"{sum(audit.rejections.values())}",
             "shortcut baseline (AUROC)": f"{audit.shortcut_baseline:.3f}",
@@ -56,6 +60,13 @@ def audit_html(audit: Audit) -> str:
             _balance(audit),
         ],
     )
+
+
+def _by_class(audit: Audit) -> dict[str, str]:
+    """Count eyes and people of either class; of sex nothing, which is counted anyway."""
+    counts, named = audit.counts[0], " / ".join(audit.classes)
+    by = {"eyes": counts.class_eyes, "people": counts.class_people}
+    return {f"{named}: {of}": f"{each[0]} / {each[1]}" for of, each in by.items() if each}
 
 
 def _forest(audit: Audit) -> Section:
@@ -170,12 +181,22 @@ def _shared(shared: Shared) -> dict[str, str]:
 
 
 def _counts(audit: Audit) -> Section:
+    by_class = {
+        f"{name}: {of}": [each[label] for each in counts]
+        for label, name in enumerate(audit.classes)
+        for of, counts in (
+            ("eyes", [item.class_eyes for item in audit.counts]),
+            ("people", [item.class_people for item in audit.counts]),
+        )
+        if all(counts)
+    }
     frame = pd.DataFrame(
         {
             "by": [item.of for item in audit.counts],
             "value": [item.value for item in audit.counts],
             "eyes": [item.eyes for item in audit.counts],
             "people": [item.people for item in audit.counts],
+            **by_class,
             "women's eyes": [item.female for item in audit.counts],
             "men's eyes": [item.male for item in audit.counts],
             "men's share": [f"{item.male / item.eyes:.1%}" for item in audit.counts],
@@ -186,9 +207,9 @@ def _counts(audit: Audit) -> Section:
 
 def _rejections(audit: Audit) -> Section:
     kept = audit.counts[0].eyes
-    rows = {"kept": kept, **audit.rejections}
-    rows["all photographs"] = sum(rows.values())
-    frame = pd.DataFrame({"photographs": list(rows), "count": list(rows.values())})
+    rows = [("kept", kept), *audit.left_out.items(), *audit.rejections.items()]
+    rows.append(("all photographs", sum(count for _, count in rows)))
+    frame = pd.DataFrame(rows, columns=["photographs", "count"])
     return Section(heading="Kept and rejected", table=frame)
 
 

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from fundus_ml.auditing.baselines import Baseline
 from fundus_ml.auditing.leakage import Leakage, Shared
 from fundus_ml.auditing.source_predictability import SourcePredictability
+from fundus_ml.data.manifest import SEXES
 from fundus_ml.data.options import SEX
 from fundus_ml.errors import InputError
 
@@ -33,6 +34,8 @@ class Count:
         people: Theirs.
         female: Eyes of women.
         male: Eyes of men.
+        class_eyes: Eyes of either class; empty where sex is asked.
+        class_people: People with such eyes, who may have eyes of both; empty where sex is asked.
     """
 
     of: str
@@ -41,6 +44,8 @@ class Count:
     people: int
     female: int
     male: int
+    class_eyes: tuple[int, ...] = ()
+    class_people: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +74,8 @@ class Audit:
         dataset: Its sources, joined by ``+``.
         digest: Version of its content.
         contrast: What the shortcuts were held against.
+        classes: What its classes are called.
+        left_out: Eyes that do not answer it, by reason.
         permutations: Shuffles behind every p-value.
         seed: Seed of folds, shuffles and intervals.
         verdicts: What a reader should leave with, in sentences.
@@ -106,6 +113,8 @@ class Audit:
     balance: Balance
     quality: Mapping[str, Mapping[str, tuple[float, ...]]]
     contrast: str = SEX
+    classes: tuple[str, str] = SEXES
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def named(self) -> tuple[str, ...]:
@@ -134,7 +143,9 @@ def read_audit(path: Path) -> Audit:
         found = _renamed(found)
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         raise InputError(f"{path}: not an audit of format {FORMAT}; make one with audit")
-    needed = {field.name for field in fields(Audit) if field.default is MISSING}
+    needed = {
+        each.name for each in fields(Audit) if each.default is each.default_factory is MISSING
+    }
     missing = sorted(needed - set(found))
     if missing:
         raise InputError(f"{path}: not a whole audit, lacks {', '.join(missing)}")
@@ -169,11 +180,17 @@ def _rebuilt(found: dict[str, Any]) -> Audit:
             "baselines": tuple(Baseline(**item) for item in found["baselines"]),
             "sources": tuple(SourcePredictability(**item) for item in found["sources"]),
             "leakage": _leakage(found["leakage"]),
-            "counts": tuple(Count(**item) for item in found["counts"]),
+            "counts": tuple(_count(item) for item in found["counts"]),
+            "classes": tuple(found.get("classes", SEXES)),
             "balance": Balance(**balance),
             "quality": quality,
         }
     )
+
+
+def _count(found: dict[str, Any]) -> Count:
+    by_class = {name: tuple(found.get(name, ())) for name in ("class_eyes", "class_people")}
+    return Count(**found | by_class)
 
 
 def _leakage(found: dict[str, Any]) -> Leakage:

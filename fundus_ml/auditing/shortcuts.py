@@ -1,7 +1,8 @@
 """What could tell the sexes apart besides the eye: every shortcut of a dataset."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -22,9 +23,17 @@ from fundus_ml.imaging.masked_retinas import masked_retinas
 
 MASKED = "masked retina"
 """What an 8 by 8 picture shows with the retina painted flat: border and shape of the field."""
+BORDERS = ("border and padding", MASKED)
+"""What is read where no retina lies, outside the circle inscribed in the square and at its rim."""
 EYES_AT_ONCE = 256
 CUTS = ("left", "top", "right", "bottom")
 QUALITY = ("quality", "focus", "illumination", "contrast", "colour_cast", "visible_area")
+GEOMETRY = ("width", "height", "fov_x", "fov_y", "fov_radius", "fov_aspect", "fov_confidence")
+_COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"age": ("age",), "sex": ("label",), "field-of-view geometry": GEOMETRY, "quality": QUALITY}
+)
+"""Columns whose cut is a question about the shortcut. Those of one shortcut follow from each other
+(quality from focus, width from the frame), so it is left out whole."""
 
 
 def find_shortcuts(
@@ -34,7 +43,9 @@ def find_shortcuts(
 
     Columns are prepared without looking at labels: categories one by one, age and place in the
     table as splines, other numbers with their squares, a missing number as a column of its own;
-    pictures averaged over 8 by 8 cells as they are.
+    pictures averaged over 8 by 8 cells as they are. A square around a part of the eye holds retina
+    up to its corners: there border and masked retina are not judged, nor is, of a question that
+    cuts a column (``age>60``), the shortcut that holds this column.
 
     Args:
         dataset: All its eyes, every split.
@@ -49,11 +60,12 @@ def find_shortcuts(
         _who_else(dataset),
         _row_order(frame["source"], dataset.contrast),
         _geometry(frame),
-        numbers("border and padding", seen[list(BORDER)], "every border is the same"),
+        numbers(BORDERS[0], seen[list(BORDER)], "every border is the same"),
         numbers(MASKED, seen.filter(like=MASKED), "every border is the same", squares=False),
         numbers("global colour", seen[list(COLOUR)], "every eye has the same colour", retinal=True),
         numbers("quality", frame[list(QUALITY)], "every eye has the same quality", retinal=True),
     ]
+    single = [_judgeable(each, dataset) for each in single]
     together = replace(_joined(TOGETHER, single, "no shortcut varies"), retinal=True)
     return [*single, together, replace(together, name=TREES)]
 
@@ -116,6 +128,19 @@ def _geometry(frame: pd.DataFrame) -> Shortcut:
     constant = "every field of view lies alike"
     parts = [numbers("", measured, constant), categories("", frames, constant)]
     return _joined("field-of-view geometry", parts, constant)
+
+
+def _judgeable(shortcut: Shortcut, dataset: FundusDataset) -> Shortcut:
+    """Leave a shortcut out of everything, and say why, where it holds the question or the eye."""
+    asked = dataset.contrast.cut_column
+    if asked in _COLUMNS.get(shortcut.name, ()):
+        reason = f"{asked} is the question"
+    elif shortcut.name in BORDERS and dataset.crop.around_part:
+        reason = "the square shows a part of the eye"
+    else:
+        return shortcut
+    none = np.empty((len(dataset), 0))
+    return replace(shortcut, design=none, columns=none, missing=reason)
 
 
 def _joined(name: str, parts: Sequence[Shortcut], constant: str) -> Shortcut:

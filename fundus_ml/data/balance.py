@@ -12,8 +12,13 @@ from fundus_ml.data.manifest import SEXES, SPLITS
 from fundus_ml.data.options import FACTORS, check_factors
 from fundus_ml.errors import InputError
 
+ALL_AGES = "all ages"
+"""The one band where age is what is asked."""
 
-def balance_weights(frame: pd.DataFrame, *, by: Sequence[str] = FACTORS) -> pd.Series:
+
+def balance_weights(
+    frame: pd.DataFrame, *, by: Sequence[str] = FACTORS, of_age: bool = False
+) -> pd.Series:
     """Weigh eyes within their split.
 
     Each factor divides what the one before it gave out, and moves nothing across: ``source`` makes
@@ -26,6 +31,8 @@ def balance_weights(frame: pd.DataFrame, *, by: Sequence[str] = FACTORS) -> pd.S
     Args:
         frame: One row per eye with ``split``, ``source``, ``age`` and ``sex``.
         by: Any of :data:`FACTORS`; none leaves every eye at 1.
+        of_age: Whether ``sex`` holds the answers to a question of age. Ages are one band then:
+            held equal within bands, the answers would differ by the years next to the cut alone.
 
     Returns:
         Weights above 0, of mean 1 within each split, on the index of ``frame``.
@@ -38,7 +45,7 @@ def balance_weights(frame: pd.DataFrame, *, by: Sequence[str] = FACTORS) -> pd.S
         Political Analysis 9:137.
     """
     check_factors(by)
-    split, source, band = (column for _, column in _cells(frame).items())
+    split, source, band = (column for _, column in _cells(frame, of_age=of_age).items())
     steps = {
         "source": (source, [split]),
         "age": (band, [split, source, band == UNKNOWN]),
@@ -50,17 +57,20 @@ def balance_weights(frame: pd.DataFrame, *, by: Sequence[str] = FACTORS) -> pd.S
     return weights
 
 
-def unbalanced_cells(frame: pd.DataFrame, *, classes: tuple[str, str] = SEXES) -> list[str]:
+def unbalanced_cells(
+    frame: pd.DataFrame, *, classes: tuple[str, str] = SEXES, of_age: bool = False
+) -> list[str]:
     """Name the cells of split, source and age band where no weight can make the sexes equal.
 
     Args:
         frame: One row per eye with ``split``, ``source``, ``age`` and ``sex``.
         classes: What stands in ``sex``, where that is another contrast's classes.
+        of_age: As of :func:`balance_weights`.
 
     Returns:
         ``train odir 80+: 3 male, no female`` and so on, train first.
     """
-    cells = _cells(frame)
+    cells = _cells(frame, of_age=of_age)
     table = pd.crosstab([cells["split"], cells["source"], cells["age"]], frame["sex"])
     counts = table.reindex(columns=list(classes), fill_value=0).to_numpy()
     return [
@@ -97,8 +107,8 @@ def effective_size(weights: ArrayLike) -> float:
     return float(each.sum() ** 2 / (each**2).sum())
 
 
-def _cells(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame[["split", "source"]].assign(age=age_bands(frame["age"]))
+def _cells(frame: pd.DataFrame, *, of_age: bool) -> pd.DataFrame:
+    return frame[["split", "source"]].assign(age=ALL_AGES if of_age else age_bands(frame["age"]))
 
 
 def _balanced(classes: pd.Series, within: list[pd.Series]) -> pd.Series:

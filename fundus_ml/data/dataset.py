@@ -162,7 +162,8 @@ class FundusDataset(Dataset[tuple[Tensor, float]]):
         """Keep the eyes that answer a question, with their answers as labels.
 
         Their weights balance the two classes, in place of the sexes, and what else the folders
-        balance; pixels, splits, statistics and digest stay those of all eyes.
+        balance, but for ages where age is asked; pixels, splits, statistics and digest stay those
+        of all eyes.
 
         Args:
             answers: Answers to the contrast, one per row of this dataset's ``frame``.
@@ -179,7 +180,9 @@ class FundusDataset(Dataset[tuple[Tensor, float]]):
         factors = common_factors(self._records)
         if contrast != SEX_CONTRAST:
             factors = ["sex", *(name for name in factors if name != "sex")]
-        return frame.assign(weight=balance_weights(frame.assign(sex=frame["label"]), by=factors))
+        labelled = frame.assign(sex=frame["label"])
+        weight = balance_weights(labelled, by=factors, of_age=contrast.of_age)
+        return frame.assign(weight=weight)
 
     def _with(self, frame: pd.DataFrame, folder: NDArray[np.intp]) -> Self:
         """The same dataset with other rows."""

@@ -15,6 +15,8 @@ from fundus_ml.errors import InputError, listed
 FEWEST_PEOPLE = 3
 """From this many people on, a stratum gives at least one to every split asked for."""
 SPLIT_BY = ("person", "file")
+PERSON_IDS = ("patient_id", "person_group")
+"""Columns that name a person; a ``person_group`` is the ``patient_id`` of one of its rows."""
 
 
 def assign_splits(
@@ -78,10 +80,13 @@ def assign_splits(
 def kept_splits(frame: pd.DataFrame, dealt: pd.Series, earlier: pd.DataFrame) -> pd.Series:
     """Let people keep the split they have in another dataset of the same photographs.
 
+    A person is known there by any eye of theirs, or, where other eyes of theirs were kept there, by
+    the ids: their own, or the one by which people of several ids are called.
+
     Args:
-        frame: One row per eye with ``image_id`` and ``person_group``.
+        frame: One row per eye with ``image_id``, ``patient_id`` and ``person_group``.
         dealt: Split of each, for people who have none there.
-        earlier: ``image_id`` and ``split`` of the other dataset.
+        earlier: The same columns of the other dataset, and its ``split``.
 
     Returns:
         Split of each, on the index of ``frame``.
@@ -89,12 +94,17 @@ def kept_splits(frame: pd.DataFrame, dealt: pd.Series, earlier: pd.DataFrame) ->
     Raises:
         InputError: None of the eyes is there, or a person has eyes in two of its splits.
     """
-    there = frame["image_id"].map(earlier.set_index("image_id")["split"])
-    if there.isna().all():
+    by_image = frame["image_id"].map(earlier.set_index("image_id")["split"])
+    if by_image.isna().all():
         raise InputError("holds none of these eyes")
-    people = frame["person_group"]
+    ids = pd.concat([earlier.set_index(name)["split"] for name in PERSON_IDS])
+    ids = ids[~ids.index.duplicated()]
+    known = [by_image, *(frame[name].map(ids) for name in PERSON_IDS)]
+    people = pd.concat([frame["person_group"]] * len(known), ignore_index=True)
+    there = pd.concat(known, ignore_index=True)
     refuse_torn(there, people)
-    return there.groupby(people).transform("first").fillna(dealt).rename("split")
+    kept = there.groupby(people).first()
+    return frame["person_group"].map(kept).fillna(dealt).rename("split")
 
 
 def refuse_torn(split: pd.Series, people: pd.Series) -> None:

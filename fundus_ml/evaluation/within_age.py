@@ -50,7 +50,12 @@ class WithinAge:
 
 
 def auroc_within_age(
-    predicted: pd.DataFrame, manifest: pd.DataFrame, *, resamples: int = 2000, seed: int = 0
+    predicted: pd.DataFrame,
+    manifest: pd.DataFrame,
+    *,
+    of_age: bool = False,
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> WithinAge:
     """Compare only eyes of one age band, where age says next to nothing.
 
@@ -59,6 +64,8 @@ def auroc_within_age(
     Args:
         predicted: One row per eye: ``image_id person_group label logit``.
         manifest: Rows of these eyes, and maybe of others.
+        of_age: Whether age is what the labels answer: then nothing is measured, for a band that
+            the cut divides would compare people of nearly one age.
         resamples: Bootstrap resamples of people.
         seed: Seed of the bootstrap.
 
@@ -69,6 +76,9 @@ def auroc_within_age(
     bands = age_bands(eyes["age"])
     known = eyes[bands != UNKNOWN]
     ageless = len(eyes) - len(known)
+    if of_age:
+        reason = "age is the question"
+        return WithinAge(auroc=None, eyes=len(known), ageless=ageless, reason=reason)
     try:
         found = stratified_auroc(
             known["label"],

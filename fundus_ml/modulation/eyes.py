@@ -1,5 +1,7 @@
 """Which eyes are modulated, what stands in for them, and the class each is pushed towards."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 import torch
@@ -17,7 +19,8 @@ def choose_eyes(
     """Choose one eye per person, the classes balanced, in an order that depends on ``seed`` alone.
 
     Of a person whose eyes have either label, the one of the rarer class is taken first, whichever
-    eye it is; who is not needed there may stand for the other class.
+    eye it is; who is not needed there may stand for the other class. As many of these people as the
+    other class needs are passed over, so that what the split can give is found by every seed.
 
     Args:
         frame: Manifest rows of one split.
@@ -30,8 +33,8 @@ def choose_eyes(
         Row positions in ``frame``, ascending.
 
     Raises:
-        InputError: The split has too few people for ``images``, or a number or the mode is not
-            allowed.
+        InputError: The split has too few people for ``images``, of a class or in all, or a number
+            or the mode is not allowed.
     """
     allowed = (MODES[0], *classes, *MODES[1:])
     if mode not in allowed:
@@ -49,20 +52,41 @@ def choose_eyes(
         name: shuffled[shuffled["label"] == classes.index(name)].drop_duplicates("person_group")
         for name in offered
     }
-    chosen: list[int] = []
-    taken: set[object] = set()
-    for name in sorted(offered, key=lambda name: len(one_each[name])):
-        left = one_each[name]
-        left = left[~left["person_group"].isin(taken)]
-        if len(left) < shares[name]:
+    _refuse_too_few(one_each, shares)
+    return np.sort(np.concatenate(_drawn(one_each, shares)))
+
+
+def _refuse_too_few(one_each: Mapping[str, pd.DataFrame], shares: Mapping[str, int]) -> None:
+    """Refuse more eyes than a class has people, or than both have together."""
+    images = sum(shares.values())
+    for name, eyes in one_each.items():
+        if len(eyes) < shares[name]:
             raise InputError(
                 f"images={images}: needs {shares[name]} {name} people in this split, "
-                f"which has {len(left)}"
+                f"which has {len(eyes)}"
             )
-        drawn = left.iloc[: shares[name]]
-        taken.update(drawn["person_group"])
-        chosen += drawn.index.tolist()
-    return np.sort(np.asarray(chosen, dtype=np.intp))
+    everyone = pd.concat([eyes["person_group"] for eyes in one_each.values()]).nunique()
+    if everyone < images:
+        raise InputError(
+            f"images={images}: needs {images} people in this split, which has {everyone}"
+        )
+
+
+def _drawn(
+    one_each: Mapping[str, pd.DataFrame], shares: Mapping[str, int]
+) -> list[NDArray[np.intp]]:
+    """Take the share of each class, the rarer first; only whom the other can spare of both."""
+    rarer, *others = sorted(one_each, key=lambda name: len(one_each[name]))
+    left = one_each[rarer]
+    if not others:
+        return [left.index.to_numpy(np.intp)[: shares[rarer]]]
+    (other,) = others
+    rest = one_each[other]
+    both = left["person_group"].isin(rest["person_group"])
+    spared = len(rest) - shares[other]
+    drawn = left[~both | (both.cumsum() <= spared)].iloc[: shares[rarer]]
+    rest = rest[~rest["person_group"].isin(drawn["person_group"])].iloc[: shares[other]]
+    return [eyes.index.to_numpy(np.intp) for eyes in (drawn, rest)]
 
 
 def targets_for(

@@ -25,8 +25,9 @@ class PreprocessingOptions(CropOptions):
     split: Literal["by_person", "by_file"] = "by_person"
     """by_person; by_file only to show what leakage does: it tears people apart."""
     splits_of: str = ""
-    """Dataset folder of the same photographs, cut otherwise: people keep the split they have there,
-    so that versions of both can be compared on one test split. Others are dealt as ever."""
+    """Dataset folder of the same photographs, cut otherwise: people, known by eye or id, keep the
+    split they have there, so that versions of both can be compared on one test split. Others are
+    dealt as ever."""
     stratify: Literal["age", "findings"] = "age"
     """What each split gets its share of, beside sex and source: age bands, or first the findings of
     the release (glaucoma …) and within them age bands."""

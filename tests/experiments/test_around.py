@@ -79,7 +79,7 @@ def test_a_version_of_a_part_has_its_name_and_answers_no_photographs(
     small = {"arch": "test_resnet", "weights": "none", "epochs": 1, "bootstrap": 20}
     train.main(flags({"dataset": "discs", **small}))
     version = resolve("models:/fundus-sex-disc@candidate")
-    assert version.tags["around"] == "disc"
+    assert (version.tags["around"], version.tags["around_width"]) == ("disc", "0.35")
     assert service_config(version) is None
     preprocess.main(flags(PEOPLE | {"out": "whole-eyes"}))
     with pytest.raises(SystemExit, match="2"):

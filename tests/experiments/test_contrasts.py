@@ -47,7 +47,7 @@ def refused(capsys, module, **values):
 @pytest.mark.usefixtures("smokers")
 def test_a_version_says_what_it_answers_and_who_was_left_out():
     version = registry.resolve("models:/fundus-eye@candidate")
-    assert (version.tags["contrast"], version.tags["classes"]) == ("eye", "left,right")
+    assert (version.tags["contrast"], version.classes) == ("eye", ("left", "right"))
     run = newest("train")
     assert run.data.tags["contrast"] == "eye"
     assert {"left", "right"} <= set(logged_table(run, "subgroups.json"))
@@ -129,7 +129,7 @@ def test_people_who_say_nothing_are_counted(capsys, monkeypatch):
     manifest = pd.read_parquet("data/manifest.parquet")
     empty = int(manifest["smoker"].fillna("").eq("").sum())
     assert f"left out: {empty} smoker unknown" in told
-    assert registry.resolve("models:/fundus-smoker/1").tags["classes"] == "no,yes"
+    assert registry.resolve("models:/fundus-smoker/1").classes == ("no", "yes")
 
 
 @pytest.mark.slow

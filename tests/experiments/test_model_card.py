@@ -8,6 +8,8 @@ import pandas as pd
 import pytest
 
 from experiments.recording import model_card
+from experiments.recording.registration import contrast_tags
+from fundus_ml.data.contrasts import Contrast
 from tracking import registry
 from tracking.lineage import Measurement
 from tracking.versions import ModelVersion
@@ -69,6 +71,15 @@ def test_only_networks_of_whole_eyes_and_true_labels_answer_photographs(tags, an
     found = card(tags)
     assert found.answers_photographs == answers
     assert shown in found.asked
+
+
+@pytest.mark.usefixtures("made")
+def test_a_comma_in_the_name_of_a_class_parts_nothing():
+    smoker = Contrast("smoker", ("no, never", "yes"))
+    found = card(contrast_tags(smoker) | {"temperature": "1", "threshold": "0.5"})
+    assert "the probability of yes against no, never out." in found.asked
+    assert found.positive == "yes"
+    assert "yes above logit 0.5" in found.lines["Operating point"]
 
 
 @pytest.mark.usefixtures("made")

@@ -6,10 +6,12 @@ from matplotlib.figure import Figure
 
 from experiments import real_eyes
 from experiments.real_eyes import RealEyesConfig, largest_passed, rounded_up
+from experiments.recording.real_eyes import count_eyes
 from fundus_ml.robust_evaluation.options import grey_levels
 from tests.experiments.conftest import enter, flags, leave_unexported, save_blank
 from tests.experiments.photographs import write_photographs
 from tests.experiments.tiny_versions import logged_table, newest
+from tests.fundus_ml.tiny_eyes import write_folder
 from tests.tracking.conftest import end_all_runs
 from tracking import registry
 from tracking.exposure import made_from
@@ -146,6 +148,16 @@ def test_what_the_release_does_not_hold_is_refused_before_any_training(capsys, v
         real_eyes.main(flags(ASKED | values))
     assert line in capsys.readouterr().err
     assert children() == []
+
+
+def test_eyes_are_counted_by_the_seed_that_chooses_them(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "experiments.recording.real_eyes.choose_eyes", lambda *_, seed, **__: asked.append(seed)
+    )
+    write_folder(tmp_path / "eyes")
+    count_eyes(str(tmp_path / "eyes"), "sex", images=2, seed=5)
+    assert asked == [5]
 
 
 def test_radii_never_fall_below_what_was_asked():

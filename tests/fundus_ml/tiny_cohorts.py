@@ -53,7 +53,7 @@ def draw_pixels(frame, *, seed=0, tinted=True, frame_level=0):
     return np.where(inside[..., None], eyes, frame_level).clip(0, 255).astype(np.uint8)
 
 
-def write_cohort(path, frame, pixels):
+def write_cohort(path, frame, pixels, **recipe):
     """Write rows and pixels as a dataset folder, split by person, and open it."""
     path.mkdir()
     frame = frame.assign(split=assign_splits(frame))
@@ -70,7 +70,7 @@ def write_cohort(path, frame, pixels):
         eyes=len(frame),
         regions=False,
         split_by="person",
-        recipe={},
+        recipe=recipe,
         code_version={},
         counts={},
         channel_mean=mean.tolist(),

@@ -39,7 +39,7 @@ PICTURES = [f"odir_0_{eye}/{name}.png" for eye in ("left", "right") for name in
 @pytest.fixture
 def run(registered, tmp_path):
     """A run that pushed two eyes at two budgets; the second was seen as the target before."""
-    tag_version(registered.version, {"classes": "female,male"})
+    tag_version(registered.version, {"classes": '["female, said", "male"]'})
     for name in PICTURES:
         path = tmp_path / "made" / "pictures" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ def test_fields_are_the_columns_of_the_tables(samples):
 def test_tags_and_the_true_class_can_be_clicked(samples):
     classes = [each["true_class"] for each in samples]
     assert classes == [
-        {"_cls": "Classification", "label": label} for label in ["female"] * 3 + ["male"] * 3
+        {"_cls": "Classification", "label": label} for label in ["female, said"] * 3 + ["male"] * 3
     ]
     kinds = [set(each["tags"]) - {"test"} for each in samples]
     assert kinds == [

@@ -137,6 +137,36 @@ def test_nothing_is_denied_that_the_next_sentence_says(verdicts, opening):
     assert ("Quality: predicts sex." in said) == ("quality" in verdicts)
 
 
+def test_a_question_shows_its_classes_and_who_does_not_answer_it(tmp_path):
+    """Eyes and people of either class beside those of the sexes, and every photograph once."""
+    frame = draw_cohort(80)
+    shows = np.where(frame.index < 3, np.nan, np.arange(len(frame)) % 3 == 0)
+    healthy = (shows == 0) & (frame.index >= 10)
+    frame = frame.assign(finding_amd=shows, healthy=healthy)
+    write_cohort(tmp_path / "asked", frame, draw_pixels(frame))
+    dataset = open_dataset(str(tmp_path / "asked"), contrast="amd")
+    audit = audit_dataset(dataset, REJECTED, permutations=1)
+    write_audit(audit, tmp_path)
+    assert read_audit(tmp_path / AUDIT) == audit
+    ill, well = int((shows == 1).sum()), int(healthy.sum())
+    people = [frame.loc[mask, "person_group"].nunique() for mask in (healthy, shows == 1)]
+    for of in ("all", "split"):
+        counts = [count for count in audit.counts if count.of == of]
+        assert tuple(np.sum([count.class_eyes for count in counts], axis=0)) == (well, ill)
+    assert audit.counts[0].class_people == tuple(people)
+    cells = Page((tmp_path / AUDIT_PAGE).read_text()).words
+    assert {"healthy: eyes", "amd: eyes", "healthy: people", "amd: people"} <= set(cells["th"])
+    assert cells["td"][cells["td"].index("amd not said or only suspected") + 1] == "3"
+    assert cells["td"][cells["td"].index("all photographs") + 1] == str(len(frame) + 5)
+    assert f"{well} / {ill}" in cells["dd"]
+    assert f"{people[0]} / {people[1]}" in cells["dd"]
+
+
+def test_of_sex_no_class_is_counted_twice(audit, written):
+    assert all(count.class_eyes == count.class_people == () for count in audit.counts)
+    assert "female: eyes" not in Page((written / AUDIT_PAGE).read_text()).words["th"]
+
+
 def len_of(audit):
     return next(count.eyes for count in audit.counts if count.of == "all")
 

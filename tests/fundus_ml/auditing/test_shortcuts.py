@@ -145,6 +145,45 @@ def test_a_composite_fills_the_columns_that_one_source_lacks(tmp_path, frame):
         assert bool(item.missing) == (item.name == MASKED)
 
 
+@pytest.mark.parametrize(
+    ("contrast", "left_out", "column"),
+    [
+        ("age>60", "age", "age"),
+        ("quality>0.5", "quality", "quality"),
+        ("focus>0.5", "quality", "focus"),
+        ("width>40", "field-of-view geometry", "width"),
+        ("label>0.5", "sex", "label"),
+        ("dose>0.5", "", ""),
+    ],
+)
+def test_what_a_question_cuts_is_not_held_against_it(tmp_path, frame, contrast, left_out, column):
+    frame = frame.assign(dose=frame["focus"])
+    write_cohort(tmp_path / "asked", frame, draw_pixels(frame))
+    found = find_shortcuts(open_dataset(str(tmp_path / "asked"), contrast=contrast))
+    said = {item.name: item.missing for item in found if "the question" in item.missing}
+    assert said == ({left_out: f"{column} is the question"} if left_out else {})
+    together = next(item for item in found if item.name == TOGETHER)
+    singles = [item for item in found if item.name not in WHOLE]
+    assert together.design.shape[1] == sum(item.design.shape[1] for item in singles)
+    assert all(not item.design.size for item in singles if item.name == left_out)
+
+
+@pytest.mark.parametrize("around", ["whole", "disc", "macula", "border"])
+def test_outside_the_circle_of_a_square_around_a_part_lies_retina(tmp_path, frame, around):
+    """There the border of the square is anatomy; where the retina is grey, it is the picture."""
+    level = np.random.default_rng(0).integers(60, 120, (len(frame), 1, 1, 1))
+    pixels = draw_pixels(frame, frame_level=level)
+    dataset = write_cohort(tmp_path / "part", frame, pixels, around=around)
+    found = {item.name: item for item in find_shortcuts(dataset)}
+    part = around in ("disc", "macula")
+    for name in ("border and padding", MASKED):
+        assert found[name].missing == ("the square shows a part of the eye" if part else "")
+        assert bool(found[name].design.size) != part
+    assert found[TOGETHER].design.shape[1] == sum(
+        found[name].design.shape[1] for name in NAMES[:10]
+    )
+
+
 def test_seven_eyes_are_laid_out_and_progress_is_told(tmp_path):
     write_folder(tmp_path / "tiny")
     told = []

@@ -145,6 +145,19 @@ def test_cells_of_one_sex_are_named(frame):
     assert unbalanced_cells(frame[frame["source"].eq("a") & frame["split"].eq("train")]) == []
 
 
+def test_ages_are_not_held_equal_where_age_is_asked(frame):
+    """Eyes of either answer weigh the same within a source, however few years lie between them."""
+    asked = frame.assign(sex=np.where(frame["age"] > 60, "old", "young"))[frame["age"].notna()]
+    for by in (("sex",), FACTORS):
+        sums = totals(asked, balance_weights(asked, by=by, of_age=True), "split", "source", "sex")
+        assert sums["train", "a", "old"] == pytest.approx(sums["train", "a", "young"])
+    assert unbalanced_cells(asked, classes=("young", "old"), of_age=True) == [
+        "train b all ages: 2 young, no old",
+        "val a all ages: 1 young, no old",
+        "val b all ages: 2 old, no young",
+    ]
+
+
 def test_effective_size_by_closed_form():
     """Equal weights lose nothing; k of n eyes count as k; one eye as one."""
     assert effective_size(np.full(7, 0.3)) == pytest.approx(7)

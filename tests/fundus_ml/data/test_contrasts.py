@@ -189,3 +189,16 @@ def test_ages_are_balanced_within_a_contrast_where_the_folder_balances_them(fold
         assert asked.groupby("age")["weight"].sum().to_list() == pytest.approx(wanted)
         classes = asked.groupby("label")["weight"].sum()
         assert classes[0] == pytest.approx(classes[1])  # also where the sexes are not balanced
+
+
+@pytest.mark.parametrize("balance", ["sex,source", "sex,source,age"])
+def test_a_cut_of_ages_weighs_its_classes_over_all_ages(folder, balance):
+    """Within a band that the cut divides, two years would outweigh all others."""
+    frame = read_manifest(folder / MANIFEST)
+    ages = np.repeat([35.0, 45.0, 55.0, 62.0, 65.0, 66.0, 67.0, 68.0, 75.0, 76.0, 77.0, 85.0], 2)
+    write_manifest(frame.assign(age=ages), folder / MANIFEST)
+    record = read_dataset_json(folder)
+    said = record | {"recipe": record["recipe"] | {"balance": balance}}
+    write_record(folder, said, kinds=("pixels", "regions"))
+    asked = open_dataset(str(folder), contrast="age>66.5").frame
+    assert set(asked["weight"]) == {1.0}  # twelve eyes of either answer

@@ -281,20 +281,63 @@ def test_too_few_people_for_train_are_refused():
         assign_splits(make_people([2]), val_fraction=0.0, test_fraction=0.6)
 
 
+def named(frame):
+    """Everyone under their own id."""
+    return frame.assign(patient_id=frame["person_group"])
+
+
 def test_people_keep_the_split_they_have_elsewhere():
     """Seen there by one eye or by both; the third is new and is dealt."""
-    frame = make_people([2, 2, 2])
-    earlier = pd.DataFrame({"image_id": ["a/0", "a/2", "a/3"], "split": ["test", "val", "val"]})
+    frame = named(make_people([2, 2, 2]))
+    earlier = frame.iloc[[0, 2, 3]].assign(split=["test", "val", "val"])
     found = kept_splits(frame, pd.Series("train", frame.index), earlier)
     assert found.tolist() == ["test", "test", "val", "val", "train", "train"]
     assert found.name == "split"
 
 
+def test_people_keep_their_split_though_none_of_their_eyes_is_in_both():
+    """One eye of each was rejected there, the other here: by their id, or by that of their group.
+
+    The third came there under the id of the fourth row here as well; the last are new.
+    """
+    frame = pd.DataFrame(
+        {
+            "image_id": ["1_left", "2_left", "3_left", "4_left", "5_left", "5_right"],
+            "patient_id": ["1", "2", "3", "4", "5", "5"],
+            "person_group": ["1", "2", "3", "3", "5", "5"],
+        }
+    )
+    earlier = pd.DataFrame(
+        {
+            "image_id": ["1_left", "2_right", "3_right"],
+            "patient_id": ["1", "2", "7"],
+            "person_group": ["1", "2", "4"],
+            "split": ["val", "test", "test"],
+        }
+    )
+    found = kept_splits(frame, pd.Series("train", frame.index), earlier)
+    assert found.tolist() == ["val", "test", "test", "test", "train", "train"]
+
+
+def test_one_person_here_who_is_two_there_is_refused_by_their_ids():
+    frame = make_people([2, 1]).assign(patient_id=["a/0", "a/1", "a/2"])
+    earlier = pd.DataFrame(
+        {
+            "image_id": ["a/0", "a/9"],
+            "patient_id": ["a/0", "a/1"],
+            "person_group": ["a/0", "a/1"],
+            "split": ["test", "train"],
+        }
+    )
+    with pytest.raises(InputError, match="1 people have eyes in two of its splits: a/0"):
+        kept_splits(frame, pd.Series("train", frame.index), earlier)
+
+
 def test_splits_of_other_eyes_or_of_torn_people_are_refused():
-    frame = make_people([2, 2])
+    frame = named(make_people([2, 2]))
     dealt = pd.Series("train", frame.index)
     with pytest.raises(InputError, match="holds none of these eyes"):
-        kept_splits(frame, dealt, pd.DataFrame({"image_id": ["b/0"], "split": ["test"]}))
-    torn = pd.DataFrame({"image_id": ["a/0", "a/1"], "split": ["test", "train"]})
+        kept_splits(frame, dealt, named(make_people([1], source="b")).assign(split="test"))
+    torn = frame.iloc[:2].assign(split=["test", "train"])
     with pytest.raises(InputError, match="1 people have eyes in two of its splits: a/0"):
         kept_splits(frame, dealt, torn)

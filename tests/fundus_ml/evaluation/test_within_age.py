@@ -51,6 +51,13 @@ def test_no_age_at_all_is_said():
     )
 
 
+def test_a_question_of_age_is_not_asked_within_its_bands():
+    found = auroc_within_age(*made(reads_age=False), of_age=True, resamples=50)
+    assert found.rows().empty
+    assert found.eyes == 600
+    assert str(found) == "within age bands: not measured (age is the question)"
+
+
 def test_an_eye_nobody_knows_is_refused():
     predicted, manifest = made(reads_age=True, people=40)
     with pytest.raises(ValueError, match="manifest: lacks 1 of 40 eyes"):

@@ -108,3 +108,41 @@ def test_a_finding_in_one_eye_is_enough():
     assert frame["person_group"].iloc[chosen].is_unique
     with pytest.raises(InputError, match=r"needs 21 glaucoma people .* which has 20"):
         choose_eyes(frame, images=42, mode="flip", seed=0, classes=classes)
+
+
+def in_one_or_both(*, ill, well, both):
+    """People whose eyes are all ill, all well, or one of each, in this order."""
+    labels = [1, 1] * ill + [0, 0] * well + [1, 0] * both
+    people = np.repeat(np.arange(ill + well + both), 2)
+    return pd.DataFrame({"person_group": people, "label": labels})
+
+
+@pytest.mark.parametrize(
+    ("ill", "well", "both", "images"),
+    [(3, 1, 3, 6), (0, 0, 6, 6), (5, 1, 6, 12), (2, 3, 1, 6), (4, 4, 0, 7)],
+)
+def test_whoever_can_be_chosen_is_chosen_by_every_seed(ill, well, both, images):
+    """People of both classes are not spent on the rarer one where the other needs them."""
+    frame = in_one_or_both(ill=ill, well=well, both=both)
+    for seed in range(30):
+        chosen = choose_eyes(
+            frame, images=images, mode="flip", seed=seed, classes=("healthy", "glaucoma")
+        )
+        eyes = frame.iloc[chosen]
+        assert eyes["person_group"].is_unique
+        assert eyes["label"].sum() == images // 2
+        assert len(eyes) == images
+
+
+def test_more_eyes_than_people_are_refused_though_either_class_has_enough():
+    frame = in_one_or_both(ill=1, well=1, both=3)
+    with pytest.raises(InputError, match="images=6: needs 6 people in this split, which has 5"):
+        choose_eyes(frame, images=6, mode="flip", seed=0, classes=("healthy", "glaucoma"))
+
+
+def test_people_of_both_classes_may_stand_for_the_rarer_one_where_the_other_can_spare_them():
+    """None is passed over for having a healthy eye as well."""
+    frame = in_one_or_both(ill=2, well=20, both=4)
+    drawn = [choose_eyes(frame, images=4, mode="flip", seed=seed) for seed in range(40)]
+    ill = {int(eye) for chosen in drawn for eye in chosen if frame["label"].iloc[eye] == 1}
+    assert set(frame["person_group"].iloc[sorted(ill)]) == {0, 1, 22, 23, 24, 25}

@@ -153,6 +153,7 @@ def _network(
             "version that answers it"
         )
     running.check_part_of_eye(dataset, config.dataset, [config.model])
+    running.check_classes(dataset, config.dataset, [config.model])
     classifier, version = running.read_model(run, config.model)
     running.possibly_trained_on(run, [version], dataset, split=config.split)
     return running.logits_on_split(

@@ -50,6 +50,7 @@ from .resuming import CHECKPOINTS as CHECKPOINTS
 from .resuming import resumable as resumable
 from .resuming import without_later_flags as without_later_flags
 from .scored_maps import scored_maps as scored_maps
+from .session import check_classes as check_classes
 from .session import check_part_of_eye as check_part_of_eye
 from .session import contrast_of as contrast_of
 from .session import make_folder as make_folder

@@ -69,12 +69,32 @@ def read_dataset_for(
         verify: How the folders are checked.
 
     Raises:
-        InputError: The versions answer different questions, or one learned from another part of
-            the eye than the dataset shows, or from squares of another width.
+        InputError: The versions answer different questions, or one learned other classes, from
+            another part of the eye than the dataset shows, or from squares of another width.
     """
     dataset = read_dataset(run, paths, context=context, verify=verify, contrast=contrast_of(*uris))
     check_part_of_eye(dataset, paths, uris)
+    check_classes(dataset, paths, uris)
     return dataset
+
+
+def check_classes(dataset: FundusDataset, paths: str, uris: Sequence[str]) -> None:
+    """Refuse versions whose classes a dataset calls otherwise: its labels might be the other ones.
+
+    Classes of a column are its two values in the order of the alphabet, and another table may hold
+    others.
+
+    Raises:
+        InputError: One learned other classes.
+    """
+    own = dataset.contrast.classes
+    for uri in uris:
+        known = resolve(uri).classes
+        if known and known != own:
+            raise InputError(
+                f"dataset={paths}: contrast={dataset.contrast.name}: its classes are "
+                f"{own[0]} and {own[1]}; {uri} knows {known[0]} and {known[1]}"
+            )
 
 
 def check_part_of_eye(dataset: FundusDataset, paths: str, uris: Sequence[str]) -> None:

@@ -1,10 +1,11 @@
-"""A version of a part of the eye meets only squares that show this part, as wide."""
+"""A version meets only squares of the part of the eye that it knows, and its own classes."""
 
 from types import SimpleNamespace
 
 import pytest
 
-from experiments.running.session import check_part_of_eye, part_tags
+from experiments.running.session import check_classes, check_part_of_eye, part_tags
+from fundus_ml.data.contrasts import Contrast
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.options import CropOptions
 from tests.experiments.running.test_null_models import say
@@ -52,3 +53,18 @@ def test_a_version_says_its_part_and_of_squares_around_one_the_width():
     assert part_tags(CropOptions()) == {}
     assert part_tags(CropOptions(around="border")) == {"around": "border"}
     assert part_tags(CropOptions(around="disc")) == DISC
+
+
+@pytest.mark.parametrize("told", ['["never, ever", "yes"]', "no,yes", ""])
+def test_other_classes_of_the_same_column_are_refused(told):
+    """Class 1 of one table may be class 0 of another."""
+    uri = say(1, classes=told).uri
+    asked = Contrast("smoker", ("current", "never"))
+    if not told:
+        check_classes(SimpleNamespace(contrast=asked), "eyes", [uri])
+        return
+    first = "never, ever" if told.startswith("[") else "no"
+    line = f"contrast=smoker: its classes are current and never; {uri} knows {first} and yes"
+    with pytest.raises(InputError, match=f"^dataset=eyes: {line}$"):
+        check_classes(SimpleNamespace(contrast=asked), "eyes", [uri])
+    check_classes(SimpleNamespace(contrast=Contrast("smoker", (first, "yes"))), "eyes", [uri])

@@ -226,5 +226,5 @@ def _nothing(image: NDArray[np.uint8], why: str, field: FieldOfView | None = Non
         shape=(height, width),
         field=field or whole,
         retina=_retina((height, width), field) if field else np.zeros((height, width), np.bool_),
-        doubts=tuple((part, why) for part in SURE),
+        doubts=tuple((part, why) for part in (*SURE, "vessels")),
     )

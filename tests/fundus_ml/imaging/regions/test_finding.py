@@ -136,6 +136,7 @@ def test_what_is_no_eye_has_no_parts_and_says_why(name):
         assert doubts[part]
         assert "\n" not in doubts[part]
     assert regions.vessels is None
+    assert doubts["vessels"]
 
 
 def test_an_eye_in_colours_of_no_retina_has_no_parts(found):

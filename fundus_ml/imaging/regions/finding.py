@@ -166,21 +166,34 @@ def _sure_parts(
 
 
 def _drop_implausible(seen: Candidates, sure: dict[str, Any], doubts: dict[str, str]) -> None:
-    """Keep the surer one of a disc and a fovea that cannot belong together."""
-    if not {"disc", "fovea"} <= sure.keys() or seen.evidence["fovea"]["distance"] > -1:
+    """Keep the surer one of a disc and a fovea that cannot belong together.
+
+    A fovea that stays without its disc must be as sure as one that never had a sure disc.
+    """
+    if not {"disc", "fovea"} <= sure.keys() or not _implausible(seen):
         return
     wrong = min(("fovea", "disc"), key=lambda part: float(sure[part].confidence))
     doubts[wrong] = "disc and fovea lie at an implausible distance or height"
     del sure[wrong]
     if wrong == "disc" and sure.pop("cup", None):
         doubts["cup"] = "the disc is not sure"
+    if wrong == "disc" and (value := float(sure["fovea"].confidence)) < ALONE:
+        doubts["fovea"] = f"the disc is not sure: confidence {value:.2f}, {ALONE} is needed"
+        del sure["fovea"]
+
+
+def _implausible(seen: Candidates) -> bool:
+    """Whether geometry speaks wholly against disc and fovea belonging to one eye."""
+    return seen.evidence["fovea"]["distance"] <= -1
 
 
 def _judge_side(
     seen: Candidates, weights: Mapping[str, float], sure: dict[str, Any], doubts: dict[str, str]
 ) -> None:
-    # A disc that is not sure may be a reflex; brightness and vessels must point to it, too.
-    backed = "fovea" in sure and seen.evidence.get("disc", {}).get("support", 0.0) >= BACKED
+    # A disc that is not sure may be a reflex; brightness, vessels and the fovea's distance must
+    # point to it, too.
+    supported = seen.evidence.get("disc", {}).get("support", 0.0) >= BACKED
+    backed = "fovea" in sure and supported and not _implausible(seen)
     if "eye" not in seen.evidence or not ("disc" in sure or backed):
         doubts["eye"] = "the disc is not sure"
         return

@@ -190,6 +190,32 @@ def test_a_fovea_too_near_its_disc_is_doubted(found, monkeypatch):
     assert "implausible distance" in dict(again.doubts)["fovea"]
 
 
+@pytest.mark.parametrize(("confidence", "stays"), [(0.85, False), (0.92, True)])
+def test_the_fovea_of_an_implausible_pair_needs_the_confidence_of_one_alone(
+    found, monkeypatch, confidence, stays
+):
+    """The less sure disc goes; the pair does not say which eye it is."""
+    image, regions, _ = found[0]
+    square = Square.around(image, regions.field, size=finding.SIZE)
+    disc = square.ellipse_in(regions.disc)
+    towards = math.copysign(disc.diameter, square.point_in(regions.fovea).x - disc.x)
+    seen_with(monkeypatch, fovea={"x": disc.x + towards, "y": disc.y})
+    certain = {"centre": 0.82, "mass": confidence}
+    monkeypatch.setattr(
+        finding,
+        "confidence",
+        lambda _, evidence: next((certain[name] for name in certain if name in evidence), 0.95),
+    )
+    again = find_regions(image)
+    assert again.disc is None
+    assert (again.fovea is not None) == stays
+    assert again.eye is None
+    doubts = dict(again.doubts)
+    assert doubts["eye"] == "the disc is not sure"
+    if not stays:
+        assert doubts["fovea"] == "the disc is not sure: confidence 0.85, 0.9 is needed"
+
+
 def test_a_reflex_that_is_taken_for_a_disc_says_nothing_of_the_side(found, monkeypatch):
     """The fovea is sure; brightness and vessels do not point to the disc, or do."""
     image, regions, _ = found[0]

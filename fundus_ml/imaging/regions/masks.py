@@ -20,6 +20,12 @@ Mask = NDArray[np.bool_]
 PARTS_DRAWN: Mapping[str, float] = {"disc": 0.1, "cup": 0.1, "vessels": 0.35}
 """Subfolders of masks, each with the largest share of a frame that its part can fill."""
 PICTURES = (".png", ".tif", ".tiff", ".bmp", ".gif")
+"""Endings of masks: formats that keep every level."""
+OTHER_PICTURES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".j2k", ".webp", ".avif", ".heic", ".ppm", ".pgm",
+    ".pbm", ".pnm", ".tga", ".svg", ".dcm",
+)  # fmt: skip
+"""Endings of pictures that are not read; any other file is no picture and is passed over."""
 REASON = "mask"
 
 
@@ -37,8 +43,9 @@ class MaskFolder:
         files: By name of the photograph, by part.
 
     Raises:
-        InputError: The folder holds none of the subfolders, or a mask belongs to no photograph, to
-            several of one name, or to one that has another mask of that part.
+        InputError: The folder holds none of the subfolders, or these no mask, pictures of other
+            endings or folders with pictures; or a mask belongs to no photograph, to several of one
+            name, or to one that has another mask of that part.
     """
 
     def __init__(self, folder: Path, stems: Iterable[str]) -> None:
@@ -52,9 +59,7 @@ class MaskFolder:
         self.files: dict[str, dict[str, Path]] = {}
         strays: list[str] = []
         for part in there:
-            for file in sorted((folder / part).iterdir()):
-                if file.suffix.lower() not in PICTURES:
-                    continue
+            for file in _mask_files(folder, part):
                 stem = _belonging(file.stem, named)
                 if stem is None:
                     strays.append(f"{part}/{file.name}")
@@ -72,6 +77,36 @@ class MaskFolder:
                     self.files[stem][part] = file
         if strays:
             raise InputError(f"regions={folder}: masks of no photograph here: {listed(strays)}")
+        if not self.files:
+            raise InputError(
+                f"regions={folder}: no mask in {', '.join(there)}; allowed: {', '.join(PICTURES)}"
+            )
+
+
+def _mask_files(folder: Path, part: str) -> list[Path]:
+    """Files of the masks of one part, in order.
+
+    Raises:
+        InputError: Another picture is there, or a folder that holds pictures.
+    """
+    masks = []
+    for file in sorted((folder / part).iterdir()):
+        ending = file.suffix.lower()
+        if ending in PICTURES:
+            masks.append(file)
+        elif ending in OTHER_PICTURES:
+            raise InputError(
+                f"regions={folder}: {part}/{file.name}: this ending is not read as a mask; "
+                f"allowed: {', '.join(PICTURES)}"
+            )
+        elif file.is_dir() and any(
+            each.suffix.lower() in PICTURES + OTHER_PICTURES for each in file.rglob("*")
+        ):
+            raise InputError(
+                f"regions={folder}: {part}/{file.name}: holds pictures; the masks of a part lie "
+                f"in {part} itself"
+            )
+    return masks
 
 
 def _belonging(name: str, stems: Container[str]) -> str | None:

@@ -42,6 +42,32 @@ def test_a_folder_without_parts_is_refused(tmp_path):
         MaskFolder(tmp_path, ["1_left"])
 
 
+@pytest.mark.parametrize("name", ["1_left.jpg", "1_left.PPM", "1_left_disc.webp", "2_right.pgm"])
+def test_a_mask_of_another_ending_is_refused(tmp_path, name):
+    """Also of no photograph here: nobody wants it left out unsaid."""
+    drawn(tmp_path, "disc/3_left.png")
+    (tmp_path / "disc" / name).write_bytes(b"")
+    told = rf"disc/{name}: .*; allowed: \.png, \.tif, \.tiff, \.bmp, \.gif"
+    with pytest.raises(InputError, match=told):
+        MaskFolder(tmp_path, ["1_left", "3_left"])
+
+
+def test_masks_in_a_folder_of_their_own_are_refused(tmp_path):
+    drawn(tmp_path, "disc/3_left.png")
+    (tmp_path / "disc/notes").mkdir()
+    assert MaskFolder(tmp_path, ["1_left", "3_left"]).files
+    drawn(tmp_path, "disc/left/done/1_left.png")
+    with pytest.raises(InputError, match="disc/left: holds pictures; .* lie in disc itself"):
+        MaskFolder(tmp_path, ["1_left", "3_left"])
+
+
+def test_folders_that_hold_no_mask_are_refused(tmp_path):
+    (tmp_path / "disc").mkdir()
+    (tmp_path / "disc/1_left.npy").write_bytes(b"")
+    with pytest.raises(InputError, match=r"no mask in disc; allowed: \.png"):
+        MaskFolder(tmp_path, ["1_left"])
+
+
 def test_masks_of_missing_eyes_are_named(tmp_path):
     drawn(tmp_path, "disc/9_left.png")
     with pytest.raises(InputError, match=r"masks of no photograph here: disc/9_left\.png"):

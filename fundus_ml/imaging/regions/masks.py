@@ -28,6 +28,14 @@ OTHER_PICTURES = (
 """Endings of pictures that are not read; any other file is no picture and is passed over."""
 REASON = "mask"
 
+BETWEEN = (0.2, 0.8)
+"""Shares of a mask's highest level between which a level is neither black nor white."""
+EVEN = 0.05
+"""Share of that level by which an area of one level may vary over three pixels: a soft border, of
+a pixel or two, varies more."""
+THIRD_LEVEL = 0.05
+"""Share of what is not black that an area of a third level may fill."""
+
 
 class MaskFolder:
     """Masks by photograph: ``disc/``, ``cup/``, ``vessels/`` with files named like theirs.
@@ -130,8 +138,9 @@ def read_masks(files: Mapping[str, Path], *, width: int, height: int) -> dict[st
         ``(height, width)`` by part; True is the part.
 
     Raises:
-        Refused: A file is no picture, has another size, is empty, or marks more of the frame than
-            the part can fill, as inverted masks do.
+        Refused: A file is no picture, has another size, is empty, holds an area of a third level,
+            as one that shows disc and cup does, or marks more of the frame than the part can fill,
+            as inverted masks do.
     """
     masks = {}
     for part, file in files.items():
@@ -143,11 +152,23 @@ def read_masks(files: Mapping[str, Path], *, width: int, height: int) -> dict[st
         share = float(mask.mean())
         if not share:
             raise Refused(REASON, f"{part}: marks nothing")
+        if _third_level(drawn) > THIRD_LEVEL:
+            raise Refused(REASON, f"{part}: holds more than two levels; one part a file")
         if share > PARTS_DRAWN[part]:
             told = f"marks {share:.0%} of the frame, at most {PARTS_DRAWN[part]:.0%} are allowed"
             raise Refused(REASON, f"{part}: {told}; white is the part, black the rest")
         masks[part] = mask
     return masks
+
+
+def _third_level(drawn: NDArray[np.uint8]) -> float:
+    """Share of what is not black that lies inside areas of one level between black and white."""
+    highest = int(drawn.max())
+    low, high = (share * highest for share in BETWEEN)
+    around = np.ones((3, 3), np.uint8)
+    even = cv2.subtract(cv2.dilate(drawn, around), cv2.erode(drawn, around)) <= EVEN * highest
+    third = even & (drawn > low) & (drawn < high)
+    return float(third.sum() / np.count_nonzero(drawn))
 
 
 def _grey_levels(part: str, file: Path) -> NDArray[np.uint8]:

@@ -57,7 +57,7 @@ def test_masks_in_a_folder_of_their_own_are_refused(tmp_path):
     (tmp_path / "disc/notes").mkdir()
     assert MaskFolder(tmp_path, ["1_left", "3_left"]).files
     drawn(tmp_path, "disc/left/done/1_left.png")
-    with pytest.raises(InputError, match="disc/left: holds pictures; .* lie in disc itself"):
+    with pytest.raises(InputError, match=r"disc/left: holds pictures; .* lie in disc itself"):
         MaskFolder(tmp_path, ["1_left", "3_left"])
 
 
@@ -101,6 +101,40 @@ def test_a_mask_that_cannot_be_one_is_refused(tmp_path, changed, told):
     file = drawn(tmp_path, "disc/1.png", **changed)
     with pytest.raises(Refused, match=told):
         read_masks({"disc": file}, width=WIDTH, height=HEIGHT)
+
+
+@pytest.mark.parametrize("levels", [(1, 2), (127, 255), (128, 200)])
+@pytest.mark.parametrize(("wide", "inner"), [(12, 5), (30, 18)])
+def test_disc_and_cup_in_one_file_are_refused(tmp_path, levels, wide, inner):
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    cv2.circle(mask, (80, 60), wide // 2, levels[0], -1)
+    cv2.circle(mask, (80, 60), inner // 2, levels[1], -1)
+    cv2.imwrite(str(tmp_path / "1.png"), mask)
+    with pytest.raises(Refused, match="mask: disc: holds more than two levels; one part a file"):
+        read_masks({"disc": tmp_path / "1.png"}, width=WIDTH, height=HEIGHT)
+
+
+@pytest.mark.parametrize("how", ["halved", "smooth", "enlarged"])
+@pytest.mark.parametrize("part", ["disc", "vessels"])
+def test_a_mask_with_soft_borders_is_taken(tmp_path, part, how):
+    """A small disc and thin vessels, of which a third or more is border."""
+    mask = np.zeros((2 * HEIGHT, 2 * WIDTH), np.uint8)
+    if part == "disc":
+        cv2.circle(mask, (151, 121), 20, 255, -1)
+    else:
+        for end in ((300, 131), (300, 33), (151, 10)):
+            cv2.line(mask, (51, 131), end, 255, 5)
+    if how == "enlarged":
+        mask = cv2.resize(mask, None, fx=0.125, fy=0.125, interpolation=cv2.INTER_AREA)
+        mask = np.where(mask > 100, 255, 0).astype(np.uint8)
+    if how == "smooth":
+        mask = cv2.GaussianBlur(mask, (0, 0), 2)
+    soft = cv2.resize(mask, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
+    cv2.imwrite(str(tmp_path / "1.png"), soft)
+    between = (soft > 0.2 * soft.max()) & (soft < 0.8 * soft.max())
+    assert between.sum() > 0.05 * (soft > 0).sum()
+    (taken,) = read_masks({part: tmp_path / "1.png"}, width=WIDTH, height=HEIGHT).values()
+    np.testing.assert_array_equal(taken, soft > soft.max() / 2)
 
 
 def test_a_file_that_is_no_picture_is_refused(tmp_path):

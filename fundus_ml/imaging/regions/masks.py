@@ -2,20 +2,15 @@
 
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fundus_ml.errors import InputError, Refused, listed
-from fundus_ml.imaging.field import FieldOfView
-from fundus_ml.imaging.field_of_view import crop_to_field_of_view
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.photographs import read_file
-from fundus_ml.imaging.regions.structures import Regions, Vessels, ellipse_of_mask
-
-Mask = NDArray[np.bool_]
+from fundus_ml.imaging.regions.structures import Mask
 
 PARTS_DRAWN: Mapping[str, float] = {"disc": 0.1, "cup": 0.1, "vessels": 0.35}
 """Subfolders of masks, each with the largest share of a frame that its part can fill."""
@@ -180,31 +175,3 @@ def _grey_levels(part: str, file: Path) -> NDArray[np.uint8]:
     if drawn is None:
         raise Refused(REASON, f"{part}: no picture")
     return np.asarray(drawn, np.uint8)
-
-
-def with_masks(found: Regions, masks: Mapping[str, Mask], field: FieldOfView) -> Regions:
-    """Put what people drew in place of what was found on the square of a photograph.
-
-    Args:
-        found: On the square, which :func:`~fundus_ml.imaging.field_of_view.crop_to_field_of_view`
-            cut out of the photograph.
-        masks: ``(H, W)`` of the photograph, by part.
-        field: Field of view, in the photograph's pixels.
-    """
-    size = found.shape[0]
-    square = {
-        part: crop_to_field_of_view(
-            mask.astype(np.uint8), field, size=size, interpolation="nearest", surround="black"
-        )
-        > 0
-        for part, mask in masks.items()
-    }
-    if "disc" in square:
-        found = replace(found, disc=ellipse_of_mask(square["disc"]))
-    if "cup" in square:
-        found = replace(found, cup=ellipse_of_mask(square["cup"]))
-    if "vessels" in square:
-        none = np.zeros(found.shape, np.bool_)
-        found = replace(found, vessels=Vessels(mask=square["vessels"], arteries=none, veins=none))
-    settled = {part for part in square if getattr(found, part) is not None}
-    return replace(found, doubts=tuple(each for each in found.doubts if each[0] not in settled))

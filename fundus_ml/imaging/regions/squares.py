@@ -111,8 +111,8 @@ def field_that_fills(seen: Mask) -> FieldOfView:
     """
     size = len(seen)
     middle = (size - 1) / 2
-    painted = seen[..., None] * np.array(RETINA, np.uint8)
-    light = Light(painted, seen * np.uint8(RETINA[0]), 0.0, float(RETINA[0]), on_paper=False)
+    painted = np.asarray(seen[..., None] * np.array(RETINA, np.uint8), np.uint8)
+    light = Light(painted, painted[..., 0], 0.0, float(RETINA[0]), on_paper=False)
     cuts = find_cuts(painted, light, Circle(middle, middle, size / 2, 1.0))
     return FieldOfView(middle, middle, size / 2, cuts=cuts)
 

@@ -62,6 +62,13 @@ class Ellipse:
         athwart = (down * cos - across * sin) / np.float32(self.height / 2)
         return np.asarray(np.hypot(along, athwart), np.float32)
 
+    def contains(self, x: float, y: float) -> bool:
+        """Whether a point, column ``x`` and row ``y``, lies inside it or on its border."""
+        across, down = x - self.x, y - self.y
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        along, athwart = across * cos + down * sin, down * cos - across * sin
+        return math.hypot(2 * along / self.width, 2 * athwart / self.height) <= 1
+
     def mask(self, shape: tuple[int, int]) -> Mask:
         """``(H, W)`` pixels inside it."""
         return np.asarray(self.distance(shape) <= 1)

@@ -13,7 +13,8 @@ from fundus_ml.errors import InputError
 from fundus_ml.imaging.field_of_view import FieldOfView, find_field_of_view
 from fundus_ml.imaging.pictures import read_png
 from fundus_ml.imaging.regions import finding
-from fundus_ml.imaging.regions.finding import SURE, find_regions
+from fundus_ml.imaging.regions.evidence import SURE
+from fundus_ml.imaging.regions.finding import find_regions
 from fundus_ml.imaging.regions.maps import REGION_FLAGS, region_map
 from fundus_ml.imaging.regions.squares import Square
 from fundus_ml.region_training.marks import read_marks

@@ -6,8 +6,10 @@ import pytest
 from fundus_ml.errors import InputError, Refused
 from fundus_ml.imaging.field import FieldOfView
 from fundus_ml.imaging.opencv import cv2
-from fundus_ml.imaging.regions.masks import MaskFolder, read_masks, with_masks
-from fundus_ml.imaging.regions.structures import Ellipse
+from fundus_ml.imaging.regions.drawn_parts import with_masks
+from fundus_ml.imaging.regions.evidence import SURE
+from fundus_ml.imaging.regions.masks import MaskFolder, read_masks
+from fundus_ml.imaging.regions.structures import Landmark, Laterality
 
 from .test_columns import SIZE, seen
 
@@ -150,7 +152,8 @@ def test_what_was_drawn_goes_before_what_was_found(tmp_path):
     files = {"disc": drawn(tmp_path, "disc/1.png"), "vessels": vessels}
     masks = read_masks(files, width=WIDTH, height=HEIGHT)
     field = FieldOfView(80.0, 60.0, 50.0)
-    found = seen(fovea=None, disc=None, doubts=(("disc", "blurred"), ("fovea", "dark")))
+    doubts = (("disc", "blurred"), ("fovea", "dark"))
+    found = seen(fovea=None, disc=None, eye=None, doubts=doubts)
     placed = with_masks(found, masks, field)
     factor = SIZE / 100
     assert placed.disc.x == pytest.approx((90 - 30 + 0.5) * factor - 0.5, abs=1)
@@ -164,12 +167,64 @@ def test_what_was_drawn_goes_before_what_was_found(tmp_path):
     assert placed.doubts == (("fovea", "dark"),)
 
 
-def test_a_disc_outside_the_field_is_none(tmp_path):
-    masks = read_masks(
-        {"disc": drawn(tmp_path, "disc/1.png", ellipse=((8, 8), (9, 9), 0))},
-        width=WIDTH,
-        height=HEIGHT,
-    )
-    placed = with_masks(seen(), masks, FieldOfView(100.0, 70.0, 30.0))
-    assert placed.disc is None
-    assert isinstance(placed.cup, Ellipse)
+@pytest.mark.parametrize("part", ["disc", "cup", "vessels"])
+def test_a_part_outside_the_field_is_refused(tmp_path, part):
+    files = {part: drawn(tmp_path, "1.png", ellipse=((8, 8), (9, 9), 0))}
+    masks = read_masks(files, width=WIDTH, height=HEIGHT)
+    with pytest.raises(Refused, match=f"mask: {part}: lies outside the field of view"):
+        with_masks(seen(), masks, FieldOfView(100.0, 70.0, 30.0))
+
+
+def disc_at(x, y=48.0):
+    """A drawn disc, 16 pixels wide, on a photograph that is its own square."""
+    mask = np.zeros((SIZE, SIZE), bool)
+    down, across = np.mgrid[:SIZE, :SIZE]
+    mask[np.hypot(across - x, down - y) <= 8] = True
+    return {"disc": mask}
+
+
+FIELD = FieldOfView((SIZE - 1) / 2, (SIZE - 1) / 2, SIZE / 2)
+
+
+def test_a_cup_outside_the_drawn_disc_is_doubted():
+    """It lies where no disc is; one inside it stays."""
+    placed = with_masks(seen(fovea=None), disc_at(25.0), FIELD)
+    assert placed.cup is None
+    assert dict(placed.doubts)["cup"] == "it lies outside the drawn disc"
+    found = seen()
+    assert with_masks(found, disc_at(60.0), FIELD).cup == found.cup
+    both = disc_at(25.0) | {"cup": disc_at(25.0)["disc"]}
+    assert with_masks(seen(), both, FIELD).cup is not None
+
+
+@pytest.mark.parametrize(("disc", "fovea", "eye"), [(25.0, 63.0, "left"), (70.0, 32.0, "right")])
+@pytest.mark.parametrize("said", ["left", "right", None])
+def test_a_drawn_disc_and_a_fovea_say_which_eye_it_is(disc, fovea, eye, said):
+    """Whatever the disc that was found said."""
+    side = said and Laterality(eye=said, confidence=0.95)
+    found = seen(fovea=Landmark(x=fovea, y=52.0), eye=side, doubts=(("eye", "old"),))
+    placed = with_masks(found, disc_at(disc), FIELD)
+    assert placed.eye.eye == eye
+    assert SURE["eye"] <= placed.eye.confidence < 1
+    assert placed.fovea == found.fovea
+    assert "eye" not in dict(placed.doubts)
+
+
+def test_a_fovea_that_no_drawn_disc_can_have_is_doubted():
+    """It was found beside another disc; neither it nor that disc says which eye it is."""
+    placed = with_masks(seen(), disc_at(30.0), FIELD)
+    assert placed.fovea is None
+    assert placed.eye is None
+    doubts = dict(placed.doubts)
+    assert doubts["fovea"] == "disc and fovea lie at an implausible distance or height"
+    assert doubts["eye"] == "the drawn disc is another than the found one"
+    assert with_masks(seen(fovea=None), disc_at(60.0), FIELD).eye == seen().eye
+
+
+def test_a_drawn_disc_where_the_macula_should_be_leaves_the_side_open():
+    """The fovea beside it says left, its place in the field right."""
+    placed = with_masks(seen(fovea=Landmark(x=95.0, y=51.0)), disc_at(66.0), FIELD)
+    assert placed.fovea is not None
+    assert placed.eye is None
+    told = "the fovea and the disc's place in the field disagree: confidence 0.89, 0.9 is needed"
+    assert dict(placed.doubts)["eye"] == told

@@ -107,3 +107,9 @@ def test_a_whole_circle_and_an_empty_mask_have_no_straight_edges():
     down, across = np.mgrid[:256, :256] - 127.5
     assert not field_that_fills(np.hypot(across, down) <= 128).cuts
     assert not field_that_fills(np.zeros((256, 256), bool)).cuts
+
+
+def test_an_ellipse_contains_the_pixels_of_its_mask():
+    ellipse = Ellipse(x=20.3, y=14.6, width=12.0, height=21.0, angle=-0.6)
+    told = [[ellipse.contains(x, y) for x in range(40)] for y in range(30)]
+    np.testing.assert_array_equal(told, ellipse.mask((30, 40)))

@@ -55,8 +55,8 @@ class Ellipse:
 
     def distance(self, shape: tuple[int, int]) -> NDArray[np.float32]:
         """Distance of every pixel from the centre, 1 on the border; ``shape`` is ``(H, W)``."""
-        down, across = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
-        down, across = down - np.float32(self.y), across - np.float32(self.x)
+        down = np.arange(shape[0], dtype=np.float32)[:, None] - np.float32(self.y)
+        across = np.arange(shape[1], dtype=np.float32) - np.float32(self.x)
         cos, sin = np.float32(math.cos(self.angle)), np.float32(math.sin(self.angle))
         along = (across * cos + down * sin) / np.float32(self.width / 2)
         athwart = (down * cos - across * sin) / np.float32(self.height / 2)

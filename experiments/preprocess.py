@@ -238,6 +238,9 @@ def _record(
         }
         | {f"{split}_eyes": count for split, count in written.splits.items()}
     )
+    if written.masks:
+        drawn = ", ".join(f"{count} {part}" for part, count in written.masks.items())
+        console.say(f"masks that people drew: {drawn}")
     reasons = ", ".join(f"{count} {reason}" for reason, count in written.rejected.items())
     console.say(f"kept {written.kept} eyes, rejected {reasons or 'none'}")
     for verdict in written.audit.verdicts:

@@ -111,7 +111,9 @@ def _measure(
 ) -> dict[str, NDArray[Any]]:
     pixels, maps = dataset.pixels(rows), dataset.regions(rows)
     squares = [biomarkers.EyeSquare(square) for square in pixels]
-    if stored and maps is not None:
+    if maps is not None and not stored:
+        squares = [biomarkers.EyeSquare(*each) for each in zip(pixels, maps, strict=True)]
+    elif maps is not None:
         columns = dataset.frame.loc[rows, list(imaging.REGION_COLUMNS)]
         told = [
             {str(name): value for name, value in row.items()} for row in columns.to_dict("records")

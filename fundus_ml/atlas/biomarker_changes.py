@@ -62,7 +62,8 @@ def measure_changes(
     """Measure every biomarker on both pictures of each eye.
 
     Colour and pigment (:data:`SAME_PARTS`) are measured where the parts of the unchanged eye lie;
-    all others where ``find_regions`` finds them on either picture.
+    all others where ``find_regions`` finds them on either picture, inside the retina of the
+    unchanged eye: a modulation may light what lies beyond the photograph's frame.
 
     Args:
         original: ``(N, S, S, 3)`` uint8 RGB.
@@ -81,7 +82,7 @@ def measure_changes(
     told = [{str(name): value for name, value in row.items()} for row in rows.to_dict("records")]
     before, after = (
         [EyeSquare(*each) for each in zip(pixels, region_maps, told, strict=True)]
-        + [EyeSquare(each) for each in pixels]
+        + [EyeSquare(*each) for each in zip(pixels, region_maps, strict=True)]
         for pixels in (original, modulated)
     )
     found = np.stack([values for values, _ in measure_squares([*before, *after])])

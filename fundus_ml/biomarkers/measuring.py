@@ -22,7 +22,7 @@ from fundus_ml.biomarkers.view import Measured, View
 from fundus_ml.errors import InputError
 from fundus_ml.imaging.regions.structures import Regions
 
-VERSION = 1
+VERSION = 2
 """Rises where the same photograph gives other numbers."""
 
 _MEASURED_BY: Mapping[Callable[[View], dict[str, Measured]], str] = {

@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from fundus_ml.biomarkers.catalogue import CATALOGUE
 from fundus_ml.biomarkers.measuring import measure_biomarkers
-from fundus_ml.imaging.field import FieldOfView
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.regions.columns import regions_of_row
 from fundus_ml.imaging.regions.finding import find_regions
+from fundus_ml.imaging.regions.maps import REGION_FLAGS
+from fundus_ml.imaging.regions.squares import field_that_fills, lit_pixels
 from fundus_ml.imaging.regions.structures import Regions
 from fundus_ml.parallel import in_order
 
@@ -22,8 +23,8 @@ class EyeSquare(NamedTuple):
     Attributes:
         pixels: ``(size, size, 3)`` uint8 RGB.
         region_map: ``(size, size)`` uint8 of ``REGION_FLAGS``, or None.
-        row: Its row of the manifest, with ``REGION_COLUMNS``, or None. Without both, regions are
-            looked for.
+        row: Its row of the manifest, with ``REGION_COLUMNS``, or None. Without it, regions are
+            looked for inside the retina of the map; without a map, inside what is lit.
     """
 
     pixels: NDArray[np.uint8]
@@ -32,10 +33,12 @@ class EyeSquare(NamedTuple):
 
     def regions(self) -> Regions:
         """Where its parts lie, as stored, or as found on the square."""
-        if self.region_map is not None and self.row is not None:
-            return regions_of_row(self.row, self.region_map)
-        middle = (len(self.pixels) - 1) / 2
-        return find_regions(self.pixels, field=FieldOfView(middle, middle, len(self.pixels) / 2))
+        if self.region_map is None:
+            return find_regions(self.pixels, field=field_that_fills(lit_pixels(self.pixels)))
+        if self.row is None:
+            retina = self.region_map & REGION_FLAGS["retina"] > 0
+            return find_regions(self.pixels, field=field_that_fills(retina))
+        return regions_of_row(self.row, self.region_map)
 
 
 def measure_squares(

@@ -27,7 +27,7 @@ from fundus_ml.imaging.photographs import Photograph
 from fundus_ml.imaging.quality import Quality, measure_quality
 from fundus_ml.imaging.regions.columns import moved, region_columns, seen_inside
 from fundus_ml.imaging.regions.maps import region_map
-from fundus_ml.imaging.regions.masks import read_masks, with_masks
+from fundus_ml.imaging.regions.masks import read_masks
 from fundus_ml.imaging.regions.squares import field_on_square
 from fundus_ml.imaging.regions.structures import Ellipse, Landmark, Regions
 
@@ -198,6 +198,7 @@ def _regions(
     if drawn is None:
         return None, None
     # Its networks need packages that a served version, which only crops, is installed without.
+    from fundus_ml.imaging.regions.drawn_parts import with_masks  # noqa: PLC0415
     from fundus_ml.imaging.regions.finding import find_regions  # noqa: PLC0415
 
     whole = _in_original(photograph, field)

@@ -92,17 +92,8 @@ def measure_quality(view: Pixels) -> Quality:
         7:2032. Constants are near what ODIR-5K eyes called normal show: the 95th percentile
         (``SHARP``), the middle (``RICH``, ``LIGHT``, ``EVEN``), all but 2 % (the colours).
     """
-    if view.shape != (VIEW_SIDE, VIEW_SIDE, 3) or view.dtype != np.uint8:
-        raise InputError(
-            f"view of shape {view.shape}, {view.dtype}: "
-            f"must be ({VIEW_SIDE}, {VIEW_SIDE}, 3) of uint8"
-        )
-    small = np.asarray(cv2.resize(view, (SMALL, SMALL), interpolation=cv2.INTER_AREA), np.uint8)
-    seen = _seen(small)
+    small, seen, clear, cells = _looked_at(view)
     visible = float(seen.sum() / _CIRCLE.sum())
-    # Away from the edges of what is seen, which are none of the retina's.
-    clear = _CLEAR * np.asarray(cv2.erode(seen, np.ones((5, 5), np.uint8)), np.float32)
-    cells = _averaged(clear) > CLEAR
     if cells.sum() < FEWEST_CELLS:
         return Quality(0.0, 0.0, 0.0, 0.0, visible, 0.0)
     focus = _focus(view, small, cells)
@@ -111,6 +102,44 @@ def measure_quality(view: Pixels) -> Quality:
     cast = _colour_cast(small[clear > 0])
     quality = np.cbrt(focus * illumination * contrast) * visible * max(0.0, 1 - cast / WORST_CAST)
     return Quality(focus, illumination, contrast, cast, visible, float(quality))
+
+
+def measure_focus(view: Pixels) -> float:
+    """Measure the focus of one eye alone, as :func:`measure_quality` does.
+
+    Args:
+        view: ``(256, 256, 3)`` uint8 RGB, as there.
+
+    Returns:
+        From 0 to 1; 0 where too little is seen to be judged.
+
+    Raises:
+        InputError: ``view`` has another shape or type.
+    """
+    small, _, _, cells = _looked_at(view)
+    return 0.0 if cells.sum() < FEWEST_CELLS else _focus(view, small, cells)
+
+
+class _LookedAt(NamedTuple):
+    """The small copy, what is seen on it, away from edges too, and the cells that are judged."""
+
+    small: Pixels
+    seen: Pixels
+    clear: Floats
+    cells: NDArray[np.bool_]
+
+
+def _looked_at(view: Pixels) -> _LookedAt:
+    if view.shape != (VIEW_SIDE, VIEW_SIDE, 3) or view.dtype != np.uint8:
+        raise InputError(
+            f"view of shape {view.shape}, {view.dtype}: "
+            f"must be ({VIEW_SIDE}, {VIEW_SIDE}, 3) of uint8"
+        )
+    small = np.asarray(cv2.resize(view, (SMALL, SMALL), interpolation=cv2.INTER_AREA), np.uint8)
+    seen = _seen(small)
+    # Away from the edges of what is seen, which are none of the retina's.
+    clear = _CLEAR * np.asarray(cv2.erode(seen, np.ones((5, 5), np.uint8)), np.float32)
+    return _LookedAt(small, seen, clear, _averaged(clear) > CLEAR)
 
 
 def _radius() -> NDArray[np.float64]:

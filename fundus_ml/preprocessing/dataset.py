@@ -45,6 +45,7 @@ class Preprocessed:
         splits: Eyes by split.
         same_eye: Pairs of photographs found to show one eye, as in ``same_person.csv``.
         resumed: Photographs that an earlier, killed run had read already.
+        masks: Files of masks that people drew, by part; empty where nobody did.
         audit: What it found.
     """
 
@@ -54,6 +55,7 @@ class Preprocessed:
     splits: Mapping[str, int]
     same_eye: pd.DataFrame
     resumed: int
+    masks: Mapping[str, int]
     audit: Audit
 
 
@@ -137,6 +139,7 @@ def preprocess(
         splits={split: int((dataset.frame["split"] == split).sum()) for split in SPLITS},
         same_eye=joined.pairs,
         resumed=read.resumed,
+        masks=drawn.counts() if drawn else {},
         audit=audit,
     )
 

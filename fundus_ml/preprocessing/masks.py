@@ -1,5 +1,6 @@
 """Whether regions are looked for in a release, and which masks people drew for it."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,10 @@ class DrawnMasks:
     def __call__(self, row: Mapping[str, object]) -> Mapping[str, Path]:
         """Masks of the photograph of one row of the release's table, by part."""
         return self.files.get(_stem(row), {}) if self.files else {}
+
+    def counts(self) -> dict[str, int]:
+        """Number of files by part."""
+        return dict(Counter(part for parts in self.files.values() for part in parts))
 
     def paths(self) -> list[Path]:
         """Every file, in order."""

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fundus_ml.imaging.opencv import cv2
-from fundus_ml.imaging.regions.evidence import confidence
-from fundus_ml.imaging.regions.finding import SURE, Candidates, look_for_candidates
+from fundus_ml.imaging.regions.evidence import SURE, confidence
+from fundus_ml.imaging.regions.finding import Candidates, look_for_candidates
 from fundus_ml.imaging.regions.landmark_network import SIZE, LandmarkNetwork
 from fundus_ml.imaging.regions.structures import Ellipse, ellipse_of_moments, stretched
 from fundus_ml.region_training.calibration import Weights, overlap

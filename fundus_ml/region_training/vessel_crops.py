@@ -69,7 +69,7 @@ def draw_crop(
     image = _photographed(np.ascontiguousarray(planes[..., :3]), generator)
     vessels = np.asarray(planes[..., 3].astype(np.float32) / 255, np.float32)
     weight = (planes[..., 5] > 250).astype(np.float32)  # noqa: PLR2004 (wholly)
-    return local_contrast(image, seen), vessels, weight
+    return np.ascontiguousarray(local_contrast(image, seen)), vessels, weight
 
 
 def _square(plane: Pixels, eye: TracedEye) -> Pixels:

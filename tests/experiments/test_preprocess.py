@@ -159,6 +159,7 @@ def test_masks_that_name_people_are_said_and_not_recorded(tmp_path, monkeypatch,
     assert failure.startswith("hash_ids: the line above says which masks do not fit")
     (tmp_path / "masks/disc/Castorp_nobody.png").unlink()
     preprocess.main(flags(SMALL | own | {"regions": tmp_path / "masks"}))
+    assert "masks that people drew: 1 disc" in capsys.readouterr().out.splitlines()
     assert 'mask,"disc: 4 x 4 pixels' in (tmp_path / "out/rejected.csv").read_text()
     stored = {"store": (tmp_path / "mlflow.db").read_bytes()} | everything_below(tmp_path / "out")
     assert found_in(stored, "astorp") == set()

@@ -5,7 +5,7 @@ from .columns import other_side as other_side
 from .columns import region_columns as region_columns
 from .columns import regions_of_row as regions_of_row
 from .columns import shares_found as shares_found
-from .finding import SURE as SURE
+from .evidence import SURE as SURE
 from .finding import find_regions as find_regions
 from .maps import PARTS as PARTS
 from .maps import PERIPHERY as PERIPHERY

@@ -148,7 +148,10 @@ def _compared(darkness: Floats, segments: Segments, middle: tuple[float, float])
 
 
 def _two_groups(values: Floats, weights: Floats) -> tuple[float, float, float]:
-    """Means of the two groups with the least variance within, and their distance in its root."""
+    """Means of the two groups with the least variance within, and their distance in its root.
+
+    Twice the mean of all, and 0, where no cut leaves :data:`LEAST_GROUP` on either side.
+    """
     order = np.argsort(values, kind="stable")
     v, w = values[order], weights[order]
     below = np.cumsum(w)[:-1]
@@ -159,6 +162,9 @@ def _two_groups(values: Floats, weights: Floats) -> tuple[float, float, float]:
     # Both kinds run through every sector: a few odd pieces are no group.
     between = np.where(np.minimum(below, above) >= LEAST_GROUP * w.sum(), between, -1)
     best = int(np.argmax(between))
+    if between[best] < 0:
+        mean = float((w * v).sum() / w.sum())
+        return mean, mean, 0.0
     within = (w * v**2).sum() - below[best] * low[best] ** 2 - above[best] * high[best] ** 2
     spread = math.sqrt(max(within / w.sum(), 1e-12))
     return float(low[best]), float(high[best]), float((high[best] - low[best]) / spread)

@@ -84,7 +84,7 @@ def look_without_learning(pixels: NDArray[np.uint8]) -> ClassicalEye:
     retina = (brightest_channel(pixels) > DARK).astype(np.float32)
     retina = np.asarray(cv2.erode(retina, np.ones((5, 5), np.uint8)), np.float32)
     green, red = (pixels[..., place].astype(np.float32) for place in (1, 0))
-    flat_green, flat_red = (_flattened(plane, retina) for plane in (green, red))
+    flat_green, flat_red = _flattened(retina, green, red)
     bright, radius = _brightness(np.asarray((2 * flat_green + flat_red) / 3, np.float32), retina)
     points, angles = _ridges(flat_green, retina)
     votes = _votes(points, angles, side)
@@ -101,14 +101,16 @@ def look_without_learning(pixels: NDArray[np.uint8]) -> ClassicalEye:
     return ClassicalEye(disc, x, y, up * diameter, fx, fy, fovea[2], leaning, full)
 
 
-def _flattened(plane: Plane, retina: Plane) -> Plane:
+def _flattened(retina: Plane, *planes: Plane) -> list[Plane]:
     """Lighting taken out: distance from the local mean in units of the local spread."""
-    wide = plane.shape[0] * 0.16
-    share = _blurred(retina, wide) + np.float32(1e-3)
-    mean = _blurred(plane * retina, wide) / share
-    away = (plane - mean) * retina
-    spread = np.sqrt(_blurred(away * away, 1.5 * wide) / (_blurred(retina, 1.5 * wide) + 1e-3))
-    return np.asarray(np.clip(away / (spread + 3), -3, 3), np.float32)
+    wide = retina.shape[0] * 0.16
+    share, wider = (_blurred(retina, sigma) + np.float32(1e-3) for sigma in (wide, 1.5 * wide))
+    flat = []
+    for plane in planes:
+        away = (plane - _blurred(plane * retina, wide) / share) * retina
+        spread = np.sqrt(_blurred(away * away, 1.5 * wide) / wider)
+        flat.append(np.asarray(np.clip(away / (spread + 3), -3, 3), np.float32))
+    return flat
 
 
 def _blurred(plane: Plane, sigma: float) -> Plane:
@@ -152,7 +154,7 @@ def _ridges(plane: Plane, retina: Plane) -> tuple[NDArray[np.float32], NDArray[n
     """Points of the strongest dark ridges, ``(P, 2)`` column and row, and their directions."""
     side = plane.shape[0]
     strength = np.zeros(plane.shape, np.float32)
-    angle = np.zeros(plane.shape, np.float32)
+    bent = []
     inner = np.asarray(cv2.erode(retina, np.ones((9, 9), np.uint8)), np.float32)
     for sigma in (side / 150, side / 85):
         soft = np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma), np.float32)
@@ -163,13 +165,17 @@ def _ridges(plane: Plane, retina: Plane) -> tuple[NDArray[np.float32], NDArray[n
         ridge = sigma**2 * across * inner
         stronger = ridge > strength
         strength = np.where(stronger, ridge, strength)
-        # The direction across the ridge bends most; the vessel runs at a right angle to it.
-        angle = np.where(stronger, np.arctan2(2 * xy, xx - yy) / 2 + np.float32(math.pi / 2), angle)
+        bent.append((stronger, xy, xx - yy))
     peak = strength * (strength >= np.asarray(cv2.dilate(strength, np.ones((3, 3), np.uint8))))
     chosen = np.argsort(peak, axis=None)[-POINTS:]
     rows, columns = np.unravel_index(chosen, peak.shape)
     points = np.column_stack([columns, rows]).astype(np.float32)
-    return points, angle[rows, columns].astype(np.float32)
+    angles = np.zeros(len(points), np.float32)
+    for stronger, mixed, difference in (tuple(each[rows, columns] for each in b) for b in bent):
+        # The direction across the ridge bends most; the vessel runs at a right angle to it.
+        along = np.arctan2(2 * mixed, difference) / 2 + np.float32(math.pi / 2)
+        angles = np.where(stronger, along, angles)
+    return points, angles
 
 
 def _votes(points: NDArray[np.float32], angles: NDArray[np.float32], side: int) -> Plane:

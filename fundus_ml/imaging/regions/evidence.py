@@ -13,6 +13,8 @@ import numpy as np
 from fundus_ml.imaging.regions.classical import DISTANCE, DROP, ClassicalEye
 from fundus_ml.imaging.regions.landmark_network import SIZE
 from fundus_ml.imaging.regions.landmarks import TYPICAL_DISC, FoundLandmarks
+from fundus_ml.imaging.regions.structures import Ellipse, Landmark, Laterality
+from fundus_ml.imaging.regions.trained import read_trained
 
 Evidence = dict[str, float]
 
@@ -21,6 +23,12 @@ DIAMETERS = (0.15, 0.22)
 logarithm, for fields of 30 to 55 degrees."""
 UNLIKELY = 9.0
 """Squared standard deviations at which geometry speaks wholly against a part."""
+SURE: Mapping[str, float] = {"disc": 0.8, "cup": 0.5, "fovea": 0.7, "eye": 0.9}
+"""Confidence below which a part is None."""
+IMPLAUSIBLE = "disc and fovea lie at an implausible distance or height"
+"""What is said of the less sure one."""
+UNPLACED = -1.0
+"""Plausibility of a fovea that cannot belong to a disc."""
 FARTHEST = 6.0
 """Largest log odds either way."""
 AGREEING = 0.5
@@ -69,18 +77,20 @@ def fovea_evidence(found: FoundLandmarks, classical: ClassicalEye) -> Evidence:
     disc, fovea = found.disc, found.fovea
     diameter = disc.diameter if disc else TYPICAL_DISC * SIZE
     apart = math.hypot(classical.fovea_x - fovea.x, classical.fovea_y - fovea.y) / diameter
-    distance = 0.0
-    if disc:
-        across, down = abs(fovea.x - disc.x), fovea.y - disc.y
-        away = math.hypot(across, down)
-        far = (away / diameter - DISTANCE[0]) / DISTANCE[1]
-        drop = (down / (away + 1e-6) - DROP[0]) / DROP[1]
-        distance = -min(far**2 + drop**2, UNLIKELY) / UNLIKELY
     return {
         "mass": log_odds(found.fovea_mass),
-        "distance": distance,
+        "distance": plausibility(disc, fovea) if disc else 0.0,
         "agreement": math.exp(-((apart / AGREEING) ** 2) / 2),
     }
+
+
+def plausibility(disc: Ellipse, fovea: Landmark) -> float:
+    """How usual distance and height of a fovea beside a disc are, :data:`UNPLACED` to 0."""
+    across, down = abs(fovea.x - disc.x), fovea.y - disc.y
+    away = math.hypot(across, down)
+    far = (away / disc.diameter - DISTANCE[0]) / DISTANCE[1]
+    drop = (down / (away + 1e-6) - DROP[0]) / DROP[1]
+    return -min(far**2 + drop**2, UNLIKELY) / UNLIKELY
 
 
 def cup_evidence(found: FoundLandmarks) -> Evidence:
@@ -117,3 +127,43 @@ def weakest(weights: Mapping[str, float], evidence: Evidence) -> str:
     usual = {name: weights.get(f"usual_{name}", 0.0) for name in evidence}
     short = {name: weights[name] * (usual[name] - evidence[name]) for name in evidence}
     return WEAKNESS[max(short, key=lambda name: short[name])]
+
+
+def judge_side(
+    weights: Mapping[str, float], evidence: dict[str, float], disagreement: str
+) -> tuple[Laterality | None, str]:
+    """Say which eye it is, where the evidence is sure enough.
+
+    Args:
+        weights: Of the side, by name of its evidence.
+        evidence: Above 0 for a right eye, by name.
+        disagreement: What it says where the evidence is not sure.
+
+    Returns:
+        The side and ``""``, or None and why.
+    """
+    right = confidence(weights, evidence)
+    value = max(right, 1 - right)
+    if value < SURE["eye"]:
+        return None, f"{disagreement}: confidence {value:.2f}, {SURE['eye']} is needed"
+    return Laterality(eye="right" if right > 0.5 else "left", confidence=value), ""  # noqa: PLR2004
+
+
+def side_of_pair(disc: Ellipse, fovea: Landmark, *, size: int) -> tuple[Laterality | None, str]:
+    """Decide which eye it is from a disc and a fovea alone, where both are known.
+
+    Args:
+        disc: On the square of a field of view.
+        fovea: Likewise.
+        size: Side of that square, pixels.
+
+    Returns:
+        The side, as sure as the weights of ``find_regions`` make what these two say of it, and
+        ``""``; or None and why.
+    """
+    evidence = {
+        "fovea": float(np.sign(disc.x - fovea.x)),
+        "place": (disc.x - (size - 1) / 2) / (size / 2),
+    }
+    weights = read_trained("landmarks").card["confidence"]["eye"]
+    return judge_side(weights, evidence, "the fovea and the disc's place in the field disagree")

@@ -13,10 +13,14 @@ from fundus_ml.imaging.field import FieldOfView
 from fundus_ml.imaging.field_of_view import NoFieldOfView, find_field_of_view
 from fundus_ml.imaging.regions.classical import look_without_learning
 from fundus_ml.imaging.regions.evidence import (
+    IMPLAUSIBLE,
+    SURE,
+    UNPLACED,
     confidence,
     cup_evidence,
     disc_evidence,
     fovea_evidence,
+    judge_side,
     side_evidence,
     weakest,
 )
@@ -28,12 +32,10 @@ from fundus_ml.imaging.regions.landmarks import (
     landmark_network,
 )
 from fundus_ml.imaging.regions.squares import Square
-from fundus_ml.imaging.regions.structures import Ellipse, Laterality, Regions, stretched
+from fundus_ml.imaging.regions.structures import Ellipse, Regions, stretched
 from fundus_ml.imaging.regions.trained import read_trained
 from fundus_ml.imaging.regions.vessels import find_vessels
 
-SURE: Mapping[str, float] = {"disc": 0.8, "cup": 0.5, "fovea": 0.7, "eye": 0.9}
-"""Confidence below which a part is None."""
 ALONE = 0.9
 """Confidence below which a fovea is None where the disc is."""
 BACKED = 0.5
@@ -166,32 +168,42 @@ def _sure_parts(
 
 
 def _drop_implausible(seen: Candidates, sure: dict[str, Any], doubts: dict[str, str]) -> None:
-    """Keep the surer one of a disc and a fovea that cannot belong together."""
-    if not {"disc", "fovea"} <= sure.keys() or seen.evidence["fovea"]["distance"] > -1:
+    """Keep the surer one of a disc and a fovea that cannot belong together.
+
+    A fovea that stays without its disc must be as sure as one that never had a sure disc.
+    """
+    if not {"disc", "fovea"} <= sure.keys() or not _implausible(seen):
         return
     wrong = min(("fovea", "disc"), key=lambda part: float(sure[part].confidence))
-    doubts[wrong] = "disc and fovea lie at an implausible distance or height"
+    doubts[wrong] = IMPLAUSIBLE
     del sure[wrong]
     if wrong == "disc" and sure.pop("cup", None):
         doubts["cup"] = "the disc is not sure"
+    if wrong == "disc" and (value := float(sure["fovea"].confidence)) < ALONE:
+        doubts["fovea"] = f"the disc is not sure: confidence {value:.2f}, {ALONE} is needed"
+        del sure["fovea"]
+
+
+def _implausible(seen: Candidates) -> bool:
+    """Whether geometry speaks wholly against disc and fovea belonging to one eye."""
+    return seen.evidence["fovea"]["distance"] <= UNPLACED
 
 
 def _judge_side(
     seen: Candidates, weights: Mapping[str, float], sure: dict[str, Any], doubts: dict[str, str]
 ) -> None:
-    # A disc that is not sure may be a reflex; brightness and vessels must point to it, too.
-    backed = "fovea" in sure and seen.evidence.get("disc", {}).get("support", 0.0) >= BACKED
+    # A disc that is not sure may be a reflex; brightness, vessels and the fovea's distance must
+    # point to it, too.
+    supported = seen.evidence.get("disc", {}).get("support", 0.0) >= BACKED
+    backed = "fovea" in sure and supported and not _implausible(seen)
     if "eye" not in seen.evidence or not ("disc" in sure or backed):
         doubts["eye"] = "the disc is not sure"
         return
-    right = confidence(weights, seen.evidence["eye"])
-    value = max(right, 1 - right)
-    if value < SURE["eye"]:
-        doubts["eye"] = (
-            f"disc, fovea and vessels disagree: confidence {value:.2f}, {SURE['eye']} is needed"
-        )
-        return
-    sure["eye"] = Laterality(eye="right" if right > 0.5 else "left", confidence=value)  # noqa: PLR2004
+    eye, doubt = judge_side(weights, seen.evidence["eye"], "disc, fovea and vessels disagree")
+    if eye:
+        sure["eye"] = eye
+    else:
+        doubts["eye"] = doubt
 
 
 def _out(square: Square, ellipse: Ellipse | None, scale: float) -> Ellipse | None:
@@ -226,5 +238,5 @@ def _nothing(image: NDArray[np.uint8], why: str, field: FieldOfView | None = Non
         shape=(height, width),
         field=field or whole,
         retina=_retina((height, width), field) if field else np.zeros((height, width), np.bool_),
-        doubts=tuple((part, why) for part in SURE),
+        doubts=tuple((part, why) for part in (*SURE, "vessels")),
     )

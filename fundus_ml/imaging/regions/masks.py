@@ -2,25 +2,34 @@
 
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fundus_ml.errors import InputError, Refused, listed
-from fundus_ml.imaging.field import FieldOfView
-from fundus_ml.imaging.field_of_view import crop_to_field_of_view
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.photographs import read_file
-from fundus_ml.imaging.regions.structures import Regions, Vessels, ellipse_of_mask
-
-Mask = NDArray[np.bool_]
+from fundus_ml.imaging.regions.structures import Mask
 
 PARTS_DRAWN: Mapping[str, float] = {"disc": 0.1, "cup": 0.1, "vessels": 0.35}
 """Subfolders of masks, each with the largest share of a frame that its part can fill."""
 PICTURES = (".png", ".tif", ".tiff", ".bmp", ".gif")
+"""Endings of masks: formats that keep every level."""
+OTHER_PICTURES = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".j2k", ".webp", ".avif", ".heic", ".ppm", ".pgm",
+    ".pbm", ".pnm", ".tga", ".svg", ".dcm",
+)  # fmt: skip
+"""Endings of pictures that are not read; any other file is no picture and is passed over."""
 REASON = "mask"
+
+BETWEEN = (0.2, 0.8)
+"""Shares of a mask's highest level between which a level is neither black nor white."""
+EVEN = 0.05
+"""Share of that level by which an area of one level may vary over three pixels: a soft border, of
+a pixel or two, varies more."""
+THIRD_LEVEL = 0.05
+"""Share of what is not black that an area of a third level may fill."""
 
 
 class MaskFolder:
@@ -37,8 +46,9 @@ class MaskFolder:
         files: By name of the photograph, by part.
 
     Raises:
-        InputError: The folder holds none of the subfolders, or a mask belongs to no photograph, to
-            several of one name, or to one that has another mask of that part.
+        InputError: The folder holds none of the subfolders, or these no mask, pictures of other
+            endings or folders with pictures; or a mask belongs to no photograph, to several of one
+            name, or to one that has another mask of that part.
     """
 
     def __init__(self, folder: Path, stems: Iterable[str]) -> None:
@@ -52,9 +62,7 @@ class MaskFolder:
         self.files: dict[str, dict[str, Path]] = {}
         strays: list[str] = []
         for part in there:
-            for file in sorted((folder / part).iterdir()):
-                if file.suffix.lower() not in PICTURES:
-                    continue
+            for file in _mask_files(folder, part):
                 stem = _belonging(file.stem, named)
                 if stem is None:
                     strays.append(f"{part}/{file.name}")
@@ -72,6 +80,36 @@ class MaskFolder:
                     self.files[stem][part] = file
         if strays:
             raise InputError(f"regions={folder}: masks of no photograph here: {listed(strays)}")
+        if not self.files:
+            raise InputError(
+                f"regions={folder}: no mask in {', '.join(there)}; allowed: {', '.join(PICTURES)}"
+            )
+
+
+def _mask_files(folder: Path, part: str) -> list[Path]:
+    """Files of the masks of one part, in order.
+
+    Raises:
+        InputError: Another picture is there, or a folder that holds pictures.
+    """
+    masks = []
+    for file in sorted((folder / part).iterdir()):
+        ending = file.suffix.lower()
+        if ending in PICTURES:
+            masks.append(file)
+        elif ending in OTHER_PICTURES:
+            raise InputError(
+                f"regions={folder}: {part}/{file.name}: this ending is not read as a mask; "
+                f"allowed: {', '.join(PICTURES)}"
+            )
+        elif file.is_dir() and any(
+            each.suffix.lower() in PICTURES + OTHER_PICTURES for each in file.rglob("*")
+        ):
+            raise InputError(
+                f"regions={folder}: {part}/{file.name}: holds pictures; the masks of a part lie "
+                f"in {part} itself"
+            )
+    return masks
 
 
 def _belonging(name: str, stems: Container[str]) -> str | None:
@@ -95,8 +133,9 @@ def read_masks(files: Mapping[str, Path], *, width: int, height: int) -> dict[st
         ``(height, width)`` by part; True is the part.
 
     Raises:
-        Refused: A file is no picture, has another size, is empty, or marks more of the frame than
-            the part can fill, as inverted masks do.
+        Refused: A file is no picture, has another size, is empty, holds an area of a third level,
+            as one that shows disc and cup does, or marks more of the frame than the part can fill,
+            as inverted masks do.
     """
     masks = {}
     for part, file in files.items():
@@ -108,11 +147,23 @@ def read_masks(files: Mapping[str, Path], *, width: int, height: int) -> dict[st
         share = float(mask.mean())
         if not share:
             raise Refused(REASON, f"{part}: marks nothing")
+        if _third_level(drawn) > THIRD_LEVEL:
+            raise Refused(REASON, f"{part}: holds more than two levels; one part a file")
         if share > PARTS_DRAWN[part]:
             told = f"marks {share:.0%} of the frame, at most {PARTS_DRAWN[part]:.0%} are allowed"
             raise Refused(REASON, f"{part}: {told}; white is the part, black the rest")
         masks[part] = mask
     return masks
+
+
+def _third_level(drawn: NDArray[np.uint8]) -> float:
+    """Share of what is not black that lies inside areas of one level between black and white."""
+    highest = int(drawn.max())
+    low, high = (share * highest for share in BETWEEN)
+    around = np.ones((3, 3), np.uint8)
+    even = cv2.subtract(cv2.dilate(drawn, around), cv2.erode(drawn, around)) <= EVEN * highest
+    third = even & (drawn > low) & (drawn < high)
+    return float(third.sum() / np.count_nonzero(drawn))
 
 
 def _grey_levels(part: str, file: Path) -> NDArray[np.uint8]:
@@ -124,31 +175,3 @@ def _grey_levels(part: str, file: Path) -> NDArray[np.uint8]:
     if drawn is None:
         raise Refused(REASON, f"{part}: no picture")
     return np.asarray(drawn, np.uint8)
-
-
-def with_masks(found: Regions, masks: Mapping[str, Mask], field: FieldOfView) -> Regions:
-    """Put what people drew in place of what was found on the square of a photograph.
-
-    Args:
-        found: On the square, which :func:`~fundus_ml.imaging.field_of_view.crop_to_field_of_view`
-            cut out of the photograph.
-        masks: ``(H, W)`` of the photograph, by part.
-        field: Field of view, in the photograph's pixels.
-    """
-    size = found.shape[0]
-    square = {
-        part: crop_to_field_of_view(
-            mask.astype(np.uint8), field, size=size, interpolation="nearest", surround="black"
-        )
-        > 0
-        for part, mask in masks.items()
-    }
-    if "disc" in square:
-        found = replace(found, disc=ellipse_of_mask(square["disc"]))
-    if "cup" in square:
-        found = replace(found, cup=ellipse_of_mask(square["cup"]))
-    if "vessels" in square:
-        none = np.zeros(found.shape, np.bool_)
-        found = replace(found, vessels=Vessels(mask=square["vessels"], arteries=none, veins=none))
-    settled = {part for part in square if getattr(found, part) is not None}
-    return replace(found, doubts=tuple(each for each in found.doubts if each[0] not in settled))

@@ -6,9 +6,19 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from fundus_ml.imaging.circles import Circle
+from fundus_ml.imaging.cuts import find_cuts
 from fundus_ml.imaging.field import Cut, FieldOfView
 from fundus_ml.imaging.field_of_view import crop_to_field_of_view, rectangle_around
-from fundus_ml.imaging.regions.structures import Ellipse, Landmark, stretched
+from fundus_ml.imaging.lit_area import Light
+from fundus_ml.imaging.pictures import brightest_channel
+from fundus_ml.imaging.regions.structures import Ellipse, Landmark, Mask, stretched
+
+DARK = 16
+"""Brightest channel up to which nothing of a retina is seen."""
+
+RETINA = (160, 80, 40)
+"""Red, green and blue that stand for what was photographed; any colour of a retina does."""
 
 
 @dataclass(frozen=True)
@@ -86,3 +96,27 @@ def field_on_square(field: FieldOfView, *, frame: tuple[int, int], size: int) ->
         confidence=field.confidence,
         cuts=tuple(cut.without(left, top).scaled(size / wide, size / high) for cut in cuts),
     )
+
+
+def field_that_fills(seen: Mask) -> FieldOfView:
+    """Say what field of view a square shows, from what of it was photographed.
+
+    Args:
+        seen: ``(S, S)``: the retina of a stored map, or the pixels that are lit. Shadows and dark
+            vessels may be missing.
+
+    Returns:
+        The circle that touches the square's four sides, with the straight edges beyond which a
+        side of it was not photographed.
+    """
+    size = len(seen)
+    middle = (size - 1) / 2
+    painted = np.asarray(seen[..., None] * np.array(RETINA, np.uint8), np.uint8)
+    light = Light(painted, painted[..., 0], 0.0, float(RETINA[0]), on_paper=False)
+    cuts = find_cuts(painted, light, Circle(middle, middle, size / 2, 1.0))
+    return FieldOfView(middle, middle, size / 2, cuts=cuts)
+
+
+def lit_pixels(pixels: NDArray[np.uint8]) -> Mask:
+    """Pixels of an ``(S, S, 3)`` uint8 RGB square that are brighter than what no light fell on."""
+    return brightest_channel(pixels) > DARK

@@ -55,12 +55,19 @@ class Ellipse:
 
     def distance(self, shape: tuple[int, int]) -> NDArray[np.float32]:
         """Distance of every pixel from the centre, 1 on the border; ``shape`` is ``(H, W)``."""
-        down, across = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
-        down, across = down - np.float32(self.y), across - np.float32(self.x)
+        down = np.arange(shape[0], dtype=np.float32)[:, None] - np.float32(self.y)
+        across = np.arange(shape[1], dtype=np.float32) - np.float32(self.x)
         cos, sin = np.float32(math.cos(self.angle)), np.float32(math.sin(self.angle))
         along = (across * cos + down * sin) / np.float32(self.width / 2)
         athwart = (down * cos - across * sin) / np.float32(self.height / 2)
         return np.asarray(np.hypot(along, athwart), np.float32)
+
+    def contains(self, x: float, y: float) -> bool:
+        """Whether a point, column ``x`` and row ``y``, lies inside it or on its border."""
+        across, down = x - self.x, y - self.y
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        along, athwart = across * cos + down * sin, down * cos - across * sin
+        return math.hypot(2 * along / self.width, 2 * athwart / self.height) <= 1
 
     def mask(self, shape: tuple[int, int]) -> Mask:
         """``(H, W)`` pixels inside it."""

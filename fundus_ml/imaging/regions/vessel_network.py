@@ -67,7 +67,8 @@ def local_contrast(square: NDArray[np.uint8], seen: NDArray[np.bool_]) -> NDArra
     level = cv2.resize(mean, size, interpolation=cv2.INTER_LINEAR)
     scale = cv2.resize(1 / spread, size, interpolation=cv2.INTER_LINEAR)
     contrast = (values - level) * scale * seen[..., None]
-    return np.ascontiguousarray(contrast.clip(-STEEPEST, STEEPEST).transpose(2, 0, 1), np.float32)
+    # Colours stay innermost, as the network's convolutions read them: no copy, there or here.
+    return np.asarray(contrast.clip(-STEEPEST, STEEPEST).transpose(2, 0, 1), np.float32)
 
 
 class VesselNetwork(nn.Module):

@@ -1,8 +1,10 @@
 """The vessels of one photograph, in its own pixels, or why none can be told."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +14,7 @@ from fundus_ml.imaging.field import FieldOfView
 from fundus_ml.imaging.field_of_view import crop_to_field_of_view, rectangle_around
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.imaging.pictures import brightest_channel
-from fundus_ml.imaging.quality import VIEW_SIDE, measure_quality
+from fundus_ml.imaging.quality import VIEW_SIDE, measure_focus
 from fundus_ml.imaging.regions.arteries import tell_arteries
 from fundus_ml.imaging.regions.ridges import ridge_agreement
 from fundus_ml.imaging.regions.squares import Square
@@ -24,6 +26,8 @@ from fundus_ml.imaging.regions.vessel_network import (
     local_contrast,
     vessel_probabilities,
 )
+
+Value = TypeVar("Value", np.bool_, np.float32)
 
 DARK = 16
 """Brightest channel up to which nothing is seen."""
@@ -96,12 +100,13 @@ def find_vessels(
     on_square = eye.square.ellipse_in(disc) if disc else None
     told = tell_arteries(eye.square.pixels, mask, disc=on_square)
     shape = (image.shape[0], image.shape[1])
-    whole = _on_photograph(eye.probability * lit, field, shape) >= weights.threshold
-    arteries, veins = (
-        whole & (_on_photograph(_widened(plane), field, shape) > 0.5)  # noqa: PLR2004 (mostly)
+    whole = _rectangle(eye.probability * lit, field) >= weights.threshold
+    kinds = (
+        whole & (_rectangle(_widened(plane), field) > 0.5)  # noqa: PLR2004 (mostly)
         for plane in told
     )
-    return Vessels(mask=whole, arteries=arteries, veins=veins, confidence=confidence), ""
+    mask, arteries, veins = (_on_photograph(plane, field, shape) for plane in (whole, *kinds))
+    return Vessels(mask=mask, arteries=arteries, veins=veins, confidence=confidence), ""
 
 
 def vessel_probability(
@@ -121,7 +126,8 @@ def vessel_probability(
         InputError: As of :func:`find_vessels`.
     """
     eye = _look(image, field, weights or load_vessel_network())
-    return _on_photograph(eye.probability, field, (image.shape[0], image.shape[1]))
+    rectangle = _rectangle(eye.probability, field)
+    return _on_photograph(rectangle, field, (image.shape[0], image.shape[1]))
 
 
 def expected_dice(probability: NDArray[np.float32], mask: Mask) -> float:
@@ -138,16 +144,22 @@ def _look(image: NDArray[np.uint8], field: FieldOfView, weights: VesselWeights) 
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:  # noqa: PLR2004 (RGB)
         raise InputError(f"image of shape {image.shape}, {image.dtype}: must be (H, W, 3) of uint8")
     square = Square.around(image, field, size=SIDE)
-    everywhere = np.full(image.shape[:2], 255, np.uint8)
-    seen = (
-        crop_to_field_of_view(
-            everywhere, field, size=SIDE, interpolation="nearest", surround="black"
-        )
-        > 0
-    )
+    seen = _photographed((image.shape[0], image.shape[1]), replace(field, cut=(), confidence=1.0))
     contrast = local_contrast(square.pixels, seen)
     probability = vessel_probabilities(weights.network, contrast[None], seen[None])[0]
     return _Seen(square, contrast, seen, _without_rim(probability, seen))
+
+
+@lru_cache(maxsize=8)
+def _photographed(shape: tuple[int, int], field: FieldOfView) -> Mask:
+    """Pixels of the square that a photograph of that shape shows; shared, so read-only."""
+    everywhere = np.full(shape, 255, np.uint8)
+    seen = crop_to_field_of_view(
+        everywhere, field, size=SIDE, interpolation="nearest", surround="black"
+    )
+    mask = seen > 0
+    mask.setflags(write=False)
+    return mask
 
 
 def _without_rim(probability: NDArray[np.float32], seen: Mask) -> NDArray[np.float32]:
@@ -155,8 +167,9 @@ def _without_rim(probability: NDArray[np.float32], seen: Mask) -> NDArray[np.flo
     whole = np.pad(seen.astype(np.uint8), 1)
     inside = cv2.distanceTransform(whole, cv2.DIST_L2, cv2.DIST_MASK_3)[1:-1, 1:-1] > RIM
     kept = probability * inside
+    around, wider = np.ones((3, 3), np.uint8), np.empty_like(kept)
     for _ in range(RIM + 2):
-        kept = np.minimum(cv2.dilate(kept, np.ones((3, 3), np.uint8)), probability)
+        np.minimum(cv2.dilate(kept, around, dst=wider), probability, out=kept)
     return np.where(inside, probability, kept)
 
 
@@ -165,8 +178,8 @@ def _confidence(eye: _Seen, lit: Mask, mask: Mask) -> tuple[float, str]:
     view = cv2.resize(eye.square.pixels, (VIEW_SIDE, VIEW_SIDE), interpolation=cv2.INTER_AREA)
     measures = (
         float(mask.sum() / lit.sum()),
-        measure_quality(np.asarray(view, np.uint8)).focus,
-        ridge_agreement(eye.contrast[1], eye.seen, mask),
+        measure_focus(np.asarray(view, np.uint8)),
+        ridge_agreement(np.ascontiguousarray(eye.contrast[1]), eye.seen, mask),
     )
     counts = {
         what: float(np.clip((measure - none) / (full - none), 0, 1))
@@ -182,14 +195,19 @@ def _widened(plane: Mask) -> NDArray[np.float32]:
     return cv2.dilate(plane.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(np.float32)
 
 
-def _on_photograph(
-    plane: NDArray[np.float32], field: FieldOfView, shape: tuple[int, int]
-) -> NDArray[np.float32]:
-    """Bring a plane of the square to the photograph's pixels, 0 outside the square."""
-    left, top, wide, high = rectangle_around(field)
+def _rectangle(plane: NDArray[np.float32], field: FieldOfView) -> NDArray[np.float32]:
+    """Bring a plane of the square to the size of the rectangle it was cut from."""
+    _, _, wide, high = rectangle_around(field)
     how = cv2.INTER_AREA if max(wide, high) < SIDE else cv2.INTER_LINEAR
-    rectangle = cv2.resize(plane, (wide, high), interpolation=how)
-    whole = np.zeros(shape, np.float32)
+    return np.asarray(cv2.resize(plane, (wide, high), interpolation=how), np.float32)
+
+
+def _on_photograph(
+    rectangle: NDArray[Value], field: FieldOfView, shape: tuple[int, int]
+) -> NDArray[Value]:
+    """Lay a rectangle where it was cut from the photograph, 0 around it."""
+    left, top, wide, high = rectangle_around(field)
+    whole = np.zeros(shape, rectangle.dtype)
     rows = slice(max(top, 0), max(0, min(top + high, shape[0])))
     columns = slice(max(left, 0), max(0, min(left + wide, shape[1])))
     whole[rows, columns] = rectangle[

@@ -227,6 +227,17 @@ def test_refusals(changed, message):
         compared(frame(0.0), frame(1.0), **given)
 
 
+def test_strips_that_a_modulation_lights_are_no_retina():
+    """Beyond the frame of the unchanged eye there is none on either picture."""
+    pixels, rows, maps = painted_eyes.squares(1, size=256)
+    pixels[:, :32] = maps[:, :32] = 0
+    lit = pixels.copy()
+    lit[:, :31] = np.random.default_rng(0).integers(0, 90, lit[:, :31].shape)
+    measured = measure_changes(pixels, lit, rows, maps)
+    assert np.isfinite(measured.before["vessel_density"]).all()
+    pd.testing.assert_frame_equal(measured.before, measured.after)
+
+
 def test_pictures_that_do_not_fit_are_refused():
     pixels, rows, maps = with_foveas([50, 60])
     with pytest.raises(InputError, match="2 rows and 1 maps; one of each is needed"):

@@ -12,9 +12,10 @@ from fundus_ml.biomarkers import (
     measure_squares,
 )
 from fundus_ml.imaging.regions.columns import region_columns
-from fundus_ml.imaging.regions.maps import region_map
+from fundus_ml.imaging.regions.maps import REGION_FLAGS, region_map
 from fundus_ml.imaging.regions.structures import Ellipse
 from fundus_ml.parallel import processes
+from tests.fundus_ml.atlas import painted_eyes
 from tests.fundus_ml.biomarkers import drawn_eyes
 
 
@@ -43,3 +44,18 @@ def test_squares_measure_as_one_by_one_in_any_number_of_processes(eye, workers):
         np.testing.assert_array_equal(values, expected)
         assert reasons == [alone.reasons.get(name, "") for name in names]
     assert found[2][1][names.index("crae")] == "no vessels"
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_regions_found_anew_leave_out_what_the_frame_cut_off(stored):
+    """Black strips above and below; a map that stays tells them where a picture lights them."""
+    pixels, _, maps = painted_eyes.squares(1, size=320)
+    image, drawn = pixels[0].copy(), maps[0].copy()
+    image[:40] = image[-30:] = 60 if stored else 0
+    drawn[:40] = drawn[-30:] = 0
+    found = EyeSquare(image, drawn if stored else None).regions()
+    assert not found.retina[:39].any()
+    assert not found.retina[-29:].any()
+    whole = (maps[0] & REGION_FLAGS["retina"] > 0)[41:-31]
+    assert (found.retina[41:-31] == whole).mean() > 0.99
+    assert found.disc is not None

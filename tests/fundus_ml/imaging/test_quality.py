@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from fundus_ml.errors import InputError
 from fundus_ml.imaging import quality
 from fundus_ml.imaging.field_of_view import crop_to_field_of_view, find_field_of_view
-from fundus_ml.imaging.quality import WORST_CAST, measure_quality
+from fundus_ml.imaging.quality import WORST_CAST, measure_focus, measure_quality
 from fundus_ml.synthesis.cameras import CAMERAS
 from fundus_ml.synthesis.options import Population
 from fundus_ml.synthesis.painting import paint_photograph
@@ -204,6 +204,7 @@ def test_the_score_is_made_of_the_measures(painted):
     """By its formula, so that it never rises when one of them worsens."""
     for view in [*painted, tinted(painted[0], 0.5)]:
         found = measure_quality(view)
+        assert measure_focus(view) == found.focus
         plain = (found.focus * found.illumination * found.contrast) ** (1 / 3)
         share = max(0.0, 1 - found.colour_cast / WORST_CAST)
         assert found.quality == pytest.approx(plain * found.visible_area * share)
@@ -241,6 +242,7 @@ def test_a_black_or_burnt_out_view_scores_nothing(level):
     found = measure_quality(view)
     # Where the rim is averaged with the black around it, a burnt out view looks grey.
     assert found[:4] == (0, 0, 0, 0)
+    assert measure_focus(view) == 0
     assert found.visible_area < 0.06
     assert found.quality == 0
 
@@ -272,6 +274,8 @@ def test_another_shape_or_type_is_refused(view, rule):
     """With what was given and what is needed."""
     with pytest.raises(InputError, match=rule):
         measure_quality(view)
+    with pytest.raises(InputError, match=rule):
+        measure_focus(view)
 
 
 def odir_eyes(root):

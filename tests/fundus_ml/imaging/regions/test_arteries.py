@@ -96,6 +96,13 @@ def test_two_groups_are_those_of_least_variance():
     assert apart == pytest.approx((high - low) / np.sqrt(least / weights.sum()))
 
 
+def test_no_cut_leaves_two_groups_where_one_piece_is_nearly_all():
+    """Two short pieces on either side of a long one, each too little for a group."""
+    low, high, apart = _two_groups(np.array([-3.0, 0.0, 3.0]), np.array([1.0, 98.0, 1.0]))
+    assert low == high
+    assert apart == 0
+
+
 def test_a_cross_is_four_pieces_of_which_two_pairs_go_on():
     mask = np.zeros((80, 90), np.uint8)
     mask[39:42, 10:80] = 1

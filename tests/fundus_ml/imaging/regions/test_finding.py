@@ -13,7 +13,8 @@ from fundus_ml.errors import InputError
 from fundus_ml.imaging.field_of_view import FieldOfView, find_field_of_view
 from fundus_ml.imaging.pictures import read_png
 from fundus_ml.imaging.regions import finding
-from fundus_ml.imaging.regions.finding import SURE, find_regions
+from fundus_ml.imaging.regions.evidence import SURE
+from fundus_ml.imaging.regions.finding import find_regions
 from fundus_ml.imaging.regions.maps import REGION_FLAGS, region_map
 from fundus_ml.imaging.regions.squares import Square
 from fundus_ml.region_training.marks import read_marks
@@ -136,6 +137,7 @@ def test_what_is_no_eye_has_no_parts_and_says_why(name):
         assert doubts[part]
         assert "\n" not in doubts[part]
     assert regions.vessels is None
+    assert doubts["vessels"]
 
 
 def test_an_eye_in_colours_of_no_retina_has_no_parts(found):
@@ -187,6 +189,32 @@ def test_a_fovea_too_near_its_disc_is_doubted(found, monkeypatch):
     again = find_regions(image)
     assert (again.disc is None) + (again.fovea is None) == 1
     assert "implausible distance" in dict(again.doubts)["fovea"]
+
+
+@pytest.mark.parametrize(("confidence", "stays"), [(0.85, False), (0.92, True)])
+def test_the_fovea_of_an_implausible_pair_needs_the_confidence_of_one_alone(
+    found, monkeypatch, confidence, stays
+):
+    """The less sure disc goes; the pair does not say which eye it is."""
+    image, regions, _ = found[0]
+    square = Square.around(image, regions.field, size=finding.SIZE)
+    disc = square.ellipse_in(regions.disc)
+    towards = math.copysign(disc.diameter, square.point_in(regions.fovea).x - disc.x)
+    seen_with(monkeypatch, fovea={"x": disc.x + towards, "y": disc.y})
+    certain = {"centre": 0.82, "mass": confidence}
+    monkeypatch.setattr(
+        finding,
+        "confidence",
+        lambda _, evidence: next((certain[name] for name in certain if name in evidence), 0.95),
+    )
+    again = find_regions(image)
+    assert again.disc is None
+    assert (again.fovea is not None) == stays
+    assert again.eye is None
+    doubts = dict(again.doubts)
+    assert doubts["eye"] == "the disc is not sure"
+    if not stays:
+        assert doubts["fovea"] == "the disc is not sure: confidence 0.85, 0.9 is needed"
 
 
 def test_a_reflex_that_is_taken_for_a_disc_says_nothing_of_the_side(found, monkeypatch):

@@ -8,7 +8,7 @@ import pytest
 from fundus_ml.imaging.field import Cut
 from fundus_ml.imaging.field_of_view import FieldOfView, crop_to_field_of_view
 from fundus_ml.imaging.regions.finding import find_regions
-from fundus_ml.imaging.regions.squares import Square, field_on_square
+from fundus_ml.imaging.regions.squares import Square, field_on_square, field_that_fills
 from fundus_ml.imaging.regions.structures import (
     Ellipse,
     Landmark,
@@ -84,3 +84,32 @@ def test_a_field_on_its_square_shows_what_the_frame_and_its_cuts_left_of_it(squa
     lit = square[..., 0] > 127
     assert 0.7 < lit.mean() < 0.77
     assert (retina != lit).mean() < 0.006
+
+
+@pytest.mark.parametrize("size", [128, 320, 640])
+@pytest.mark.parametrize(("slope", "sides"), [(0.0, ["top", "bottom"]), (0.06, ["bottom"])])
+def test_straight_edges_of_what_was_photographed_are_read_from_its_mask(size, slope, sides):
+    down, across = np.mgrid[:size, :size] - (size - 1) / 2
+    seen = np.hypot(across, down) <= size / 2
+    seen &= down + slope * across <= 0.35 * size
+    if "top" in sides:
+        seen &= down >= -0.4 * size
+    field = field_that_fills(seen)
+    assert [cut.side for cut in field.cuts] == sides
+    inside = np.hypot(across - field.x + (size - 1) / 2, down) <= field.radius
+    rows, columns = np.mgrid[:size, :size]
+    for cut in field.cuts:
+        inside &= cut.across * columns + cut.down * rows <= cut.limit
+    assert (inside != seen).mean() < 0.002
+
+
+def test_a_whole_circle_and_an_empty_mask_have_no_straight_edges():
+    down, across = np.mgrid[:256, :256] - 127.5
+    assert not field_that_fills(np.hypot(across, down) <= 128).cuts
+    assert not field_that_fills(np.zeros((256, 256), bool)).cuts
+
+
+def test_an_ellipse_contains_the_pixels_of_its_mask():
+    ellipse = Ellipse(x=20.3, y=14.6, width=12.0, height=21.0, angle=-0.6)
+    told = [[ellipse.contains(x, y) for x in range(40)] for y in range(30)]
+    np.testing.assert_array_equal(told, ellipse.mask((30, 40)))

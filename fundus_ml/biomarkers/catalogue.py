@@ -27,6 +27,7 @@ def _said(doi: str, **signs: int) -> tuple[Direction, ...]:
 
 _of_disc = partial(Biomarker, structure="disc", needs=("disc",))
 _of_cup = partial(Biomarker, structure="disc", needs=("disc", "cup"))
+_of_rim = partial(Biomarker, structure="disc", needs=("disc", "cup", "vessels"))
 _of_ring = partial(Biomarker, structure="peripapillary", needs=("disc",))
 _of_calibre = partial(Biomarker, structure="vessels", needs=("disc", "vessels"))
 _of_tree = partial(Biomarker, structure="vessels", needs=("vessels",))
@@ -82,7 +83,7 @@ _DISC = (
         doi=_RIM,
         directions=_said(_GLAUCOMA, glaucoma=-1),
     ),
-    _of_cup(
+    _of_rim(
         name="rim_pallor",
         label="Rim pallor",
         unit="log units",

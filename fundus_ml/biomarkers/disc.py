@@ -37,7 +37,7 @@ def measure_disc(view: View) -> dict[str, Measured]:
 
 
 def measure_cup(view: View) -> dict[str, Measured]:
-    """Measure the cup in the disc, and the rim around it.
+    """Measure the cup in the disc, and how wide the rim around it is.
 
     Args:
         view: Has disc and cup.
@@ -48,7 +48,6 @@ def measure_cup(view: View) -> dict[str, Measured]:
     return {
         "cup_disc_ratio": cup.vertical / disc.vertical,
         "rim_width": float(rim_widths(disc, cup).min()),
-        "rim_pallor": _pallor(view),
     }
 
 
@@ -96,10 +95,15 @@ def _tilt(disc: Ellipse, temporal: float) -> Measured:
     return (degrees + 90) % 180 - 90
 
 
-def _pallor(view: View) -> Measured:
+def measure_rim(view: View) -> dict[str, Measured]:
+    """Measure how pale the rim is, beside the vessels that cross it.
+
+    Args:
+        view: Has disc, cup and vessels: taken for rim, they would pass for a redder one.
+    """
     ring = (view.disc_distance > _RIM[0]) & (view.disc_distance < _RIM[1])
     rim = view.colour(ring & (view.cup_distance > _CUP_MARGIN) & view.clear)
     middle = cup_middle(view)
     if rim is None or middle is None:
-        return "vessels cover the rim or the cup"
-    return float((rim[1] - rim[0]) - (middle[1] - middle[0]))
+        return {"rim_pallor": "vessels cover the rim or the cup"}
+    return {"rim_pallor": float((rim[1] - rim[0]) - (middle[1] - middle[0]))}

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fundus_ml.biomarkers.calibre import measure_arcades, measure_calibre
 from fundus_ml.biomarkers.catalogue import BY_NAME, CATALOGUE
-from fundus_ml.biomarkers.disc import measure_cup, measure_disc
+from fundus_ml.biomarkers.disc import measure_cup, measure_disc, measure_rim
 from fundus_ml.biomarkers.macula import measure_fovea, measure_position
 from fundus_ml.biomarkers.peripapillary import measure_ring
 from fundus_ml.biomarkers.pigment import (
@@ -28,6 +28,7 @@ VERSION = 2
 _MEASURED_BY: Mapping[Callable[[View], dict[str, Measured]], str] = {
     measure_disc: "disc_area",
     measure_cup: "cup_disc_ratio",
+    measure_rim: "rim_pallor",
     measure_ring: "ring_red",
     measure_calibre: "crae",
     measure_tree: "vessel_density",

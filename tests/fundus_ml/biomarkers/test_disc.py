@@ -77,8 +77,22 @@ def test_the_ratio_is_vertical_also_of_a_turned_cup():
     assert ratio == pytest.approx(np.ptp(np.argwhere(cup.mask((600, 600)))[:, 0]) / 100, abs=0.02)
 
 
-def test_pallor_is_the_green_that_a_rim_lacks():
+def bare():
+    """No vessel anywhere, surely."""
+    nowhere = np.zeros_like(drawn_eyes.eye().retina)
+    return drawn_eyes.eye(vessels=drawn_eyes.vessels(nowhere, nowhere))
+
+
+def test_pallor_needs_sure_vessels():
+    """They lie on the rim: taken for rim, they would pass for a redder one."""
     regions = drawn_eyes.eye()
+    told = measure_biomarkers(drawn_eyes.photograph(regions), regions)
+    assert told.reasons["rim_pallor"] == "no vessels"
+    assert "rim_pallor" not in measure_biomarkers(drawn_eyes.photograph(bare()), bare()).reasons
+
+
+def test_pallor_is_the_green_that_a_rim_lacks():
+    regions = bare()
     image = drawn_eyes.photograph(regions, disc=(220, 120, 90))
     image[regions.cup.mask(regions.shape)] = (240, 200, 150)
     found = measure_biomarkers(image, regions).values["rim_pallor"]

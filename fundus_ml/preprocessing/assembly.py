@@ -16,7 +16,7 @@ from fundus_ml.data.shards import SHARD_EYES, copy_rows, read_shard
 from fundus_ml.imaging.opencv import cv2
 from fundus_ml.preprocessing.reading import KEYPOINTS_SHARD
 
-VERSION = "3"
+VERSION = "4"
 """Changes when the same photographs would become other pixels."""
 
 

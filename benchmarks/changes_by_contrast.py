@@ -33,6 +33,8 @@ from fundus_ml.modulation.control_table import MODULATION
 from fundus_ml.modulation.saliency import GRADIENT
 from tracking.stores import fetch
 
+DPI = 90
+"""Pixels per inch: maps of 64 pixels need no more."""
 ENRICHMENTS = ("enrichment", "low", "high", "sham", "sham_low", "sham_high")
 
 
@@ -64,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         drawn, disc=place_of(DISC, size), fovea=place_of(FOVEA, size)
     )
     given.picture.parent.mkdir(parents=True, exist_ok=True)
-    given.picture.write_bytes(figure_png(figure))
+    given.picture.write_bytes(figure_png(figure, dpi=DPI))
 
 
 def mean_change(run: str, dataset: Path) -> MeanChange:

@@ -80,16 +80,16 @@ def changes_by_contrast_figure(
             colour, density = column[2 * place : 2 * place + 2]
             colour.imshow(_coloured(change.colour, limit))
             shown = density.imshow(change.density, cmap=MAGNITUDE_MAP, vmin=0, vmax=most)
-            colour.set_title(
-                f"towards {change.towards}\n{change.eyes} eyes", fontsize=BODY_SIZE - 1.5, color=INK
-            )
+            title = f"towards {change.towards.replace('_', ' ')}\n{change.eyes} eyes"
+            size = BODY_SIZE - 1.5
+            colour.set_title(wrapped(title, inches=CELL, size=size), fontsize=size, color=INK)
             for axes, ink in ((colour, INK), (density, "white")):
                 _bare(axes)
                 mark_parts(
                     axes, disc=disc, fovea=fovea, diameter=change.disc_diameter, colour=ink, size=5
                 )
         column[0].annotate(
-            name, (0.5, 1.27), xycoords="axes fraction", ha="center", va="bottom",
+            name.replace("_", " "), (0.5, 1.36), xycoords="axes fraction", ha="center", va="bottom",
             fontsize=BODY_SIZE, color=INK, fontweight="bold",
         )  # fmt: skip
     for axes, what in zip(cells[:, 0], rows // 2 * ("colour", "density"), strict=True):

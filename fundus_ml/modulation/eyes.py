@@ -59,7 +59,7 @@ def choose_eyes(
 def _refuse_too_few(one_each: Mapping[str, pd.DataFrame], shares: Mapping[str, int]) -> None:
     """Refuse more eyes than a class has people, or than both have together."""
     images = sum(shares.values())
-    for name, eyes in one_each.items():
+    for name, eyes in sorted(one_each.items(), key=lambda each: len(each[1])):
         if len(eyes) < shares[name]:
             raise InputError(
                 f"images={images}: needs {shares[name]} {name} people in this split, "

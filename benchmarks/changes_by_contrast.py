@@ -16,6 +16,7 @@ enrichment of the change beside that of its sham and of one squared gradient of 
 import argparse
 import json
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ import pandas as pd
 
 from fundus_ml.atlas import register_eyes
 from fundus_ml.atlas.peaks import place_of
+from fundus_ml.data.dataset import FundusDataset
 from fundus_ml.data.opening import open_dataset
 from fundus_ml.errors import InputError
 from fundus_ml.faithfulness.known_places import KNOWN_PLACES
@@ -77,7 +79,7 @@ def mean_change(run: str, dataset: Path) -> MeanChange:
         dataset: Folder of the eyes, with their region maps.
     """
     rows, original, modulated = read_strongest(fetch(f"{run}/modulation"))
-    eyes = open_dataset(str(dataset))
+    eyes = _opened(dataset)
     at = pd.Index(eyes.frame["image_id"]).get_indexer(rows["image_id"])
     if (at < 0).any():
         lost = rows["image_id"][at < 0].iloc[0]
@@ -127,6 +129,11 @@ def measured(contrast: str, run: str) -> pd.DataFrame:
         ["contrast", "towards", "eps", *by_budget.columns, "part", "known", "eyes", *ENRICHMENTS,
          "gradient"]
     ]  # fmt: skip
+
+
+@cache
+def _opened(folder: Path) -> FundusDataset:
+    return open_dataset(str(folder))
 
 
 def _target(rows: pd.DataFrame, run: str) -> str:

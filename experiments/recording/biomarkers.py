@@ -2,8 +2,7 @@
 
 import pandas as pd
 
-from experiments.running.atlas import AGE
-from experiments.running.biomarkers import MeasuredEyes, held_age
+from experiments.running.biomarkers import AGE, MeasuredEyes, held_age
 from fundus_ml.biomarkers import CATALOGUE
 from fundus_ml.biomarkers.prediction import BIOMARKERS, NETWORK
 from fundus_ml.data.dataset import FundusDataset

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from experiments.running.biomarkers import held_age, measured_eyes
+from experiments.running.biomarkers import AGE, held_age, measured_eyes
 from experiments.running.console import say, warn
 from experiments.running.modulated_eyes import ModulatedEyes
 from fundus_ml import atlas, biomarkers
@@ -22,8 +22,6 @@ from fundus_ml.modulation.null_distribution import is_shuffled
 from fundus_ml.parallel import processes
 from fundus_ml.synthesis.edits import parts_of_rows
 from tracking.runs import Run
-
-AGE = "age"
 
 
 @dataclass(frozen=True, kw_only=True)

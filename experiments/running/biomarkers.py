@@ -24,6 +24,8 @@ from tracking.runs import Run
 
 BATCH = 128
 """Eyes between two files of what is measured."""
+AGE = "age"
+"""What is held equal between classes, where :func:`held_age` gives it."""
 KEPT = kind_of_batches("measurement", r"\d{6,}\.(npz|part)")
 """A folder of batches that are finished."""
 

@@ -42,7 +42,7 @@ def with_recipe(config: C, run: Run) -> C:
         return config
     given = _read(config)
     kept = _kept(config, given)
-    mixed = in_recipe(config)
+    mixed = _mixed(config, given, kept)
     decided = {name: getattr(mixed, name) for name in given}
     run.set_tags({f"recipe.{name}": str(value) for name, value in decided.items()})
     if kept:
@@ -61,7 +61,10 @@ def in_recipe(config: C) -> C:
     if not config.recipe:
         return config
     given = _read(config)
-    kept = _kept(config, given)
+    return _mixed(config, given, _kept(config, given))
+
+
+def _mixed(config: C, given: Mapping[str, object], kept: set[str]) -> C:
     chosen = {name: value for name, value in given.items() if name not in kept}
     return with_values(config, chosen, named=f"recipe={config.recipe}")
 

@@ -12,7 +12,7 @@ from matplotlib.patches import Circle
 from numpy.typing import NDArray
 
 from fundus_ml.errors import InputError
-from fundus_ml.figures.changes import SHOWN_QUANTILE, SIGNED_MAP, SMALLEST_LIMIT
+from fundus_ml.figures.changes import SIGNED_MAP, SMALLEST_LIMIT, known_end
 from fundus_ml.figures.inputs import check_columns
 from fundus_ml.figures.style import BODY_SIZE, COLOURS, FAINT, GRID, INK, make_figure, tidy
 
@@ -107,9 +107,7 @@ def atlas_figure(
 
 
 def _limit(maps: Sequence[DrawnMap]) -> float:
-    known = [np.abs(each.mean[~np.isnan(each.mean)]) for each in maps]
-    ends = [float(np.quantile(values, SHOWN_QUANTILE)) for values in known if len(values)]
-    return max(SMALLEST_LIMIT / 4, *ends, 0.0)
+    return max(SMALLEST_LIMIT / 4, known_end([each.mean for each in maps]))
 
 
 def _mark(
@@ -164,8 +162,8 @@ def mark_parts(
         disc: Column and row of the disc's centre, pixels of the map.
         fovea: Column and row of the fovea.
         diameter: Mean disc diameter, pixels of the map.
-        colour: Of both.
-        size: Of the cross, points.
+        colour: Colour of both.
+        size: Size of the cross, points.
     """
     axes.add_patch(
         Circle(disc, diameter / 2, fill=False, edgecolor=colour, linestyle="dotted", linewidth=1.1)

@@ -1,5 +1,6 @@
 """What a modulation changed in each pixel, and how that is coloured."""
 
+from collections.abc import Sequence
 from textwrap import fill
 from typing import Literal
 
@@ -47,6 +48,12 @@ def change_limit(changes: Floats) -> float:
     """End of the scale that ``(n, H, W)`` changes share: the largest of their high quantiles."""
     ends = [float(np.quantile(np.abs(change), SHOWN_QUANTILE)) for change in changes]
     return max(SMALLEST_LIMIT, *ends)
+
+
+def known_end(maps: Sequence[Floats]) -> float:
+    """End of the scale that maps share whose unknown pixels are NaN; 0 where nothing is known."""
+    known = [np.abs(each[~np.isnan(each)]) for each in maps]
+    return max((float(np.quantile(each, SHOWN_QUANTILE)) for each in known if each.size), default=0)
 
 
 def show_signed(axes: Axes, change: Floats, *, limit: float) -> AxesImage:

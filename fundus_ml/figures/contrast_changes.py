@@ -9,14 +9,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from fundus_ml.errors import InputError
-from fundus_ml.figures.atlas import mark_parts
-from fundus_ml.figures.changes import MAGNITUDE_MAP, SHOWN_QUANTILE, SMALLEST_LIMIT
+from fundus_ml.figures.atlas import LEVELS, mark_parts
+from fundus_ml.figures.changes import MAGNITUDE_MAP, SMALLEST_LIMIT, known_end
 from fundus_ml.figures.style import BODY_SIZE, FAINT, INK, make_figure, wrapped
 
 CELL = 1.45
 """Side of one map, in inches."""
-LEVELS = 255
-"""Grey levels of the scale."""
 NOT_SHOWN = 0.93
 """Light grey where too few photographs reach."""
 UNCHANGED = 0.5
@@ -70,8 +68,8 @@ def changes_by_contrast_figure(
     sizes = {change.density.shape for change in every} | {c.colour.shape[:2] for c in every}
     if len(sizes) != 1:
         raise InputError(f"contrasts: maps of {sorted(sizes)}, must be of one size")
-    limit = max(SMALLEST_LIMIT / 4, _end([change.colour for change in every]))
-    most = max(1.0, _end([change.density for change in every]))
+    limit = max(SMALLEST_LIMIT / 4, known_end([change.colour for change in every]))
+    most = max(1.0, known_end([change.density for change in every]))
     rows = 2 * directions.pop()
     figure = make_figure(CELL * len(contrasts) + 1.2, (CELL + 0.22) * rows + 0.9)
     cells = figure.subplots(rows, len(contrasts), squeeze=False)
@@ -112,11 +110,6 @@ def _coloured(change: NDArray[np.float64], limit: float) -> NDArray[np.float64]:
     """Grey where nothing changes, and the change added to it, ``limit`` reaching black or white."""
     picture = (UNCHANGED + change / (2 * limit)).clip(0, 1)
     return np.asarray(np.where(np.isnan(picture), NOT_SHOWN, picture))
-
-
-def _end(maps: Sequence[NDArray[np.float64]]) -> float:
-    known = [np.abs(each[~np.isnan(each)]) for each in maps]
-    return max((float(np.quantile(each, SHOWN_QUANTILE)) for each in known if each.size), default=0)
 
 
 def _bare(axes: Axes) -> None:

@@ -135,7 +135,7 @@ def judge_side(
     """Say which eye it is, where the evidence is sure enough.
 
     Args:
-        weights: Of the side, by name of its evidence.
+        weights: Weight of each evidence of the side, by name.
         evidence: Above 0 for a right eye, by name.
         disagreement: What it says where the evidence is not sure.
 

@@ -17,7 +17,7 @@ from fundus_ml.imaging.pictures import brightest_channel
 from fundus_ml.imaging.quality import VIEW_SIDE, measure_focus
 from fundus_ml.imaging.regions.arteries import tell_arteries
 from fundus_ml.imaging.regions.ridges import ridge_agreement
-from fundus_ml.imaging.regions.squares import Square
+from fundus_ml.imaging.regions.squares import DARK, Square
 from fundus_ml.imaging.regions.structures import Ellipse, Mask, Vessels
 from fundus_ml.imaging.regions.vessel_network import (
     SIDE,
@@ -28,9 +28,6 @@ from fundus_ml.imaging.regions.vessel_network import (
 )
 
 Value = TypeVar("Value", np.bool_, np.float32)
-
-DARK = 16
-"""Brightest channel up to which nothing is seen."""
 
 LEAST_SEEN = 0.3
 """Share of the field that must be brighter."""
